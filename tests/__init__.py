@@ -1,0 +1,1 @@
+"""The tests: one claim each, which is its docstring."""

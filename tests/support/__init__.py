@@ -1,0 +1,1 @@
+"""What tests share: virtual time, servers in other processes, fixtures."""
