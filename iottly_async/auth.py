@@ -1,0 +1,72 @@
+"""The key: checked, kept in one place, and redacted wherever Python would show it."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Any, Final, Literal, NoReturn, final
+
+from .errors import ConfigurationError
+
+Generation = Literal["v1.0", "v1"]
+
+_REDACTED: Final = "<redacted>"
+
+
+class RedactedStr(str):
+    """A text that is itself on the wire and ``<redacted>`` in a repr.
+
+    Reprs are what tracebacks with locals, debuggers and log records show.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return _REDACTED
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a credential is not pickled; pass a reference to it")
+
+
+@final
+class ApiKey:
+    """An API key of a project.
+
+    Args:
+        key: visible ASCII, as issued by the dashboard.
+
+    Raises:
+        ConfigurationError: it is empty, not a text, or has a character that cannot
+            stand in a header. The text never holds the key.
+    """
+
+    __slots__ = ("_headers", "fingerprint")
+
+    fingerprint: str
+    """A one-way digest: equal for equal keys; what a limiter is shared by."""
+
+    def __init__(self, key: str) -> None:
+        if not isinstance(key, str) or not key:
+            raise ConfigurationError(
+                "api_key is missing; pass api_key=... or set IOTTLY_API_KEY in the environment"
+            )
+        if not all("!" <= character <= "~" for character in key):
+            raise ConfigurationError(
+                "api_key must be visible ASCII without spaces; "
+                "it was given with a space, a line end or another character"
+            )
+        self.fingerprint = blake2b(key.encode(), digest_size=16, person=b"iottly-key").hexdigest()
+        self._headers: dict[Generation, dict[str, str]] = {
+            # The name is Authentication and the scheme lower-case, as documented for v1.0.
+            "v1.0": {"Authentication": RedactedStr(f"bearer {key}")},
+            "v1": {"Authorization": RedactedStr(f"Bearer {key}")},
+        }
+
+    def headers(self, generation: Generation) -> dict[str, str]:
+        """The credential header of a generation; its value redacts itself in a repr."""
+        return self._headers[generation]
+
+    def __repr__(self) -> str:
+        return f"ApiKey({_REDACTED})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError("an API key is not pickled; pass a reference to it")

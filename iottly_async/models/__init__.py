@@ -1,0 +1,31 @@
+"""What the service's nouns are: frozen values that hold no client and do no I/O."""
+
+from .command import Command, CommandResult, CommandStatus
+from .cursor import Cursor
+from .device import Device, OperatingStatus
+from .fleet import FleetDevice, FleetDevicePage, FleetStatus
+from .license import Board, License, LicenseStatus
+from .message import Message, MessageBatch, MessagePage, MessageType
+from .project import ProjectInfo
+from .quota import Quota
+
+__all__ = [
+    "Board",
+    "Command",
+    "CommandResult",
+    "CommandStatus",
+    "Cursor",
+    "Device",
+    "FleetDevice",
+    "FleetDevicePage",
+    "FleetStatus",
+    "License",
+    "LicenseStatus",
+    "Message",
+    "MessageBatch",
+    "MessagePage",
+    "MessageType",
+    "OperatingStatus",
+    "ProjectInfo",
+    "Quota",
+]

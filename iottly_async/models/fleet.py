@@ -1,0 +1,54 @@
+"""A device of the fleet API (generation v1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from attrs import field, frozen
+
+from ._values import OpenEnum
+
+
+class FleetStatus(OpenEnum):
+    """Whether a device of the fleet API is reachable."""
+
+    ONLINE = "online"
+    OFFLINE = "offline"
+
+
+@frozen(kw_only=True)
+class FleetDevice:
+    """A device as ``/v1/devices`` tells it.
+
+    Attributes:
+        id: such as "dev_01j3k".
+        name, project_id, status: None where the service gives none.
+        last_seen_at: aware, UTC; None where it was never seen.
+        extra: fields that the documents do not name, by their names on the wire.
+    """
+
+    id: str
+    name: str | None = None
+    project_id: str | None = None
+    status: FleetStatus | None = None
+    last_seen_at: datetime | None = None
+    extra: Mapping[str, Any] = field(factory=dict, hash=False)
+
+
+@frozen(kw_only=True)
+class FleetDevicePage:
+    """One page of ``/v1/devices``.
+
+    Attributes:
+        devices: the page's devices, in the service's order.
+        total: devices on all pages.
+        number: this page's number, from 1.
+        per_page: devices a page.
+    """
+
+    devices: tuple[FleetDevice, ...]
+    total: int
+    number: int
+    per_page: int

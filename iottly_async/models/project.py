@@ -1,0 +1,31 @@
+"""A project, as its inspection tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import field, frozen
+
+
+@frozen(kw_only=True)
+class ProjectInfo:
+    """Summary of a project (v1.0, "Project Inspection").
+
+    Attributes:
+        id: the project's unique id.
+        name: its name; None where the service gives none.
+        agent_url: where the device agent is downloaded.
+        agent_file: file name of the agent's installer.
+        agent_api_host: host that the agents talk to.
+        board: type of device, such as "Linux ARMv5".
+        extra: fields that the documents do not name, by their names on the wire.
+    """
+
+    id: str
+    name: str | None = None
+    agent_url: str | None = None
+    agent_file: str | None = None
+    agent_api_host: str | None = None
+    board: str | None = None
+    extra: Mapping[str, Any] = field(factory=dict, hash=False)
