@@ -1,0 +1,129 @@
+"""The control address, ``/_emulator/``: what a test in another process turns and reads.
+
+It needs no key, but ``Host`` is checked like everywhere and a body must be declared as JSON, so
+that no page in a browser can reach it. The package's docstring lists what it takes.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+from aiohttp import web
+
+from .answers import Refusal, json_answer, refuse
+from .call import read_json_object
+from .faults import Fault
+from .times import to_datetime, to_ms
+from .world import World, clock_json
+
+CONTROL = "/_emulator/"
+
+_SEEDED = frozenset({"seed", "devices", "messages", "days", "until", "licenses", "jsonl"})
+_FAULT = frozenset(field.name for field in attrs.fields(Fault) if field.init)
+
+Body = dict[str, Any]
+Answerer = Callable[[Body], object]
+
+
+class Control:
+    """Answers the control address of one world."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._table: dict[tuple[str, str], Answerer] = {
+            ("GET", "state"): lambda _: world.state(),
+            ("POST", "reset"): self._reset,
+            ("POST", "seed"): self._seed,
+            ("GET", "faults"): lambda _: [fault.as_json() for fault in world.faults.active],
+            ("POST", "faults"): self._add_fault,
+            ("DELETE", "faults"): self._clear_faults,
+            ("GET", "clock"): lambda _: clock_json(world.clock),
+            ("POST", "clock"): self._set_clock,
+            ("GET", "requests"): lambda _: [r.as_json() for r in world.journal.requests],
+            ("DELETE", "requests"): self._forget_requests,
+            ("GET", "commands"): lambda _: [c.as_json() for c in world.journal.commands],
+            ("POST", "append"): self._append,
+        }
+
+    async def handle(self, request: web.BaseRequest, path: str) -> web.Response:
+        """Answer one request to the control address."""
+        name = path.removeprefix(CONTROL)
+        try:
+            answerer = self._table.get((request.method, name))
+            if answerer is None:
+                raise self._nothing(name)
+            body = await self._body(request)
+            return json_answer(answerer(body))
+        except Refusal as refusal:
+            return refuse(None, refusal, 0)
+        except (ValueError, TypeError, KeyError, OSError) as error:
+            return refuse(None, Refusal(400, str(error.args[0]) if error.args else "wrong"), 0)
+
+    def _nothing(self, name: str) -> Refusal:
+        verbs = [verb for verb, known in self._table if known == name]
+        if verbs:
+            return Refusal(405, "method not allowed", headers={"Allow": ", ".join(verbs)})
+        return Refusal(404, f"known are {', '.join(sorted({known for _, known in self._table}))}")
+
+    async def _body(self, request: web.BaseRequest) -> Body:
+        if request.method != "POST":
+            return {}
+        return await read_json_object(request, self._world.settings.max_body)
+
+    def _reset(self, body: Body) -> object:
+        _only(body, frozenset())
+        self._world.reset()
+        return self._world.state()
+
+    def _seed(self, body: Body) -> object:
+        _only(body, _SEEDED)
+        if "until" in body:
+            body["until"] = to_datetime(to_ms(body["until"]))
+        self._world.reset(attrs.evolve(self._world.settings, **body))
+        return self._world.state()
+
+    def _add_fault(self, body: Body) -> object:
+        _only(body, _FAULT)
+        return self._world.faults.add(Fault(**body)).as_json()
+
+    def _clear_faults(self, _: Body) -> object:
+        self._world.faults.clear()
+        self._world.stalls.release()
+        return []
+
+    def _set_clock(self, body: Body) -> object:
+        _only(body, frozenset({"offset", "pin", "unpin", "advance"}))
+        clock = self._world.clock
+        if body.get("unpin"):
+            clock.unpin()
+        if "offset" in body:
+            clock.offset = float(body["offset"])
+        if "pin" in body:
+            clock.pin(None if body["pin"] is None else to_ms(body["pin"]))
+        if "advance" in body:
+            clock.advance(float(body["advance"]))
+        return clock_json(clock)
+
+    def _forget_requests(self, _: Body) -> object:
+        self._world.journal.forget_requests()
+        return []
+
+    def _append(self, body: Body) -> object:
+        _only(body, frozenset({"device_id", "messages", "late_by", "rate", "device_ids"}))
+        if "rate" not in body:
+            added = self._world.append(
+                body["device_id"], body.get("messages", 1), late_by=body.get("late_by")
+            )
+            return {"ids": added}
+        if body["rate"]:
+            self._world.appender.start(float(body["rate"]), body.get("device_ids"))
+        else:
+            self._world.appender.stop()
+        return {"rate": self._world.appender.rate}
+
+
+def _only(body: Body, known: frozenset[str]) -> None:
+    unknown = sorted(set(body) - known)
+    if unknown:
+        taken = ", ".join(sorted(known)) or "none"
+        raise ValueError(f"unknown field {unknown[0]!r}; known are: {taken}")

@@ -1,0 +1,37 @@
+"""The emulator as a process: it serves until it is told to stop.
+
+Prints nothing; who starts it is called back with the handle once it is ready.
+"""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable
+
+from .server import Emulator
+from .settings import EmulatorSettings
+
+Ready = Callable[[Emulator], None]
+
+
+async def serve(settings: EmulatorSettings | None = None, *, ready: Ready | None = None) -> None:
+    """Serve until SIGINT or SIGTERM, then close cleanly and return.
+
+    ``ready`` is called once, with the running emulator. Raises what starting raises (``OSError``
+    for a port that is taken). The signals are handled while it runs, which only the main thread
+    can; elsewhere cancel it instead.
+    """
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    with contextlib.ExitStack() as handlers:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before = signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+            handlers.callback(signal.signal, number, before)
+        async with Emulator(settings) as emulator:
+            if ready is not None:
+                ready(emulator)
+            await stop.wait()
+
+
+def run(settings: EmulatorSettings | None = None, *, ready: Ready | None = None) -> None:
+    """``serve`` in an event loop of its own; returns once a signal has ended it."""
+    asyncio.run(serve(settings, ready=ready))

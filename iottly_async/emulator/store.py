@@ -1,0 +1,223 @@
+"""The messages in SQLite: one table in the order of a walk, every value bound as a parameter.
+
+The table is clustered by device, time and row number, so that a page in either direction is one
+short scan that touches no row outside it (but for ``OFFSET``, whose cost is that of the real
+service's deep pages). Row numbers count insertions.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from os import PathLike
+from pathlib import Path
+
+from .rows import Row
+
+_APPLICATION_ID = 0x696F7474
+_FOREVER = 1 << 62
+_SCHEMA = """
+CREATE TABLE message (
+    device INTEGER NOT NULL, timestamp INTEGER NOT NULL, id INTEGER NOT NULL, type TEXT NOT NULL,
+    device_timestamp INTEGER NOT NULL, visible_at INTEGER NOT NULL, channel TEXT, oid TEXT,
+    payload_at INTEGER NOT NULL, tail TEXT NOT NULL,
+    PRIMARY KEY (device, timestamp, id)
+) WITHOUT ROWID;
+CREATE INDEX agent_message ON message (device, timestamp, id) WHERE type = 'iottlyagent';
+CREATE TABLE kept (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+"""
+_INSERT = "INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_COLUMNS = ", ".join(Row._fields)
+
+
+class MessageStore:
+    """Holds rows in memory (``path`` None) or in a file of its own.
+
+    Raises ``ValueError`` where ``path`` is a file that no emulator made. Not for several threads
+    at once.
+    """
+
+    def __init__(self, path: str | PathLike[str] | None = None) -> None:
+        self._path = path
+        self._db = sqlite3.connect(
+            ":memory:" if path is None else path, isolation_level=None, check_same_thread=False
+        )
+        try:
+            self._prepare()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _prepare(self) -> None:
+        if self._path is not None and Path(self._path).stat().st_size:
+            try:
+                (owner,) = self._db.execute("PRAGMA application_id").fetchone()
+            except sqlite3.DatabaseError:
+                owner = None
+            if owner != _APPLICATION_ID:
+                raise ValueError(f"database={str(self._path)!r}: not a file that an emulator made")
+            return
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        self._db.executescript(_SCHEMA)
+        self._db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+
+    def close(self) -> None:
+        """Close the database; what was in memory is gone."""
+        self._db.close()
+
+    # -- writing --------------------------------------------------------------------------------
+
+    def replace(self, rows: Iterable[Row]) -> None:
+        """Forget every message and take these, in one transaction."""
+        self._write("DELETE FROM message", rows)
+
+    def insert(self, rows: Iterable[Row]) -> None:
+        """Add rows, in one transaction."""
+        self._write(None, rows)
+
+    def _write(self, first: str | None, rows: Iterable[Row]) -> None:
+        self._db.execute("BEGIN")
+        try:
+            if first is not None:
+                self._db.execute(first)
+            self._db.executemany(_INSERT, rows)
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def expire(self, before: int, device: int | None = None) -> int:
+        """Delete what is older than ``before`` (ms), of one device or of all; how many went."""
+        if device is None:
+            return self._db.execute("DELETE FROM message WHERE timestamp < ?", (before,)).rowcount
+        sql = "DELETE FROM message WHERE device = ? AND timestamp < ?"
+        return self._db.execute(sql, (device, before)).rowcount
+
+    def delete_after(self, last_id: int) -> None:
+        """Delete the rows that were inserted after this one."""
+        self._db.execute("DELETE FROM message WHERE id > ?", (last_id,))
+
+    def keep(self, name: str, value: object) -> None:
+        """Remember a JSON value under a name, beside the messages."""
+        self._db.execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", (name, json.dumps(value)))
+
+    # -- reading --------------------------------------------------------------------------------
+
+    def kept(self, name: str) -> object:
+        """The value remembered under a name; None if there is none."""
+        found = self._db.execute("SELECT value FROM kept WHERE name = ?", (name,)).fetchone()
+        return None if found is None else json.loads(found[0])
+
+    def tails(
+        self,
+        device: int,
+        *,
+        start: int | None,
+        end: int | None,
+        type: str | None,  # noqa: A002 - the wire's name
+        ascending: bool,
+        limit: int,
+        offset: int,
+        now: int,
+        salt: int | None = None,
+    ) -> list[str]:
+        """The JSON tails of one page: ``start`` inclusive, ``end`` exclusive, visible at ``now``.
+
+        ``salt`` shuffles the rows of each millisecond in a way of its own (D6); None keeps them in
+        the order of insertion, which the other direction reverses.
+        """
+        way = "ASC" if ascending else "DESC"
+        ties = f"id {way}" if salt is None else "(id * :salt) % 1000003, id"
+        return [
+            tail
+            for (tail,) in self._db.execute(
+                f"SELECT tail FROM message WHERE device = :device {_of_type(type)}"  # noqa: S608
+                " AND timestamp >= :start AND timestamp < :end AND visible_at <= :now"
+                f" ORDER BY timestamp {way}, {ties} LIMIT :limit OFFSET :offset",
+                {
+                    "device": device,
+                    "type": type,
+                    "start": -_FOREVER if start is None else start,
+                    "end": _FOREVER if end is None else end,
+                    "now": now,
+                    "salt": salt,
+                    "limit": limit,
+                    "offset": offset,
+                },
+            )
+        ]
+
+    def newest(
+        self,
+        device: int,
+        *,
+        before: tuple[int, int] | None,
+        start: int | None,
+        end: int | None,
+        type: str | None,  # noqa: A002 - the wire's name
+        now: int,
+        limit: int,
+    ) -> list[Row]:
+        """Up to ``limit`` rows from newest to oldest, beyond the (timestamp, id) ``before``."""
+        last, last_id = before or (_FOREVER, _FOREVER)
+        found = self._db.execute(
+            f"SELECT {_COLUMNS} FROM message WHERE device = :device {_of_type(type)}"  # noqa: S608
+            " AND (timestamp, id) < (:last, :last_id)"
+            " AND timestamp >= :start AND timestamp < :end AND visible_at <= :now"
+            " ORDER BY timestamp DESC, id DESC LIMIT :limit",
+            {
+                "device": device,
+                "type": type,
+                "last": last,
+                "last_id": last_id,
+                "start": -_FOREVER if start is None else start,
+                "end": _FOREVER if end is None else end,
+                "now": now,
+                "limit": limit,
+            },
+        )
+        return [Row(*values) for values in found]
+
+    def rows(
+        self,
+        device: int,
+        *,
+        start: int | None,
+        end: int | None,
+        type: str | None,  # noqa: A002 - the wire's name
+    ) -> list[Row]:
+        """Everything stored of a device, visible yet or not, by time and then row number."""
+        found = self._db.execute(
+            f"SELECT {_COLUMNS} FROM message WHERE device = :device"  # noqa: S608
+            " AND timestamp >= :start AND timestamp < :end AND (:type IS NULL OR type = :type)"
+            " ORDER BY timestamp, id",
+            {
+                "device": device,
+                "type": type,
+                "start": -_FOREVER if start is None else start,
+                "end": _FOREVER if end is None else end,
+            },
+        )
+        return [Row(*values) for values in found]
+
+    def last_seen(self, device: int) -> int | None:
+        """The timestamp of a device's newest message (ms); None if it never sent one."""
+        sql = "SELECT max(timestamp) FROM message WHERE device = ?"
+        (found,) = self._db.execute(sql, (device,)).fetchone()
+        return None if found is None else int(found)
+
+    def counts(self) -> dict[int, int]:
+        """How many messages each device number has; a device without any is not in it."""
+        sql = "SELECT device, count(*) FROM message GROUP BY device"
+        return dict(self._db.execute(sql).fetchall())
+
+    def last_id(self) -> int:
+        """The highest row number so far; 0 in an empty store."""
+        return int(self._db.execute("SELECT coalesce(max(id), 0) FROM message").fetchone()[0])
+
+
+def _of_type(type: str | None) -> str:  # noqa: A002 - the wire's name
+    """The condition on the type; the rare one is written out, so that its partial index serves."""
+    if type is None:
+        return ""
+    return "AND type = 'iottlyagent'" if type == "iottlyagent" else "AND type = :type"

@@ -1,0 +1,101 @@
+"""Times as the API writes and reads them, in integer milliseconds since 1970 (UTC).
+
+The store and every handler count in milliseconds; texts are made and read only here. Naive texts
+are UTC (D5).
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+DAY_MS = 86_400_000
+_MILLISECOND = timedelta(milliseconds=1)
+
+_ISO = re.compile(
+    r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,6}))?(Z|[+-]\d\d:\d\d)?",
+    re.ASCII,
+)
+_EPOCH = re.compile(r"\d{1,15}", re.ASCII)
+# An integer below this counts seconds (to the year 5138), above it milliseconds (from 1973 on).
+_SECONDS_BELOW = 100_000_000_000
+
+_TWO = tuple(f"{n:02d}" for n in range(60))
+_HOURS = tuple(f"{h:02d}:{m:02d}:" for h in range(24) for m in range(60))
+_FRACTION = ("", *(f".{n:03d}" for n in range(1, 1000)))
+
+
+@lru_cache(maxsize=4096)
+def _day_text(day: int) -> str:
+    return f"{(EPOCH + timedelta(days=day)):%Y-%m-%dT}"
+
+
+def naive_text(ms: int) -> str:
+    """``2018-07-27T17:50:04.968``, or without a fraction where the milliseconds are zero."""
+    seconds, milli = divmod(ms, 1000)
+    day, second = divmod(seconds, 86_400)
+    minute, second = divmod(second, 60)
+    return f"{_day_text(day)}{_HOURS[minute]}{_TWO[second]}{_FRACTION[milli]}"
+
+
+def date_text(ms: int) -> str:
+    """``2017-09-20T00:33:27.230Z``, the text inside ``$date``: always three digits and a Z."""
+    text = naive_text(ms)
+    return f"{text}Z" if ms % 1000 else f"{text}.000Z"
+
+
+def second_text(ms: int) -> str:
+    """``2026-05-06T14:22:00Z``, the form of the v1 generation: whole seconds and a Z."""
+    return f"{naive_text(ms - ms % 1000)}Z"
+
+
+def to_datetime(ms: int) -> datetime:
+    """The aware UTC ``datetime`` of a millisecond count."""
+    return EPOCH + timedelta(milliseconds=ms)
+
+
+def read_text(text: str) -> int:
+    """Milliseconds of a time text of any accepted form (D2).
+
+    Accepted: ISO 8601 with ``T``, up to six digits of fraction, naive (UTC), with ``Z`` or an
+    offset; epoch milliseconds; epoch seconds. A finer fraction is rounded up, so that an inclusive
+    start and an exclusive end both keep their meaning over whole milliseconds. Raises
+    ``ValueError`` for anything else.
+    """
+    if _EPOCH.fullmatch(text):
+        number = int(text)
+        return number * 1000 if number < _SECONDS_BELOW else number
+    found = _ISO.fullmatch(text)
+    if found is None:
+        raise ValueError("not a time")
+    clock, fraction, zone = found.groups()
+    moment = datetime.fromisoformat(f"{clock}{'+00:00' if zone in (None, 'Z') else zone}")
+    micro = int((fraction or "").ljust(6, "0"))
+    return (moment - EPOCH) // _MILLISECOND + -(-micro // 1000)
+
+
+def read_date(value: object) -> int:
+    """Milliseconds of what stands in ``$date``: a text, a count of ms or ``$numberLong`` (D7)."""
+    if isinstance(value, str):
+        return read_text(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, Mapping) and set(value) == {"$numberLong"}:
+        return int(str(value["$numberLong"]))
+    raise ValueError("not a date")
+
+
+def to_ms(value: object) -> int:
+    """Milliseconds of a time as a Python caller or a JSON line gives it.
+
+    Takes an aware ``datetime``, integer epoch milliseconds, a text as ``read_text`` does, or a
+    mapping ``{"$date": …}``. A naive ``datetime`` is refused (D5). Raises ``ValueError``.
+    """
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise ValueError("a naive datetime says no instant: give it a timezone")
+        return (value - EPOCH) // _MILLISECOND
+    if isinstance(value, Mapping) and set(value) == {"$date"}:
+        return read_date(value["$date"])
+    return read_date(value)
