@@ -1,0 +1,216 @@
+"""The paginated endpoint, simulated in memory on the virtual clock: the oracle of walks.
+
+It is its own truth: after a walk, `truth()` is what there is in the store, row for row.
+Rows can become visible while a walk runs, and be deleted under it; the order among rows
+of one millisecond can be another with every request; and the server can have the ways
+in which real ones differ: bounds rounded down, short pages, a clock that is off.
+
+    server = MessageServer(rows, latency=0.05)
+    async for batch in batches(server.fetch, query, settings=settings, clock=server.clock):
+        ...
+    assert server.requests == 12
+"""
+
+import asyncio
+import random
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Callable, Iterable
+from heapq import heapify, heappop, heappush
+from operator import attrgetter
+from typing import NamedTuple
+
+from iottly_async.models._time import from_epoch_ms
+from iottly_async.models.message import Message, MessageType
+from iottly_async.walk import Fetched, PageRequest
+
+from .virtual_time import WALL_START, VirtualClock
+
+__all__ = ["NOW_MS", "MessageServer", "Row", "identity"]
+
+NOW_MS = int(WALL_START * 1000)
+"""The server's time when a virtual loop starts, in milliseconds."""
+
+Identity = tuple[int, bytes]
+
+
+class Row(NamedTuple):
+    """A stored message: its time in milliseconds, a payload, a type, and whose it is."""
+
+    at: int
+    payload: bytes = b"{}"
+    type: str = "userdefined"
+    device: str = "d1"
+
+
+def identity(message: Message) -> Identity:
+    """What tells a message from others that are not identical to it."""
+    return (round(message.timestamp.timestamp() * 1000), message.payload_json)
+
+
+_at = attrgetter("at")
+
+
+class MessageServer:
+    """Devices' messages, and a `fetch` over them.
+
+    Attributes:
+        clock: the virtual clock for the walk.
+        requests: how many pages were asked for.
+        skipped: rows that page numbers made the server skip.
+        log: every `PageRequest`, in the order they arrived.
+        peak: the most requests under way at once.
+        before: called with each request and its number from 1, before it is answered;
+            may raise, delete or append.
+    """
+
+    def __init__(
+        self,
+        rows: Iterable[Row] = (),
+        *,
+        latency: float = 0.05,
+        unstable: bool = False,
+        limit: int = 100,
+        round_from: int = 1,
+        round_to: int = 1,
+        clock_offset: float = 0.0,
+        zone_ms: int = 0,
+        dated: bool = True,
+        seed: int = 0,
+    ) -> None:
+        """A server that holds `rows`.
+
+        Args:
+            latency: seconds a request takes; the page is read halfway.
+            unstable: whether rows of one millisecond come in another order every time.
+            limit: the longest page it gives, whatever is asked for.
+            round_from, round_to: milliseconds to which it rounds the bounds down.
+            clock_offset: seconds that its clock, and its rows' times, are ahead.
+            zone_ms: milliseconds that its naive times are ahead of UTC.
+            dated: whether its answers tell the time.
+        """
+        self.clock = VirtualClock()
+        self.requests = self.skipped = self.peak = 0
+        self.log: list[PageRequest] = []
+        self.before: Callable[[PageRequest, int], None] | None = None
+        self._latency = latency
+        self._unstable = unstable
+        self._limit = limit
+        self._rounding = (round_from, round_to)
+        self._offset = clock_offset
+        self._zone = zone_ms
+        self._dated = dated
+        self._random = random.Random(seed)
+        self._under_way = 0
+        self._rows: dict[str, list[Row]] = {}
+        self._coming: list[tuple[float, Row]] = []
+        self._messages: dict[Row, Message] = {}
+        for row in rows:
+            self._rows.setdefault(row.device, []).append(row)
+        for device_rows in self._rows.values():
+            device_rows.sort(key=_at)
+        heapify(self._coming)
+
+    def now_ms(self) -> int:
+        """The server's clock, in milliseconds."""
+        return int((self.clock.time() + self._offset) * 1000)
+
+    def append(self, row: Row, *, visible_at_ms: int) -> None:
+        """Let `row` become visible at that moment of the server's clock."""
+        heappush(self._coming, (visible_at_ms, row))
+
+    def delete_before(self, at: int) -> None:
+        """Retention: drop every row older than `at`."""
+        for rows in self._rows.values():
+            del rows[: bisect_left(rows, at, key=_at)]
+
+    def truth(
+        self,
+        start: int | None = None,
+        end: int | None = None,
+        type: str = "all",  # noqa: A002 - the endpoint's own name
+        device: str = "d1",
+    ) -> list[Row]:
+        """The rows in the store between two times, oldest first."""
+        self._arrive()
+        rows = self._rows.get(device, [])
+        low = 0 if start is None else bisect_left(rows, start, key=_at)
+        high = len(rows) if end is None else bisect_left(rows, end, key=_at)
+        return [row for row in rows[low:high] if type in ("all", row.type)]
+
+    async def fetch(self, request: PageRequest) -> Fetched:
+        """Answer a page request, as the endpoint would."""
+        self.requests += 1
+        number = self.requests
+        self.log.append(request)
+        self._under_way += 1
+        self.peak = max(self.peak, self._under_way)
+        try:
+            await asyncio.sleep(self._latency / 2)
+            if self.before is not None:
+                self.before(request, number)
+            rows = self._page(request)
+            server_time = float(self.now_ms() // 1000) if self._dated else None
+            await asyncio.sleep(self._latency / 2)
+        finally:
+            self._under_way -= 1
+        return Fetched(messages=[self._message(row) for row in rows], server_time=server_time)
+
+    def _arrive(self) -> None:
+        while self._coming and self._coming[0][0] <= self.now_ms():
+            _, row = heappop(self._coming)
+            insort(self._rows.setdefault(row.device, []), row, key=_at)
+
+    def _page(self, request: PageRequest) -> list[Row]:
+        self._arrive()
+        rows = self._rows.get(request.device_id, [])
+        if request.type != "all":
+            rows = [row for row in rows if row.type == request.type]
+        round_from, round_to = self._rounding
+        start, end = request.start, request.end
+        low = 0 if start is None else bisect_left(rows, _down(start, round_from), key=_at)
+        high = len(rows) if end is None else bisect_left(rows, _down(end, round_to), key=_at)
+        size = min(request.size, self._limit)
+        skip = 0 if request.number is None else (request.number - 1) * size
+        self.skipped += min(skip, max(0, high - low))
+        if request.order == "asc":
+            page = self._shuffled(
+                rows, low, high, min(low + skip, high), min(low + skip + size, high)
+            )
+        else:
+            first, last = max(high - skip - size, low), max(high - skip, low)
+            page = self._shuffled(rows, low, high, first, last)
+            page.reverse()
+        return page
+
+    def _shuffled(self, rows: list[Row], low: int, high: int, first: int, last: int) -> list[Row]:
+        """The rows [first, last) of the query's [low, high), ties in any order."""
+        page = rows[first:last]
+        if not self._unstable or len(page) < 1:
+            return page
+        shuffled: list[Row] = []
+        index = first
+        while index < last:
+            at = rows[index].at
+            begin = max(low, bisect_left(rows, at, key=_at))
+            end = min(high, bisect_right(rows, at, key=_at))
+            group = rows[begin:end]
+            self._random.shuffle(group)
+            shuffled += group[index - begin : last - begin]
+            index = end
+        return shuffled
+
+    def _message(self, row: Row) -> Message:
+        message = self._messages.get(row)
+        if message is None:
+            message = self._messages[row] = Message(
+                device_id=row.device,
+                project_id="p1",
+                timestamp=from_epoch_ms(row.at + self._zone),
+                type=MessageType(row.type),
+                payload_json=row.payload,
+            )
+        return message
+
+
+def _down(at: int, unit: int) -> int:
+    return at // unit * unit
