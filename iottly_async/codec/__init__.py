@@ -1,0 +1,34 @@
+"""Bytes into models and arguments into bytes: the one room that knows the wire's names."""
+
+from .answers import Answers, read_error
+from .messages import decode_history, decode_message, decode_page
+from .models import make_converter
+from .requests import (
+    MESSAGE_TYPES,
+    ORDERS,
+    choice,
+    encode_command,
+    encode_fleet_command,
+    encode_rename,
+    fleet_query,
+    history_query,
+    page_query,
+)
+
+__all__ = [
+    "MESSAGE_TYPES",
+    "ORDERS",
+    "Answers",
+    "choice",
+    "decode_history",
+    "decode_message",
+    "decode_page",
+    "encode_command",
+    "encode_fleet_command",
+    "encode_rename",
+    "fleet_query",
+    "history_query",
+    "make_converter",
+    "page_query",
+    "read_error",
+]

@@ -1,0 +1,161 @@
+"""The answer of each call: which part of it is the model, and by which name."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar, cast
+
+from ..errors import DecodeError
+from ..models import (
+    Command,
+    CommandResult,
+    Device,
+    FleetDevice,
+    FleetDevicePage,
+    License,
+    ProjectInfo,
+)
+from .messages import BOM, read_value
+from .models import make_converter, structure
+
+T = TypeVar("T")
+
+
+class Answers:
+    """Reads the body of every answer but the messages'; one a session.
+
+    Each method raises `DecodeError` where the body does not have the documented form.
+    """
+
+    __slots__ = ("_converter",)
+
+    def __init__(self) -> None:
+        self._converter = make_converter()
+
+    def _model(self, value: Any, kind: type[T], path: str = "$") -> T:
+        return structure(self._converter, value, kind, path)
+
+    def ping(self, body: bytes) -> None:
+        """`{"status": "pong"}`."""
+        if read_object(body).get("status") != "pong":
+            raise DecodeError('expected "pong"', path="$.status")
+
+    def project(self, body: bytes) -> ProjectInfo:
+        """v1.0, "Project Inspection"."""
+        return self._model(read_json(body), ProjectInfo)
+
+    def licenses(self, body: bytes) -> list[License]:
+        """v1.0, "License Inspection": an object keyed by licence token."""
+        return [
+            self._license(token, entry, f"$.{token}") for token, entry in read_object(body).items()
+        ]
+
+    def license(self, body: bytes, token: str) -> License:
+        """The one licence asked for, within an object keyed by token."""
+        entries = read_object(body)
+        if token not in entries:
+            raise DecodeError("expected the licence that was asked for", path="$")
+        return self._license(token, entries[token], f"$.{token}")
+
+    def _license(self, token: str, entry: Any, path: str) -> License:
+        if type(entry) is not dict:
+            raise DecodeError("expected an object", path=path)
+        # An available licence has an empty object for its board.
+        return self._model(
+            {**entry, "token": token, "board": entry.get("board") or None}, License, path
+        )
+
+    def devices(self, body: bytes) -> list[Device]:
+        """v1.0, "List all devices"."""
+        return self._list(read_object(body), "devices", Device)
+
+    def device(self, body: bytes, device_id: str | None = None) -> Device:
+        """v1.0, "Single device"; `device_id` is the one asked for."""
+        device = self._model(read_json(body), Device)
+        _same(device.id, device_id, "$.ID")
+        return device
+
+    def fleet_page(self, body: bytes) -> FleetDevicePage:
+        """v1, "List devices"."""
+        answer = read_object(body)
+        meta = answer.get("meta")
+        if type(meta) is not dict:
+            raise DecodeError("expected an object", path="$.meta")
+        total, number, per_page = (
+            self._model(meta.get(name), int, f"$.meta.{name}")
+            for name in ("total", "page", "per_page")
+        )
+        devices = self._list(answer, "data", FleetDevice)
+        return FleetDevicePage(
+            devices=tuple(devices), total=total, number=number, per_page=per_page
+        )
+
+    def fleet_device(self, body: bytes, device_id: str) -> FleetDevice:
+        """v1, "Get a single device"; `device_id` is the one asked for."""
+        device = self._model(read_json(body), FleetDevice)
+        _same(device.id, device_id, "$.id")
+        return device
+
+    def command(self, body: bytes) -> Command:
+        """v1, "Send a command"."""
+        return self._model(read_json(body), Command)
+
+    def command_result(self, body: bytes, command_id: str) -> CommandResult:
+        """v1, "Get command result"; `command_id` is the one asked for."""
+        result = self._model(read_json(body), CommandResult)
+        _same(result.id, command_id, "$.command_id")
+        return result
+
+    def _list(self, answer: dict[str, Any], name: str, kind: type[T]) -> list[T]:
+        entries = answer.get(name)
+        if type(entries) is not list:
+            raise DecodeError("expected an array", path=f"$.{name}")
+        return [
+            self._model(entry, kind, f"$.{name}[{index}]") for index, entry in enumerate(entries)
+        ]
+
+
+def _same(found: str, asked: str | None, path: str) -> None:
+    # An answer that belongs to another question, as after a mix-up on a shared connection.
+    if asked is not None and found.casefold() != asked.casefold():
+        raise DecodeError("expected the id that was asked for", path=path)
+
+
+def read_json(body: bytes) -> Any:
+    """The JSON that a body is; a byte order mark before it is passed over.
+
+    Raises:
+        DecodeError: it is not valid JSON.
+    """
+    return read_value(body.removeprefix(BOM), "$")
+
+
+def read_object(body: bytes) -> dict[str, Any]:
+    """The JSON object that a body is.
+
+    Raises:
+        DecodeError: it is not valid JSON, or not an object.
+    """
+    value = read_json(body)
+    if type(value) is not dict:
+        raise DecodeError("expected an object", path="$")
+    return cast(dict[str, Any], value)
+
+
+def read_error(body: bytes) -> tuple[str | None, str | None, str | None] | None:
+    """Text, code and request id of an error answer, in either generation's form.
+
+    None where the body is not the API's own: a proxy's page, or nothing.
+    """
+    try:
+        error = read_object(body).get("error")
+    except DecodeError:
+        return None
+    if isinstance(error, str):
+        return error, None, None
+    if isinstance(error, dict):
+        text, code, request_id = (
+            value if isinstance(value := error.get(name), str) else None
+            for name in ("message", "code", "request_id")
+        )
+        return text, code, request_id
+    return None

@@ -1,0 +1,151 @@
+"""Every model but the messages, through cattrs, strictly.
+
+Left alone cattrs takes "false" for True, "abc" for a list of letters and None for
+'None'; the hooks here take each scalar type for itself and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Final, TypeVar
+
+from attrs import AttrsInstance, evolve, fields
+from cattrs import AttributeValidationNote, BaseValidationError, Converter, IterableValidationNote
+from cattrs.gen import make_dict_structure_fn, override
+
+from ..errors import DecodeError
+from ..models import (
+    Board,
+    Command,
+    CommandResult,
+    CommandStatus,
+    Device,
+    FleetDevice,
+    FleetStatus,
+    License,
+    LicenseStatus,
+    OperatingStatus,
+    ProjectInfo,
+)
+from ..models._values import OpenEnum
+from ..times import read_time
+
+T = TypeVar("T")
+M = TypeVar("M", bound=AttrsInstance)
+
+# Per model, which name on the wire each of its fields has, where the two differ.
+_WIRE_NAMES: Final[Mapping[type[AttrsInstance], Mapping[str, str]]] = {
+    ProjectInfo: {
+        "agent_url": "projectgetagenturl",
+        "agent_file": "agentfile",
+        "agent_api_host": "agentapihost",
+    },
+    Device: {"id": "ID", "mac_address": "macaddress", "operating_status": "operatingstatus"},
+    Board: {"mac_address": "macaddress", "operating_status": "operatingstatus"},
+    License: {},
+    FleetDevice: {},
+    Command: {"id": "command_id"},
+    CommandResult: {"id": "command_id"},
+}
+_NO_WIRE_NAME: Final = "\0"
+
+
+class _WrongTypeError(ValueError):
+    """A value has another type than the documents give; its text says which was expected."""
+
+
+def make_converter() -> Converter:
+    """A cattrs converter that reads every model but messages from the wire's JSON.
+
+    It is strict: a text is a text and a number a number, and never turned into the
+    other. Unknown enumeration values and unknown fields are kept.
+    """
+    converter = Converter(detailed_validation=True)
+    for kind, expected in ((str, "a text"), (int, "a whole number"), (bool, "true or false")):
+        converter.register_structure_hook(kind, _exactly(kind, expected))
+    converter.register_structure_hook(datetime, lambda value, _: _strict_time(value))
+    for words in (CommandStatus, FleetStatus, LicenseStatus, OperatingStatus):
+        converter.register_structure_hook(words, _member(words))
+    for model in _WIRE_NAMES:
+        converter.register_structure_hook(model, _model_hook(converter, model))
+    return converter
+
+
+def _exactly(kind: type[T], expected: str) -> Callable[[Any, Any], T]:
+    def hook(value: Any, _: Any) -> T:
+        if type(value) is not kind:
+            raise _WrongTypeError(expected)
+        return value
+
+    return hook
+
+
+def _member(kind: type[OpenEnum]) -> Callable[[Any, Any], OpenEnum]:
+    def hook(value: Any, _: Any) -> OpenEnum:
+        if type(value) is not str:
+            raise _WrongTypeError("a text")
+        return kind(value)
+
+    return hook
+
+
+def _strict_time(value: Any) -> datetime:
+    try:
+        return read_time(value, "$")
+    except DecodeError:
+        pass
+    raise _WrongTypeError("a time")
+
+
+def _model_hook(converter: Converter, model: type[M]) -> Callable[[Any, Any], M]:
+    """A hook for one model: its fields by their wire's names, the rest into `extra`."""
+    names = {field.name: _wire_name(model, field.name) for field in fields(model)}
+    overrides: dict[str, Any] = {name: override(rename=wire) for name, wire in names.items()}
+    generated = make_dict_structure_fn(model, converter, **overrides)
+    known = frozenset(names.values())
+    nullable = {names[field.name] for field in fields(model) if field.default is None}
+
+    def hook(value: Any, kind: Any) -> M:
+        if type(value) is not dict:
+            raise _WrongTypeError("an object")
+        given = {k: v for k, v in value.items() if v is not None or k not in nullable}
+        found = generated(given, kind)
+        extra = {name: member for name, member in value.items() if name not in known}
+        return evolve(found, extra=extra) if extra else found  # type: ignore[misc]
+
+    return hook
+
+
+def _wire_name(model: Any, name: str) -> str:
+    return _NO_WIRE_NAME if name == "extra" else _WIRE_NAMES[model].get(name, name)
+
+
+def structure(converter: Converter, value: Any, kind: type[T], path: str = "$") -> T:
+    """`value`, decoded JSON, as the model `kind`.
+
+    Raises:
+        DecodeError: it does not have the documented form; the path tells where.
+    """
+    try:
+        return converter.structure(value, kind)
+    except BaseValidationError as error:
+        found, expected = _first_fault(error, path)
+    except _WrongTypeError as error:
+        found, expected = path, str(error)
+    raise DecodeError(f"expected {expected}", path=found)
+
+
+def _first_fault(error: BaseException, path: str) -> tuple[str, str]:
+    """Path and expectation of the first fault within what cattrs collected."""
+    while isinstance(error, BaseValidationError):
+        inner = error.exceptions[0]
+        for note in getattr(inner, "__notes__", ()):
+            if isinstance(note, AttributeValidationNote):
+                path += f".{_wire_name(error.cl, note.name)}"
+            elif isinstance(note, IterableValidationNote):
+                path += f"[{note.index!r}]"
+        error = inner
+    if isinstance(error, KeyError):
+        return path, "this field"
+    return path, str(error) if isinstance(error, _WrongTypeError) else "another form"

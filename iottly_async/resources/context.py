@@ -1,0 +1,33 @@
+"""What every resource is given: how to call, how to read, and the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import frozen
+
+from ..clock import Clock
+from ..codec import Answers
+from ..config import Config
+from ..pipeline import Requester
+
+
+@frozen(kw_only=True)
+class Context:
+    """Shared by the resources of one session, or of one view of it.
+
+    Attributes:
+        requester: makes calls.
+        answers: reads their bodies.
+        config: the session's settings.
+        clock: for pauses between polls.
+        capacity: how many requests at once the quota can feed; None where it sets no bound.
+        timeout: seconds a call, of the session or the view.
+    """
+
+    requester: Requester
+    answers: Answers
+    config: Config
+    clock: Clock
+    capacity: Callable[[], int | None]
+    timeout: float

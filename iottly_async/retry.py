@@ -1,0 +1,115 @@
+"""Whether a failed attempt is tried again, and after how many seconds: pure.
+
+The one room that knows `backoff`, of which it uses the wait generator and the
+jitter. Its decorators are not used: they look at coroutine functions by a call that
+Python is removing, and they retry whatever they decorate, commands too.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Final
+
+import backoff
+from attrs import frozen
+
+from .config import RetryPolicy
+from .errors import Sent
+from .wire import Route
+
+RETRIED_STATUSES: Final = frozenset({408, 429, 500, 502, 503, 504})
+
+COST: Final = 5
+COST_AFTER_TIMEOUT: Final = 10
+
+
+@frozen(kw_only=True)
+class Failure:
+    """How an attempt failed.
+
+    Attributes:
+        status: of the answer; None where none came.
+        sent: whether the request left.
+        retry_after: seconds that the service asked for; None where it did not.
+        from_api: whether the answer is the API's own, not a proxy's.
+        timed_out: whether the attempt's own time ran out.
+        lasting: whether another attempt must fail alike: a certificate, broken framing,
+            an answer too large.
+    """
+
+    status: int | None = None
+    sent: Sent
+    retry_after: float | None = None
+    from_api: bool = False
+    timed_out: bool = False
+    lasting: bool = False
+
+
+def decide(failure: Failure, route: Route, attempt: int, policy: RetryPolicy) -> float | None:
+    """Seconds to pause before the next attempt, or None to give up.
+
+    Args:
+        failure: of the attempt that just ended.
+        route: the call; a command is tried again only where it surely was not taken (D10).
+        attempt: how many attempts were made, answers of 429 not counted.
+        policy: the bounds.
+
+    After a 429 the pause is 0: the limiter, which was told of the answer, makes the
+    call wait its turn, and the policy's attempts do not count it.
+    """
+    if route.command and not _surely_not_taken(failure):
+        return None
+    if failure.status == 429:
+        return 0.0
+    if failure.lasting or attempt >= policy.max_attempts:
+        return None
+    if failure.status is not None and failure.status not in RETRIED_STATUSES:
+        return None
+    if failure.retry_after is not None:
+        return failure.retry_after
+    return _jittered(attempt, policy)
+
+
+def _surely_not_taken(failure: Failure) -> bool:
+    return failure.sent == "no" or (failure.status == 429 and failure.from_api)
+
+
+def _jittered(attempt: int, policy: RetryPolicy) -> float:
+    """Full jitter below an exponential bound: initial, twice that, four times, ..."""
+    waits = backoff.expo(base=2, factor=policy.initial_delay, max_value=policy.max_delay)
+    # The generator's first value is none: it waits there to be started.
+    bound = next(islice(waits, attempt, None))
+    return float(backoff.full_jitter(bound))
+
+
+class RetryBudget:
+    """Tokens that all calls of a session share; a retry costs some, a success earns one.
+
+    While most calls succeed it is never noticed. In an outage it lets the first calls
+    retry and then makes the others fail at their first attempt, so that the clients of
+    a service that comes back do not take it down again.
+    """
+
+    __slots__ = ("_most", "_tokens")
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._tokens = most
+
+    @property
+    def tokens(self) -> int:
+        """What is left."""
+        return self._tokens
+
+    def spend(self, *, timed_out: bool) -> bool:
+        """Pay for one retry; False, and nothing is paid, where too little is left."""
+        cost = COST_AFTER_TIMEOUT if timed_out else COST
+        if cost > self._tokens:
+            return False
+        self._tokens -= cost
+        return True
+
+    def earn(self) -> None:
+        """One call succeeded at its first attempt."""
+        if self._tokens < self._most:
+            self._tokens += 1

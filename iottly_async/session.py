@@ -1,0 +1,175 @@
+"""The session: where the parts are put together, and what a user opens and closes."""
+
+from __future__ import annotations
+
+import os
+from types import TracebackType
+from typing import Any, NoReturn, Self, TypeVar
+from urllib.parse import urlsplit
+
+from attrs import evolve
+
+from .auth import ApiKey
+from .clock import SYSTEM_CLOCK, Clock
+from .codec import Answers
+from .config import Config, Seconds, seconds, whole
+from .errors import ConfigurationError
+from .models import Quota
+from .pipeline import Options, Pipeline, Stats
+from .ratelimit import Limiter, shared_limiter
+from .resources import FleetCommands, FleetDevices, Project
+from .resources.context import Context
+from .resources.project import ping
+from .transport import Transport, as_transport
+from .wire import Request
+
+T = TypeVar("T")
+
+
+class IottlySession:
+    """A session with the Iottly cloud, of both API generations.
+
+    ::
+
+        async with IottlySession() as session:
+            project = session.project("59c19cacecc01400075f3bc9")
+            async for message in project.messages.walk(device_id):
+                ...
+
+    It may be made anywhere, belongs to the event loop of its first call, serves any
+    number of tasks there, and is closed by `async with` or `aclose()`.
+
+    Args:
+        api_key: of the project; None takes ``IOTTLY_API_KEY`` from the environment.
+        config: the settings; None takes `Config.from_env()`, where ``IOTTLY_BASE_URL``
+            may name another host.
+        http: an `aiohttp.ClientSession` of your own, which is not closed here, or a
+            `Transport`; None opens connections of its own.
+        limiter: who gives out the quota; None shares one limiter among all sessions of
+            this key and host in the process.
+
+    Attributes:
+        devices: the fleet's devices (v1).
+        commands: commands with results (v1).
+        config: the settings.
+
+    Raises:
+        ConfigurationError: no key, or one that no header can carry; a setting that is
+            not accepted.
+    """
+
+    def __init__(
+        self,
+        api_key: str | None = None,
+        *,
+        config: Config | None = None,
+        http: Any = None,
+        limiter: Limiter | None = None,
+    ) -> None:
+        config = Config.from_env() if config is None else config
+        if not isinstance(config, Config):
+            raise ConfigurationError(f"config must be a Config, not {type(config).__name__}")
+        key = ApiKey(os.environ.get("IOTTLY_API_KEY", "") if api_key is None else api_key)
+        transport: Transport = as_transport(http, config)
+        if limiter is None:
+            limiter = shared_limiter(key.fingerprint, urlsplit(config.base_url).netloc)
+        self._pipeline = Pipeline(config, key, transport, limiter, SYSTEM_CLOCK)
+        self._owner = True
+        self._bind(Options(timeout=config.timeout), Answers(), SYSTEM_CLOCK)
+
+    def _bind(self, options: Options, answers: Answers, clock: Clock) -> None:
+        self.config = self._pipeline.config
+        self._options = options
+        self._context = Context(
+            requester=self,
+            answers=answers,
+            config=self.config,
+            clock=clock,
+            capacity=self._pipeline.capacity,
+            timeout=options.timeout,
+        )
+        self.devices = FleetDevices(self._context)
+        self.commands = FleetCommands(self._context)
+
+    def __repr__(self) -> str:
+        return f"<IottlySession {self.config.base_url}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a session is not pickled; make one in each process, from its own key")
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self, *, grace: Seconds = 0.0) -> None:
+        """End the calls under way and close the connections that the session opened.
+
+        Calls still under way after `grace` seconds (default 0) end with
+        `SessionClosedError`, and so does every later one. Closing twice does nothing,
+        and neither does closing a view (`with_options`).
+        """
+        if self._owner:
+            await self._pipeline.aclose(seconds(grace, name="grace", zero=True))
+
+    async def call(self, request: Request[T], *, patient: bool = False) -> T:
+        """Make one call; what the resources are built on (`Requester`)."""
+        return await self._pipeline.call(request, self._options, patient=patient)
+
+    def with_options(
+        self, *, timeout: Seconds | None = None, priority: int | None = None
+    ) -> IottlySession:
+        """A view of this session with other options, sharing everything else.
+
+        Args:
+            timeout: seconds a call may take; None keeps this session's.
+            priority: calls of a higher one are given quota first; a session has 0,
+                None keeps this session's.
+
+        Raises:
+            ConfigurationError: an option is not as above.
+        """
+        options = self._options
+        if timeout is not None:
+            options = evolve(options, timeout=seconds(timeout, name="timeout"))
+        if priority is not None:
+            options = evolve(
+                options, priority=whole(priority, name="priority", least=-1000, most=1000)
+            )
+        view = object.__new__(type(self))
+        view._pipeline = self._pipeline
+        view._owner = False
+        view._bind(options, self._context.answers, self._context.clock)
+        return view
+
+    async def ping(self) -> None:
+        """Ask the service for a sign of life; returns where it answers (v1.0, ``project/ping``).
+
+        Raises:
+            UnauthorizedError: the key is not accepted.
+        """
+        await ping(self, self._context.answers)
+
+    def project(self, project_id: str) -> Project:
+        """The project with this id, and all that lies under it; sends nothing.
+
+        Raises:
+            ConfigurationError: `project_id` cannot stand in a path.
+        """
+        return Project(self._context, project_id)
+
+    @property
+    def quota(self) -> Quota:
+        """The key's quota as it is known now: limit, remaining, resets_at, waiting, ..."""
+        return self._pipeline.limiter.quota()
+
+    @property
+    def stats(self) -> Stats:
+        """Counters of this session since it was made; a copy."""
+        return evolve(self._pipeline.stats)

@@ -1,0 +1,83 @@
+"""Times as texts and numbers: every form that the service emits or takes (D2, D5, D7)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from typing import Any, Final
+
+from .config import TimestampFormat
+from .errors import ConfigurationError, DecodeError
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def read_time(value: Any, path: str) -> datetime:
+    """A time of the wire, aware and in UTC.
+
+    Args:
+        value: an ISO text (naive is UTC), epoch milliseconds, ``{"$date": …}`` around
+            either, or around ``{"$numberLong": "…"}``.
+        path: its JSON path, for the error.
+
+    Raises:
+        DecodeError: it is none of these.
+    """
+    if type(value) is dict and len(value) == 1:
+        if "$date" in value:
+            value, path = value["$date"], f"{path}.$date"
+        if type(value) is dict and type(value.get("$numberLong")) is str:
+            value, path = _whole(value["$numberLong"]), f"{path}.$numberLong"
+    try:
+        if type(value) is str:
+            time = datetime.fromisoformat(value)
+            return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+        if type(value) is int:
+            return _EPOCH + timedelta(milliseconds=value)
+    except (ValueError, OverflowError):
+        pass
+    raise DecodeError("expected a time", path=path)
+
+
+def _whole(text: str) -> int | None:
+    digits = text.removeprefix("-")
+    return int(text) if digits.isascii() and digits.isdecimal() and len(digits) < 20 else None
+
+
+def aware(time: object, *, name: str) -> datetime:
+    """`time`, given by a caller, in UTC.
+
+    Raises:
+        ConfigurationError: it is no datetime, or a naive one (D5).
+    """
+    if not isinstance(time, datetime):
+        raise ConfigurationError(f"{name} must be an aware datetime, not {time!r}")
+    if time.tzinfo is None or time.utcoffset() is None:
+        raise ConfigurationError(
+            f"{name} must be an aware datetime, and {time.isoformat()} is naive; "
+            "give it a zone, such as tzinfo=datetime.UTC"
+        )
+    return time.astimezone(UTC)
+
+
+def write_time(ms: int, form: TimestampFormat) -> str:
+    """Milliseconds since the epoch as the text that the service takes (D2)."""
+    if form == "epoch-ms":
+        return str(ms)
+    if form == "epoch-s":
+        # Whole where it is whole, with milliseconds where it is not: never another instant.
+        whole, rest = divmod(ms, 1000)
+        return f"{whole}.{rest:03d}" if rest else str(whole)
+    time = _EPOCH + timedelta(milliseconds=ms)
+    text = time.replace(tzinfo=None).isoformat(timespec="milliseconds")
+    return text + "Z" if form == "iso-z" else text
+
+
+@lru_cache(maxsize=64)
+def http_date(text: str) -> float | None:
+    """Seconds since the epoch of an HTTP date (RFC 9110, section 5.6.7); None if it is none."""
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None

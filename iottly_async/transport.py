@@ -1,0 +1,295 @@
+"""One attempt over HTTP: the one room that knows aiohttp.
+
+What aiohttp 3.14 does that this room works around, each seen there:
+
+- A waiter on a bounded connector that is cancelled in the tick in which it is woken
+  loses the wake-up and the pool hangs: the connector is unbounded and a semaphore of
+  our own stands before it.
+- The `Authentication` header travels to another origin on a redirect, and so does the
+  body on 307 and 308: redirects are never followed (D12).
+- GET and PUT are silently sent twice on a lost connection: a middleware turns the loss
+  into an exception that aiohttp does not resend on. Retries are `retry`'s alone.
+- A POST on a stale kept-alive connection fails although nothing was sent: commands use
+  a connection of their own each, which also rules out answers that belong to another.
+- `read()` decompresses without a bound: bodies are read in chunks under one.
+- Its exceptions' reprs and tracebacks hold headers: they are translated here, and ours
+  are raised outside the `except` block, so that none is chained to them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
+
+import aiohttp
+from aiohttp import ClientRequest, ClientResponse, ClientSession, ClientTimeout, DummyCookieJar
+from yarl import URL
+
+from .config import Config
+from .errors import (
+    ConfigurationError,
+    ConnectError,
+    ConnectionLostError,
+    DeadlineExceededError,
+    ProtocolError,
+    ResponseTooLargeError,
+    TLSError,
+    TransportError,
+    TruncatedResponseError,
+)
+from .wire import Answer, Method
+
+
+class Outgoing:
+    """One attempt: what is sent, and whether it may have left.
+
+    Attributes:
+        method, target, headers, body: the request; the target from the host on.
+        alone: whether it needs a connection of its own, as a command does.
+        left: whether a byte of it may have been sent; set by the transport.
+    """
+
+    __slots__ = ("alone", "body", "headers", "left", "method", "target")
+
+    def __init__(
+        self,
+        method: Method,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        *,
+        alone: bool = False,
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.headers = headers
+        self.body = body
+        self.alone = alone
+        self.left = False
+
+
+@runtime_checkable
+class Transport(Protocol):
+    """Sends one attempt and returns its answer; what `IottlySession(http=...)` may be."""
+
+    async def send(self, outgoing: Outgoing) -> Answer:
+        """The answer, whatever its status; sets `outgoing.left` before a byte is sent.
+
+        Raises:
+            TransportError: there is no answer, or no whole one.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        ...
+
+
+class _LostError(Exception):
+    """A connection was lost; unknown to aiohttp, which therefore does not resend."""
+
+
+class _MarkedRequest(ClientRequest):
+    """A request that marks its `Outgoing` when it is about to be written."""
+
+    outgoing: Outgoing | None = None
+
+    async def send(self, conn: aiohttp.connector.Connection) -> ClientResponse:
+        if self.outgoing is not None:
+            self.outgoing.left = True
+        return await super().send(conn)
+
+
+def _middleware(outgoing: Outgoing) -> aiohttp.ClientMiddlewareType:
+    async def mark_and_never_resend(
+        request: ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> ClientResponse:
+        if isinstance(request, _MarkedRequest):
+            request.outgoing = outgoing
+        else:
+            outgoing.left = True  # a session of the caller's: when it writes is not known
+        try:
+            return await handler(request)
+        except _NEVER_CONNECTED:
+            outgoing.left = False
+            raise
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
+            pass
+        raise _LostError
+
+    return mark_and_never_resend
+
+
+_NEVER_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+
+
+class AiohttpTransport:
+    """The transport over aiohttp, with sessions of its own or one of the caller's.
+
+    Args:
+        config: of which it uses the URL, the timeouts, the bounds and the TLS settings.
+        session: a ClientSession of the caller's, used for every call and never closed
+            here; None opens two, one with kept-alive connections and one for commands.
+    """
+
+    def __init__(self, config: Config, session: ClientSession | None = None) -> None:
+        self._config = config
+        self._given = session
+        self._kept: ClientSession | None = None
+        self._alone: ClientSession | None = None
+        self._gate = asyncio.Semaphore(config.max_connections)
+        self._timeout = ClientTimeout(
+            total=None, connect=config.connect_timeout, sock_connect=config.connect_timeout
+        )
+
+    async def send(self, outgoing: Outgoing) -> Answer:
+        """The answer to one attempt, whatever its status.
+
+        Raises:
+            TransportError: no whole answer; `sent` and the class tell what happened.
+        """
+        async with self._gate:
+            session = self._session(outgoing.alone)
+            limit = asyncio.timeout(self._config.attempt_timeout)
+            try:
+                async with limit:
+                    return await self._exchange(session, outgoing)
+            except TransportError:
+                raise
+            except TimeoutError as late:
+                error = self._late(outgoing) if limit.expired() else _translated(late, outgoing)
+            except (aiohttp.ClientError, _LostError, OSError, ValueError) as foreign:
+                error = _translated(foreign, outgoing)
+        raise error
+
+    def _late(self, outgoing: Outgoing) -> TransportError:
+        seconds = self._config.attempt_timeout
+        return DeadlineExceededError(
+            f"no answer within attempt_timeout, {seconds:g} s",
+            sent="maybe" if outgoing.left else "no",
+        )
+
+    async def _exchange(self, session: ClientSession, outgoing: Outgoing) -> Answer:
+        response = await session.request(
+            outgoing.method,
+            URL(self._config.base_url + outgoing.target, encoded=True),
+            headers=outgoing.headers,
+            data=outgoing.body,
+            allow_redirects=False,
+            middlewares=(_middleware(outgoing),),
+            timeout=self._timeout,
+        )
+        # Left by any way but the end of the body, the connection is closed, not reused.
+        async with response:
+            body = await self._read(response)
+        return Answer(response.status, _lowered(response), body)
+
+    async def _read(self, response: ClientResponse) -> bytes:
+        """The body, decoded, in chunks: a bomb is stopped where it passes the bound."""
+        most, content = self._config.max_response_bytes, response.content
+        chunks: list[bytes] = []
+        size = 0
+        while chunk := await content.readany():
+            size += len(chunk)
+            if size > most:
+                response.close()
+                raise ResponseTooLargeError(
+                    f"the answer is larger than max_response_bytes, {most} bytes",
+                    status=response.status,
+                    sent="maybe",
+                )
+            chunks.append(chunk)
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def _session(self, alone: bool) -> ClientSession:
+        if self._given is not None:
+            if self._given.closed:
+                raise ConfigurationError("the aiohttp session given as http= is closed")
+            return self._given
+        if alone:
+            self._alone = self._alone or self._open(force_close=True)
+            return self._alone
+        self._kept = self._kept or self._open(force_close=False)
+        return self._kept
+
+    def _open(self, *, force_close: bool) -> ClientSession:
+        connector = aiohttp.TCPConnector(
+            limit=0,
+            ssl=True if self._config.ssl is None else self._config.ssl,
+            force_close=force_close,
+        )
+        return ClientSession(
+            connector=connector,
+            cookie_jar=DummyCookieJar(),
+            request_class=_MarkedRequest,
+            trust_env=self._config.trust_env,
+        )
+
+    async def aclose(self) -> None:
+        """Close the sessions that this transport opened; one that was given stays open."""
+        opened = [session for session in (self._kept, self._alone) if session is not None]
+        self._kept = self._alone = None
+        for session in opened:
+            await session.close()
+
+
+def _lowered(response: ClientResponse) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for name, value in response.headers.items():
+        headers.setdefault(name.lower(), value)
+    return headers
+
+
+def _translated(foreign: Exception, outgoing: Outgoing) -> TransportError:
+    """Our error for aiohttp's: its class and whether the request left, nothing else of it."""
+    if isinstance(foreign, aiohttp.ClientSSLError | ssl.SSLError):
+        reason = _tls_reason(foreign)
+        return TLSError(f"TLS with the service failed: {reason}", sent="no")
+    if isinstance(foreign, aiohttp.ClientConnectorDNSError):
+        return ConnectError("the name of the service was not found", sent="no")
+    if isinstance(foreign, aiohttp.ConnectionTimeoutError):
+        return ConnectError("connecting to the service took too long", sent="no")
+    if isinstance(foreign, aiohttp.ClientConnectorError):
+        return ConnectError(f"no connection to the service: {_os_reason(foreign)}", sent="no")
+    if not outgoing.left:
+        return ConnectError(
+            "the connection to the service was lost before anything was sent", sent="no"
+        )
+    if isinstance(foreign, aiohttp.ClientPayloadError):
+        return TruncatedResponseError("the answer's body ended early or was damaged", sent="maybe")
+    if isinstance(foreign, _LostError | OSError):
+        return ConnectionLostError("the connection was lost before an answer", sent="maybe")
+    return ProtocolError("what arrived is not an HTTP answer", sent="maybe")
+
+
+def _tls_reason(foreign: Exception) -> str:
+    inner = getattr(foreign, "certificate_error", None) or getattr(foreign, "os_error", foreign)
+    message = getattr(inner, "verify_message", "") or getattr(inner, "reason", "")
+    return message or type(inner).__name__
+
+
+def _os_reason(foreign: aiohttp.ClientConnectorError) -> str:
+    return foreign.os_error.strerror or type(foreign.os_error).__name__
+
+
+def as_transport(http: object, config: Config) -> Transport:
+    """The transport to use for `http`.
+
+    Args:
+        http: None, an `aiohttp.ClientSession`, or a `Transport`.
+        config: the session's settings.
+
+    Raises:
+        ConfigurationError: it is none of these.
+    """
+    if http is None:
+        return AiohttpTransport(config)
+    if isinstance(http, ClientSession):
+        return AiohttpTransport(config, http)
+    if isinstance(http, Transport):
+        return http
+    raise ConfigurationError(
+        f"http must be an aiohttp.ClientSession or a Transport, not {type(http).__name__}"
+    )
