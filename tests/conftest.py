@@ -1,0 +1,35 @@
+"""What all tests share: hypothesis's profiles, and a session on a small emulated fleet."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from iottly_async import Config, IottlySession, RateLimiter
+from iottly_async.emulator import Emulator
+
+settings.register_profile(
+    "ci", max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile(
+    "long", max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+@pytest.fixture
+async def emulator() -> AsyncIterator[Emulator]:
+    """A fleet of three devices and 600 messages, without a rate limit."""
+    async with Emulator(devices=3, messages=600) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+async def session(emulator: Emulator) -> AsyncIterator[IottlySession]:
+    """A session on that fleet, with a limiter of its own."""
+    config = Config(base_url=emulator.base_url)
+    async with IottlySession(emulator.api_key, config=config, limiter=RateLimiter()) as session:
+        yield session

@@ -1,0 +1,90 @@
+"""The retry decision, as a table."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from iottly_async import RetryPolicy
+from iottly_async.retry import Failure, RetryBudget, decide
+from iottly_async.wire import Route
+
+READ = Route("devices.get", "GET", "v1.0")
+WRITE = Route("devices.rename", "PUT", "v1.0")
+COMMAND = Route("commands.send", "POST", "v1.0", command=True)
+POLICY = RetryPolicy()
+
+
+@pytest.mark.parametrize("route", [READ, WRITE], ids=["GET", "PUT"])
+@pytest.mark.parametrize(
+    ("failure", "again"),
+    [
+        (Failure(sent="no"), True),
+        (Failure(sent="maybe"), True),
+        (Failure(sent="maybe", timed_out=True), True),
+        (Failure(sent="maybe", lasting=True), False),
+        *((Failure(sent="yes", status=status), True) for status in (408, 500, 502, 503, 504)),
+        *(
+            (Failure(sent="yes", status=status), False)
+            for status in (302, 400, 401, 403, 404, 409, 413, 418, 501)
+        ),
+    ],
+)
+def test_reads_and_writes_are_tried_again(route: Route, failure: Failure, again: bool) -> None:
+    """What another attempt may mend is tried again, up to the policy's attempts."""
+    assert (decide(failure, route, 1, POLICY) is not None) == again
+    assert decide(failure, route, POLICY.max_attempts, POLICY) is None
+
+
+@pytest.mark.parametrize(
+    ("failure", "again"),
+    [
+        (Failure(sent="no"), True),
+        (Failure(sent="maybe"), False),
+        (Failure(sent="maybe", timed_out=True), False),
+        (Failure(sent="yes", status=429, from_api=True), True),
+        (Failure(sent="yes", status=429, from_api=False), False),
+        *((Failure(sent="yes", status=s, from_api=True), False) for s in (408, 500, 502, 503, 504)),
+    ],
+)
+def test_a_command_is_tried_again_only_if_surely_not_taken(failure: Failure, again: bool) -> None:
+    """D10: it did not leave, or the API's own 429 says that it was not taken."""
+    assert (decide(failure, COMMAND, 1, POLICY) is not None) == again
+
+
+def test_a_429_is_paced_by_the_limiter_and_not_counted() -> None:
+    """The pause is none, however many attempts there were."""
+    assert decide(Failure(sent="yes", status=429), READ, 100, POLICY) == 0.0
+
+
+def test_what_the_service_asks_for_is_the_pause() -> None:
+    """Retry-After wins over the computed pause, however long."""
+    assert decide(Failure(sent="yes", status=503, retry_after=77.0), READ, 1, POLICY) == 77.0
+
+
+@given(st.integers(1, 3))
+def test_pauses_have_full_jitter_below_an_exponential_bound(attempt: int) -> None:
+    """The pause after the n-th attempt lies between 0 and initial times 2 to the n - 1."""
+    pause = decide(Failure(sent="maybe"), READ, attempt, POLICY)
+    assert pause is not None
+    assert 0 <= pause <= POLICY.initial_delay * 2 ** (attempt - 1)
+
+
+def test_no_pause_is_longer_than_the_policys_longest() -> None:
+    """The bound grows no further than `max_delay`."""
+    policy = RetryPolicy(max_attempts=50, initial_delay=1, max_delay=2)
+    pauses = [decide(Failure(sent="maybe"), READ, attempt, policy) for attempt in range(1, 50)]
+    assert all(pause is not None and pause <= 2 for pause in pauses)
+
+
+def test_the_budget_stops_a_storm_and_is_earned_back() -> None:
+    """Retries cost 5, after a timeout 10; a success at the first attempt earns 1."""
+    budget = RetryBudget(20)
+    assert budget.spend(timed_out=True)
+    assert budget.spend(timed_out=False)
+    assert budget.spend(timed_out=False)
+    assert not budget.spend(timed_out=False)
+    for _ in range(100):
+        budget.earn()
+    assert budget.tokens == 20

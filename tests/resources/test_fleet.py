@@ -1,0 +1,97 @@
+"""The fleet API, call by call, against the emulator."""
+
+from __future__ import annotations
+
+import pytest
+
+from iottly_async import (
+    CommandStatus,
+    Config,
+    ConfigurationError,
+    DeadlineExceededError,
+    DeviceOfflineError,
+    FleetStatus,
+    IottlySession,
+    NotFoundError,
+)
+from iottly_async.emulator import Emulator
+
+
+async def test_all_devices_are_walked_by_meta(session: IottlySession, emulator: Emulator) -> None:
+    """Three devices, two a page, are two requests, none of them empty."""
+    found = [device.id async for device in session.devices.list(per_page=2)]
+    assert found == emulator.fleet_ids
+    assert len(emulator.requests) == 2
+
+
+async def test_a_page_tells_of_the_whole(session: IottlySession) -> None:
+    """Total, number and size of the page are the service's own."""
+    page = await session.devices.page(2, 2)
+    assert (page.total, page.number, page.per_page, len(page.devices)) == (3, 2, 2, 1)
+
+
+async def test_one_device_is_got(session: IottlySession, emulator: Emulator) -> None:
+    """By its id; its times are aware."""
+    device = await session.devices.get(emulator.fleet_ids[0])
+    assert device.id == emulator.fleet_ids[0]
+    assert device.last_seen_at is not None
+    assert device.last_seen_at.tzinfo is not None
+
+
+async def test_a_command_is_sent_and_waited_for(session: IottlySession, emulator: Emulator) -> None:
+    """`run` sends once and returns the finished result."""
+    result = await session.commands.run(emulator.fleet_ids[0], "uptime")
+    assert result.status == CommandStatus.COMPLETED
+    assert result.exit_code == 0
+    assert result.completed_at is not None
+    assert len(emulator.commands) == 1
+    assert emulator.commands[0].body == {"command": "uptime", "timeout_s": 10}
+
+
+async def test_a_command_that_does_not_end_is_given_up_waiting_for(
+    emulator: Emulator, session: IottlySession
+) -> None:
+    """The deadline of `wait` is its own, and says that the command may still end."""
+    emulator.clock.pin()
+    taken = await session.commands.send(emulator.fleet_ids[0], "uptime")
+    with pytest.raises(DeadlineExceededError, match="may still end"):
+        await session.commands.wait(taken.id, timeout=0.3)
+    emulator.clock.advance(60)
+    assert (await session.commands.wait(taken.id)).status == CommandStatus.COMPLETED
+
+
+async def test_an_offline_device_is_told_by_its_code() -> None:
+    """The error is DeviceOfflineError, with the service's request id; nothing was executed."""
+    async with (
+        Emulator(devices=20, messages=100) as emulator,
+        IottlySession(emulator.api_key, config=Config(base_url=emulator.base_url)) as session,
+    ):
+        offline = [d.id async for d in session.devices.list() if d.status == FleetStatus.OFFLINE]
+        with pytest.raises(DeviceOfflineError) as raised:
+            await session.commands.send(offline[0], "uptime")
+        assert raised.value.code == "device_offline"
+        assert raised.value.request_id
+        assert emulator.commands == []
+
+
+async def test_what_is_not_there_is_not_found(session: IottlySession) -> None:
+    """Unknown devices and commands are NotFoundError."""
+    with pytest.raises(NotFoundError):
+        await session.devices.get("dev_none")
+    with pytest.raises(NotFoundError):
+        await session.commands.get("cmd_none")
+
+
+async def test_bad_arguments_are_refused_unsent(session: IottlySession, emulator: Emulator) -> None:
+    """Numbers out of bounds, an empty command and a bad id send nothing."""
+    for call in (
+        session.devices.page(0),
+        session.devices.page(1, 101),
+        session.devices.get("a/b"),
+        session.commands.send(emulator.fleet_ids[0], " "),
+        session.commands.send(emulator.fleet_ids[0], "uptime", timeout=0),
+        session.commands.get(".."),
+    ):
+        with pytest.raises(ConfigurationError):
+            await call
+    assert emulator.requests == []

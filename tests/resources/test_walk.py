@@ -1,0 +1,220 @@
+"""Walks end to end, compared row by row with the emulator's own store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from iottly_async import Config, Cursor, CursorMismatchError, IottlySession, Message, RateLimiter
+from iottly_async.emulator import Emulator
+
+Row = tuple[Any, ...]
+
+
+def session_on(emulator: Emulator, **settings: Any) -> IottlySession:
+    """A session of its own limiter on an emulator."""
+    config = Config(base_url=emulator.base_url, **settings)
+    return IottlySession(emulator.api_key, config=config, limiter=RateLimiter())
+
+
+def walked(messages: Iterable[Message]) -> list[Row]:
+    """What a walk handed out, as rows to compare."""
+    return [
+        (m.timestamp, m.device_timestamp, m.type, m.channel, m.payload_json.decode())
+        for m in messages
+    ]
+
+
+def stored(emulator: Emulator, device_id: str, **selection: Any) -> list[Row]:
+    """What the emulator has, as the same rows, oldest first."""
+    return [
+        (
+            row["timestamp"],
+            row["devicetimestamp"],
+            row["type"],
+            row["channel"],
+            row["payload_json"],
+        )
+        for row in emulator.stored(device_id, **selection)
+    ]
+
+
+def assert_same(found: list[Row], truth: list[Row], *, order: str) -> None:
+    """The same rows as often each, in the order asked for; ties in any order (D6)."""
+    assert Counter(found) == Counter(truth)
+    times = [row[0] for row in found]
+    assert times == sorted(times, reverse=order == "desc")
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize("kind", ["all", "userdefined", "iottlyagent"])
+async def test_every_message_of_a_range_once(order: Any, kind: Any) -> None:
+    """Up and down, of each type: the emulator's rows, in requests within the bound."""
+    async with Emulator(devices=3, messages=6000) as emulator, session_on(emulator) as session:
+        messages = session.project(emulator.project_id).messages
+        for device_id in emulator.device_ids:
+            before = len(emulator.requests)
+            found = [m async for m in messages.walk(device_id, type=kind, order=order)]
+            truth = stored(emulator, device_id, type=kind)
+            assert_same(walked(found), truth, order=order)
+            assert len({m.key for m in found}) == len(truth)
+            assert len(emulator.requests) - before <= 1.03 * len(truth) / 100 + 2
+
+
+async def test_identical_messages_of_a_millisecond_are_all_there() -> None:
+    """Rows that are the same to the last byte come as often as they are, with unlike keys."""
+    async with Emulator(devices=1, messages=0) as emulator, session_on(emulator) as session:
+        device_id = emulator.device_ids[0]
+        emulator.clock.pin()
+        emulator.append(device_id, messages=[{"payload": {"n": 1}}] * 7 + [{"payload": {"n": 2}}])
+        emulator.clock.advance(60)
+        messages = session.project(emulator.project_id).messages
+        found = [m async for m in messages.walk(device_id)]
+        assert Counter(m.payload["n"] for m in found) == {1: 7, 2: 1}
+        assert len({m.key for m in found}) == 8
+        down = [m async for m in messages.walk(device_id, order="desc")]
+        assert [m.key for m in down] == [m.key for m in reversed(found)]
+
+
+@pytest.mark.parametrize("size", [99, 100, 101, 250])
+@pytest.mark.parametrize("order", ["asc", "desc"])
+async def test_a_millisecond_of_many_messages_is_handed_out_whole(size: int, order: Any) -> None:
+    """A group larger than a page is read by page numbers, and comes in one batch."""
+    async with Emulator(devices=1, messages=500) as emulator, session_on(emulator) as session:
+        device_id = emulator.device_ids[0]
+        emulator.clock.pin()
+        emulator.append(device_id, messages=[{"payload": {"n": n}} for n in range(size)])
+        emulator.clock.advance(60)
+        emulator.append(device_id, messages=3)
+        emulator.clock.advance(60)
+        batches = session.project(emulator.project_id).messages.batches(device_id, order=order)
+        found = [batch.messages async for batch in batches]
+        assert_same(
+            walked(m for messages in found for m in messages),
+            stored(emulator, device_id),
+            order=order,
+        )
+        times = [{m.timestamp for m in messages} for messages in found]
+        assert sum(map(len, times)) == len(set().union(*times))
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+async def test_messages_that_arrive_meanwhile_shift_nothing(order: Any) -> None:
+    """While the device goes on sending, the walk's pinned range comes whole and once."""
+    async with Emulator(devices=1, messages=3000) as emulator, session_on(emulator) as session:
+        device_id = emulator.device_ids[0]
+        messages = session.project(emulator.project_id).messages
+        found: list[Message] = []
+        end = None
+        async for batch in messages.batches(device_id, order=order):
+            emulator.append(device_id, messages=17)
+            found += batch.messages
+            end = batch.cursor.pinned_end
+        truth = [row for row in stored(emulator, device_id) if row[0].timestamp() * 1000 < end]
+        assert_same(walked(found), truth, order=order)
+        assert len(emulator.stored(device_id)) > len(found)
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+async def test_a_walk_goes_on_from_any_of_its_cursors(order: Any) -> None:
+    """Stopped after each batch in turn and resumed from JSON, nothing is lost or repeated."""
+    async with Emulator(devices=1, messages=900) as emulator, session_on(emulator) as session:
+        device_id = emulator.device_ids[0]
+        messages = session.project(emulator.project_id).messages
+        found: list[Message] = []
+        cursor: Cursor | None = None
+        while cursor is None or not cursor.finished:
+            walk = messages.batches(device_id, order=order, cursor=cursor)
+            async for batch in walk:
+                found += batch.messages
+                cursor = Cursor.from_json(batch.cursor.to_json())
+                break
+            await walk.aclose()
+        assert_same(walked(found), stored(emulator, device_id), order=order)
+        assert cursor.count == len(found)
+
+
+async def test_a_range_is_inclusive_at_its_start_and_exclusive_at_its_end() -> None:
+    """A range between two messages' times has the first and not the last."""
+    async with Emulator(devices=1, messages=1000) as emulator, session_on(emulator) as session:
+        device_id = emulator.device_ids[0]
+        truth = stored(emulator, device_id)
+        start, end = truth[150][0], truth[790][0]
+        messages = session.project(emulator.project_id).messages
+        found = [m async for m in messages.walk(device_id, start=start, end=end)]
+        assert_same(walked(found), [r for r in truth if start <= r[0] < end], order="asc")
+
+
+async def test_a_cursor_of_another_query_is_refused() -> None:
+    """The error says what differs."""
+    async with Emulator(devices=1, messages=500) as emulator, session_on(emulator) as session:
+        messages = session.project(emulator.project_id).messages
+        async for batch in messages.batches(emulator.device_ids[0]):
+            other = messages.batches(
+                emulator.device_ids[0], type="iottlyagent", cursor=batch.cursor
+            )
+            with pytest.raises(CursorMismatchError, match="type is 'all' in the cursor"):
+                await anext(other)
+
+
+async def test_a_walk_ends_settle_before_the_servers_now() -> None:
+    """D11, in the server's clock: an hour ahead of ours, its messages are still all read."""
+    async with (
+        Emulator(devices=1, messages=0, clock_offset=3600) as emulator,
+        session_on(emulator, settle=5) as session,
+    ):
+        device_id = emulator.device_ids[0]
+        emulator.append(device_id, messages=3)
+        emulator.clock.advance(10)
+        emulator.append(device_id, messages=4)
+        messages = session.project(emulator.project_id).messages
+        assert len([m async for m in messages.walk(device_id)]) == 3
+        emulator.clock.advance(10)
+        assert len([m async for m in messages.walk(device_id)]) == 7
+
+
+async def test_a_device_without_messages_is_one_request() -> None:
+    """Nothing there is no error, and no second question."""
+    async with Emulator(devices=1, messages=0) as emulator, session_on(emulator) as session:
+        messages = session.project(emulator.project_id).messages
+        batches = [batch async for batch in messages.batches(emulator.device_ids[0])]
+        assert sum(len(batch.messages) for batch in batches) == 0
+        assert batches[-1].cursor.finished
+        assert len(emulator.requests) == 1
+
+
+async def test_leaving_a_walk_leaves_nothing_behind() -> None:
+    """`break` cancels the page that was fetched ahead."""
+    async with Emulator(devices=1, messages=2000) as emulator, session_on(emulator) as session:
+        messages = session.project(emulator.project_id).messages
+        walk = messages.walk(emulator.device_ids[0])
+        async for _ in walk:
+            break
+        await walk.aclose()
+        assert not [task for task in asyncio.all_tasks() if is_ours(task)]
+
+
+def is_ours(task: asyncio.Task[Any]) -> bool:
+    """Whether a task runs the library's code: not the emulator's, not this test."""
+    code = getattr(task.get_coro(), "cr_code", None)
+    path = getattr(code, "co_filename", "")
+    return "iottly_async" in path and "emulator" not in path
+
+
+async def test_the_quota_is_waited_for_not_run_into() -> None:
+    """Under a limit of 8 in a tenth of a second a walk is never refused, nor late."""
+    async with (
+        Emulator(devices=1, messages=4000, rate_limit=8, rate_window=1.0) as emulator,
+        session_on(emulator, timeout=timedelta(seconds=0.9)) as session,
+    ):
+        device_id = emulator.device_ids[0]
+        messages = session.project(emulator.project_id).messages
+        end = emulator.stored(device_id)[2400]["timestamp"]
+        found = [m async for m in messages.walk(device_id, end=end)]
+        assert len(found) == len([r for r in stored(emulator, device_id) if r[0] < end])
+        assert not [request for request in emulator.requests if request.status == 429]

@@ -1,0 +1,30 @@
+"""The README's commands and snippets, for the tests and for continuous integration.
+
+``python tests/support/readme.py test`` prints the test command; ``demo`` the other one.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def blocks(language: str) -> list[str]:
+    """The fenced blocks of one language, in order."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README.read_text("utf-8"), re.M | re.S)
+
+
+def command(name: str) -> str:
+    """The command of the shell block that begins with ``# name``."""
+    for block in blocks("sh"):
+        first, _, rest = block.partition("\n")
+        if first.strip() == f"# {name}":
+            return rest.strip()
+    raise SystemExit(f"README.md has no sh block that begins with '# {name}'")
+
+
+if __name__ == "__main__":
+    sys.stdout.write(command(sys.argv[1]) + "\n")

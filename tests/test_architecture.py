@@ -1,0 +1,174 @@
+"""The house: which room may import which, read from the sources."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "iottly_async"
+
+# Floors from the ground up; a room imports rooms of lower floors, and of its own room only.
+FLOORS: list[set[str]] = [
+    {"_version", "errors", "clock"},
+    {"models"},
+    {"config", "auth"},
+    {"times"},
+    {"codec"},
+    {"wire"},
+    {"ratelimit", "retry", "deadlines"},
+    {"transport"},
+    {"pipeline"},
+    {"walk"},
+    {"resources"},
+    {"live"},
+    {"session"},
+    {"ingest"},
+    {"integrations"},
+    {"cli", "__main__"},
+]
+LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
+ALONE = {"emulator"}
+
+# What only one room may know.
+OWNERS = {
+    "aiohttp": {"transport", "emulator", "live", "integrations"},
+    "yarl": {"transport", "emulator"},
+    "backoff": {"retry"},
+    "cattrs": {"codec"},
+    "redis": {"ratelimit"},
+    "duckdb": {"ingest"},
+    "pyarrow": {"ingest"},
+    "asyncpg": {"ingest"},
+    "cyclopts": {"cli"},
+    "rich": {"cli"},
+    "fastapi": {"integrations"},
+    "distributed": {"integrations"},
+    "opentelemetry": {"integrations"},
+}
+
+OPTIONAL = {
+    *("redis", "fastapi", "dask", "distributed", "pyarrow", "duckdb", "asyncpg"),
+    *("cyclopts", "rich", "pytest", "opentelemetry"),
+}
+
+
+def sources() -> list[Path]:
+    """Every module of the package but its face."""
+    return [path for path in sorted(PACKAGE.rglob("*.py")) if path != PACKAGE / "__init__.py"]
+
+
+def room_of(path: Path) -> str:
+    """The room that a file is in: its folder in the package, or its own name."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> list[tuple[str, bool]]:
+    """Absolute names that a module imports, and whether the import is inside a function."""
+    tree = ast.parse(path.read_text("utf-8"))
+    top = set(map(id, ast.walk(ast.Module(body=tree.body, type_ignores=[]))))
+    inner = {
+        id(node)
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        for node in ast.walk(function)
+    }
+    package = ["iottly_async", *path.relative_to(PACKAGE).parts[:-1]]
+    found: list[tuple[str, bool]] = []
+    for node in ast.walk(tree):
+        inside = id(node) in inner and id(node) in top
+        if isinstance(node, ast.Import):
+            found += [(alias.name, inside) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            found += [(f"{module}.{alias.name}", inside) for alias in node.names]
+    return found
+
+
+def foreign(name: str) -> str:
+    """The room of ours that an imported name lies in, or "" for another package's."""
+    parts = name.split(".")
+    return parts[1] if parts[0] == "iottly_async" and len(parts) > 1 else ""
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_room_imports_only_lower_floors(path: Path) -> None:
+    """A file imports its own room and lower floors; the emulator nothing, nobody its face."""
+    room = room_of(path)
+    assert room in LEVEL or room in ALONE, f"{room} has no floor: give it one"
+    for name, _ in imports(path):
+        assert name != "iottly_async", f"{path.name} imports the package's own face"
+        other = foreign(name)
+        if not other or other == room:
+            continue
+        assert room not in ALONE, f"{path.name} of the emulator imports {name}"
+        if other in ALONE:
+            assert room in {"cli", "integrations"}, f"{path.name} imports the emulator"
+        else:
+            assert LEVEL[other] < LEVEL[room], f"{path.name} imports {name}, a higher floor"
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_library_is_known_to_its_room_alone(path: Path) -> None:
+    """aiohttp is known to the transport, backoff to the retry decision, and so on."""
+    for name, _ in imports(path):
+        top = name.split(".")[0]
+        if top in OWNERS:
+            assert room_of(path) in OWNERS[top], f"{path.name} imports {top}"
+
+
+def test_there_is_no_cycle_between_modules() -> None:
+    """No module reaches itself by imports at module level."""
+    graph: dict[str, set[str]] = {}
+    for path in sources():
+        module = ".".join(["iottly_async", *path.relative_to(PACKAGE).with_suffix("").parts])
+        graph[module.removesuffix(".__init__")] = {n for n, inside in imports(path) if not inside}
+    edges = {
+        module: {
+            other
+            for other in graph
+            if other != module
+            and any(n == other or n.startswith(other + ".") for n in names)
+            # A package's own __init__ gathers its modules; they do not import it back by name.
+            and not module.startswith(other + ".")
+        }
+        for module, names in graph.items()
+    }
+    done: set[str] = set()
+
+    def visit(module: str, way: tuple[str, ...]) -> None:
+        assert module not in way, " -> ".join([*way, module])
+        if module not in done:
+            for other in edges[module]:
+                visit(other, (*way, module))
+            done.add(module)
+
+    for module in edges:
+        visit(module, ())
+
+
+def test_importing_the_package_loads_no_optional_dependency() -> None:
+    """`import iottly_async` needs the core's dependencies and loads no other."""
+    code = "import sys, iottly_async; print(*sorted({m.split('.')[0] for m in sys.modules}))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "aiohttp" in loaded
+    assert not OPTIONAL & set(loaded)
+
+
+def test_every_public_name_exists_and_is_documented() -> None:
+    """`__all__` is sorted, complete, and each of its names has a docstring."""
+    import iottly_async
+
+    names = iottly_async.__all__
+    assert names == sorted(names)
+    public = {name for name in vars(iottly_async) if name[0].isupper()}
+    assert public <= set(names)
+    for name in names:
+        if name != "__version__":
+            assert (getattr(iottly_async, name).__doc__ or "").strip(), name
