@@ -59,7 +59,7 @@ class EmulatorClock:
 
     def now_ms(self) -> int:
         """The server's time in whole epoch milliseconds."""
-        return int(self.time() * 1000 + 1e-4)  # a pinned time must come back as it was given
+        return int(self.time() * 1000 + 1e-3)  # a pinned millisecond must come back as it was given
 
     def now(self) -> datetime:
         """The server's time as an aware ``datetime``."""

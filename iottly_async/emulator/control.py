@@ -111,10 +111,11 @@ class Control:
     def _append(self, body: Body) -> object:
         _only(body, frozenset({"device_id", "messages", "late_by", "rate", "device_ids"}))
         if "rate" not in body:
-            added = self._world.append(
-                body["device_id"], body.get("messages", 1), late_by=body.get("late_by")
-            )
-            return {"ids": added}
+            device = body.get("device_id")
+            if not isinstance(device, str):
+                raise ValueError("device_id: which device the messages come from")
+            messages, late_by = body.get("messages", 1), body.get("late_by")
+            return {"ids": self._world.append(device, messages, late_by=late_by)}
         if body["rate"]:
             self._world.appender.start(float(body["rate"]), body.get("device_ids"))
         else:

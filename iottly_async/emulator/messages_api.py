@@ -11,7 +11,7 @@ from .answers import Refusal, raw_answer
 from .call import Call
 from .filters import Filter, FilterError, Instant, ObjectId, read_filter
 from .fleet import Device
-from .rows import Row, dump_json
+from .rows import Row, dump_json, quoted
 from .settings import DateForm
 from .times import date_text, read_text
 
@@ -153,11 +153,11 @@ def _document(row: Row, device: Device, project_id: str) -> dict[str, Any]:
 
 
 def _history_json(row: Row, ids: str, form: DateForm) -> str:
-    channel = "" if row.channel is None else f'"channel":{dump_json(row.channel)},'
+    channel = "" if row.channel is None else f'"channel":{quoted(row.channel)},'
     return (
         f'{{"_id":{{"$oid":"{row.object_id}"}},{ids}"timestamp":{_date(row.timestamp, form)},'
         f'"devicetimestamp":{_date(row.device_timestamp, form)},'
-        f'"type":{dump_json(row.type)},{channel}"payload":{row.payload_json}}}'
+        f'"type":{quoted(row.type)},{channel}"payload":{row.payload_json}}}'
     )
 
 

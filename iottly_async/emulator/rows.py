@@ -55,10 +55,10 @@ def make_row(
     oid: str | None = None,
 ) -> Row:
     """A row with its JSON tail written."""
-    named = "" if channel is None else f'"channel":{_quoted(channel)},'
+    named = "" if channel is None else f'"channel":{quoted(channel)},'
     head = (
         f'"timestamp":"{naive_text(timestamp)}","devicetimestamp":"{naive_text(device_timestamp)}",'
-        f'"type":{_quoted(type)},{named}"payload":'
+        f'"type":{quoted(type)},{named}"payload":'
     )
     return Row(
         device,
@@ -75,7 +75,8 @@ def make_row(
 
 
 @lru_cache(maxsize=256)
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """The JSON string of one of the few texts that come again and again (a type, a channel)."""
     return dump_json(text)
 
 

@@ -16,8 +16,9 @@ from .surface import Surface
 from .world import World
 
 T = TypeVar("T")
-_GRACE = 0.2
+_GRACE = 0.05
 _BACKLOG = 1024
+_LINE = 32_768  # room for the longest filter that is read, percent-encoded
 
 
 class Emulator(Surface):
@@ -71,7 +72,7 @@ class Emulator(Surface):
         known = {named, "localhost", "127.0.0.1", "[::1]"}
         gate = Gate(world, frozenset(f"{name}:{port}" for name in known))
         self._runner = web.ServerRunner(
-            web.Server(gate.handle, access_log=None), shutdown_timeout=_GRACE
+            web.Server(gate.handle, access_log=None, max_line_size=_LINE), shutdown_timeout=_GRACE
         )
         await self._runner.setup()
         await web.SockSite(self._runner, sock, backlog=_BACKLOG).start()

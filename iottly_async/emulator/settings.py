@@ -108,6 +108,9 @@ class EmulatorSettings:
             )
         if isinstance(self.api_keys, str) or not self.api_keys or not all(self.api_keys):
             raise ValueError("api_keys: a tuple of at least one key, and none of them empty")
+        low, high = self.latency_range
+        if not 0 <= low <= high:
+            raise ValueError(f"latency={self.latency!r}: seconds, or a range of them that ascends")
         if self.until.tzinfo is None:
             raise ValueError("until: a naive datetime says no instant, give it a timezone")
         if self.messages and not self.devices:

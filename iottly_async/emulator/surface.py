@@ -6,6 +6,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from os import PathLike
 from typing import Any, TypeVar
 
 from .clock import EmulatorClock
@@ -124,7 +125,7 @@ class Surface(ABC):
         """Append no more."""
         self._call(self._world.appender.stop)
 
-    def load_jsonl(self, path: str) -> int:
+    def load_jsonl(self, path: str | PathLike[str]) -> int:
         """Replace the fleet by that of a file of messages, and start over; returns how many.
 
         Lines are messages as either endpoint gives them out. Raises ``ValueError`` naming the line

@@ -44,7 +44,7 @@ class World:
         self._route_names = route_names
         try:
             if not self._find_again():
-                self._seed()
+                self._seed(settings)
         except BaseException:
             self.store.close()
             raise
@@ -62,8 +62,7 @@ class World:
             self.store.delete_after(self._seeded_id)
             self._load_fleet()
         else:
-            self.settings = settings or self.settings
-            self._seed()
+            self._seed(settings or self.settings)
         self.appender.stop()
         self.stalls.release()
         self.clock.unpin()
@@ -110,25 +109,25 @@ class World:
         self._seeded_id = _whole_number(self.store.kept("seeded_id"))
         return True
 
-    def _seed(self) -> None:
-        settings = self.settings
+    def _seed(self, settings: EmulatorSettings) -> None:
         rows: Iterable[Row]
         if settings.jsonl is not None:
-            self.fleet, rows = load_jsonl(
+            fleet, rows = load_jsonl(
                 settings.jsonl,
                 seed=settings.seed,
                 project_id=settings.project_id,
                 licenses=settings.licenses,
             )
         else:
-            self.fleet = make_fleet(
+            fleet = make_fleet(
                 settings.seed,
                 settings.project_id,
                 count=settings.devices,
                 licenses=settings.licenses,
             )
-            rows = make_history(self.fleet, settings)
+            rows = make_history(fleet, settings)
         self.store.replace(rows)
+        self.fleet, self.settings = fleet, settings
         self._seeded_id = self.store.last_id()
         self.store.keep("seeded_id", self._seeded_id)
         self.store.keep("fleet", _fleet_json(self.fleet))

@@ -1,0 +1,155 @@
+"""Messages that come while the emulator runs, and messages that go."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from iottly_async.emulator import Emulator
+
+from .conftest import Api
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+async def test_the_server_dates_a_message(empty: Api) -> None:
+    """A message without a timestamp gets the server's, and ids count insertions."""
+    emulator, device = empty.emulator, empty.emulator.device_ids[0]
+    emulator.clock.pin(NOON)
+    assert emulator.append(device) == [1]
+    emulator.clock.advance(0.25)
+    assert emulator.append(device, 2) == [2, 3]
+    offsets = [message["timestamp"] - NOON for message in emulator.stored(device)]
+    assert offsets == [timedelta(0)] + [timedelta(milliseconds=250)] * 2
+
+
+async def test_what_can_be_given(empty: Api) -> None:
+    """Every field of an appended message is stored as it was given."""
+    emulator, device = empty.emulator, empty.emulator.fleet_ids[0]
+    given = {
+        "timestamp": NOON,
+        "devicetimestamp": "2026-03-01T11:59:59.5",
+        "type": "iottlyagent",
+        "channel": "c",
+        "payload": {"à": [1, None]},
+    }
+    emulator.append(device, [given])
+    (message,) = emulator.stored(device)
+    assert message == {
+        "id": 1,
+        "oid": message["oid"],
+        "device_id": emulator.device_ids[0],
+        "project_id": emulator.project_id,
+        "timestamp": NOON,
+        "timestamp_ms": 1772366400000,
+        "devicetimestamp": NOON - timedelta(milliseconds=500),
+        "devicetimestamp_ms": 1772366399500,
+        "type": "iottlyagent",
+        "channel": "c",
+        "payload": {"à": [1, None]},
+        "payload_json": '{"à":[1,null]}',
+        "visible_at_ms": 0,
+    }
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"time": 5},
+        {"timestamp": datetime(2026, 1, 1)},  # noqa: DTZ001 - the naive time is the point
+        {"timestamp": "soon"},
+        {"payload": float("nan")},
+    ],
+)
+async def test_what_is_refused(empty: Api, wrong: dict[str, Any]) -> None:
+    """An unknown field, a naive or unreadable time, a value that is not JSON: nothing is stored."""
+    device = empty.emulator.device_ids[0]
+    with pytest.raises(ValueError):
+        empty.emulator.append(device, [{}, wrong])
+    assert empty.emulator.stored(device) == []
+
+
+async def test_an_unknown_device(empty: Api) -> None:
+    """Appending to a device that does not exist is a `KeyError`."""
+    with pytest.raises(KeyError, match="nobody"):
+        empty.emulator.append("nobody")
+
+
+async def test_a_late_message(empty: Api) -> None:
+    """A late message is stored at once and visible only some time after its timestamp (D11)."""
+    emulator, device = empty.emulator, empty.emulator.device_ids[0]
+    emulator.clock.pin(NOON)
+    emulator.append(device, late_by=2)
+    assert len(emulator.stored(device)) == 1
+    emulator.clock.advance(1.999)
+    assert (await empty.page()).status == 404
+    assert (await empty.get(empty.history)).json["messages"] == []
+    emulator.clock.advance(0.001)
+    assert await empty.times() == ["2026-03-01T12:00:00"]
+    assert len((await empty.get(empty.history)).json["messages"]) == 1
+
+
+async def test_late_by_default() -> None:
+    """`late_by` in the settings makes every appended message late."""
+    async with Emulator(devices=1, messages=1, late_by=1.5) as emulator:
+        emulator.clock.pin(NOON + timedelta(days=365))
+        emulator.append(emulator.device_ids[0])
+        seeded, appended = emulator.stored(emulator.device_ids[0])
+        assert seeded["visible_at_ms"] == 0
+        assert appended["visible_at_ms"] - appended["timestamp_ms"] == 1500
+
+
+async def test_a_steady_flow(api: Api) -> None:
+    """At a rate, the devices send in turn until they are told to stop."""
+    before = {d: len(api.emulator.stored(d)) for d in api.emulator.device_ids}
+    api.emulator.start_appending(1000)
+    while any(len(api.emulator.stored(d)) == before[d] for d in before):
+        await api.get("/v1.0/project/ping")
+    api.emulator.stop_appending()
+    after = {d: len(api.emulator.stored(d)) for d in before}
+    grown = [after[d] - before[d] for d in before]
+    assert max(grown) - min(grown) <= 1
+    await api.get("/v1.0/project/ping")
+    assert {d: len(api.emulator.stored(d)) for d in before} == after
+
+
+@pytest.mark.parametrize("rate", [0, -1, float("nan")])
+async def test_a_rate_that_is_none(api: Api, rate: float) -> None:
+    """A rate that is not positive is refused."""
+    with pytest.raises(ValueError, match="rate"):
+        api.emulator.start_appending(rate)
+
+
+async def test_retention(api: Api) -> None:
+    """Expired messages are gone, of one device or of all."""
+    first, second = api.emulator.device_ids[:2]
+    middle = api.emulator.stored(first)[20]["timestamp"]
+    others = api.emulator.stored(second)
+    assert api.emulator.expire(middle, first) == 20
+    assert api.emulator.stored(first)[0]["timestamp"] == middle
+    assert api.emulator.stored(second) == others
+    assert api.emulator.expire(datetime(2030, 1, 1, tzinfo=UTC)) > 0
+    assert (await api.page()).status == 404
+
+
+@pytest.mark.parametrize("expired", [False, True])
+async def test_reset(api: Api, expired: bool) -> None:
+    """A reset brings back what was at the start, whatever has been changed."""
+    emulator, device = api.emulator, api.emulator.device_ids[0]
+    truth, props = emulator.stored(device), (await api.get(f"{api.device}/props")).json
+    emulator.append(device, 5)
+    if expired:
+        emulator.expire(truth[50]["timestamp"])
+    await api.ask("PUT", f"{api.device}/props", json={"name": "other"})
+    await api.ask(
+        "POST", f"{api.device}/command", json={"cmd_type": "echo", "values": {"echo.a": 1}}
+    )
+    emulator.fault("status", count=None)
+    emulator.clock.offset = 500
+    emulator.clock.pin()
+    emulator.reset()
+    assert emulator.stored(device) == truth
+    assert (await api.get(f"{api.device}/props")).json == props
+    assert (emulator.commands, len(emulator.requests)) == ([], 1)
+    assert (emulator.clock.offset, emulator.clock.pinned) == (0, False)
+    assert emulator.append(device) == [301]

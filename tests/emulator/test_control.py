@@ -1,0 +1,133 @@
+"""The control address, for tests in other processes."""
+
+from typing import Any
+
+import pytest
+
+from .conftest import Answer, Api
+
+
+async def control(api: Api, method: str, name: str, body: Any = None) -> Answer:
+    """A request to the control address, without any key."""
+    options = {} if body is None else {"json": body}
+    return await api.ask(method, f"/_emulator/{name}", headers={}, **options)
+
+
+async def test_state(api: Api) -> None:
+    """The state says what there is, without a key."""
+    answer = await control(api, "GET", "state")
+    assert answer.json["project_id"] == api.emulator.project_id
+    assert [d["id"] for d in answer.json["devices"]] == api.emulator.device_ids
+    assert answer.json["messages"] == 300
+    assert api.emulator.api_key.encode() not in answer.body
+
+
+async def test_faults(api: Api) -> None:
+    """A fault is added, seen and cleared."""
+    await control(api, "POST", "faults", {"kind": "status", "status": 503, "count": None})
+    assert (await api.page()).status == 503
+    (fault,) = (await control(api, "GET", "faults")).json
+    assert (fault["status"], fault["struck"]) == (503, 1)
+    await control(api, "DELETE", "faults")
+    assert (await api.page()).status == 200
+
+
+async def test_clock(api: Api) -> None:
+    """The clock is pinned, moved, let run and put off."""
+    pinned = await control(api, "POST", "clock", {"pin": "2026-03-01T12:00:00Z", "advance": 1.5})
+    assert pinned.json == {
+        "now": "2026-03-01T12:00:01.500000+00:00",
+        "offset": 0.0,
+        "pinned": True,
+    }
+    running = await control(api, "POST", "clock", {"unpin": True, "offset": -5})
+    assert (running.json["offset"], running.json["pinned"]) == (-5, False)
+    assert (await control(api, "GET", "clock")).json["offset"] == -5
+
+
+async def test_requests(api: Api) -> None:
+    """Requests are listed without those to the control address, and forgotten."""
+    await api.page(l=3)
+    (record,) = (await control(api, "GET", "requests")).json
+    assert (record["route"], record["query"], record["rows"]) == ("paginated", {"l": "3"}, 3)
+    await control(api, "DELETE", "requests")
+    assert (await control(api, "GET", "requests")).json == []
+
+
+async def test_commands(api: Api) -> None:
+    """Executed commands are listed with their bodies."""
+    await api.ask("POST", f"{api.fleet_device}/commands", json={"command": "true"})
+    (command,) = (await control(api, "GET", "commands")).json
+    assert (command["generation"], command["body"]) == ("v1", {"command": "true"})
+
+
+async def test_append(api: Api) -> None:
+    """Messages are appended by number or as they are given."""
+    device = api.emulator.device_ids[-1]
+    await control(api, "POST", "append", {"device_id": device, "messages": 2})
+    given = [{"payload": {"n": 1}, "timestamp": "2026-03-01T12:00:00Z"}]
+    answer = await control(api, "POST", "append", {"device_id": device, "messages": given})
+    assert answer.json == {"ids": [303]}
+    assert len(api.emulator.stored(device)) == 3
+    assert api.emulator.stored(device)[0]["payload"] == {"n": 1}
+
+
+async def test_a_steady_flow(api: Api) -> None:
+    """A rate starts a flow and rate 0 stops it."""
+    await control(api, "POST", "append", {"rate": 1000})
+    while (await control(api, "GET", "state")).json["messages"] == 300:
+        pass
+    answer = await control(api, "POST", "append", {"rate": 0})
+    assert answer.json == {"rate": None}
+
+
+async def test_seed_and_reset(api: Api) -> None:
+    """Another fleet takes the place of the old one, and is what a reset goes back to."""
+    seeded = await control(api, "POST", "seed", {"seed": 7, "devices": 2, "messages": 10})
+    assert (len(seeded.json["devices"]), seeded.json["messages"]) == (2, 10)
+    await control(api, "POST", "append", {"device_id": api.emulator.device_ids[0]})
+    reset = await control(api, "POST", "reset", {})
+    assert reset.json["messages"] == 10
+    assert reset.json["devices"] == seeded.json["devices"]
+
+
+async def test_a_seed_that_fails_changes_nothing(api: Api) -> None:
+    """A fleet that cannot be made leaves the old one in place."""
+    before = (await control(api, "GET", "state")).json
+    answer = await control(api, "POST", "seed", {"jsonl": "no-such-file.jsonl", "seed": 9})
+    assert answer.status == 400
+    assert (await control(api, "GET", "state")).json | {"clock": 0} == before | {"clock": 0}
+
+
+@pytest.mark.parametrize(
+    ("method", "name", "body", "status"),
+    [
+        ("GET", "nothing", None, 404),
+        ("DELETE", "state", None, 405),
+        ("POST", "reset", None, 400),
+        ("POST", "faults", {"kind": "flood"}, 400),
+        ("POST", "faults", {}, 400),
+        ("POST", "faults", {"kind": "status", "struck": 5}, 400),
+        ("POST", "clock", {"pin": "soon"}, 400),
+        ("POST", "clock", {"speed": 2}, 400),
+        ("POST", "append", {}, 400),
+        ("POST", "append", {"device_id": "nobody"}, 400),
+        ("POST", "seed", {"devices": -1}, 400),
+        ("POST", "seed", {"host": "0.0.0.0"}, 400),
+    ],
+)
+async def test_what_is_refused(api: Api, method: str, name: str, body: Any, status: int) -> None:
+    """An unknown name, verb, field or value is refused with a text that says why."""
+    answer = await control(api, method, name, body)
+    assert (answer.status, list(answer.json)) == (status, ["error"])
+
+
+async def test_a_page_in_a_browser_cannot_reach_it(api: Api) -> None:
+    """A body that is not declared as JSON, the only kind another site may send, is refused."""
+    answer = await api.ask(
+        "POST", "/_emulator/reset", data=b"{}", headers={"Content-Type": "text/plain"}
+    )
+    assert answer.status == 400
+    preflight = await api.ask("OPTIONS", "/_emulator/reset", headers={"Origin": "http://x.test"})
+    assert preflight.status == 405
+    assert not [name for name in preflight.headers if name.startswith("Access-Control")]

@@ -1,0 +1,157 @@
+"""The rate limit: three algorithms, three headers, one quota a key."""
+
+from email.utils import parsedate_to_datetime
+
+import aiohttp
+import pytest
+
+from iottly_async.emulator import Emulator, EmulatorSettings
+from iottly_async.emulator.quota import FixedWindow, SlidingLog, TokenBucket, Verdict
+from iottly_async.emulator.settings import Algorithm, Rounding
+
+from .conftest import Api
+
+
+def test_a_fixed_window() -> None:
+    """A window admits its number, and the next begins at a multiple of its length."""
+    quota = FixedWindow(2, 10)
+    assert quota.take(1003) == Verdict(True, 2, 1, 1010)
+    assert quota.take(1009.9) == Verdict(True, 2, 0, 1010)
+    assert quota.take(1009.9) == Verdict(False, 2, 0, 1010)
+    assert quota.take(1010) == Verdict(True, 2, 1, 1020)
+
+
+def test_a_sliding_log() -> None:
+    """Any stretch of a window's length admits its number; the oldest makes place as it leaves."""
+    quota = SlidingLog(2, 10)
+    assert quota.take(1003) == Verdict(True, 2, 1, 1013)
+    assert quota.take(1005) == Verdict(True, 2, 0, 1013)
+    assert quota.take(1012.9) == Verdict(False, 2, 0, 1013)
+    assert quota.take(1013) == Verdict(True, 2, 0, 1015)
+
+
+def test_a_token_bucket() -> None:
+    """A full bucket gives its number at once and then one at a time, evenly."""
+    quota = TokenBucket(2, 10)
+    assert quota.take(1000) == Verdict(True, 2, 1, 1005)
+    assert quota.take(1000) == Verdict(True, 2, 0, 1010)
+    assert quota.take(1004.9).admitted is False
+    assert quota.take(1005) == Verdict(True, 2, 0, 1015)
+    assert quota.take(1005).admitted is False
+    assert [quota.take(1100).admitted for _ in range(3)] == [True, True, False]
+
+
+@pytest.mark.parametrize("quota", [FixedWindow(3, 60), SlidingLog(3, 60), TokenBucket(3, 60)])
+def test_a_refusal_costs_nothing(quota: FixedWindow | SlidingLog | TokenBucket) -> None:
+    """However many are refused, the next window is as full as ever."""
+    for _ in range(100):
+        quota.take(600)
+    assert [quota.take(660).admitted for _ in range(4)] == [True, True, True, False]
+
+
+@pytest.mark.parametrize("algorithm", ["fixed", "sliding", "bucket"])
+async def test_beyond_the_limit(http: aiohttp.ClientSession, algorithm: Algorithm) -> None:
+    """Beyond the limit the answer is 429 in the shape of its generation, and nothing is done."""
+    async with Emulator(devices=1, messages=5, rate_limit=3, rate_algorithm=algorithm) as emulator:
+        emulator.clock.pin(1_700_000_000_000)
+        api = Api(emulator, http)
+        remaining = [(await api.page()).headers["X-RateLimit-Remaining"] for _ in range(3)]
+        assert remaining == ["2", "1", "0"]
+        answer = await api.page()
+        assert answer.status == 429
+        assert isinstance(answer.json["error"], str)
+        answer = await api.ask("POST", f"{api.fleet_device}/commands", json={"command": "true"})
+        assert (answer.status, answer.json["error"]["code"]) == (429, "rate_limited")
+        assert answer.headers["X-RateLimit-Remaining"] == "0"
+        assert emulator.commands == []
+        assert [record.refused for record in emulator.requests] == [False] * 3 + [True] * 2
+
+
+async def test_every_answer_has_the_headers(http: aiohttp.ClientSession) -> None:
+    """Errors of an accepted key carry the three headers too; a refused key has no quota."""
+    async with Emulator(devices=1, messages=0, rate_limit=600) as emulator:
+        api = Api(emulator, http)
+        answers = [
+            await api.page(),
+            await api.page(l=0),
+            await api.get("/v1/nothing"),
+            await api.get("/v1/devices/none"),
+        ]
+        assert [answer.status for answer in answers] == [404, 400, 404, 404]
+        assert [a.headers["X-RateLimit-Remaining"] for a in answers] == ["599", "598", "597", "596"]
+        assert "X-RateLimit-Limit" not in (await api.get(api.pages, headers={})).headers
+
+
+async def test_v10_may_be_without_headers(http: aiohttp.ClientSession) -> None:
+    """The headers can be left off on v1.0, where both generations still share the quota (D1)."""
+    async with Emulator(
+        devices=1, messages=5, rate_limit="starter", rate_headers_v10=False
+    ) as emulator:
+        api = Api(emulator, http)
+        assert "X-RateLimit-Limit" not in (await api.page()).headers
+        headers = (await api.get("/v1/devices")).headers
+        assert (headers["X-RateLimit-Limit"], headers["X-RateLimit-Remaining"]) == ("60", "58")
+
+
+async def test_unlimited(api: Api) -> None:
+    """Without a limit there are no headers."""
+    assert not [name for name in (await api.page()).headers if name.startswith("X-RateLimit")]
+
+
+async def test_each_key_has_its_own_quota(http: aiohttp.ClientSession) -> None:
+    """What one key has spent leaves another key's quota alone."""
+    async with Emulator(devices=1, messages=5, rate_limit=1, api_keys=("one", "two")) as emulator:
+        emulator.clock.pin()
+        api = Api(emulator, http)
+        statuses = [(await api.get("/v1/devices", key=key)).status for key in ("one", "one", "two")]
+        assert statuses == [200, 429, 200]
+
+
+@pytest.mark.parametrize(("rounding", "reset"), [("up", "1008"), ("down", "1007")])
+async def test_the_rounding_of_reset(
+    http: aiohttp.ClientSession, rounding: Rounding, reset: str
+) -> None:
+    """`X-RateLimit-Reset` is in whole seconds, rounded the way that is set."""
+    async with Emulator(
+        devices=1, messages=0, rate_limit=9, rate_window=2.5, reset_rounding=rounding
+    ) as emulator:
+        emulator.clock.pin(1_005_100)
+        headers = (await Api(emulator, http).page()).headers
+        assert headers["X-RateLimit-Reset"] == reset
+
+
+async def test_retry_after(http: aiohttp.ClientSession) -> None:
+    """Where asked for, a 429 says after how many seconds there is quota again."""
+    async with Emulator(devices=1, messages=0, rate_limit=1, retry_after=True) as emulator:
+        emulator.clock.pin(1_000_500)
+        api = Api(emulator, http)
+        assert "Retry-After" not in (await api.page()).headers
+        assert (await api.page()).headers["Retry-After"] == "20"
+        emulator.clock.advance(20)
+        assert (await api.page()).status == 404
+
+
+async def test_another_client_of_the_key(http: aiohttp.ClientSession) -> None:
+    """Quota that another client has spent is gone."""
+    async with Emulator(devices=1, messages=0, rate_limit=60) as emulator:
+        emulator.clock.pin()
+        emulator.spend(40)
+        headers = (await Api(emulator, http).page()).headers
+        assert headers["X-RateLimit-Remaining"] == "19"
+
+
+async def test_a_clock_that_is_off(http: aiohttp.ClientSession) -> None:
+    """`Date` and `X-RateLimit-Reset` go by the server's clock, offset and all."""
+    async with Emulator(devices=1, messages=0, rate_limit=60, clock_offset=86_400) as emulator:
+        emulator.clock.offset += 3_600
+        headers = (await Api(emulator, http).page()).headers
+        date = parsedate_to_datetime(headers["Date"]).timestamp()
+        assert abs(date - emulator.clock.time()) < 60
+        assert 0 < int(headers["X-RateLimit-Reset"]) - date <= 61
+
+
+@pytest.mark.parametrize("limit", [0, -5, "gold"])
+def test_a_limit_that_is_none(limit: int) -> None:
+    """A limit that is no positive number and no tier is refused."""
+    with pytest.raises(ValueError, match="rate_limit"):
+        EmulatorSettings(rate_limit=limit)
