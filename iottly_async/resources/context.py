@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from attrs import frozen
 
@@ -20,7 +20,8 @@ class Context:
         requester: makes calls.
         answers: reads their bodies.
         config: the session's settings.
-        clock: for pauses between polls.
+        clock: tells the time.
+        pause: waits so many seconds, or until the session closes, which it raises.
         capacity: how many requests at once the quota can feed; None where it sets no bound.
         timeout: seconds a call, of the session or the view.
     """
@@ -30,4 +31,5 @@ class Context:
     config: Config
     clock: Clock
     capacity: Callable[[], int | None]
+    pause: Callable[[float], Awaitable[None]]
     timeout: float

@@ -176,11 +176,15 @@ class FleetCommands:
             DeadlineExceededError: it was taken, and has not ended in time.
         """
         taken = await self.send(device_id, command, timeout=timeout)
-        return await self.wait(taken.id, timeout=timeout)
+        try:
+            return await self.wait(taken.id, timeout=timeout)
+        except asyncio.CancelledError as error:
+            error.add_note(f"iottly-async: the command was sent before this, as {taken.id}")
+            raise
 
     async def _poll(self, command_id: str) -> CommandResult:
         pause = _FIRST_PAUSE
         while not (result := await self.get(command_id)).status.finished:
-            await self._context.clock.sleep(pause)
+            await self._context.pause(pause)
             pause = min(pause * _GROWTH, _LONGEST_PAUSE)
         return result

@@ -171,7 +171,8 @@ class Messages:
 
         Raises:
             ConfigurationError: a naive time, `start` not before `end`, another argument
-                not as above; nothing was sent. Raised by the call, not while iterating.
+                not as above. This and the next are raised by the call itself, not while
+                iterating, and nothing was sent.
             CursorMismatchError: the cursor is of another query.
             PageOrderError: the service does not keep the order asked for.
             UnstableTieOrderError: more messages of one millisecond than a page holds, on
