@@ -39,21 +39,23 @@ class ApiKey:
             stand in a header. The text never holds the key.
     """
 
-    __slots__ = ("_headers", "fingerprint")
+    __slots__ = ("_headers", "_text", "fingerprint")
 
     fingerprint: str
     """A one-way digest: equal for equal keys; what a limiter is shared by."""
 
     def __init__(self, key: str) -> None:
-        if not isinstance(key, str) or not key:
-            raise ConfigurationError(
-                "api_key is missing; pass api_key=... or set IOTTLY_API_KEY in the environment"
-            )
-        if not all("!" <= character <= "~" for character in key):
-            raise ConfigurationError(
-                "api_key must be visible ASCII without spaces; "
-                "it was given with a space, a line end or another character"
-            )
+        try:
+            self._take(key)
+        finally:
+            del key  # a traceback with locals must not show it
+
+    def _take(self, key: str) -> None:
+        fault = _fault(key)
+        if fault is not None:
+            del key
+            raise ConfigurationError(fault)
+        self._text = key.encode()
         self.fingerprint = blake2b(key.encode(), digest_size=16, person=b"iottly-key").hexdigest()
         self._headers: dict[Generation, dict[str, str]] = {
             # The name is Authentication and the scheme lower-case, as documented for v1.0.
@@ -65,8 +67,24 @@ class ApiKey:
         """The credential header of a generation; its value redacts itself in a repr."""
         return self._headers[generation]
 
+    def scrubbed(self, body: bytes) -> bytes:
+        """`body` without the key: some services repeat in an error what they were sent."""
+        return body.replace(self._text, _REDACTED.encode()) if self._text in body else body
+
     def __repr__(self) -> str:
         return f"ApiKey({_REDACTED})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         raise TypeError("an API key is not pickled; pass a reference to it")
+
+
+def _fault(key: object) -> str | None:
+    """Why `key` is refused; None where it is not. Never with the key in it."""
+    if not isinstance(key, str) or not key:
+        return "api_key is missing; pass api_key=... or set IOTTLY_API_KEY in the environment"
+    if not all("!" <= character <= "~" for character in key):
+        return (
+            "api_key must be visible ASCII without spaces; "
+            "it was given with a space, a line end or another character"
+        )
+    return None

@@ -40,7 +40,7 @@ class Deadline:
     def suspend(self) -> float | None:
         """Stop the clock: seconds that were left, for `resume`."""
         at = self._scope.when()
-        if at is None or self.closed:
+        if at is None or self.closed or self._scope.expired():
             return None
         self._scope.reschedule(None)
         return at - asyncio.get_running_loop().time()
@@ -82,15 +82,16 @@ class Deadlines:
         self.closing = True
         if not self.open:
             return
-        self._empty = asyncio.Event()
+        # One event for all who close: the second one, perhaps less patient, must not
+        # leave the first waiting for an event that is never set.
+        if self._empty is None:
+            self._empty = asyncio.Event()
         try:
-            if grace > 0:
-                async with asyncio.timeout(grace):
-                    await self._empty.wait()
+            async with asyncio.timeout(grace):
+                await self._empty.wait()
         except TimeoutError:
             pass
         finally:
             for deadline in tuple(self.open):
                 deadline.close()
-        if self.open:
-            await self._empty.wait()
+        await self._empty.wait()

@@ -11,7 +11,7 @@ import math
 import os
 from typing import Protocol, TypeVar
 
-from attrs import define, frozen
+from attrs import define, evolve, frozen
 
 from ._version import __version__
 from .auth import ApiKey, Generation
@@ -122,6 +122,7 @@ class Pipeline:
         self.config = config
         self.limiter = limiter
         self.stats = Stats()
+        self._key = key
         self._transport = transport
         self._clock = clock
         self._budget = RetryBudget(config.retry.budget)
@@ -244,6 +245,8 @@ class Pipeline:
         if answer.status == 429:
             course.refusals += 1
             self.stats.refusals += 1
+        if answer.status >= 300:
+            answer = evolve(answer, body=self._key.scrubbed(answer.body))
         course.answer = answer
         return answer
 
@@ -273,9 +276,30 @@ class Pipeline:
         steady = math.ceil(quota.limit / _QUOTA_WINDOW * self._latency) + 1
         return max(quota.remaining, steady)
 
+    async def pause(self, seconds: float) -> None:
+        """Wait so many seconds, between two calls that belong together.
+
+        Raises:
+            SessionClosedError: the session closed meanwhile.
+        """
+        self._check_usable()
+        scope = self._deadlines.scope(None)
+        try:
+            async with scope:
+                return await self._clock.sleep(seconds)
+        except TimeoutError:
+            if not scope.expired():
+                raise
+        raise SessionClosedError("the session was closed during this wait", sent="no")
+
     def _check_usable(self) -> None:
         if self._deadlines.closing:
             raise SessionClosedError("the session is closed; open another", sent="no")
+        self._check_home()
+
+    def _check_home(self) -> None:
+        if self._pid != os.getpid():
+            raise ConfigurationError("the session was made before a fork; make one in each process")
         loop = asyncio.get_running_loop()
         if self._loop is None:
             self._loop = loop
@@ -283,11 +307,10 @@ class Pipeline:
             raise ConfigurationError(
                 "the session belongs to another event loop; make one within each asyncio.run()"
             )
-        if self._pid != os.getpid():
-            raise ConfigurationError("the session was made before a fork; make one in each process")
 
     async def aclose(self, grace: float) -> None:
         """End every call and close the transport; calls under way have `grace` seconds."""
+        self._check_home()
         try:
             await self._deadlines.close(grace)
         finally:

@@ -66,10 +66,13 @@ class IottlySession:
         http: Any = None,
         limiter: Limiter | None = None,
     ) -> None:
+        try:
+            key = ApiKey(os.environ.get("IOTTLY_API_KEY", "") if api_key is None else api_key)
+        finally:
+            del api_key  # a traceback with locals must not show it
         config = Config.from_env() if config is None else config
         if not isinstance(config, Config):
             raise ConfigurationError(f"config must be a Config, not {type(config).__name__}")
-        key = ApiKey(os.environ.get("IOTTLY_API_KEY", "") if api_key is None else api_key)
         transport: Transport = as_transport(http, config)
         if limiter is None:
             limiter = shared_limiter(key.fingerprint, urlsplit(config.base_url).netloc)
@@ -86,6 +89,7 @@ class IottlySession:
             config=self.config,
             clock=clock,
             capacity=self._pipeline.capacity,
+            pause=self._pipeline.pause,
             timeout=options.timeout,
         )
         self.devices = FleetDevices(self._context)

@@ -19,9 +19,13 @@ What aiohttp 3.14 does that this room works around, each seen there:
 from __future__ import annotations
 
 import asyncio
+import select
 import ssl
-from collections.abc import Mapping
-from typing import Protocol, runtime_checkable
+from collections.abc import Mapping, Sequence
+from functools import cache
+from math import inf
+from typing import Any, Protocol, runtime_checkable
+from weakref import WeakSet
 
 import aiohttp
 from aiohttp import ClientRequest, ClientResponse, ClientSession, ClientTimeout, DummyCookieJar
@@ -91,32 +95,83 @@ class _LostError(Exception):
     """A connection was lost; unknown to aiohttp, which therefore does not resend."""
 
 
-class _MarkedRequest(ClientRequest):
-    """A request that marks its `Outgoing` when it is about to be written."""
+class _StaleError(Exception):
+    """A kept connection was closed, or spoke unasked, before anything was written to it."""
 
-    outgoing: Outgoing | None = None
+
+class _EarlyError(Exception):
+    """The service answered on a new connection before it was asked."""
+
+
+class _Line:
+    """The connection of one attempt: looked at before the first byte, and cut when it fails."""
+
+    __slots__ = ("_used", "outgoing", "transport")
+
+    def __init__(self, outgoing: Outgoing, used: WeakSet[Any]) -> None:
+        self.outgoing = outgoing
+        self.transport: asyncio.Transport | None = None
+        self._used = used
+
+    def take(self, connection: aiohttp.connector.Connection) -> None:
+        """Mark the request as about to leave by this connection, if nothing waits on it."""
+        protocol, transport = connection.protocol, connection.transport
+        reused = protocol in self._used
+        if protocol is None or protocol.should_close or (reused and _has_spoken(transport)):
+            if transport is not None:
+                transport.abort()
+            raise _StaleError if reused else _EarlyError
+        self._used.add(protocol)
+        self.transport = transport
+        self.outgoing.left = True
+
+    def cut(self) -> None:
+        """Close at once, without the farewell of TLS, for which a silent peer lets us wait."""
+        if self.transport is not None:
+            self.transport.abort()
+
+
+def _has_spoken(transport: asyncio.Transport | None) -> bool:
+    """Whether bytes or an end wait on a connection that the loop had no time to read yet."""
+    sock = None if transport is None else transport.get_extra_info("socket")
+    if sock is None:
+        return False
+    if not hasattr(select, "poll"):
+        return bool(select.select([sock.fileno()], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(sock.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
+
+
+class _MarkedRequest(ClientRequest):
+    """A request that asks its line before it is written."""
+
+    line: _Line | None = None
 
     async def send(self, conn: aiohttp.connector.Connection) -> ClientResponse:
-        if self.outgoing is not None:
-            self.outgoing.left = True
+        if self.line is not None:
+            self.line.take(conn)
         return await super().send(conn)
 
 
-def _middleware(outgoing: Outgoing) -> aiohttp.ClientMiddlewareType:
+def _middleware(line: _Line) -> aiohttp.ClientMiddlewareType:
     async def mark_and_never_resend(
         request: ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> ClientResponse:
         if isinstance(request, _MarkedRequest):
-            request.outgoing = outgoing
+            request.line = line
         else:
-            outgoing.left = True  # a session of the caller's: when it writes is not known
-        try:
-            return await handler(request)
-        except _NEVER_CONNECTED:
-            outgoing.left = False
-            raise
-        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
-            pass
+            line.outgoing.left = True  # a session of the caller's: when it writes is not known
+        while True:
+            try:
+                return await handler(request)
+            except _StaleError:
+                continue  # nothing was written; another connection, in the end a new one
+            except _NEVER_CONNECTED:
+                line.outgoing.left = False
+                raise
+            except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
+                break
         raise _LostError
 
     return mark_and_never_resend
@@ -132,6 +187,8 @@ class AiohttpTransport:
         config: of which it uses the URL, the timeouts, the bounds and the TLS settings.
         session: a ClientSession of the caller's, used for every call and never closed
             here; None opens two, one with kept-alive connections and one for commands.
+            With one of the caller's, whether a command left is not known once it had a
+            connection, and its cookies, proxies and bounds are the caller's concern.
     """
 
     def __init__(self, config: Config, session: ClientSession | None = None) -> None:
@@ -140,8 +197,12 @@ class AiohttpTransport:
         self._kept: ClientSession | None = None
         self._alone: ClientSession | None = None
         self._gate = asyncio.Semaphore(config.max_connections)
+        self._used: WeakSet[Any] = WeakSet()
         self._timeout = ClientTimeout(
-            total=None, connect=config.connect_timeout, sock_connect=config.connect_timeout
+            total=None,
+            connect=config.connect_timeout,
+            sock_connect=config.connect_timeout,
+            ceil_threshold=inf,  # else seconds above five are rounded up
         )
 
     async def send(self, outgoing: Outgoing) -> Answer:
@@ -160,7 +221,7 @@ class AiohttpTransport:
                 raise
             except TimeoutError as late:
                 error = self._late(outgoing) if limit.expired() else _translated(late, outgoing)
-            except (aiohttp.ClientError, _LostError, OSError, ValueError) as foreign:
+            except (aiohttp.ClientError, _LostError, _EarlyError, OSError, ValueError) as foreign:
                 error = _translated(foreign, outgoing)
         raise error
 
@@ -172,29 +233,46 @@ class AiohttpTransport:
         )
 
     async def _exchange(self, session: ClientSession, outgoing: Outgoing) -> Answer:
-        response = await session.request(
-            outgoing.method,
-            URL(self._config.base_url + outgoing.target, encoded=True),
-            headers=outgoing.headers,
-            data=outgoing.body,
-            allow_redirects=False,
-            middlewares=(_middleware(outgoing),),
-            timeout=self._timeout,
-        )
-        # Left by any way but the end of the body, the connection is closed, not reused.
-        async with response:
+        line = _Line(outgoing, self._used)
+        try:
+            response = await session.request(
+                outgoing.method,
+                URL(self._config.base_url + outgoing.target, encoded=True),
+                headers=outgoing.headers,
+                data=outgoing.body,
+                allow_redirects=False,
+                raise_for_status=False,
+                middlewares=(_middleware(line),),
+                timeout=self._timeout,
+            )
+        except BaseException:
+            line.cut()
+            raise
+        try:
             body = await self._read(response)
+        except BaseException:
+            # With the end of the body the connection went back to the pool, and may be
+            # another call's by now; before that it is ours to cut.
+            if response.connection is not None:
+                line.cut()
+            response.close()
+            raise
+        if outgoing.alone:
+            line.cut()
         return Answer(response.status, _lowered(response), body)
 
     async def _read(self, response: ClientResponse) -> bytes:
         """The body, decoded, in chunks: a bomb is stopped where it passes the bound."""
+        if response.status < 200:
+            raise ProtocolError(
+                f"the service wants another protocol ({response.status})", sent="maybe"
+            )
         most, content = self._config.max_response_bytes, response.content
         chunks: list[bytes] = []
         size = 0
         while chunk := await content.readany():
             size += len(chunk)
             if size > most:
-                response.close()
                 raise ResponseTooLargeError(
                     f"the answer is larger than max_response_bytes, {most} bytes",
                     status=response.status,
@@ -217,7 +295,7 @@ class AiohttpTransport:
     def _open(self, *, force_close: bool) -> ClientSession:
         connector = aiohttp.TCPConnector(
             limit=0,
-            ssl=True if self._config.ssl is None else self._config.ssl,
+            ssl=self._config.ssl or _default_context(),
             force_close=force_close,
         )
         return ClientSession(
@@ -231,8 +309,24 @@ class AiohttpTransport:
         """Close the sessions that this transport opened; one that was given stays open."""
         opened = [session for session in (self._kept, self._alone) if session is not None]
         self._kept = self._alone = None
-        for session in opened:
-            await session.close()
+        await _close_all(opened)
+
+
+async def _close_all(sessions: Sequence[ClientSession]) -> None:
+    # Each one, even where waiting for another was cancelled.
+    if sessions:
+        try:
+            await sessions[0].close()
+        finally:
+            await _close_all(sessions[1:])
+
+
+@cache
+def _default_context() -> ssl.SSLContext:
+    """The system's trust, verified; its version set here, not by the system's configuration."""
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
 
 
 def _lowered(response: ClientResponse) -> dict[str, str]:
@@ -244,7 +338,7 @@ def _lowered(response: ClientResponse) -> dict[str, str]:
 
 def _translated(foreign: Exception, outgoing: Outgoing) -> TransportError:
     """Our error for aiohttp's: its class and whether the request left, nothing else of it."""
-    if isinstance(foreign, aiohttp.ClientSSLError | ssl.SSLError):
+    if isinstance(foreign, aiohttp.ClientSSLError):
         reason = _tls_reason(foreign)
         return TLSError(f"TLS with the service failed: {reason}", sent="no")
     if isinstance(foreign, aiohttp.ClientConnectorDNSError):
@@ -253,6 +347,8 @@ def _translated(foreign: Exception, outgoing: Outgoing) -> TransportError:
         return ConnectError("connecting to the service took too long", sent="no")
     if isinstance(foreign, aiohttp.ClientConnectorError):
         return ConnectError(f"no connection to the service: {_os_reason(foreign)}", sent="no")
+    if isinstance(foreign, _EarlyError):
+        return ProtocolError("the service answered before it was asked", sent="no")
     if not outgoing.left:
         return ConnectError(
             "the connection to the service was lost before anything was sent", sent="no"

@@ -1,0 +1,285 @@
+"""A server that plays a script on each connection, over bare sockets.
+
+It knows no HTTP beyond finding where a request ends, so a script can send what no HTTP
+library would, and it keeps every byte that arrived. The n-th connection plays the n-th
+script; those after the last script play the last one again.
+
+    async def hang_up(peer: Peer) -> None:
+        await peer.request()
+        peer.finish()
+
+    async with RawServer(hang_up, answering(200, b"{}")) as server:
+        ...
+        assert len(server.requests) == 2
+"""
+
+import asyncio
+import socket
+import ssl
+import struct
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Self
+
+from attrs import define, field, frozen
+
+Script = Callable[["Peer"], Awaitable[None]]
+
+_LINGER_ZERO = struct.pack("ii", 1, 0)
+_PATIENCE = 20.0
+
+
+@frozen
+class Heard:
+    """One whole request as it arrived: its head up to the empty line, and its body."""
+
+    head: bytes
+    body: bytes
+
+    @property
+    def line(self) -> str:
+        """The request line, such as ``GET /v1/devices/dev_1 HTTP/1.1``."""
+        return self.head.split(b"\r\n", 1)[0].decode("latin-1")
+
+    @property
+    def headers(self) -> list[tuple[str, str]]:
+        """Names in lower case and values, in the order in which they came."""
+        lines = self.head.decode("latin-1").split("\r\n")[1:]
+        pairs = (line.partition(":") for line in lines if line)
+        return [(name.lower(), value.strip()) for name, _, value in pairs]
+
+
+class GoneError(Exception):
+    """The client went away before what a script waited for; ends the script."""
+
+
+@define(eq=False)
+class Peer:
+    """One connection, as its script sees it.
+
+    Attributes:
+        received: every byte that arrived.
+        requests: the whole requests among them.
+        closed: set once the client has closed its side.
+        broken: whether it did so by a reset.
+    """
+
+    server: "RawServer"
+    writer: asyncio.StreamWriter
+    received: bytearray = field(factory=bytearray)
+    requests: list[Heard] = field(factory=list)
+    closed: asyncio.Event = field(factory=asyncio.Event)
+    broken: bool = False
+    _arrived: asyncio.Event = field(factory=asyncio.Event)
+    _parsed: int = 0
+    _taken: int = 0
+
+    async def request(self) -> Heard:
+        """The next whole request.
+
+        Raises:
+            GoneError: the client closed before it was whole.
+        """
+        while self._taken == len(self.requests):
+            if self.closed.is_set():
+                raise GoneError
+            self._arrived.clear()
+            await self._arrived.wait()
+        self._taken += 1
+        return self.requests[self._taken - 1]
+
+    async def bytes(self, count: int) -> None:
+        """Wait until so many bytes have arrived, whatever they are."""
+        while len(self.received) < count:
+            if self.closed.is_set():
+                raise GoneError
+            self._arrived.clear()
+            await self._arrived.wait()
+
+    async def send(self, data: bytes) -> None:
+        """Send bytes, and wait while the client does not take them."""
+        if self.closed.is_set():
+            raise GoneError
+        self.writer.write(data)
+        try:
+            await self.writer.drain()
+        except ConnectionError:
+            raise GoneError from None
+
+    async def drip(self, data: bytes, pause: float = 0.02) -> None:
+        """Send bytes one by one, so many seconds apart, while the client listens."""
+        for position in range(len(data)):
+            await self.send(data[position : position + 1])
+            await self.stall(pause)
+
+    async def stall(self, seconds: float | None = None) -> None:
+        """Do nothing for so many seconds, or (None) until the client closes.
+
+        Raises:
+            GoneError: the client closed.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                await self.closed.wait()
+        except TimeoutError:
+            return
+        raise GoneError
+
+    def finish(self) -> None:
+        """Close in good order: what was sent arrives, then FIN."""
+        self.writer.close()
+
+    def reset(self) -> None:
+        """Close by RST."""
+        transport = self.writer.transport
+        sock: socket.socket = transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
+        transport.abort()
+
+    async def _listen(self, reader: asyncio.StreamReader) -> None:
+        try:
+            while data := await reader.read(65536):
+                self.received += data
+                self._parse()
+                self._arrived.set()
+        except (ConnectionError, ssl.SSLError):
+            self.broken = True
+        finally:
+            self.closed.set()
+            self._arrived.set()
+
+    def _parse(self) -> None:
+        while True:
+            end = self.received.find(b"\r\n\r\n", self._parsed)
+            if end < 0:
+                return
+            head = bytes(self.received[self._parsed : end + 4])
+            length = int(dict(Heard(head, b"").headers).get("content-length", "0"))
+            if len(self.received) < end + 4 + length:
+                return
+            body = bytes(self.received[end + 4 : end + 4 + length])
+            self._parsed = end + 4 + length
+            heard = Heard(head, body)
+            self.requests.append(heard)
+            self.server.requests.append(heard)
+
+
+class RawServer:
+    """Listens on a free loopback port and plays scripts.
+
+    Args:
+        scripts: one a connection, in the order of accepting; the last one repeats.
+        tls: the server's side of TLS; None is plain.
+
+    Attributes:
+        requests: all whole requests, in the order in which they were complete.
+        peers: all connections (with TLS: those whose handshake was completed).
+        failures: what scripts raised that they should not have.
+    """
+
+    def __init__(self, *scripts: Script, tls: ssl.SSLContext | None = None) -> None:
+        self.requests: list[Heard] = []
+        self.peers: list[Peer] = []
+        self.failures: list[BaseException] = []
+        self._scripts = scripts
+        self._tls = tls
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+
+    async def __aenter__(self) -> Self:
+        self._server = (
+            await asyncio.start_server(
+                self._serve, "127.0.0.1", 0, ssl=self._tls, ssl_shutdown_timeout=0.2
+            )
+            if self._tls
+            else await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._server is not None:
+            self._server.close()
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for peer in self.peers:
+            peer.writer.transport.abort()
+        if error is None and self.failures:
+            raise self.failures[0]
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        assert self._server is not None
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    @property
+    def url(self) -> str:
+        """Its base URL, by address."""
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
+
+    @property
+    def open(self) -> list[Peer]:
+        """The connections whose client has not closed."""
+        return [peer for peer in self.peers if not peer.closed.is_set()]
+
+    async def left(self) -> None:
+        """Wait until every client has closed; fails after some seconds."""
+        async with asyncio.timeout(_PATIENCE):
+            for peer in self.peers:
+                await peer.closed.wait()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer = Peer(self, writer)
+        script = self._scripts[min(len(self.peers), len(self._scripts) - 1)]
+        self.peers.append(peer)
+        for work in (peer._listen(reader), self._play(script, peer)):
+            task = asyncio.create_task(work, name="raw-server")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _play(self, script: Script, peer: Peer) -> None:
+        try:
+            await script(peer)
+        except GoneError:
+            pass
+        except Exception as error:
+            self.failures.append(error)
+            peer.reset()
+
+
+def head(status: int = 200, *lines: str, length: int | None = None) -> bytes:
+    """The head of an answer: status line, the given header lines, and the empty line."""
+    all_lines = [f"HTTP/1.1 {status} Whatever", *lines]
+    if length is not None:
+        all_lines.append(f"Content-Length: {length}")
+    return ("\r\n".join(all_lines) + "\r\n\r\n").encode("latin-1")
+
+
+def answer(status: int, body: bytes, *lines: str) -> bytes:
+    """A whole answer in good order, of JSON unless `lines` say otherwise."""
+    if not any(line.lower().startswith("content-type:") for line in lines):
+        lines = ("Content-Type: application/json", *lines)
+    return head(status, *lines, length=len(body)) + body
+
+
+def playing(data: bytes) -> Script:
+    """A script that answers every request with these bytes and keeps the connection."""
+
+    async def play(peer: Peer) -> None:
+        while True:
+            await peer.request()
+            await peer.send(data)
+
+    return play
+
+
+def answering(status: int, body: bytes, *lines: str) -> Script:
+    """A script that answers every request in good order."""
+    return playing(answer(status, body, *lines))
