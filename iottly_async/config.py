@@ -69,13 +69,8 @@ def _seconds(_: object, attribute: Attribute[float], value: object) -> None:
 _MAY_BE_ZERO = frozenset({"settle", "initial_delay"})
 
 
-def _as_float(value: object) -> object:
+def _to_seconds(value: Seconds) -> float:
     return value.total_seconds() if isinstance(value, timedelta) else value
-
-
-def _duration(default: float) -> float:
-    made: float = field(default=default, converter=_as_float, validator=_seconds)
-    return made
 
 
 def _number(default: int, least: int, most: int | None = None) -> int:
@@ -114,8 +109,8 @@ class RetryPolicy:
     """
 
     max_attempts: int = _number(4, 1)
-    initial_delay: float = _duration(0.2)
-    max_delay: float = _duration(10.0)
+    initial_delay: float = field(default=0.2, converter=_to_seconds, validator=_seconds)
+    max_delay: float = field(default=10.0, converter=_to_seconds, validator=_seconds)
     max_refusals: int = _number(20, 0)
     budget: int = _number(500, 0)
 
@@ -170,15 +165,15 @@ class Config:
     """
 
     base_url: str = field(default=DEFAULT_BASE_URL)
-    timeout: float = _duration(60.0)
-    attempt_timeout: float = _duration(20.0)
-    connect_timeout: float = _duration(10.0)
+    timeout: float = field(default=60.0, converter=_to_seconds, validator=_seconds)
+    attempt_timeout: float = field(default=20.0, converter=_to_seconds, validator=_seconds)
+    connect_timeout: float = field(default=10.0, converter=_to_seconds, validator=_seconds)
     max_connections: int = _number(100, 1)
     retry: RetryPolicy = field(factory=RetryPolicy, validator=_check_retry)
     page_size: int = _number(100, 1, 100)
     first_page: int = _number(1, 0, 1)
     timestamp_format: TimestampFormat = field(default="iso", validator=_check_format)
-    settle: float = _duration(5.0)
+    settle: float = field(default=5.0, converter=_to_seconds, validator=_seconds)
     max_response_bytes: int = _number(16 * 1024 * 1024, 1024)
     trust_env: bool = _flag(False)
     ssl: _ssl.SSLContext | None = field(default=None, validator=_check_ssl)

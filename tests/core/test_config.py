@@ -98,7 +98,7 @@ def test_an_ssl_context_of_the_users_own_is_taken() -> None:
     ("name", "value"),
     [("max_attempts", 0), ("initial_delay", -1), ("max_delay", 0), ("budget", -1)],
 )
-def test_a_retry_policy_is_checked_too(name: str, value: float) -> None:
+def test_a_retry_policy_is_checked_too(name: str, value: Any) -> None:
     """The policy's bounds are checked when it is built."""
     with pytest.raises(ConfigurationError, match=name):
         RetryPolicy(**{name: value})
