@@ -7,6 +7,7 @@ messages, the windows of the rate limit, the progress of commands.
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 from .times import to_datetime, to_ms
 
@@ -64,3 +65,7 @@ class EmulatorClock:
     def now(self) -> datetime:
         """The server's time as an aware ``datetime``."""
         return to_datetime(self.now_ms())
+
+    def as_json(self) -> dict[str, Any]:
+        """The clock as it is given out at the control address."""
+        return {"now": self.now().isoformat(), "offset": self.offset, "pinned": self.pinned}

@@ -4,7 +4,9 @@ It needs no key, but ``Host`` is checked like everywhere and a body must be decl
 that no page in a browser can reach it. The package's docstring lists what it takes.
 """
 
+import json
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import attrs
@@ -14,7 +16,7 @@ from .answers import Refusal, json_answer, refuse
 from .call import read_json_object
 from .faults import Fault
 from .times import to_datetime, to_ms
-from .world import World, clock_json
+from .world import World
 
 CONTROL = "/_emulator/"
 
@@ -31,13 +33,13 @@ class Control:
     def __init__(self, world: World) -> None:
         self._world = world
         self._table: dict[tuple[str, str], Answerer] = {
-            ("GET", "state"): lambda _: world.state(),
+            ("GET", "state"): lambda _: state_json(world),
             ("POST", "reset"): self._reset,
             ("POST", "seed"): self._seed,
             ("GET", "faults"): lambda _: [fault.as_json() for fault in world.faults.active],
             ("POST", "faults"): self._add_fault,
             ("DELETE", "faults"): self._clear_faults,
-            ("GET", "clock"): lambda _: clock_json(world.clock),
+            ("GET", "clock"): lambda _: world.clock.as_json(),
             ("POST", "clock"): self._set_clock,
             ("GET", "requests"): lambda _: [r.as_json() for r in world.journal.requests],
             ("DELETE", "requests"): self._forget_requests,
@@ -73,14 +75,14 @@ class Control:
     def _reset(self, body: Body) -> object:
         _only(body, frozenset())
         self._world.reset()
-        return self._world.state()
+        return state_json(self._world)
 
     def _seed(self, body: Body) -> object:
         _only(body, _SEEDED)
         if "until" in body:
             body["until"] = to_datetime(to_ms(body["until"]))
         self._world.reset(attrs.evolve(self._world.settings, **body))
-        return self._world.state()
+        return state_json(self._world)
 
     def _add_fault(self, body: Body) -> object:
         _only(body, _FAULT)
@@ -102,7 +104,7 @@ class Control:
             clock.pin(None if body["pin"] is None else to_ms(body["pin"]))
         if "advance" in body:
             clock.advance(float(body["advance"]))
-        return clock_json(clock)
+        return clock.as_json()
 
     def _forget_requests(self, _: Body) -> object:
         self._world.journal.forget_requests()
@@ -128,3 +130,39 @@ def _only(body: Body, known: frozenset[str]) -> None:
     if unknown:
         taken = ", ".join(sorted(known)) or "none"
         raise ValueError(f"unknown field {unknown[0]!r}; known are: {taken}")
+
+
+def state_json(world: World) -> dict[str, Any]:
+    """What the emulator is and holds; without any key."""
+    counts = world.store.counts()
+    settings = {
+        name: value
+        for name, value in attrs.asdict(world.settings).items()
+        if name not in ("api_keys", "host", "port")
+    }
+    return {
+        "project_id": world.fleet.project_id,
+        "devices": [
+            {
+                "id": device.id,
+                "fleet_id": device.fleet_id,
+                "name": device.name,
+                "connected": device.connected,
+                "messages": counts.get(device.number, 0),
+            }
+            for device in world.fleet.devices
+        ],
+        "messages": sum(counts.values()),
+        "requests": world.journal.total,
+        "commands": len(world.journal.commands),
+        "faults": [fault.as_json() for fault in world.faults.active],
+        "appending": world.appender.rate,
+        "clock": world.clock.as_json(),
+        "settings": json.loads(json.dumps(settings, default=_plain)),
+    }
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, frozenset):
+        return sorted(value)
+    return value.isoformat() if isinstance(value, datetime) else str(value)

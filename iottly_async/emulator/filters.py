@@ -1,17 +1,17 @@
-"""MongoDB filters as the history endpoint takes them: read from an allow-list, then evaluated.
+"""MongoDB filters as the history endpoint takes them, read from an allow-list.
 
 A filter is compiled once into nested closures over plain Python values. Only the operators named
 here exist (no ``$where``, ``$expr``, ``$regex`` or anything else that runs code or can explode),
-and length, depth and number of conditions are bounded. Values compare as in MongoDB: only within
-their own type, lists by their elements too, null also where the field is missing.
+and length, depth and number of conditions are bounded.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Never, TypeGuard
 
 import attrs
 
+from .matching import Instant, ObjectId, Test, compares, equals, exists, negated, orders
 from .times import read_date
 
 MAX_LENGTH = 8192
@@ -19,25 +19,9 @@ MAX_DEPTH = 10
 MAX_CONDITIONS = 100
 MAX_SEGMENTS = 16
 
-Test = Callable[[Any], bool]
-
 
 class FilterError(ValueError):
     """The filter is not JSON, not allowed, or too large; the text says what of it."""
-
-
-@attrs.frozen(order=True)
-class Instant:
-    """A date, as ``{"$date": …}`` says it: epoch milliseconds. Unlike any number or text."""
-
-    ms: int
-
-
-@attrs.frozen(order=True)
-class ObjectId:
-    """An id, as ``{"$oid": …}`` says it: 24 hexadecimal digits, lower-case."""
-
-    digits: str
 
 
 @attrs.frozen
@@ -114,29 +98,32 @@ class _Compiler:
         if _is_operators(wanted):
             tests = [self._operator(path, name, value, depth + 1) for name, value in wanted.items()]
             return lambda document: all(test(document) for test in tests)
-        return _equals(path, self._value(wanted, depth + 1))
+        return equals(path, self._value(wanted, depth + 1))
 
     def _operator(self, path: list[str], name: str, value: object, depth: int) -> Test:
         self._spend(depth)
         match name:
             case "$eq":
-                return _equals(path, self._value(value, depth))
+                return equals(path, self._value(value, depth))
             case "$ne":
-                return _negated(_equals(path, self._value(value, depth)))
+                return negated(equals(path, self._value(value, depth)))
             case "$in" | "$nin":
-                any_of = [_equals(path, self._value(v, depth)) for v in self._bounded(name, value)]
+                any_of = [equals(path, self._value(v, depth)) for v in self._bounded(name, value)]
                 found: Test = lambda document: any(test(document) for test in any_of)  # noqa: E731
-                return found if name == "$in" else _negated(found)
+                return found if name == "$in" else negated(found)
             case "$gt" | "$gte" | "$lt" | "$lte":
-                return _compares(path, name, self._value(value, depth))
+                wanted = self._value(value, depth)
+                if not orders(wanted):
+                    raise FilterError(f"{name} takes a number, text, boolean, date or id")
+                return compares(path, name, wanted)
             case "$exists":
                 if not isinstance(value, bool):
                     raise FilterError("$exists takes true or false")
-                return lambda document: (next(_reach(document, path), _ABSENT) is _ABSENT) != value
+                return exists(path) if value else negated(exists(path))
             case "$not":
                 if not _is_operators(value):
                     raise FilterError("$not takes an object of operators")
-                return _negated(self._field(path, value, depth))
+                return negated(self._field(path, value, depth))
             case _:
                 raise FilterError(f"operator {name[:40]} is not allowed")
 
@@ -173,7 +160,6 @@ class _Compiler:
         return {name: self._value(each, depth + 1) for name, each in value.items()}
 
 
-_ABSENT = object()
 _LITERALS = frozenset({"$date", "$oid", "$numberLong"})
 
 
@@ -190,81 +176,6 @@ def _list(name: str, value: object) -> list[Any]:
     if not isinstance(value, list):
         raise FilterError(f"{name} takes a list")
     return value
-
-
-def _negated(test: Test) -> Test:
-    return lambda document: not test(document)
-
-
-def _reach(value: object, path: list[str]) -> Iterator[object]:
-    """Every value at a dotted path, through lists by index and by each of their elements."""
-    if not path:
-        yield value
-        return
-    head = path[0]
-    if isinstance(value, dict):
-        if head in value:
-            yield from _reach(value[head], path[1:])
-    elif isinstance(value, list):
-        if head.isascii() and head.isdigit() and int(head[:9]) < len(value):
-            yield from _reach(value[int(head[:9])], path[1:])
-        for each in value:
-            if isinstance(each, dict):
-                yield from _reach(each, path)
-
-
-def _candidates(document: object, path: list[str]) -> Iterator[object]:
-    for value in _reach(document, path):
-        yield value
-        if isinstance(value, list):
-            yield from value
-
-
-def _bracket(value: object) -> str:
-    """The type within which values compare; a boolean is not a number."""
-    if isinstance(value, bool):
-        return "bool"
-    return "number" if isinstance(value, int | float) else type(value).__name__
-
-
-def _same(left: object, right: object) -> bool:
-    if _bracket(left) != _bracket(right):
-        return False
-    if isinstance(left, list) and isinstance(right, list):
-        return len(left) == len(right) and all(map(_same, left, right))
-    if isinstance(left, dict) and isinstance(right, dict):
-        return left.keys() == right.keys() and all(_same(left[k], right[k]) for k in left)
-    return left == right
-
-
-def _equals(path: list[str], wanted: object) -> Test:
-    def test(document: object) -> bool:
-        found = False
-        for value in _candidates(document, path):
-            found = True
-            if _same(value, wanted):
-                return True
-        return wanted is None and not found
-
-    return test
-
-
-_ORDERED = frozenset({"number", "str", "bool", "Instant", "ObjectId"})
-
-
-def _compares(path: list[str], name: str, wanted: Any) -> Test:
-    bracket = _bracket(wanted)
-    if bracket not in _ORDERED:
-        raise FilterError(f"{name} takes a number, text, boolean, date or id")
-    compare: Callable[[Any], bool] = {
-        "$gt": lambda value: value > wanted,
-        "$gte": lambda value: value >= wanted,
-        "$lt": lambda value: value < wanted,
-        "$lte": lambda value: value <= wanted,
-    }[name]
-    return lambda document: any(
-        _bracket(value) == bracket and compare(value) for value in _candidates(document, path)
-    )
 
 
 def _bounds(value: Mapping[str, Any]) -> tuple[str | None, int | None, int | None]:

@@ -9,8 +9,9 @@ from aiohttp import web
 
 from .answers import Refusal, raw_answer
 from .call import Call
-from .filters import Filter, FilterError, Instant, ObjectId, read_filter
+from .filters import Filter, FilterError, read_filter
 from .fleet import Device
+from .matching import Instant, ObjectId
 from .rows import Row, dump_json, quoted
 from .settings import DateForm
 from .times import date_text, read_text

@@ -6,6 +6,7 @@ Prints nothing; who starts it is called back with the handle once it is ready.
 import asyncio
 import contextlib
 import signal
+import threading
 from collections.abc import Callable
 
 from .server import Emulator
@@ -18,12 +19,12 @@ async def serve(settings: EmulatorSettings | None = None, *, ready: Ready | None
     """Serve until SIGINT or SIGTERM, then close cleanly and return.
 
     ``ready`` is called once, with the running emulator. Raises what starting raises (``OSError``
-    for a port that is taken). The signals are handled while it runs, which only the main thread
-    can; elsewhere cancel it instead.
+    for a port that is taken). Only the main thread can handle signals; elsewhere cancel it.
     """
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     with contextlib.ExitStack() as handlers:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        in_main = threading.current_thread() is threading.main_thread()
+        for number in (signal.SIGINT, signal.SIGTERM) if in_main else ():
             before = signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
             handlers.callback(signal.signal, number, before)
         async with Emulator(settings) as emulator:

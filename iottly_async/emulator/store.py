@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from .rows import Row
 
@@ -103,7 +104,7 @@ class MessageStore:
 
     # -- reading --------------------------------------------------------------------------------
 
-    def kept(self, name: str) -> object:
+    def kept(self, name: str) -> Any:
         """The value remembered under a name; None if there is none."""
         found = self._db.execute("SELECT value FROM kept WHERE name = ?", (name,)).fetchone()
         return None if found is None else json.loads(found[0])

@@ -4,10 +4,9 @@ One thing owns the state, and every change to it is a method here; handlers and 
 them. Synchronous throughout: a change is complete before anything else runs.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from os import PathLike, fspath
+from os import PathLike
 from typing import Any
 
 import attrs
@@ -17,19 +16,17 @@ from .chance import seeded
 from .clock import EmulatorClock
 from .commands import Execution, execute
 from .faults import Faults
-from .fleet import Device, Fleet, make_fleet
-from .history import make_history
+from .fleet import Device
 from .journal import CommandRecord, Journal
-from .jsonl import load_jsonl
+from .origin import begin_again, expire, find_again, plant
 from .payloads import PROFILES
 from .quota import Quotas
 from .rows import Row, dump_json, make_row
 from .settings import EmulatorSettings
 from .stalls import Stalls
 from .store import MessageStore
-from .times import DAY_MS, to_datetime, to_ms
-
-_RECIPE = ("seed", "project_id", "devices", "messages", "days", "licenses")
+from .times import DAY_MS, to_ms
+from .truth import truth
 
 
 class World:
@@ -43,8 +40,8 @@ class World:
         self.store = MessageStore(settings.database)
         self._route_names = route_names
         try:
-            if not self._find_again():
-                self._seed(settings)
+            found = find_again(self.store, settings)
+            self.fleet = plant(self.store, settings) if found is None else found
         except BaseException:
             self.store.close()
             raise
@@ -58,11 +55,10 @@ class World:
         Messages, names, licences, faults, records, quotas, commands and the clock are as at the
         start; appending stops.
         """
-        if settings is None and not self.store.kept("expired"):
-            self.store.delete_after(self._seeded_id)
-            self._load_fleet()
+        if settings is None:
+            self.fleet = begin_again(self.store, self.settings)
         else:
-            self._seed(settings or self.settings)
+            self.fleet, self.settings = plant(self.store, settings), settings
         self.appender.stop()
         self.stalls.release()
         self.clock.unpin()
@@ -87,56 +83,6 @@ class World:
         self.chance = seeded(self.settings.seed, "chance")
         self._next_id = self.store.last_id() + 1
 
-    def _recipe(self) -> dict[str, Any]:
-        made = {name: getattr(self.settings, name) for name in _RECIPE}
-        source = self.settings.jsonl
-        return made | {
-            "until": self.settings.until.isoformat(),
-            "jsonl": None if source is None else fspath(source),
-        }
-
-    def _find_again(self) -> bool:
-        """Take up what a file holds from an earlier start; False where it holds nothing yet."""
-        kept = self.store.kept("recipe")
-        if kept is None:
-            return False
-        if kept != self._recipe():
-            raise ValueError(
-                f"database={str(self.settings.database)!r} holds a fleet made with "
-                f"{json.dumps(kept)}: give the same settings, or another file"
-            )
-        self._load_fleet()
-        self._seeded_id = _whole_number(self.store.kept("seeded_id"))
-        return True
-
-    def _seed(self, settings: EmulatorSettings) -> None:
-        rows: Iterable[Row]
-        if settings.jsonl is not None:
-            fleet, rows = load_jsonl(
-                settings.jsonl,
-                seed=settings.seed,
-                project_id=settings.project_id,
-                licenses=settings.licenses,
-            )
-        else:
-            fleet = make_fleet(
-                settings.seed,
-                settings.project_id,
-                count=settings.devices,
-                licenses=settings.licenses,
-            )
-            rows = make_history(fleet, settings)
-        self.store.replace(rows)
-        self.fleet, self.settings = fleet, settings
-        self._seeded_id = self.store.last_id()
-        self.store.keep("seeded_id", self._seeded_id)
-        self.store.keep("fleet", _fleet_json(self.fleet))
-        self.store.keep("expired", False)
-        self.store.keep("recipe", self._recipe())
-
-    def _load_fleet(self) -> None:
-        self.fleet = _read_fleet(self.store.kept("fleet"))
-
     # -- changes ----------------------------------------------------------------------------------
 
     def append(
@@ -149,6 +95,8 @@ class World:
         """Add messages of a device; see ``Surface.append``."""
         device = self.fleet.find(device_id)
         if isinstance(messages, int):
+            if not 0 <= messages <= _MOST_AT_ONCE:
+                raise ValueError(f"messages={messages}: 0 to {_MOST_AT_ONCE} at once")
             given: list[Mapping[str, Any]] = [{} for _ in range(messages)]
         else:
             given = list(messages)
@@ -189,9 +137,8 @@ class World:
 
     def expire(self, before: datetime | int, device_id: str | None = None) -> int:
         """Delete messages older than ``before``, as retention does; how many went."""
-        self.store.keep("expired", True)
         number = None if device_id is None else self.fleet.find(device_id).number
-        return self.store.expire(to_ms(before), number)
+        return expire(self.store, to_ms(before), number)
 
     def rename(self, device: Device, name: str) -> None:
         """Give a device another name."""
@@ -244,90 +191,10 @@ class World:
             end=None if end is None else to_ms(end),
             type=None if type == "all" else type,
         )
-        return [_truth(row, device, self.fleet.project_id) for row in rows]
-
-    def state(self) -> dict[str, Any]:
-        """What the emulator is and holds, for the control address; without any key."""
-        counts = self.store.counts()
-        settings = {
-            name: value
-            for name, value in attrs.asdict(self.settings).items()
-            if name not in ("api_keys", "host", "port")
-        }
-        return {
-            "project_id": self.fleet.project_id,
-            "devices": [
-                {
-                    "id": device.id,
-                    "fleet_id": device.fleet_id,
-                    "name": device.name,
-                    "connected": device.connected,
-                    "messages": counts.get(device.number, 0),
-                }
-                for device in self.fleet.devices
-            ],
-            "messages": sum(counts.values()),
-            "requests": self.journal.total,
-            "commands": len(self.journal.commands),
-            "faults": [fault.as_json() for fault in self.faults.active],
-            "appending": self.appender.rate,
-            "clock": clock_json(self.clock),
-            "settings": json.loads(json.dumps(settings, default=_plain)),
-        }
+        return [truth(row, device, self.fleet.project_id) for row in rows]
 
 
+_MOST_AT_ONCE = 1_000_000
 _APPENDED = frozenset(
     {"payload", "payload_json", "type", "timestamp", "devicetimestamp", "channel"}
 )
-
-
-def clock_json(clock: EmulatorClock) -> dict[str, Any]:
-    """The clock as it is given out at the control address."""
-    return {"now": clock.now().isoformat(), "offset": clock.offset, "pinned": clock.pinned}
-
-
-def _truth(row: Row, device: Device, project_id: str) -> dict[str, Any]:
-    try:
-        payload = json.loads(row.payload_json)
-    except (ValueError, RecursionError):
-        payload = None
-    return {
-        "id": row.id,
-        "oid": row.object_id,
-        "device_id": device.id,
-        "project_id": project_id,
-        "timestamp": to_datetime(row.timestamp),
-        "timestamp_ms": row.timestamp,
-        "devicetimestamp": to_datetime(row.device_timestamp),
-        "devicetimestamp_ms": row.device_timestamp,
-        "type": row.type,
-        "channel": row.channel,
-        "payload": payload,
-        "payload_json": row.payload_json,
-        "visible_at_ms": row.visible_at,
-    }
-
-
-def _fleet_json(fleet: Fleet) -> dict[str, Any]:
-    return {
-        "project_id": fleet.project_id,
-        "fleet_project_id": fleet.fleet_project_id,
-        "devices": [attrs.asdict(device) for device in fleet.devices],
-        "available": fleet.available,
-    }
-
-
-def _read_fleet(kept: Any) -> Fleet:
-    return Fleet(**kept | {"devices": [Device(**values) for values in kept["devices"]]})
-
-
-def _whole_number(value: object) -> int:
-    if not isinstance(value, int):
-        raise ValueError("the database does not say which were seeded")  # noqa: TRY004 - a file's
-    return value
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, frozenset):
-        return sorted(value)
-    return value.isoformat() if isinstance(value, datetime) else str(value)
