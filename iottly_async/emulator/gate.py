@@ -57,32 +57,29 @@ class Gate:
         call = Call(world=world, request=request, params=match.params, record=record)
         fault = world.faults.pick(name, path, request.method)
         record.fault = None if fault is None else fault.kind
-        answer: web.StreamResponse | None = None
-        if fault is None or fault.after or fault.kind == "stall":
-            if fault is not None and not fault.after:
-                await world.stalls.wait(fault.seconds)
+        if fault is None:
             answer = await self._answer(call, match, generation)
-        answer = await self._spoil(call, fault, answer, generation)
+        else:
+            answer = await self._faulty(call, match, generation, fault)
         record.status = answer.status if fault is None or fault.kind != "reset" else None
         return answer
 
-    async def _spoil(
-        self,
-        call: Call,
-        fault: Fault | None,
-        answer: web.StreamResponse | None,
-        generation: str | None,
+    async def _faulty(
+        self, call: Call, match: Match, generation: str | None, fault: Fault
     ) -> web.StreamResponse:
-        """The answer that goes out, with what a fault makes of it."""
-        if fault is not None and fault.kind == "stall" and fault.after:
+        """What goes out where a fault strikes; a stall only keeps the real answer waiting."""
+        stalls = fault.kind == "stall"
+        if stalls and not fault.after:
             await self._world.stalls.wait(fault.seconds)
-        if answer is not None and (fault is None or fault.kind == "stall"):
+        answer: web.StreamResponse | None = None
+        if stalls or fault.after:
+            answer = await self._answer(call, match, generation)
+        if stalls and fault.after:
+            await self._world.stalls.wait(fault.seconds)
+        if stalls and answer is not None:
             return answer
-        assert fault is not None  # noqa: S101 - without an answer there is one
         spoiled = await strike(fault, call.request, answer, generation, call.record.number)
-        if not spoiled.prepared:
-            self._date_it(spoiled)
-        return spoiled
+        return spoiled if spoiled.prepared else self._date_it(spoiled)
 
     async def _answer(self, call: Call, match: Match, generation: str | None) -> web.StreamResponse:
         """The API's own answer, half of the latency before it and half after."""
