@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import Any, Final
 
+import msgspec
+
 from .config import TimestampFormat
 from .errors import ConfigurationError, DecodeError
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+# By the difference to this a naive time becomes aware in a tenth of what replace() takes.
+_NAIVE: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - it stands for UTC (D5)
+_TO_MICROSECONDS: Final = len("2018-07-27T17:50:04.968000")
 
 
 def read_time(value: Any, path: str) -> datetime:
@@ -18,7 +24,7 @@ def read_time(value: Any, path: str) -> datetime:
 
     Args:
         value: an ISO text (naive is UTC), epoch milliseconds, ``{"$date": …}`` around
-            either, or around ``{"$numberLong": "…"}``.
+            either, or around ``{"$numberLong": "…"}``; or such a text already read.
         path: its JSON path, for the error.
 
     Raises:
@@ -30,14 +36,26 @@ def read_time(value: Any, path: str) -> datetime:
         if type(value) is dict and type(value.get("$numberLong")) is str:
             value, path = _whole(value["$numberLong"]), f"{path}.$numberLong"
     try:
+        if type(value) is datetime:
+            return _EPOCH + (value - _NAIVE) if value.tzinfo is None else value.astimezone(UTC)
         if type(value) is str:
-            time = datetime.fromisoformat(value)
-            return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-        if type(value) is int:
+            return read_time(_iso(value), path)
+        if type(value) is int or (type(value) is float and value.is_integer()):
             return _EPOCH + timedelta(milliseconds=value)
     except (ValueError, OverflowError):
         pass
     raise DecodeError("expected a time", path=path)
+
+
+def _iso(text: str) -> datetime:
+    if len(text) > _TO_MICROSECONDS:
+        # fromisoformat cuts off what is finer than a microsecond, and the reader of whole
+        # pages rounds it: the two must agree, or one message has two times.
+        with suppress(msgspec.ValidationError):
+            return msgspec.convert(text, datetime)
+    if text.isdecimal():
+        raise ValueError("a number in a text: a date without dashes, or an epoch")
+    return datetime.fromisoformat(text)
 
 
 def _whole(text: str) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from ..errors import DecodeError
 from ..models import (
@@ -14,8 +14,8 @@ from ..models import (
     License,
     ProjectInfo,
 )
-from .messages import BOM, read_value
 from .models import make_converter, structure
+from .values import read_json, read_object
 
 T = TypeVar("T")
 
@@ -118,27 +118,6 @@ def _same(found: str, asked: str | None, path: str) -> None:
     # An answer that belongs to another question, as after a mix-up on a shared connection.
     if asked is not None and found.casefold() != asked.casefold():
         raise DecodeError("expected the id that was asked for", path=path)
-
-
-def read_json(body: bytes) -> Any:
-    """The JSON that a body is; a byte order mark before it is passed over.
-
-    Raises:
-        DecodeError: it is not valid JSON.
-    """
-    return read_value(body.removeprefix(BOM), "$")
-
-
-def read_object(body: bytes) -> dict[str, Any]:
-    """The JSON object that a body is.
-
-    Raises:
-        DecodeError: it is not valid JSON, or not an object.
-    """
-    value = read_json(body)
-    if type(value) is not dict:
-        raise DecodeError("expected an object", path="$")
-    return cast(dict[str, Any], value)
 
 
 def read_error(body: bytes) -> tuple[str | None, str | None, str | None] | None:

@@ -8,14 +8,18 @@ constant stack, so that each can be read, or kept unread, on its own.
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final
 
 _SPACE: Final = re.compile(rb"[ \t\n\r]*")
 _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _SCALAR: Final = re.compile(rb"[^\s,\[\]{}\":]+")
-# What matters for depth, and strings whole, so that a bracket in one does not count.
-_TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{}]', re.DOTALL)
+# What matters for depth, and strings whole, so that a bracket in one does not count. One
+# that never ends is taken to the end at once: else each quote in it would be tried.
+_TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
 
 
 class NotJSON(ValueError):  # noqa: N818 - named after what the bytes are
@@ -39,27 +43,33 @@ def split_object(data: bytes) -> dict[str, bytes]:
             raise NotJSON
         start = _skip_space(data, colon + 1)
         end = _skip_value(data, start)
-        # Keys of the wire are plain names; one with escapes is no name that is looked for.
-        members[name.group()[1:-1].decode("utf-8", "replace")] = data[start:end]
+        members[_key(name.group())] = data[start:end]
         at = _next(data, end, b"}")
     _closing(data, at)
     return members
 
 
-def split_array(data: bytes) -> list[bytes]:
-    """The elements of the JSON array that `data` is, as slices.
+def split_array(data: bytes) -> Iterator[bytes]:
+    """The elements of the JSON array that `data` is, as slices, one by one.
 
     Raises:
-        NotJSON: `data` is not one array.
+        NotJSON: while iterating, where `data` is not one array.
     """
-    elements: list[bytes] = []
     at = _opening(data, b"[")
     while data[at : at + 1] != b"]":
         end = _skip_value(data, at)
-        elements.append(data[at:end])
+        yield data[at:end]
         at = _next(data, end, b"]")
     _closing(data, at)
-    return elements
+
+
+def _key(data: bytes) -> str:
+    text = data.decode("utf-8", "replace")
+    if "\\" in text:
+        with suppress(ValueError):
+            # Half a surrogate pair is no text that could be written anywhere.
+            return str(json.loads(text)).encode("utf-8", "replace").decode()
+    return text[1:-1]
 
 
 def _skip_space(data: bytes, at: int) -> int:

@@ -1,0 +1,51 @@
+"""Bytes into plain JSON values, with an error of our own for what is not JSON."""
+
+from __future__ import annotations
+
+from typing import Any, Final, cast
+
+import msgspec
+
+from ..errors import DecodeError
+
+Slice = bytes | msgspec.Raw
+"""A piece of JSON that is still to be read."""
+
+BOM: Final = b"\xef\xbb\xbf"
+
+decode_any: Final = msgspec.json.Decoder().decode
+
+
+def read_value(data: Slice, path: str) -> Any:
+    """The JSON value that `data` is; of duplicate keys the last wins.
+
+    Raises:
+        DecodeError: it is not valid JSON, or holds a number out of range, or is nested
+            too deeply; `path` is where it lies.
+    """
+    try:
+        return decode_any(data)
+    except (ValueError, RecursionError):
+        pass
+    raise DecodeError("expected a value, and what arrived is not valid JSON", path=path)
+
+
+def read_json(body: bytes) -> Any:
+    """The JSON that a body is; a byte order mark before it is passed over.
+
+    Raises:
+        DecodeError: it is not valid JSON.
+    """
+    return read_value(body.removeprefix(BOM), "$")
+
+
+def read_object(body: bytes) -> dict[str, Any]:
+    """The JSON object that a body is.
+
+    Raises:
+        DecodeError: it is not valid JSON, or not an object.
+    """
+    value = read_json(body)
+    if type(value) is not dict:
+        raise DecodeError("expected an object", path="$")
+    return cast(dict[str, Any], value)
