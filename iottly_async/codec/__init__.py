@@ -14,6 +14,7 @@ from .requests import (
     history_query,
     page_query,
 )
+from .webhook import decode_webhook, decode_webhook_payload
 
 __all__ = [
     "MESSAGE_TYPES",
@@ -23,6 +24,8 @@ __all__ = [
     "decode_history",
     "decode_message",
     "decode_page",
+    "decode_webhook",
+    "decode_webhook_payload",
     "encode_command",
     "encode_fleet_command",
     "encode_rename",

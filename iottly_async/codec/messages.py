@@ -20,7 +20,7 @@ import msgspec
 from ..models import Message
 from ..models.message import UNREAD, MessageDraft
 from .rows import TYPES, ObjectId, read_row, read_rows
-from .values import BOM
+from .values import BOM, attempt
 
 _Naive = Annotated[datetime, msgspec.Meta(tz=False)]
 _Aware = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -77,15 +77,14 @@ def decode_page(body: bytes, *, project_id: str, device_id: str) -> list[Message
     Raises:
         DecodeError: the answer does not have the documented form.
     """
-    try:
-        rows = _decode_paged(body).messages
-    except (ValueError, RecursionError):
+    answer = attempt(_decode_paged, body)
+    if answer is None:
         return read_rows(body, project_id, device_id)
     draft, model, types, unread = MessageDraft, Message, TYPES, UNREAD
     naive, aware = _EPOCH, _UTC_EPOCH
     messages: list[Message] = []
     add = messages.append
-    for row in rows:
+    for row in answer.messages:
         message = draft()
         message.device_id = row.sender
         message.project_id = row.to or project_id
@@ -112,25 +111,19 @@ def decode_history(body: bytes, *, project_id: str, device_id: str) -> list[Mess
     Raises:
         DecodeError: the answer does not have the documented form.
     """
-    try:
-        rows = _decode_history(body).messages
-        # An aware time need not be in UTC, and one that is may lie outside the calendar then.
-        times = [row.timestamp.at.astimezone(UTC) for row in rows]
-        device_times = [
-            None if row.devicetimestamp is None else row.devicetimestamp.at.astimezone(UTC)
-            for row in rows
-        ]
-    except (ValueError, OverflowError, RecursionError):
+    answer = attempt(_decode_history, body)
+    if answer is None or not all(map(_in_utc, answer.messages)):
         return read_rows(body, project_id, device_id)
     draft, model, types, unread = MessageDraft, Message, TYPES, UNREAD
     messages: list[Message] = []
     add = messages.append
-    for row, time, device_time in zip(rows, times, device_times, strict=True):
+    for row in answer.messages:
         message = draft()
         message.device_id = row.sender
         message.project_id = row.to or project_id
-        message.timestamp = time
-        message.device_timestamp = device_time
+        message.timestamp = row.timestamp.at
+        at = row.devicetimestamp
+        message.device_timestamp = None if at is None else at.at
         message.type = types[row.type]
         message.payload_json = bytes(row.payload)
         message.id = None if row.id is None else row.id.text
@@ -142,6 +135,11 @@ def decode_history(body: bytes, *, project_id: str, device_id: str) -> list[Mess
         message.__class__ = model
         add(message)
     return messages
+
+
+def _in_utc(row: _Stored) -> bool:
+    device_time = row.devicetimestamp
+    return row.timestamp.at.tzinfo is UTC and (device_time is None or device_time.at.tzinfo is UTC)
 
 
 def decode_message(body: bytes) -> Message:

@@ -19,7 +19,7 @@ from ..models import Message, MessageType
 from ..models.message import UNREAD, MessageDraft
 from ..times import read_time
 from .rawjson import NotJSON, split_array, split_object
-from .values import BOM, Slice, decode_any, read_value
+from .values import BOM, Slice, attempt, decode_any, read_value
 
 # The usual forms of a time, read where the page is. `read_time` makes it aware, and knows
 # the rarer ones: a row that has one is no _Row and is cut into its members.
@@ -74,10 +74,10 @@ def read_rows(body: bytes, project_id: str, device_id: str) -> list[Message]:
         DecodeError: a message, or what is around them, has none of the forms that are read.
     """
     body = body.removeprefix(BOM)
-    try:
-        rows, slices = _decode_answer(body).messages, _decode_slices(body).messages
-    except (ValueError, RecursionError):
+    answer, named = attempt(_decode_answer, body), attempt(_decode_slices, body)
+    if answer is None or named is None:
         return _read_each(body, project_id, device_id)
+    rows, slices = answer.messages, named.messages
     # The rows of a page have the same names, as a rule: they are sought once for all.
     on_page = set().union(*slices).difference(_FIELDS)
     alike = len(on_page) <= _ALIKE
@@ -100,11 +100,8 @@ def read_row(data: Slice, project_id: str | None, device_id: str | None) -> Mess
     Raises:
         DecodeError: it has none of the forms that are read, or no device is known.
     """
-    try:
-        row, members = _decode_row(data), _decode_members(data)
-    except (ValueError, RecursionError):
-        pass
-    else:
+    row, members = attempt(_decode_row, data), attempt(_decode_members, data)
+    if row is not None and members is not None:
         return _message(row, members, members.keys() - _FIELDS.keys(), project_id, device_id)
     cut = _split(bytes(data), "$")
     named = {_FIELDS[name]: _checked(name, cut[name]) for name in _FIELDS if name in cut}

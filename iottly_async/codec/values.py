@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, cast
+from collections.abc import Callable
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
 
 from ..errors import DecodeError
 
+T = TypeVar("T")
 Slice = bytes | msgspec.Raw
 """A piece of JSON that is still to be read."""
 
 BOM: Final = b"\xef\xbb\xbf"
 
 decode_any: Final = msgspec.json.Decoder().decode
+
+
+def attempt(decode: Callable[[Slice], T], data: Slice) -> T | None:
+    """What `decode`, a decoder of msgspec's, makes of `data`; None where it does not fit.
+
+    What is then raised for it is raised outside of any except block: the reader's own
+    error may quote the data, and must not be its context.
+    """
+    try:
+        return decode(data)
+    except (ValueError, RecursionError):
+        return None
 
 
 def read_value(data: Slice, path: str) -> Any:

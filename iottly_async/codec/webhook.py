@@ -1,0 +1,61 @@
+"""What the platform posts to a webhook: a message in its envelope, or a bare payload."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from ..errors import DecodeError
+from ..models import Message
+from .messages import decode_message
+from .rawjson import NotJSON, split_object
+from .values import BOM, read_json
+
+
+class _Envelope(msgspec.Struct):
+    msg: msgspec.Raw
+
+
+_decode_envelope: Final = msgspec.json.Decoder(_Envelope).decode
+
+
+def decode_webhook(body: bytes) -> Message:
+    """The message of a webhook's envelope; what else the envelope holds is passed over (D8).
+
+    A payload that is not valid JSON passes unread, as in a page.
+
+    Raises:
+        DecodeError: there is no envelope, or no message of a documented form in it.
+    """
+    message = _opened(body.removeprefix(BOM))
+    try:
+        return decode_message(message)
+    except DecodeError as error:
+        fault = error
+    raise DecodeError(str(fault), path=f"$.msg{fault.path[1:]}")
+
+
+def decode_webhook_payload(body: bytes) -> Any:
+    """The payload of a webhook for which "payload only" is set: any JSON value.
+
+    Raises:
+        DecodeError: it is not valid JSON.
+    """
+    return read_json(body)
+
+
+def _opened(body: bytes) -> bytes:
+    try:
+        return bytes(_decode_envelope(body).msg)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        members = split_object(body)
+    except NotJSON:
+        members = None
+    if members is None:
+        raise DecodeError("expected an object", path="$")
+    if "msg" not in members:
+        raise DecodeError("expected this field", path="$.msg")
+    return members["msg"]

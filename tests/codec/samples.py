@@ -1,0 +1,62 @@
+"""Messages as JSON for the codec's tests: one row of each form, and answers of them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from iottly_async.codec import decode_history, decode_page
+from iottly_async.models import Message
+
+PROJECT: Final = "59c19cacecc01400075f3bc9"
+DEVICE: Final = "3781de91-d446-4c64-825d-756dd60f2dab"
+
+
+def paged(**changes: Any) -> dict[str, Any]:
+    """A row of the paginated endpoint, whole, with these fields changed or added."""
+    row = {
+        "from": DEVICE,
+        "to": PROJECT,
+        "timestamp": "2018-07-27T17:50:04.968",
+        "devicetimestamp": "2018-07-27T17:49:51",
+        "type": "userdefined",
+        "channel": "alarms",
+        "payload": {"temperature": 37.4},
+    }
+    return row | changes
+
+
+def stored(**changes: Any) -> dict[str, Any]:
+    """The same message as the history gives it."""
+    row = paged(
+        timestamp={"$date": "2018-07-27T17:50:04.968Z"},
+        devicetimestamp={"$date": "2018-07-27T17:49:51.000Z"},
+        _id={"$oid": "59c1b7d71e4b5f00070c8e3a"},
+    )
+    return row | changes
+
+
+def answer(*rows: Any, **around: Any) -> bytes:
+    """The body of an answer with these rows."""
+    return json.dumps({"messages": list(rows), **around}).encode()
+
+
+def raw_answer(*rows: str | bytes) -> bytes:
+    """The body of an answer with these rows as they are, JSON or not."""
+    slices = [row.encode() if isinstance(row, str) else row for row in rows]
+    return b'{"messages": [' + b", ".join(slices) + b"]}"
+
+
+def raw_row(payload: str | bytes, **changes: Any) -> bytes:
+    """A row of the paginated endpoint with this payload as it is, JSON or not."""
+    text = json.dumps(paged(payload="PAYLOAD", **changes)).encode()
+    data = payload.encode() if isinstance(payload, str) else payload
+    return text.replace(b'"PAYLOAD"', data)
+
+
+def read_page(body: bytes) -> list[Message]:
+    return decode_page(body, project_id=PROJECT, device_id=DEVICE)
+
+
+def read_history(body: bytes) -> list[Message]:
+    return decode_history(body, project_id=PROJECT, device_id=DEVICE)
