@@ -34,6 +34,7 @@ from .errors import (
     ResponseTooLargeError,
     ServerError,
     SessionClosedError,
+    StoreError,
     TLSError,
     TransportError,
     TruncatedResponseError,
@@ -41,6 +42,9 @@ from .errors import (
     UnexpectedRedirectError,
     UnstableTieOrderError,
     WalkError,
+    WebhookError,
+    WebhookSecretError,
+    WebhookTooLargeError,
 )
 from .models import (
     Board,
@@ -108,6 +112,7 @@ __all__ = [
     "RetryPolicy",
     "ServerError",
     "SessionClosedError",
+    "StoreError",
     "TLSError",
     "TransportError",
     "TruncatedResponseError",
@@ -115,5 +120,8 @@ __all__ = [
     "UnexpectedRedirectError",
     "UnstableTieOrderError",
     "WalkError",
+    "WebhookError",
+    "WebhookSecretError",
+    "WebhookTooLargeError",
     "__version__",
 ]

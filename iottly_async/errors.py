@@ -25,6 +25,10 @@
     │   ├── ServerError 5xx
     │   └── UnexpectedRedirectError 3xx
     ├── CommandOutcomeUnknownError               sent = "maybe"
+    ├── StoreError                               an ingestion's store failed
+    ├── WebhookError                             what arrived was refused
+    │   ├── WebhookSecretError
+    │   └── WebhookTooLargeError
     └── WalkError
         ├── CursorMismatchError
         ├── PageOrderError
@@ -215,6 +219,10 @@ class CommandOutcomeUnknownError(IottlyError):
         super().__init__(message, **facts)
 
 
+class StoreError(IottlyError):
+    """A store of an ingestion could not write or be read; what it holds is still right."""
+
+
 class WalkError(IottlyError):
     """A walk over messages cannot go on without losing or repeating some."""
 
@@ -239,3 +247,23 @@ class UnstableTieOrderError(WalkError):
     def __init__(self, message: str = "", *, timestamp: str = "", **facts: Any) -> None:
         super().__init__(message, **facts)
         self.timestamp = timestamp
+
+
+class WebhookError(IottlyError):
+    """A webhook that arrived was refused; `status` is what to answer its sender."""
+
+
+class WebhookSecretError(WebhookError):
+    """The header with the shared secret is missing, repeated or wrong: answer 403."""
+
+    def __init__(self, message: str = "", **facts: Any) -> None:
+        facts.setdefault("status", 403)
+        super().__init__(message, **facts)
+
+
+class WebhookTooLargeError(WebhookError):
+    """The webhook's body is larger than is accepted: answer 413."""
+
+    def __init__(self, message: str = "", **facts: Any) -> None:
+        facts.setdefault("status", 413)
+        super().__init__(message, **facts)

@@ -1,0 +1,1 @@
+"""What comes by itself: webhooks, streams, and walks that follow a device."""
