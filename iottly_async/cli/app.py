@@ -1,0 +1,90 @@
+"""The commands put together, and what becomes of their errors."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+
+from cyclopts import App, CycloptsError
+
+from .._version import __version__
+from ..errors import IottlyError
+from . import commands, emulator, ingest, messages, project
+from .codes import Exit, exit_code, explain
+from .output import say, stderr
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command that the arguments name; its exit code."""
+    _warnings_to_stderr()
+    try:
+        code = _invoke(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _forget_stdout()
+        return Exit.DONE
+    return code
+
+
+def make_app() -> App:
+    """The commands, as cyclopts takes them."""
+    app = App(
+        name="iottly",
+        help="The Iottly IoT cloud from a shell.",
+        help_epilogue="The key is taken from IOTTLY_API_KEY, never from an argument.",
+        version=__version__,
+        help_format="plaintext",
+        error_console=stderr(),
+        suppress_keyboard_interrupt=False,
+    )
+    for command in (
+        project.ping,
+        project.inspect,
+        project.licenses,
+        project.devices,
+        project.rename,
+        commands.send,
+        messages.messages,
+        ingest.ingest,
+        emulator.emulator,
+    ):
+        app.command(command)
+    return app
+
+
+def _invoke(arguments: Sequence[str]) -> int:
+    try:
+        code = make_app()(
+            list(arguments), exit_on_error=False, print_error=True, result_action="return_value"
+        )
+    except CycloptsError:
+        return Exit.USAGE
+    except IottlyError as error:
+        say(explain(error))
+        return exit_code(error)
+    except KeyboardInterrupt:
+        say("interrupted")
+        return Exit.INTERRUPTED
+    return code if isinstance(code, int) else Exit.DONE
+
+
+class _ToStderr(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        say(f"{record.levelname.lower()}: {record.getMessage()}")
+
+
+def _warnings_to_stderr() -> None:
+    logger = logging.getLogger("iottly_async")
+    if not any(isinstance(handler, _ToStderr) for handler in logger.handlers):
+        logger.addHandler(_ToStderr())
+
+
+def _forget_stdout() -> None:
+    # What is still buffered would fail once more when the interpreter flushes at its end.
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

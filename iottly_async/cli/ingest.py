@@ -1,0 +1,174 @@
+"""The ingestion of a fleet's messages."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Annotated
+
+from attrs import evolve, frozen
+from cyclopts import Parameter
+
+from ..config import Config
+from ..ingest import IngestJob, IngestReport, Outcome, open_store
+from ..models._time import from_epoch_ms
+from ..resources.messages import TypeFilter
+from ..session import IottlySession
+from .codes import Exit
+from .connection import ProjectOption, connected, named
+from .output import FormatOption, Output, iso, say, stderr
+from .stopping import signals_stop
+from .values import time_of
+from .watch import watch
+
+_SHOWN_FAILURES = 10
+
+
+async def ingest(
+    *devices: str,
+    to: str,
+    start: str | None = None,
+    end: str | None = None,
+    type: TypeFilter = "all",  # noqa: A002
+    concurrency: int = 8,
+    emulator: Annotated[bool, Parameter(negative="")] = False,
+    project: ProjectOption = None,
+    format: FormatOption = None,  # noqa: A002
+) -> int:
+    """Fetch the messages of a project's devices into a file, each exactly once.
+
+    Run it again to go on: where it was killed or stopped, from there on; where it came to
+    its end, with what is new since. Ctrl-C ends it cleanly.
+
+    Parameters
+    ----------
+    devices
+        Ids of the devices; all of the project by default.
+    to
+        The store: a file ending in .duckdb or .jsonl, or duckdb:PATH or jsonl:PATH.
+    start
+        First time, inclusive, such as 2026-01-01T00:00Z; the beginning by default.
+    end
+        Last time, exclusive; the present by default.
+    type
+        Messages of which type.
+    concurrency
+        Devices walked at once.
+    emulator
+        Fetch from an emulator within this process: 20 devices, 100,000 messages.
+    """
+    low, high = time_of(start, name="--start"), time_of(end, name="--end")
+    store = open_store(to)
+    async with _emulated() if emulator else _real(project) as source:
+        job = IngestJob(
+            source.session,
+            project=source.project,
+            devices=list(devices) or None,
+            start=low,
+            end=high or source.end,
+            type=type,
+            store=store,
+            concurrency=concurrency,
+        )
+        report = await _run(job)
+    _summarise(report, to, Output(format))
+    return _code(report)
+
+
+@frozen(kw_only=True)
+class _Source:
+    session: IottlySession
+    project: str
+    end: datetime | None = None
+
+
+@asynccontextmanager
+async def _real(project: str | None) -> AsyncIterator[_Source]:
+    project = named(project)
+    async with connected() as session:
+        yield _Source(session=session, project=project)
+
+
+@asynccontextmanager
+async def _emulated() -> AsyncIterator[_Source]:
+    # A server is more than the other commands should have to load.
+    from ..emulator import Emulator
+
+    async with Emulator() as emulator:
+        settings = emulator.settings
+        say(
+            f"an emulator in this process, {emulator.base_url}, has {settings.devices} devices "
+            f"and {settings.messages:,} messages"
+        )
+        config = evolve(Config(), base_url=emulator.base_url)
+        async with IottlySession(emulator.api_key, config=config) as session:
+            # Its history ends in the past: nothing new is to be had between then and now.
+            yield _Source(session=session, project=emulator.project_id, end=settings.until)
+
+
+async def _run(job: IngestJob) -> IngestReport:
+    view = watch()
+
+    def stop() -> None:
+        say("stopping; what was fetched is being stored (once more to end at once)")
+        job.stop()
+
+    def at_once() -> None:
+        stderr().show_cursor()
+
+    with view, signals_stop(stop, at_once=at_once):
+        return await job.run(view.show)
+
+
+def _summarise(report: IngestReport, to: str, output: Output) -> None:
+    """The closing summary: for people on stderr, or in a table; as a record in a pipe."""
+    end = None if report.end is None else iso_of(report.end)
+    state = "interrupted, run it again to go on" if report.interrupted else "done"
+    if report.failed:
+        state = f"{report.failed} of {len(report.devices)} devices failed, run it again to go on"
+    if output.form == "table":
+        output.one(
+            {
+                "state": state,
+                "store": to,
+                "messages": f"{report.total:,} in the store, {report.rows:,} of them by this run",
+                "rejected": f"{report.rejected:,}" if report.rejected else "none",
+                "devices": f"{report.done:,} of {len(report.devices):,} complete",
+                "range": f"{'the beginning' if report.start is None else iso_of(report.start)} "
+                f"to {end}",
+                "requests": f"{report.requests:,}",
+                "time": f"{report.seconds:.1f} s, {report.rows_per_second:,.0f} messages a second",
+            }
+        )
+    else:
+        output.one(report.as_dict())
+        say(
+            f"{state}: {report.total:,} messages in {to}, {report.rows:,} of them by this run, "
+            f"{report.rejected:,} rejected, {report.requests:,} requests, {report.seconds:.1f} s"
+        )
+    _complain(report)
+
+
+def _complain(report: IngestReport) -> None:
+    failures = [device for device in report.devices if device.outcome is Outcome.FAILED]
+    for device in failures[:_SHOWN_FAILURES]:
+        say(f"device {device.device_id}: {device.error_type}: {device.error}")
+    if len(failures) > _SHOWN_FAILURES:
+        say(f"… and {len(failures) - _SHOWN_FAILURES:,} more")
+
+
+def _code(report: IngestReport) -> int:
+    if report.interrupted:
+        return Exit.INTERRUPTED
+    if not report.failed:
+        return Exit.DONE
+    if report.failed < len(report.devices):
+        return Exit.PARTLY
+    refused = all(device.status in (401, 403) for device in report.devices)
+    return Exit.REFUSED if refused else Exit.ERROR
+
+
+def iso_of(ms: int) -> str:
+    """Milliseconds since the epoch as a text."""
+    return iso(from_epoch_ms(ms))

@@ -1,0 +1,79 @@
+"""Commands about a project and its devices."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from .connection import ProjectOption, connected, in_project
+from .output import FormatOption, Output, record_of
+
+
+async def ping(*, format: FormatOption = None) -> None:  # noqa: A002
+    """Ask the service for a sign of life."""
+    async with connected() as session:
+        begun = perf_counter()
+        await session.ping()
+        took = perf_counter() - begun
+        Output(format).one(
+            {"status": "pong", "base_url": session.config.base_url, "seconds": round(took, 3)}
+        )
+
+
+async def inspect(*, project: ProjectOption = None, format: FormatOption = None) -> None:  # noqa: A002
+    """Summary of the project."""
+    async with in_project(project) as found:
+        Output(format).one(record_of(await found.inspect()))
+
+
+async def licenses(*, project: ProjectOption = None, format: FormatOption = None) -> None:  # noqa: A002
+    """The project's licences, and the devices that hold them."""
+    async with in_project(project) as found:
+        records = [record_of(each) for each in await found.licenses.list()]
+    for record in records:
+        board = record["board"] or {}
+        record["device_id"], record["device"] = board.get("id"), board.get("name")
+    Output(format).many(records, ["token", "status", "device_id", "device"])
+
+
+async def devices(
+    *,
+    project: ProjectOption = None,
+    fleet: Annotated[bool, Parameter(negative="", help="By the fleet API (v1).")] = False,
+    format: FormatOption = None,  # noqa: A002
+) -> None:
+    """The project's devices."""
+    output = Output(format)
+    if fleet:
+        async with connected() as session:
+            found = (record_of(device) async for device in session.devices.list())
+            await output.stream(found, ["id", "status", "last_seen_at", "name"])
+        return
+    async with in_project(project) as named:
+        records = [record_of(device) for device in await named.devices.list()]
+    output.many(
+        records, ["id", "operating_status", "agent_version", "mac_address", "token", "name"]
+    )
+
+
+async def rename(
+    device: str,
+    name: str,
+    /,
+    *,
+    project: ProjectOption = None,
+    format: FormatOption = None,  # noqa: A002
+) -> None:
+    """Give a device another name.
+
+    Parameters
+    ----------
+    device
+        The device's id.
+    name
+        Its new name.
+    """
+    async with in_project(project) as found:
+        Output(format).one(record_of(await found.devices.rename(device, name)))

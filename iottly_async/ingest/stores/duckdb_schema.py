@@ -1,0 +1,125 @@
+"""The schema of a DuckDB file of messages; a user's queries may rely on it.
+
+Table ``messages``, one row a message, in no particular order:
+
+================== =========== =====================================================
+column             type        what
+================== =========== =====================================================
+device_id          VARCHAR     the device that sent it
+timestamp          TIMESTAMP   the server's time of arrival, UTC, in milliseconds
+device_timestamp   TIMESTAMP   the time the device recorded, UTC; NULL where absent
+type               VARCHAR     "userdefined", "iottlyagent" or another; NULL where absent
+channel            VARCHAR     the channel it was sent on; NULL where absent
+payload            JSON        as it arrived, byte for byte
+extra              JSON        fields that the API's documents do not name; mostly NULL
+key                VARCHAR     the same for the same message in every run: unique
+================== =========== =====================================================
+
+Table ``rejected``: the same columns, with ``payload`` as a BLOB of the bytes that
+arrived, and the ``reason`` why they could not be stored in ``messages``.
+
+================== =================================================================
+view               what
+================== =================================================================
+``devices``        a row a device: messages, first and last timestamp
+``latest``         the latest message of each device, of any type
+``readings``       every number in a payload as a row: device_id, timestamp, name (its
+                   path, as in ``sensor_data_reading.temperature`` or ``phases[0]``),
+                   value (DOUBLE), type and key of the message
+================== =================================================================
+
+Times are UTC although their type has no zone: ``date_trunc('hour', timestamp)`` means the
+same on every machine. The schema ``ingest`` is the job's own: its plan and its cursors.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+VERSION: Final = 1
+
+CREATE: Final = (
+    """
+    CREATE TABLE messages (
+        device_id VARCHAR NOT NULL,
+        timestamp TIMESTAMP NOT NULL,
+        device_timestamp TIMESTAMP,
+        type VARCHAR,
+        channel VARCHAR,
+        payload JSON NOT NULL,
+        extra JSON,
+        key VARCHAR NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE rejected (
+        device_id VARCHAR NOT NULL,
+        timestamp TIMESTAMP NOT NULL,
+        device_timestamp TIMESTAMP,
+        type VARCHAR,
+        channel VARCHAR,
+        payload BLOB NOT NULL,
+        extra JSON,
+        key VARCHAR NOT NULL,
+        reason VARCHAR NOT NULL
+    )
+    """,
+    "COMMENT ON COLUMN messages.timestamp IS 'when the server got it, UTC'",
+    "COMMENT ON COLUMN messages.device_timestamp IS 'the time the device recorded, UTC'",
+    """
+    CREATE VIEW devices AS
+    SELECT device_id, count(*) AS messages, min(timestamp) AS first, max(timestamp) AS last
+    FROM messages GROUP BY device_id
+    """,
+    """
+    CREATE VIEW latest AS
+    SELECT DISTINCT ON (device_id) *
+    FROM messages ORDER BY device_id, timestamp DESC, key DESC
+    """,
+    """
+    CREATE VIEW readings AS
+    SELECT
+        message.device_id,
+        message.timestamp,
+        CASE node.fullkey WHEN '$' THEN '$' ELSE ltrim(substr(node.fullkey, 2), '.') END AS name,
+        TRY_CAST(node.atom AS DOUBLE) AS value,
+        message.type,
+        message.key
+    FROM messages AS message, json_tree(message.payload) AS node
+    WHERE node.type IN ('BIGINT', 'UBIGINT', 'HUGEINT', 'UHUGEINT', 'DOUBLE')
+    """,
+    "CREATE SCHEMA ingest",
+    "CREATE TABLE ingest.job (version INTEGER NOT NULL, plan VARCHAR)",
+    "CREATE TABLE ingest.cursors (device_id VARCHAR PRIMARY KEY, cursor VARCHAR NOT NULL)",
+)
+
+# One text for a whole group, cut into rows within the database: measured on 20,000 rows
+# at 190,000 a second, where executemany takes 1,700 and lists of parameters 120,000.
+_ROWS: Final = """
+    SELECT unnest(from_json($rows, '[{
+        "key": "VARCHAR", "device_id": "VARCHAR", "timestamp": "BIGINT",
+        "device_timestamp": "BIGINT", "type": "VARCHAR", "channel": "VARCHAR",
+        "payload": "VARCHAR", "extra": "VARCHAR", "reason": "VARCHAR"
+    }]')) AS row
+"""
+
+INSERT_MESSAGES: Final = f"""
+    INSERT INTO messages
+    SELECT row.device_id, epoch_ms(row.timestamp), epoch_ms(row.device_timestamp), row.type,
+           row.channel, row.payload, row.extra, row.key
+    FROM ({_ROWS})
+"""  # noqa: S608 - nothing of a caller's is in the text
+
+INSERT_REJECTED: Final = f"""
+    INSERT INTO rejected
+    SELECT row.device_id, epoch_ms(row.timestamp), epoch_ms(row.device_timestamp), row.type,
+           row.channel, from_base64(row.payload), row.extra, row.key, row.reason
+    FROM ({_ROWS})
+"""  # noqa: S608 - nothing of a caller's is in the text
+
+INSERT_CURSORS: Final = """
+    INSERT INTO ingest.cursors
+    SELECT row.device_id, row.cursor
+    FROM (SELECT unnest(from_json($rows, '[{"device_id": "VARCHAR", "cursor": "VARCHAR"}]')) AS row)
+    ON CONFLICT (device_id) DO UPDATE SET cursor = excluded.cursor
+"""

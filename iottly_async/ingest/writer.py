@@ -1,0 +1,143 @@
+"""Between the walks and the store: batches are gathered into groups, and who is too fast waits.
+
+While one group is being written the next is gathered. Memory holds two groups at most,
+plus a batch for each walk, however slow the store is: `Writer.put` returns only once there
+is room, which is what slows the walks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Final
+
+from attrs import define, field
+
+from ..models import Message, MessageBatch
+from .poison import sift
+from .progress import Meter
+from .stores import Group, Rejected, Store
+
+GROUP_ROWS: Final = 10_000
+"""Rows at which a group is full."""
+GROUP_BYTES: Final = 16 * 1024 * 1024
+"""Bytes of payloads at which a group is full."""
+_WORTH_WRITING: Final = 2_000  # rows; a transaction costs as much as a thousand of them
+_LINGER: Final = 0.5  # seconds that a smaller group waits for more
+_FLUSH_EVERY: Final = 1.0  # seconds; as much is fetched again after a kill
+
+
+@define
+class _Gathered:
+    messages: list[Message] = field(factory=list)
+    rejected: list[Rejected] = field(factory=list)
+    last: dict[str, MessageBatch] = field(factory=dict)
+    rows: dict[str, int] = field(factory=dict)
+    bad: dict[str, int] = field(factory=dict)
+    bytes: int = 0
+
+    def add(self, batch: MessageBatch) -> None:
+        good, bad = sift(batch.messages)
+        device_id = batch.cursor.device_id
+        self.messages += good
+        self.rejected += bad
+        self.last[device_id] = batch
+        self.rows[device_id] = self.rows.get(device_id, 0) + len(good)
+        self.bad[device_id] = self.bad.get(device_id, 0) + len(bad)
+        self.bytes += sum(len(message.payload_json) for message in batch.messages)
+
+    @property
+    def size(self) -> int:
+        return len(self.messages) + len(self.rejected)
+
+    @property
+    def full(self) -> bool:
+        return self.size >= GROUP_ROWS or self.bytes >= GROUP_BYTES
+
+    @property
+    def worth_writing(self) -> bool:
+        return self.size >= _WORTH_WRITING or self.full
+
+
+class Writer:
+    """Writes what the walks deliver.
+
+    Args:
+        store: open.
+        meter: is told what was stored.
+    """
+
+    def __init__(self, store: Store, meter: Meter) -> None:
+        self._store = store
+        self._meter = meter
+        self._gathered = _Gathered()
+        self._work = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._finishing = False
+        self._flushed = asyncio.get_running_loop().time()
+        self._dirty = False
+
+    async def put(self, batch: MessageBatch) -> None:
+        """Take a batch; returns once it is gathered, not yet stored."""
+        while not self._room.is_set():
+            await self._room.wait()
+        gathered = self._gathered
+        gathered.add(batch)
+        self._meter.courses[batch.cursor.device_id].saw(batch)
+        self._meter.waiting += len(batch.messages)
+        if gathered.full:
+            self._room.clear()
+        if gathered.worth_writing:
+            self._work.set()
+
+    def finish(self) -> None:
+        """No batch will come any more: `run` returns once all is stored."""
+        self._finishing = True
+        self._work.set()
+
+    async def run(self) -> None:
+        """Write until `finish`; raises what the store raises."""
+        while True:
+            if not self._finishing:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_LINGER):
+                        await self._work.wait()
+            finishing = self._finishing
+            await self._write()
+            await self._flush(now=finishing)
+            if finishing:
+                return
+
+    async def _write(self) -> None:
+        gathered, self._gathered = self._gathered, _Gathered()
+        if not self._finishing:
+            self._work.clear()
+        self._room.set()
+        if not gathered.last:
+            return
+        cursors = {device_id: batch.cursor for device_id, batch in gathered.last.items()}
+        group = Group(messages=gathered.messages, rejected=gathered.rejected, cursors=cursors)
+        refused = await self._store.write(group)
+        self._dirty = True
+        self._account(gathered, refused)
+
+    def _account(self, gathered: _Gathered, refused: Mapping[str, int]) -> None:
+        meter = self._meter
+        for device_id, batch in gathered.last.items():
+            course = meter.courses[device_id]
+            more = refused.get(device_id, 0)
+            course.cursor = batch.cursor
+            course.rows += gathered.rows[device_id] - more
+            course.rejected += gathered.bad[device_id] + more
+        more = sum(refused.values())
+        meter.rows += len(gathered.messages) - more
+        meter.rejected += len(gathered.rejected) + more
+        meter.waiting -= gathered.size
+
+    async def _flush(self, *, now: bool) -> None:
+        time = asyncio.get_running_loop().time()
+        if self._dirty and (now or time - self._flushed >= _FLUSH_EVERY):
+            await self._store.flush()
+            self._dirty, self._flushed = False, time
