@@ -1,0 +1,155 @@
+"""The clients that the library is measured against, each fetching the same pages.
+
+All seek alike: from the time of the last message, which is dropped and comes again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import aiohttp
+import backoff
+import orjson
+from attrs import frozen
+from cattrs import Converter
+from cattrs.gen import make_dict_structure_fn, override
+
+from iottly_async.codec import decode_page
+from iottly_async.models._time import epoch_ms
+from iottly_async.times import write_time
+
+from .pages import DEVICE, PROJECT, SIZE
+
+KEY: Final = "benchmark-key"
+PATH: Final = f"/v1.0/project/{PROJECT}/device/{DEVICE}/messages/paginated"
+HEADERS: Final = {"Authentication": f"bearer {KEY}"}
+
+
+def url(base: str, start: str | None) -> str:
+    """The URL of a page as anybody would write it."""
+    since = "" if start is None else f"&from={start}"
+    return f"{base}{PATH}?l={SIZE}&type=all&sort=asc{since}"
+
+
+class Raw:
+    """aiohttp's own session and `orjson.loads`: the least that a client can do."""
+
+    def __init__(self, base: str) -> None:
+        self._base = base
+        self._session = aiohttp.ClientSession(headers=HEADERS)
+
+    async def aclose(self) -> None:
+        """Close the session."""
+        await self._session.close()
+
+    async def _pages(self) -> AsyncIterator[bytes]:
+        self._next: str | None = None
+        while True:
+            async with self._session.get(url(self._base, self._next)) as response:
+                body = await response.read()
+            yield body
+            if self._next is None:
+                return
+
+    async def loads(self) -> int:
+        """Every page as plain dicts."""
+        count = 0
+        async for body in self._pages():
+            messages = orjson.loads(body)["messages"]
+            full = len(messages) == SIZE
+            self._next = messages[-1]["timestamp"] if full else None
+            count += len(messages) - full
+        return count
+
+    async def structured(self) -> int:
+        """Every page as the library's messages, by the library's codec, payloads looked at."""
+        count = 0
+        async for body in self._pages():
+            messages = decode_page(body, project_id=PROJECT, device_id=DEVICE)
+            full = len(messages) == SIZE
+            last = messages[-1].timestamp
+            self._next = write_time(epoch_ms(last), "iso") if full else None
+            for message in messages:
+                message.payload  # noqa: B018 - looking at it decodes it
+            count += len(messages) - full
+        return count
+
+
+@frozen
+class PlainMessage:
+    """A message as one would write it by hand."""
+
+    device_id: str
+    project_id: str
+    timestamp: datetime
+    device_timestamp: datetime | None
+    type: str
+    payload: dict[str, Any]
+
+
+@frozen
+class PlainPage:
+    """A page of them."""
+
+    messages: list[PlainMessage]
+
+
+def _plain_converter() -> Converter:
+    converter = Converter()
+    converter.register_structure_hook(
+        datetime, lambda text, _: datetime.fromisoformat(text).replace(tzinfo=UTC)
+    )
+    hook = make_dict_structure_fn(
+        PlainMessage,
+        converter,
+        device_id=override(rename="from"),
+        project_id=override(rename="to"),
+        device_timestamp=override(rename="devicetimestamp"),
+    )
+    converter.register_structure_hook(PlainMessage, hook)
+    return converter
+
+
+class Ordinary:
+    """A client written by hand with what everybody uses: `r.json()`, cattrs, backoff."""
+
+    def __init__(self, base: str) -> None:
+        self._base = base
+        self._session = aiohttp.ClientSession(headers=HEADERS)
+        self._converter = _plain_converter()
+
+    async def aclose(self) -> None:
+        """Close the session."""
+        await self._session.close()
+
+    @backoff.on_exception(backoff.expo, aiohttp.ClientError, max_tries=4)
+    async def _page(self, start: datetime | None) -> PlainPage:
+        parameters = {"l": str(SIZE), "type": "all", "sort": "asc"}
+        if start is not None:
+            parameters["from"] = start.replace(tzinfo=None).isoformat(timespec="milliseconds")
+        async with self._session.get(self._base + PATH, params=parameters) as response:
+            response.raise_for_status()
+            return self._converter.structure(await response.json(), PlainPage)
+
+    async def messages(self) -> AsyncIterator[PlainMessage]:
+        """Every message, one by one."""
+        start = None
+        while True:
+            page = await self._page(start)
+            if len(page.messages) < SIZE:
+                break
+            start = page.messages[-1].timestamp
+            for message in page.messages[:-1]:
+                yield message
+        for message in page.messages:
+            yield message
+
+    async def walk(self) -> int:
+        """Every message, its payload looked at."""
+        count = 0
+        async for message in self.messages():
+            message.payload  # noqa: B018 - it is decoded already; the others look at theirs
+            count += 1
+        return count

@@ -1,0 +1,90 @@
+"""A server process that sends pages made beforehand, and does little else.
+
+It is no emulator: it knows one question, and answers it as quickly as a socket can, so
+that what is measured on the other end is the client.
+
+    python -m benchmarks.pageserver 100000     prints its port, then serves until its stdin ends
+"""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email.utils import formatdate
+from typing import Final
+
+from .pages import Range
+
+_LIMIT: Final = 100_000_000
+
+
+class _Server(asyncio.Protocol):
+    """One connection: reads heads of requests, and answers each with a page."""
+
+    left = _LIMIT
+    reset = int(time.time()) + 86_400
+
+    def __init__(self, messages: Range) -> None:
+        self._messages = messages
+        self._pending = b""
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._pending += data
+        while b"\r\n\r\n" in self._pending:
+            head, _, self._pending = self._pending.partition(b"\r\n\r\n")
+            self._answer(head.partition(b"\r\n")[0].decode())
+
+    def _answer(self, line: str) -> None:
+        assert self._transport is not None
+        query = line.split(" ")[1].partition("?")[2]
+        parameters = dict(part.split("=", 1) for part in query.split("&") if part)
+        body = self._messages.since(parameters.get("from", "").replace("%3A", ":"))
+        _Server.left -= 1
+        head = (
+            "HTTP/1.1 200 OK\r\n"
+            "Server: pages\r\n"
+            f"Date: {formatdate(usegmt=True)}\r\n"
+            "Content-Type: application/json; charset=utf-8\r\n"
+            f"X-RateLimit-Limit: {_LIMIT}\r\n"
+            f"X-RateLimit-Remaining: {self.left}\r\n"
+            f"X-RateLimit-Reset: {self.reset}\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
+        )
+        self._transport.write(head.encode() + body)
+
+
+async def serve(count: int) -> None:
+    """Serve `count` messages on a free port of loopback until stdin ends."""
+    loop = asyncio.get_running_loop()
+    messages = Range(count)
+    server = await loop.create_server(lambda: _Server(messages), "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    async with server:
+        await loop.run_in_executor(None, sys.stdin.read)
+
+
+@contextmanager
+def page_server(count: int) -> Iterator[str]:
+    """A server process with `count` messages; its base URL."""
+    command = [sys.executable, "-m", __name__, str(count)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+        finally:
+            process.stdin.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(int(sys.argv[1])))
