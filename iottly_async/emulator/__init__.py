@@ -31,6 +31,12 @@ faults``
 ``GET commands``                those that were executed
 ``POST append``                 ``{device_id, messages: number or list, late_by}``, or ``{rate,
                                 device_ids}`` for a steady flow (rate 0: stop)
+``GET``, ``POST``, ``DELETE     those that are set up; add one (fields of ``Webhook``); take all
+webhooks``                      down
+``GET deliveries``              what was sent to webhooks
+``GET``, ``POST streams``       how many are subscribed; ``{drop: close code or null for a reset,
+                                stall: true or false, lose: count, reverse: count, heartbeat:
+                                seconds}``, each optional
 =============================== ===================================================================
 """
 
@@ -43,11 +49,13 @@ from .server import Emulator
 from .settings import DEVELOPMENT_KEY, REFERENCE_END, EmulatorOptions, EmulatorSettings
 from .surface import Surface
 from .thread import EmulatorThread
+from .webhooks import Delivery, Webhook
 
 __all__ = [
     "DEVELOPMENT_KEY",
     "REFERENCE_END",
     "CommandRecord",
+    "Delivery",
     "Emulator",
     "EmulatorClock",
     "EmulatorOptions",
@@ -58,6 +66,7 @@ __all__ = [
     "RequestRecord",
     "Surface",
     "Verdict",
+    "Webhook",
     "run",
     "serve",
 ]

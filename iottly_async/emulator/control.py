@@ -16,11 +16,14 @@ from .answers import Refusal, json_answer, refuse
 from .call import read_json_object
 from .faults import Fault
 from .times import to_datetime, to_ms
+from .webhooks import Webhook
 from .world import World
 
 CONTROL = "/_emulator/"
 
 _SEEDED = frozenset({"seed", "devices", "messages", "days", "until", "licenses", "jsonl"})
+_SHORTEST_HEARTBEAT = 0.01
+_WEBHOOK = frozenset(field.name for field in attrs.fields(Webhook))
 _FAULT = frozenset(field.name for field in attrs.fields(Fault) if field.init)
 
 Body = dict[str, Any]
@@ -45,6 +48,12 @@ class Control:
             ("DELETE", "requests"): self._forget_requests,
             ("GET", "commands"): lambda _: [c.as_json() for c in world.journal.commands],
             ("POST", "append"): self._append,
+            ("GET", "webhooks"): lambda _: [w.as_json() for w in world.webhooks.active],
+            ("POST", "webhooks"): self._add_webhook,
+            ("DELETE", "webhooks"): self._clear_webhooks,
+            ("GET", "deliveries"): lambda _: [d.as_json() for d in world.webhooks.deliveries],
+            ("GET", "streams"): lambda _: {"streams": world.streams.count},
+            ("POST", "streams"): self._disturb,
         }
 
     async def handle(self, request: web.BaseRequest, path: str) -> web.Response:
@@ -91,6 +100,7 @@ class Control:
     def _clear_faults(self, _: Body) -> object:
         self._world.faults.clear()
         self._world.stalls.release()
+        self._world.streams.release()
         return []
 
     def _set_clock(self, body: Body) -> object:
@@ -109,6 +119,32 @@ class Control:
     def _forget_requests(self, _: Body) -> object:
         self._world.journal.forget_requests()
         return []
+
+    def _add_webhook(self, body: Body) -> object:
+        _only(body, _WEBHOOK)
+        return self._world.webhooks.add(Webhook(**body)).as_json()
+
+    def _clear_webhooks(self, _: Body) -> object:
+        self._world.webhooks.clear()
+        return []
+
+    def _disturb(self, body: Body) -> object:
+        _only(body, frozenset({"drop", "stall", "lose", "reverse", "heartbeat"}))
+        streams = self._world.streams
+        if "heartbeat" in body:
+            streams.heartbeat = max(float(body["heartbeat"]), _SHORTEST_HEARTBEAT)
+        if "lose" in body:
+            streams.lose(int(body["lose"]))
+        if "reverse" in body:
+            streams.reverse(int(body["reverse"]))
+        if "stall" in body:
+            if body["stall"]:
+                streams.stall()
+            else:
+                streams.release()
+        if "drop" in body:
+            streams.drop(body["drop"])
+        return {"streams": streams.count}
 
     def _append(self, body: Body) -> object:
         _only(body, frozenset({"device_id", "messages", "late_by", "rate", "device_ids"}))

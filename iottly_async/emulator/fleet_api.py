@@ -6,8 +6,10 @@ from aiohttp import web
 
 from .answers import Refusal, json_answer
 from .call import Call
+from .commands import Execution
 from .fleet import Device
 from .times import second_text
+from .world import World
 
 PER_PAGE = 20
 MAX_PER_PAGE = 100
@@ -37,16 +39,20 @@ async def device(call: Call) -> web.Response:
 async def command(call: Call) -> web.Response:
     """``POST devices/<id>/commands``: 409 with code ``device_offline`` for one not connected."""
     found = call.fleet_device()
-    body = await call.json_object()
+    execution = take_command(call.world, found, await call.json_object())
+    return json_answer({"command_id": execution.id, "status": "pending"})
+
+
+def take_command(world: World, device: Device, body: dict[str, Any]) -> Execution:
+    """Let a device take a v1 command; ``Refusal`` where it is none, or the device is offline."""
     text, timeout = body.get("command"), body.get("timeout_s")
     if not isinstance(text, str) or not 1 <= len(text) <= MAX_COMMAND:
         raise Refusal(400, f"command must be a text of 1 to {MAX_COMMAND} characters.")
     if timeout is not None and not _is_timeout(timeout):
         raise Refusal(400, f"timeout_s must be a number above 0, up to {MAX_TIMEOUT}.")
-    if not found.connected:
+    if not device.connected:
         raise Refusal(409, "The device is not currently connected.", code="device_offline")
-    execution = call.world.start_command(found, body)
-    return json_answer({"command_id": execution.id, "status": "pending"})
+    return world.start_command(device, body)
 
 
 async def result(call: Call) -> web.Response:

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 import attrs
 
-from . import fleet_api, messages_api, project_api
+from . import fleet_api, messages_api, project_api, stream_api
 from .answers import V1, V1_0
 from .call import Handler
 
@@ -46,6 +46,7 @@ ROUTES = (
     Route("fleet_device", "GET", "/v1/devices/{device}", fleet_api.device),
     Route("fleet_command", "POST", "/v1/devices/{device}/commands", fleet_api.command),
     Route("fleet_result", "GET", "/v1/commands/{command}", fleet_api.result),
+    Route("stream", "GET", "/v1/stream", stream_api.stream),
 )
 ROUTE_NAMES = frozenset(route.name for route in ROUTES)
 

@@ -57,6 +57,14 @@ class Emulator(Surface):
         """Return once ``count`` requests have arrived, answered or not, of one route or in all."""
         await self._world.journal.until(count, route)
 
+    async def until_streams(self, count: int) -> None:
+        """Return once streams have subscribed ``count`` times, those that ended included."""
+        await self._world.streams.until(count)
+
+    async def until_deliveries(self, count: int) -> None:
+        """Return once ``count`` messages were sent to webhooks, answered or not."""
+        await self._world.webhooks.until(count)
+
     async def start(self) -> Self:
         """Make the fleet, bind and serve; ``OSError`` where the port is taken."""
         if self._runner is not None:
@@ -86,6 +94,8 @@ class Emulator(Surface):
             return
         world = self._world
         world.appender.stop()
+        await world.webhooks.aclose()
+        world.streams.drop()
         await runner.cleanup()
         world.close()
 

@@ -3,7 +3,7 @@
 ``Emulator`` calls them in its own event loop, ``EmulatorThread`` from any thread.
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from os import PathLike
@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from .clock import EmulatorClock
 from .faults import Fault, FaultKind
 from .journal import CommandRecord, RequestRecord
+from .live_surface import LiveSurface
 from .quota import Verdict
 from .settings import EmulatorSettings
 from .world import World
@@ -19,7 +20,7 @@ from .world import World
 T = TypeVar("T")
 
 
-class Surface(ABC):
+class Surface(LiveSurface):
     """The handle of an emulator; all but ``settings`` raise ``RuntimeError`` before it runs."""
 
     settings: EmulatorSettings
@@ -187,13 +188,17 @@ class Surface(ABC):
 
         def clear() -> None:
             self._world.faults.clear()
-            self._world.stalls.release()
+            self._release()
 
         self._call(clear)
 
     def release(self) -> None:
-        """Release the requests that stall at present; faults stay in force."""
-        self._call(self._world.stalls.release)
+        """Release the requests and streams that stall at present; faults stay in force."""
+        self._call(self._release)
+
+    def _release(self) -> None:
+        self._world.stalls.release()
+        self._world.streams.release()
 
     def spend(self, requests: int = 1, *, key: str | None = None) -> Verdict | None:
         """Spend a key's quota as another client would; the last verdict, None if unlimited."""
@@ -207,5 +212,8 @@ class Surface(ABC):
         return self._call(spend)
 
     def reset(self) -> None:
-        """Back to the beginning: fleet, messages, clock, quotas, faults, records, commands."""
+        """Back to the beginning: fleet, messages, clock, quotas, faults, records, commands.
+
+        Webhooks are taken down, and open streams end.
+        """
         self._call(self._world.reset)

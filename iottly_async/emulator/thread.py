@@ -63,6 +63,14 @@ class EmulatorThread(Surface):
         """Return once ``count`` requests arrived; ``TimeoutError`` after ``timeout`` seconds."""
         self._run(self._emulator.until_requests(count, route=route), timeout)
 
+    def until_streams(self, count: int, *, timeout: float | None = None) -> None:
+        """Return once streams have subscribed ``count`` times; ``TimeoutError`` as above."""
+        self._run(self._emulator.until_streams(count), timeout)
+
+    def until_deliveries(self, count: int, *, timeout: float | None = None) -> None:
+        """Return once ``count`` messages were sent to webhooks; ``TimeoutError`` as above."""
+        self._run(self._emulator.until_deliveries(count), timeout)
+
     def start(self) -> Self:
         """Start the thread and the server in it; raises what starting the server raises."""
         if self._thread is not None:

@@ -25,8 +25,11 @@ from .rows import Row, dump_json, make_row
 from .settings import EmulatorSettings
 from .stalls import Stalls
 from .store import MessageStore
+from .streams import Streams
 from .times import DAY_MS, to_ms
 from .truth import truth
+from .visibility import Visibility
+from .webhooks import Webhooks
 
 
 class World:
@@ -37,6 +40,9 @@ class World:
         self.clock = EmulatorClock(settings.clock_offset)
         self.stalls = Stalls()
         self.appender = Appender(self)
+        self.webhooks = Webhooks()
+        self.streams = Streams(self.clock)
+        self.visibility = Visibility(self.clock, self._tell)
         self.store = MessageStore(settings.database)
         self._route_names = route_names
         try:
@@ -60,6 +66,9 @@ class World:
         else:
             self.fleet, self.settings = plant(self.store, settings), settings
         self.appender.stop()
+        self.visibility.clear()
+        self.webhooks.clear()
+        self.streams.drop()
         self.stalls.release()
         self.clock.unpin()
         self.clock.offset = self.settings.clock_offset
@@ -73,6 +82,7 @@ class World:
     def close(self) -> None:
         """Let go of the database; the records stay readable."""
         self.appender.stop()
+        self.visibility.clear()
         self.store.close()
 
     def _start_over(self) -> None:
@@ -107,7 +117,13 @@ class World:
         ]
         self.store.insert(rows)
         self._next_id += len(rows)
+        self.visibility.appended(device, rows)
         return [row.id for row in rows]
+
+    def _tell(self, device: Device, row: Row) -> None:
+        """A message became visible: let the live channels know."""
+        self.webhooks.tell(device, row, self.fleet.project_id)
+        self.streams.tell(device, row, self.fleet.project_id)
 
     def _new_row(self, device: Device, given: Mapping[str, Any], id_: int, late_ms: int) -> Row:
         unknown = set(given) - _APPENDED
