@@ -12,11 +12,12 @@ import asyncio
 class Deadline:
     """The scope of one call: an `asyncio.timeout` that can be moved, and is registered."""
 
-    __slots__ = ("_owner", "_scope", "closed")
+    __slots__ = ("_owner", "_scope", "closed", "lasting")
 
-    def __init__(self, owner: Deadlines, seconds: float | None) -> None:
+    def __init__(self, owner: Deadlines, seconds: float | None, *, lasting: bool) -> None:
         self._owner = owner
         self._scope = asyncio.timeout(seconds)
+        self.lasting = lasting
         self.closed = False
 
     async def __aenter__(self) -> Deadline:
@@ -67,9 +68,12 @@ class Deadlines:
         self.closing = False
         self._empty: asyncio.Event | None = None
 
-    def scope(self, seconds: float | None) -> Deadline:
-        """A scope that ends after so many seconds; None never does by itself."""
-        return Deadline(self, seconds)
+    def scope(self, seconds: float | None, *, lasting: bool = False) -> Deadline:
+        """A scope that ends after so many seconds; None never does by itself.
+
+        A `lasting` one is of work that has no end, for which closing does not wait.
+        """
+        return Deadline(self, seconds, lasting=lasting)
 
     def leave(self, deadline: Deadline) -> None:
         """A call ended."""
@@ -86,6 +90,9 @@ class Deadlines:
         # leave the first waiting for an event that is never set.
         if self._empty is None:
             self._empty = asyncio.Event()
+        for deadline in tuple(self.open):
+            if deadline.lasting:
+                deadline.close()
         try:
             async with asyncio.timeout(grace):
                 await self._empty.wait()

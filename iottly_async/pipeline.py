@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-from typing import Protocol, TypeVar
+from collections.abc import Coroutine, Mapping
+from typing import Any, Protocol, TypeVar
 
 from attrs import define, evolve, frozen
 
@@ -39,11 +40,26 @@ from .transport import Outgoing, Transport
 from .wire import Answer, Request, is_api_error, read_answer
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 _MAY_HAVE_LEFT = "iottly-async: the command may have reached the device when this was cancelled"
 _LATENCY_WEIGHT = 0.1
 _QUOTA_WINDOW = 60.0  # seconds; the documents give every quota by the minute
 _LASTING = (TLSError, ProtocolError, ResponseTooLargeError)
+
+
+class Upgrade(Protocol[T_co]):
+    """Opens a lasting connection."""
+
+    async def __call__(
+        self, transport: Transport, headers: Mapping[str, str]
+    ) -> tuple[Answer, T_co | None]:
+        """The answer to the request that opens it, and the connection where it did.
+
+        Raises:
+            TransportError: there was no answer.
+        """
+        ...
 
 
 class Requester(Protocol):
@@ -282,15 +298,66 @@ class Pipeline:
         Raises:
             SessionClosedError: the session closed meanwhile.
         """
-        self._check_usable()
-        scope = self._deadlines.scope(None)
+        await self.hold(self._clock.sleep(seconds), lasting=False)
+
+    async def hold(self, work: Coroutine[Any, Any, T], *, lasting: bool = True) -> T:
+        """The result of `work`, which ends at the latest when the session closes.
+
+        Args:
+            work: what to await.
+            lasting: whether it has no end of its own, so that closing does not wait for it.
+
+        Raises:
+            SessionClosedError: the session is closed, or closed meanwhile.
+        """
+        try:
+            self._check_usable()
+        except IottlyError:
+            work.close()
+            raise
+        scope = self._deadlines.scope(None, lasting=lasting)
         try:
             async with scope:
-                return await self._clock.sleep(seconds)
+                return await work
         except TimeoutError:
             if not scope.expired():
                 raise
         raise SessionClosedError("the session was closed during this wait", sent="no")
+
+    async def dial(self, request: Request[Any], options: Options, upgrade: Upgrade[T]) -> T:
+        """A lasting connection, opened by one request within the quota and with the key.
+
+        Args:
+            request: which address; its answer is read only where it is an error.
+            options: of the session; its timeout is the time that opening may take.
+            upgrade: opens it, by a transport and the headers to send.
+
+        Raises:
+            ApiError, TransportError: the service refused, or was not reached.
+        """
+        self._check_usable()
+        deadline = self._clock.monotonic() + options.timeout
+        ticket = await self.limiter.acquire(priority=options.priority, deadline=deadline)
+        self.stats.attempts += 1
+        try:
+            answer, connection = await upgrade(
+                self._transport, self._headers[request.route.generation]
+            )
+        except BaseException as error:
+            if isinstance(error, TransportError) and error.sent == "no":
+                self.limiter.unused(ticket)
+            else:
+                self.limiter.lost(ticket)
+            raise
+        self.limiter.answered(ticket, answer.status, answer.headers)
+        if connection is not None:
+            return connection
+        read_answer(request, evolve(answer, body=self._key.scrubbed(answer.body)))
+        raise ProtocolError(
+            f"{request.route.name}: the service answered {answer.status} and did not upgrade",
+            status=answer.status,
+            sent="maybe",
+        )
 
     def _check_usable(self) -> None:
         if self._deadlines.closing:

@@ -91,6 +91,15 @@ class Transport(Protocol):
         ...
 
 
+@runtime_checkable
+class Upgrading(Protocol):
+    """A transport that can open WebSockets too."""
+
+    def for_upgrades(self, *middlewares: aiohttp.ClientMiddlewareType) -> ClientSession:
+        """A session with the transport's own connection settings; closed with it, or before."""
+        ...
+
+
 class _LostError(Exception):
     """A connection was lost; unknown to aiohttp, which therefore does not resend."""
 
@@ -198,6 +207,7 @@ class AiohttpTransport:
         self._alone: ClientSession | None = None
         self._gate = asyncio.Semaphore(config.max_connections)
         self._used: WeakSet[Any] = WeakSet()
+        self._upgrades: WeakSet[ClientSession] = WeakSet()
         self._timeout = ClientTimeout(
             total=None,
             connect=config.connect_timeout,
@@ -292,22 +302,43 @@ class AiohttpTransport:
         self._kept = self._kept or self._open(force_close=False)
         return self._kept
 
-    def _open(self, *, force_close: bool) -> ClientSession:
-        connector = aiohttp.TCPConnector(
+    def _connector(self, *, force_close: bool) -> aiohttp.TCPConnector:
+        return aiohttp.TCPConnector(
             limit=0,
             ssl=self._config.ssl or _default_context(),
             force_close=force_close,
         )
+
+    def _open(self, *, force_close: bool) -> ClientSession:
         return ClientSession(
-            connector=connector,
+            connector=self._connector(force_close=force_close),
             cookie_jar=DummyCookieJar(),
             request_class=_MarkedRequest,
             trust_env=self._config.trust_env,
         )
 
+    def for_upgrades(self, *middlewares: aiohttp.ClientMiddlewareType) -> ClientSession:
+        """A session for WebSockets, with the TLS, proxy and cookie settings of all others.
+
+        Each has connections of its own, outside `max_connections`, as they last. With a
+        session of the caller's it is one over that one's connector.
+        """
+        given = self._given
+        session = ClientSession(
+            connector=self._connector(force_close=True) if given is None else given.connector,
+            connector_owner=given is None,
+            cookie_jar=DummyCookieJar() if given is None else given.cookie_jar,
+            trust_env=self._config.trust_env if given is None else given.trust_env,
+            timeout=self._timeout,
+            middlewares=middlewares,
+        )
+        self._upgrades.add(session)
+        return session
+
     async def aclose(self) -> None:
         """Close the sessions that this transport opened; one that was given stays open."""
         opened = [session for session in (self._kept, self._alone) if session is not None]
+        opened += self._upgrades
         self._kept = self._alone = None
         await _close_all(opened)
 
