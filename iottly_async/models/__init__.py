@@ -1,5 +1,6 @@
 """What the service's nouns are: frozen values that hold no client and do no I/O."""
 
+from ._pydantic import teach_pydantic
 from .command import Command, CommandResult, CommandStatus
 from .cursor import Cursor
 from .device import Device, OperatingStatus
@@ -29,3 +30,8 @@ __all__ = [
     "ProjectInfo",
     "Quota",
 ]
+
+teach_pydantic(
+    *(Board, Command, CommandResult, Cursor, Device, FleetDevice, FleetDevicePage, License),
+    *(Message, MessageBatch, MessagePage, ProjectInfo, Quota),
+)

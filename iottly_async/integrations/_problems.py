@@ -1,0 +1,84 @@
+"""Errors as a web service shows them: a status, and a problem body of RFC 9457.
+
+Pure: no framework is imported here.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+from attrs import frozen
+
+from .. import errors
+
+MEDIA_TYPE: Final = "application/problem+json"
+
+STATUSES: Final[Mapping[type[errors.IottlyError], int]] = {
+    errors.IottlyError: 500,
+    # What the client of this service asked for was refused before anything was sent.
+    errors.ConfigurationError: 400,
+    errors.SessionClosedError: 503,
+    # A gateway's troubles with the service behind it.
+    errors.TransportError: 502,
+    errors.DeadlineExceededError: 504,
+    errors.DecodeError: 502,
+    errors.ApiError: 502,
+    errors.BadRequestError: 400,
+    # 401 and 403 stay 502: it is this service's key that is not accepted, not its client's.
+    errors.NotFoundError: 404,
+    errors.ConflictError: 409,
+    errors.DeviceOfflineError: 409,
+    errors.RateLimitedError: 429,
+    errors.CommandOutcomeUnknownError: 502,
+    errors.WalkError: 502,
+    errors.CursorMismatchError: 400,
+    errors.WebhookSecretError: 403,
+    errors.WebhookTooLargeError: 413,
+}
+"""The status of each error; a class that is not named has that of its nearest parent."""
+
+_WORDS: Final = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_EXTENSIONS: Final = ("code", "request_id", "sent", "attempts", "path")
+
+
+@frozen
+class Problem:
+    """What to answer.
+
+    Attributes:
+        status: of HTTP.
+        headers: `Retry-After` in whole seconds, where another try makes sense.
+        body: `type`, `title`, `status`, `detail`, and of the error's facts those that it has.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: Mapping[str, Any]
+
+
+def problem_of(
+    error: errors.IottlyError, statuses: Mapping[type[errors.IottlyError], int] = STATUSES
+) -> Problem:
+    """The answer to an error: it holds no key, no header and nothing of a body."""
+    status = next(statuses[kind] for kind in type(error).__mro__ if kind in statuses)
+    words = _WORDS.sub(" ", type(error).__name__.removesuffix("Error"))
+    body: dict[str, Any] = {
+        "type": f"urn:iottly-async:{words.lower().replace(' ', '-')}",
+        "title": words.capitalize() if not words.isupper() else words,
+        "status": status,
+        "detail": str(error) or HTTPStatus(status).phrase,
+    }
+    for name in _EXTENSIONS:
+        value = getattr(error, name, None)
+        if value not in (None, 0):
+            body[name] = value
+    headers: dict[str, str] = {}
+    if error.retry_after is not None and math.isfinite(error.retry_after):
+        seconds = max(0, math.ceil(error.retry_after))
+        headers["Retry-After"] = str(seconds)
+        body["retry_after"] = seconds
+    return Problem(status, headers, body)

@@ -1,0 +1,164 @@
+"""How Pydantic sees the models: as objects of their fields, by the fields' own names.
+
+Slotted attrs classes mean nothing to Pydantic by themselves. The hook that it looks for
+is attached to each model here, and imports Pydantic only when Pydantic calls it: so the
+models can be a FastAPI response, a field of a Pydantic model and a part of an OpenAPI
+document, and the core does without the dependency.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from inspect import cleandoc
+from typing import Any, Final, get_type_hints
+
+import attrs
+import msgspec
+
+from ..errors import CursorMismatchError, DecodeError
+from ._values import OpenEnum
+from .cursor import Cursor
+from .message import Message
+
+# `payload` stands for the slice that it is kept as, and `key` tells messages apart.
+_MESSAGE_FIELDS: Final[Mapping[str, Any]] = {"payload": Any, "key": str}
+
+
+def teach_pydantic(*models: type[Any]) -> None:
+    """Give each of these models the hook that Pydantic looks for."""
+    for model in models:
+        schema = _cursor_schema if model is Cursor else _model_schema
+        model.__get_pydantic_core_schema__ = classmethod(schema)
+
+
+def _model_schema(model: type[attrs.AttrsInstance], _source: Any, handler: Any) -> Any:
+    """A model: its instances as they are, else an object with its fields."""
+    from pydantic_core import core_schema as core
+
+    fields = _fields(model)
+
+    def shape(*, whole: bool) -> Any:
+        # What is written has every field; what is read may leave out those with a default.
+        return core.typed_dict_schema(
+            {
+                name: core.typed_dict_field(_field(kind, handler), required=whole or needed)
+                for name, (kind, needed) in fields.items()
+            },
+            cls=model,
+            ref=f"{model.__module__}.{model.__qualname__}:{id(model)}{'-out' if whole else ''}",
+            metadata={"pydantic_js_updates": {"description": _first_paragraph(model)}},
+        )
+
+    make = _make_message if model is Message else model
+    names = tuple(fields)
+
+    def read(value: Any, read_fields: Callable[[Any], dict[str, Any]]) -> Any:
+        return value if isinstance(value, model) else make(**read_fields(value))
+
+    def write(value: Any) -> dict[str, Any]:
+        return {name: getattr(value, name) for name in names}
+
+    def write_message(message: Message) -> dict[str, Any]:
+        values = {name: getattr(message, name) for name in names if name != "payload"}
+        return {**values, "payload": _shown_payload(message)}
+
+    return core.no_info_wrap_validator_function(
+        read,
+        shape(whole=False),
+        serialization=core.plain_serializer_function_ser_schema(
+            write_message if model is Message else write, return_schema=shape(whole=True)
+        ),
+    )
+
+
+def _fields(model: type[attrs.AttrsInstance]) -> dict[str, tuple[Any, bool]]:
+    """The fields that are shown, each with its type and whether it has no default."""
+    kinds = get_type_hints(model)
+    shown = {
+        field.name: (kinds[field.name], field.default is attrs.NOTHING)
+        for field in attrs.fields(model)
+        if field.init and field.name != "payload_json"
+    }
+    if model is Message:
+        shown |= {name: (kind, False) for name, kind in _MESSAGE_FIELDS.items()}
+    return shown
+
+
+def _make_message(*, payload: Any = None, key: str = "", **fields: Any) -> Message:
+    message = Message(payload_json=msgspec.json.encode(payload), **fields)
+    _, _, ordinal = key.partition("-")
+    return message.numbered(int(ordinal)) if ordinal.isdecimal() else message
+
+
+def _shown_payload(message: Message) -> Any:
+    try:
+        return message.payload
+    except DecodeError:
+        # One bad payload must not take its page with it: its text goes out as a text.
+        return message.payload_json.decode("utf-8", "replace")
+
+
+def _field(kind: Any, handler: Any) -> Any:
+    words = _words(kind)
+    return handler.generate_schema(kind) if words is None else _words_schema(*words)
+
+
+def _words(kind: Any) -> tuple[type[OpenEnum], bool] | None:
+    """An open enumeration, and whether the field may be None; None for another type."""
+    parts = [part for part in getattr(kind, "__args__", (kind,)) if part is not type(None)]
+    if len(parts) == 1 and isinstance(parts[0], type) and issubclass(parts[0], OpenEnum):
+        return parts[0], kind is not parts[0]
+    return None
+
+
+def _words_schema(words: type[OpenEnum], nullable: bool) -> Any:
+    """A text: values that the documents do not name are kept, so no list of them is closed."""
+    from pydantic_core import core_schema as core
+
+    schema: Any = core.no_info_after_validator_function(
+        words,
+        core.str_schema(),
+        serialization=core.to_string_ser_schema(),
+        metadata={
+            "pydantic_js_updates": {
+                "description": f"{_first_paragraph(words)} Other values may come.",
+                "examples": [word.value for word in words],
+            }
+        },
+    )
+    return core.nullable_schema(schema) if nullable else schema
+
+
+def _cursor_schema(_model: type[Cursor], _source: Any, _handler: Any) -> Any:
+    """A cursor: the text of `Cursor.to_json`, which a client hands back as it got it."""
+    from pydantic_core import PydanticCustomError
+    from pydantic_core import core_schema as core
+
+    def read(value: Any) -> Cursor:
+        if isinstance(value, Cursor):
+            return value
+        try:
+            return Cursor.from_json(value if isinstance(value, str) else "")
+        except CursorMismatchError as error:
+            raise PydanticCustomError("cursor", str(error).replace("{", "{{")) from None
+
+    return core.no_info_before_validator_function(
+        read,
+        core.is_instance_schema(Cursor),
+        json_schema_input_schema=core.str_schema(),
+        serialization=core.plain_serializer_function_ser_schema(
+            Cursor.to_json,
+            return_schema=core.str_schema(
+                metadata={
+                    "pydantic_js_updates": {
+                        "title": "Cursor",
+                        "description": "Where a walk goes on; to be handed back as it came.",
+                    }
+                }
+            ),
+        ),
+    )
+
+
+def _first_paragraph(model: type[Any]) -> str:
+    return " ".join(cleandoc(model.__doc__ or "").partition("\n\n")[0].split()).replace("``", "`")

@@ -1,0 +1,178 @@
+"""The models in Pydantic's eyes: written, read back and described, without the core knowing it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+import attrs
+import pytest
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+import iottly_async
+from iottly_async import (
+    Board,
+    Command,
+    CommandResult,
+    CommandStatus,
+    Cursor,
+    Device,
+    FleetDevice,
+    FleetDevicePage,
+    License,
+    LicenseStatus,
+    Message,
+    MessageBatch,
+    MessagePage,
+    MessageType,
+    OperatingStatus,
+    ProjectInfo,
+    Quota,
+)
+
+TIME = datetime(2026, 4, 30, 12, 0, 0, 250_000, tzinfo=UTC)
+MESSAGE = Message(
+    device_id="d",
+    project_id="p",
+    timestamp=TIME,
+    type=MessageType.USERDEFINED,
+    payload_json=b'{"t":37.4}',
+    extra={"signal": -71},
+).numbered(2)
+CURSOR = Cursor(
+    project_id="p",
+    device_id="d",
+    type="all",
+    order="asc",
+    start=None,
+    end=None,
+    remaining=((5, 9),),
+    pinned_end=9,
+)
+BOARD = Board(id="b", operating_status=OperatingStatus("rebooting"))
+FLEET = FleetDevice(id="dev_1", last_seen_at=TIME)
+EXAMPLES: list[Any] = [
+    BOARD,
+    Command(id="cmd_1", status=CommandStatus.PENDING),
+    CommandResult(id="cmd_1", status=CommandStatus.COMPLETED, exit_code=0, completed_at=TIME),
+    CURSOR,
+    Device(id="d", name="n", extra={"installing": False}),
+    FLEET,
+    FleetDevicePage(devices=(FLEET,), total=1, number=1, per_page=20),
+    License(token="t", status=LicenseStatus.PAIRED, board=BOARD),
+    MESSAGE,
+    MessageBatch(messages=[MESSAGE], cursor=CURSOR),
+    MessagePage(messages=(MESSAGE,)),
+    ProjectInfo(id="p"),
+    Quota(
+        limit=60,
+        remaining=3,
+        resets_at=TIME,
+        waiting=0,
+        in_flight=0,
+        refusals=0,
+        source="server",
+    ),
+]
+BY_NAME = pytest.mark.parametrize("value", EXAMPLES, ids=lambda value: type(value).__name__)
+
+
+def test_every_model_has_an_example_here() -> None:
+    """A model that is added is taught to Pydantic too."""
+    public = [getattr(iottly_async, name) for name in iottly_async.__all__]
+    models = {
+        kind for kind in public if isinstance(kind, type) and kind.__module__.count(".models.")
+    }
+    assert {kind for kind in models if attrs.has(kind)} == {type(value) for value in EXAMPLES}
+
+
+@BY_NAME
+def test_a_model_survives_being_written_and_read(value: Any) -> None:
+    """What is written as JSON is read back as an equal value, unknown words and extras kept."""
+    adapter = TypeAdapter(type(value))
+    assert adapter.validate_json(adapter.dump_json(value)) == value
+
+
+@BY_NAME
+def test_a_model_is_described_by_its_schema(value: Any) -> None:
+    """The schema of what is written names exactly the members that are written, all required."""
+    adapter = TypeAdapter(type(value))
+    schema = adapter.json_schema(mode="serialization")
+    written = json.loads(adapter.dump_json(value))
+    assert schema["title"] == type(value).__name__
+    assert schema["description"]
+    if isinstance(written, dict):
+        assert set(schema["properties"]) == set(schema["required"]) == set(written)
+    else:
+        assert schema["type"] == "string"
+
+
+@BY_NAME
+def test_an_instance_is_taken_as_it_is(value: Any) -> None:
+    """A model that is already one is not copied, as a field or as a response."""
+    assert TypeAdapter(type(value)).validate_python(value) is value
+
+
+def test_a_message_is_written_with_its_payload_and_key() -> None:
+    """A client sees the payload decoded, and the key with the number of a twin."""
+    written = json.loads(TypeAdapter(Message).dump_json(MESSAGE))
+    assert written["payload"] == {"t": 37.4}
+    assert written["key"] == MESSAGE.key
+    assert written["key"].endswith("-2")
+    assert "payload_json" not in written
+
+
+def test_a_message_that_was_read_back_has_its_key() -> None:
+    """The number among identical messages travels in the key."""
+    adapter = TypeAdapter(Message)
+    assert adapter.validate_json(adapter.dump_json(MESSAGE)).key == MESSAGE.key
+
+
+def test_a_payload_that_is_not_json_is_written_as_its_text() -> None:
+    """One bad payload does not take the page with it."""
+    page = MessagePage(messages=(MESSAGE, attrs.evolve(MESSAGE, payload_json=b'{"t":NaN}')))
+    written = json.loads(TypeAdapter(MessagePage).dump_json(page))
+    assert [message["payload"] for message in written["messages"]] == [{"t": 37.4}, '{"t":NaN}']
+
+
+def test_an_unknown_word_is_kept_and_no_list_of_words_is_closed() -> None:
+    """The schema of an open enumeration is a text with examples."""
+    words = TypeAdapter(Board).json_schema()["properties"]["operating_status"]["anyOf"][0]
+    assert words["type"] == "string"
+    assert words["examples"] == ["connected", "disconnected"]
+    assert "enum" not in words
+
+
+@pytest.mark.parametrize("text", ["", "{}", "not a cursor", '{"version": 99}', 7])
+def test_a_text_that_is_no_cursor_is_a_validation_error(text: Any) -> None:
+    """What a client made up is refused as any other wrong argument."""
+    with pytest.raises(ValidationError):
+        TypeAdapter(Cursor).validate_python(text)
+
+
+def test_a_wrong_field_is_a_validation_error_with_its_place() -> None:
+    """A missing or mistyped field is named."""
+    with pytest.raises(ValidationError) as caught:
+        TypeAdapter(Device).validate_python({"id": 7})
+    assert caught.value.errors()[0]["loc"] == ("id",)
+
+
+def test_models_are_fields_of_pydantic_models() -> None:
+    """A response of a user's own may hold ours."""
+
+    class Overview(BaseModel):
+        device: Device
+        latest: list[Message]
+        cursor: Cursor | None = None
+
+    overview = Overview(device=Device(id="d"), latest=[MESSAGE], cursor=CURSOR)
+    assert Overview.model_validate_json(overview.model_dump_json()) == overview
+
+
+def test_the_core_does_not_load_pydantic() -> None:
+    """The hooks are attached without the library that they are for."""
+    code = "import sys, iottly_async; sys.exit('pydantic_core' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,32 @@
+"""An ASGI application on a real loopback socket, in the test's own event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import uvicorn
+
+
+@asynccontextmanager
+async def serving(app: Any, *, port: int = 0, **settings: Any) -> AsyncIterator[str]:
+    """The address of `app`, served for as long as the block lasts; its lifespan is run."""
+    sock = socket.create_server(("127.0.0.1", port))
+    config = uvicorn.Config(
+        app, lifespan="on", log_level="warning", timeout_graceful_shutdown=1, **settings
+    )
+    server = uvicorn.Server(config)
+    running = asyncio.create_task(server.serve([sock]))
+    try:
+        while not server.started:
+            if running.done():
+                await running
+            await asyncio.sleep(0)
+        yield f"http://127.0.0.1:{sock.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await running
+        sock.close()
