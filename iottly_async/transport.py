@@ -19,6 +19,7 @@ What aiohttp 3.14 does that this room works around, each seen there:
 from __future__ import annotations
 
 import asyncio
+import os
 import select
 import ssl
 from collections.abc import Mapping, Sequence
@@ -108,10 +109,6 @@ class _StaleError(Exception):
     """A kept connection was closed, or spoke unasked, before anything was written to it."""
 
 
-class _EarlyError(Exception):
-    """The service answered on a new connection before it was asked."""
-
-
 class _Line:
     """The connection of one attempt: looked at before the first byte, and cut when it fails."""
 
@@ -125,11 +122,10 @@ class _Line:
     def take(self, connection: aiohttp.connector.Connection) -> None:
         """Mark the request as about to leave by this connection, if nothing waits on it."""
         protocol, transport = connection.protocol, connection.transport
-        reused = protocol in self._used
-        if protocol is None or protocol.should_close or (reused and _has_spoken(transport)):
+        if protocol in self._used and (protocol.should_close or _has_spoken(transport)):
             if transport is not None:
                 transport.abort()
-            raise _StaleError if reused else _EarlyError
+            raise _StaleError
         self._used.add(protocol)
         self.transport = transport
         self.outgoing.left = True
@@ -231,7 +227,7 @@ class AiohttpTransport:
                 raise
             except TimeoutError as late:
                 error = self._late(outgoing) if limit.expired() else _translated(late, outgoing)
-            except (aiohttp.ClientError, _LostError, _EarlyError, OSError, ValueError) as foreign:
+            except (aiohttp.ClientError, _LostError, OSError, ValueError) as foreign:
                 error = _translated(foreign, outgoing)
         raise error
 
@@ -378,8 +374,6 @@ def _translated(foreign: Exception, outgoing: Outgoing) -> TransportError:
         return ConnectError("connecting to the service took too long", sent="no")
     if isinstance(foreign, aiohttp.ClientConnectorError):
         return ConnectError(f"no connection to the service: {_os_reason(foreign)}", sent="no")
-    if isinstance(foreign, _EarlyError):
-        return ProtocolError("the service answered before it was asked", sent="no")
     if not outgoing.left:
         return ConnectError(
             "the connection to the service was lost before anything was sent", sent="no"
@@ -398,7 +392,10 @@ def _tls_reason(foreign: Exception) -> str:
 
 
 def _os_reason(foreign: aiohttp.ClientConnectorError) -> str:
-    return foreign.os_error.strerror or type(foreign.os_error).__name__
+    error = foreign.os_error
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno).lower()  # asyncio's own text does not tell why
+    return error.strerror or type(error).__name__
 
 
 def as_transport(http: object, config: Config) -> Transport:

@@ -14,6 +14,7 @@ script; those after the last script play the last one again.
 """
 
 import asyncio
+import os
 import socket
 import ssl
 import struct
@@ -88,7 +89,7 @@ class Peer:
         self._taken += 1
         return self.requests[self._taken - 1]
 
-    async def bytes(self, count: int) -> None:
+    async def arrived(self, count: int) -> None:
         """Wait until so many bytes have arrived, whatever they are."""
         while len(self.received) < count:
             if self.closed.is_set():
@@ -103,6 +104,7 @@ class Peer:
         self.writer.write(data)
         try:
             await self.writer.drain()
+            await asyncio.sleep(0)  # draining lets nobody else run while there is room
         except ConnectionError:
             raise GoneError from None
 
@@ -124,6 +126,14 @@ class Peer:
         except TimeoutError:
             return
         raise GoneError
+
+    def at_once(self, data: bytes | None) -> None:
+        """Send bytes, or FIN (None), before the loop turns: the client cannot have seen it."""
+        sock = self.writer.transport.get_extra_info("socket")
+        if data is None:
+            sock.shutdown(socket.SHUT_WR)
+        else:
+            os.write(sock.fileno(), data)
 
     def finish(self) -> None:
         """Close in good order: what was sent arrives, then FIN."""
@@ -242,16 +252,21 @@ class RawServer:
         for work in (peer._listen(reader), self._play(script, peer)):
             task = asyncio.create_task(work, name="raw-server")
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.failures.append(error)
 
     async def _play(self, script: Script, peer: Peer) -> None:
         try:
             await script(peer)
         except GoneError:
             pass
-        except Exception as error:
-            self.failures.append(error)
+        except BaseException:
             peer.reset()
+            raise
 
 
 def head(status: int = 200, *lines: str, length: int | None = None) -> bytes:

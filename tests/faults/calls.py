@@ -1,0 +1,174 @@
+"""One call of each verb, a fault that befalls it, and what must then be true.
+
+`befall` makes the call against a server that plays the fault, and asserts, for each
+cell of the matrix: the error's class and facts, how many times the request arrived,
+that the call ended in its time, and that its connections were closed behind it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import pytest
+from attrs import field, frozen
+
+from iottly_async import (
+    CommandOutcomeUnknownError,
+    Config,
+    IottlyError,
+    IottlySession,
+    RateLimiter,
+    RetryPolicy,
+)
+from tests.support.raw_server import RawServer, Script
+from tests.support.tls import Certificates
+
+KEY: Final = "ik_live_fault_matrix"
+DEADLINE: Final = 20.0
+"""Seconds of a call in a cell; none of them comes near, and none may pass it."""
+
+
+@frozen
+class Verb:
+    """A call of the API by its HTTP method, with the answer that it is content with."""
+
+    method: str
+    make: Callable[[IottlySession], Awaitable[Any]]
+    good: dict[str, Any]
+    command: bool = False
+
+    @property
+    def body(self) -> bytes:
+        """The good answer's bytes."""
+        return json.dumps(self.good).encode()
+
+
+GET = Verb(
+    "GET",
+    lambda session: session.devices.get("dev_1"),
+    {
+        "id": "dev_1",
+        "name": "pump",
+        "project_id": "prj_1",
+        "status": "online",
+        "last_seen_at": "2026-01-01T00:00:00Z",
+    },
+)
+PUT = Verb(
+    "PUT",
+    lambda session: session.project("p1").devices.rename("d1", "pump"),
+    {
+        "ID": "d1",
+        "name": "pump",
+        "macaddress": "aa:bb",
+        "operatingstatus": "connected",
+        "token": "t",
+        "agent_version": "1",
+    },
+)
+POST = Verb(
+    "POST",
+    lambda session: session.commands.send("dev_1", "uptime"),
+    {"command_id": "cmd_1", "status": "pending"},
+    command=True,
+)
+VERBS: Final = (GET, PUT, POST)
+
+each_verb = pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.method)
+
+
+@frozen(kw_only=True)
+class Fault:
+    """What befalls every connection, and what comes of it.
+
+    Attributes:
+        name: of the cell.
+        play: what the server does on each connection.
+        error: the error's class where the call is a read or write.
+        sent: whether the request may have arrived.
+        again: whether a read or write is tried a second time.
+        status: that the error tells.
+        slow: the fault is that something does not come; the attempt's time is made short.
+        text: words that the error's text must have.
+        settings: of the session, beside those that all cells have.
+    """
+
+    name: str
+    play: Script
+    error: type[IottlyError]
+    sent: str = "maybe"
+    again: bool = True
+    status: int | None = None
+    slow: bool = False
+    text: str = ""
+    settings: dict[str, Any] = field(factory=dict)
+
+
+def each_fault(*faults: Fault) -> pytest.MarkDecorator:
+    """Parametrise a test over faults, by their names."""
+    return pytest.mark.parametrize("fault", faults, ids=lambda fault: fault.name)
+
+
+def session_on(
+    server: RawServer | str, certificates: Certificates | None = None, **settings: Any
+) -> IottlySession:
+    """A session on a server, with two attempts and next to no pauses unless set otherwise."""
+    defaults: dict[str, Any] = {
+        "base_url": server if isinstance(server, str) else server.url,
+        "timeout": DEADLINE,
+        "attempt_timeout": 10.0,
+        "connect_timeout": 10.0,
+        "retry": RetryPolicy(max_attempts=2, initial_delay=0.001, max_delay=0.001),
+    }
+    if certificates is not None:
+        defaults["ssl"] = certificates.client
+    return IottlySession(KEY, config=Config(**(defaults | settings)), limiter=RateLimiter())
+
+
+async def failure_of(call: Awaitable[Any]) -> IottlyError:
+    """The library's error that a call ends in, before its deadline and a margin have passed."""
+    async with asyncio.timeout(DEADLINE + 1.0):
+        with pytest.raises(IottlyError) as caught:
+            await call
+    return caught.value
+
+
+async def befall(verb: Verb, fault: Fault, certificates: Certificates | None) -> IottlyError:
+    """Make the call under the fault and assert what must be true of it; its error."""
+    settings = {"attempt_timeout": 0.25} if fault.slow else {}
+    tls = None if certificates is None else certificates.server
+    async with (
+        RawServer(fault.play, tls=tls) as server,
+        session_on(server, certificates, **(settings | fault.settings)) as session,
+    ):
+        error = await failure_of(verb.make(session))
+        hold(error, verb, fault)
+        assert len(server.requests) == (0 if fault.sent == "no" else error.attempts)
+        assert all(heard.line.startswith(verb.method) for heard in server.requests)
+        # What failed is closed at once, not when the session is.
+        await server.left()
+    return error
+
+
+def hold(error: IottlyError, verb: Verb, fault: Fault) -> None:
+    """Assert class and facts of a call's error."""
+    unknown = verb.command and fault.sent != "no"
+    told = error
+    if unknown:
+        assert type(error) is CommandOutcomeUnknownError
+        assert error.sent == "maybe"
+        assert isinstance(error.__cause__, IottlyError)
+        told = error.__cause__
+    else:
+        assert error.sent == fault.sent
+        assert error.__cause__ is None
+    assert type(told) is fault.error
+    assert told.__context__ is None
+    assert error.status == fault.status
+    assert error.request_id is None
+    assert error.attempts == (2 if fault.again and not unknown else 1)
+    assert fault.text in str(told)
+    assert KEY not in f"{error!r}{error}{told!r}{told}"

@@ -1,0 +1,193 @@
+"""Bodies that do not arrive, do not end, or are not what their head says."""
+
+from __future__ import annotations
+
+import gzip
+import tracemalloc
+import zlib
+
+import pytest
+
+from iottly_async import (
+    DeadlineExceededError,
+    DecodeError,
+    ResponseTooLargeError,
+    TruncatedResponseError,
+)
+from tests.support.raw_server import Peer, RawServer, Script, answer, answering, head, playing
+from tests.support.tls import Certificates
+
+from .calls import (
+    GET,
+    POST,
+    Fault,
+    Verb,
+    befall,
+    each_fault,
+    each_verb,
+    failure_of,
+    session_on,
+)
+
+HALF = b'{"id": "dev_1", "na'
+
+
+def half_then(what: str, *lines: str) -> Script:
+    """A script that sends a head and half a body, and then does `what`."""
+
+    async def play(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(head(200, *(lines or ("Content-Length: 500",))) + HALF)
+        if what == "fin":
+            peer.finish()
+        elif what == "rst":
+            await peer.stall(0.01)  # so that the head is read before the reset discards it
+            peer.reset()
+        elif what == "drip":
+            await peer.drip(b" " * 480)
+        else:
+            await peer.stall()
+
+    return play
+
+
+def sends(data: bytes, *, then_closes: bool = False) -> Script:
+    """A script that answers with these bytes, and closes the connection or leaves it open."""
+
+    async def play(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(data)
+        if then_closes:
+            peer.finish()
+        else:
+            await peer.stall()
+
+    return play
+
+
+async def never_ends(peer: Peer) -> None:
+    """A chunked body without an end."""
+    await peer.request()
+    await peer.send(head(200, "Transfer-Encoding: chunked"))
+    chunk = b"10000\r\n" + b" " * 65536 + b"\r\n"
+    while True:
+        await peer.send(chunk)
+
+
+def _bomb(mebibytes: int) -> bytes:
+    """A gzip stream of so many mebibytes of zeros, without its end, which nobody reaches."""
+    packer, mebibyte = zlib.compressobj(9, wbits=31), bytes(1 << 20)
+    first = packer.compress(mebibyte) + packer.flush(zlib.Z_FULL_FLUSH)
+    # After a full flush the next block stands for itself, so one serves for all.
+    again = packer.compress(mebibyte) + packer.flush(zlib.Z_FULL_FLUSH)
+    return first + again * (mebibytes - 1)
+
+
+def _gzipped(data: bytes) -> bytes:
+    return answer(200, data, "Content-Encoding: gzip")
+
+
+CUT = TruncatedResponseError
+FAULTS = (
+    Fault(name="rst", play=half_then("rst"), error=CUT),
+    Fault(name="short", play=half_then("fin"), error=CUT),
+    Fault(
+        name="cut-chunk",
+        play=sends(head(200, "Transfer-Encoding: chunked") + b"40\r\n" + HALF, then_closes=True),
+        error=CUT,
+    ),
+    Fault(
+        name="no-last-chunk",
+        play=sends(head(200, "Transfer-Encoding: chunked") + b"2\r\n{}\r\n", then_closes=True),
+        error=CUT,
+    ),
+    Fault(name="not-gzip", play=sends(_gzipped(b"not gzip at all")), error=CUT),
+    Fault(name="stall", play=half_then("stall"), error=DeadlineExceededError, slow=True),
+    Fault(name="drip", play=half_then("drip"), error=DeadlineExceededError, slow=True),
+    Fault(
+        name="endless",
+        play=never_ends,
+        error=ResponseTooLargeError,
+        again=False,
+        status=200,
+        settings={"max_response_bytes": 1 << 20},
+    ),
+    Fault(
+        name="too-large",
+        play=sends(head(200, length=1 << 20) + b" " * 2000),
+        error=ResponseTooLargeError,
+        again=False,
+        status=200,
+        settings={"max_response_bytes": 1024},
+    ),
+)
+
+
+@each_fault(*FAULTS)
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+@each_verb
+async def test_no_whole_body(
+    verb: Verb, tls: bool, fault: Fault, certificates: Certificates
+) -> None:
+    """Each way in which no whole body arrives has its error; a command is not sent again."""
+    await befall(verb, fault, certificates if tls else None)
+
+
+async def test_a_bomb_is_stopped_at_the_bound() -> None:
+    """A gibibyte in a mebibyte of gzip costs a few times the bound in memory, no more."""
+    bomb, bound = _gzipped(_bomb(1024)), 4 << 20
+    async with (
+        RawServer(sends(bomb)) as server,
+        session_on(server, max_response_bytes=bound) as session,
+    ):
+        tracemalloc.start()
+        try:
+            error = await failure_of(GET.make(session))
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert type(error) is ResponseTooLargeError
+        assert peak < 6 * bound
+
+
+async def test_what_follows_the_length_is_not_the_next_answer() -> None:
+    """Bytes beyond Content-Length are dropped with their connection, never read as an answer."""
+    longer = answer(200, GET.body) + answer(200, b'{"id": "dev_1", "name": "not this"}')
+    async with RawServer(playing(longer)) as server, session_on(server) as session:
+        for count in (1, 2, 3):
+            assert (await GET.make(session)).name == "pump"
+            assert len(server.peers) == count
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+async def test_a_compressed_answer_is_read(coding: str) -> None:
+    """gzip and deflate, which are offered, are understood."""
+    packed = gzip.compress(GET.body) if coding == "gzip" else zlib.compress(GET.body)
+    script = answering(200, packed, f"Content-Encoding: {coding}")
+    async with RawServer(script) as server, session_on(server) as session:
+        assert (await GET.make(session)).id == "dev_1"
+
+
+async def test_an_answer_without_a_length_ends_with_its_connection() -> None:
+    """HTTP's oldest framing is borne where the content is whole."""
+    script = sends(b"HTTP/1.0 200 OK\r\n\r\n" + GET.body, then_closes=True)
+    async with RawServer(script) as server, session_on(server) as session:
+        assert (await GET.make(session)).id == "dev_1"
+
+
+async def test_gzip_that_is_cut_is_no_json() -> None:
+    """A stream that ends early in good framing is not taken for a whole one."""
+    cut = gzip.compress(GET.body * 50)[:-20]
+    async with RawServer(playing(_gzipped(cut))) as server, session_on(server) as session:
+        assert type(await failure_of(GET.make(session))) is DecodeError
+        told = await failure_of(POST.make(session))
+        assert type(told.__cause__) is DecodeError
+
+
+async def test_an_unknown_coding_is_not_guessed_at() -> None:
+    """A content coding that nobody offered leaves bytes that are not JSON."""
+    script = answering(200, b"\x01\x02", "Content-Encoding: rot13")
+    async with RawServer(script) as server, session_on(server) as session:
+        assert type(await failure_of(GET.make(session))) is DecodeError
+        told = await failure_of(POST.make(session))
+        assert type(told.__cause__) is DecodeError

@@ -1,0 +1,156 @@
+"""What can happen before a byte of the request is sent."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from iottly_async import (
+    ConnectError,
+    ConnectionLostError,
+    DeadlineExceededError,
+    IottlyError,
+    ProtocolError,
+    TLSError,
+)
+from tests.support.raw_server import Peer, RawServer, Script, answering
+from tests.support.tls import Certificates
+
+from .calls import GET, Fault, Verb, each_verb, failure_of, hold, session_on
+
+
+def _fault(error: type[IottlyError], *, again: bool, text: str = "") -> Fault:
+    return Fault(name="", play=_silent, error=error, sent="no", again=again, text=text)
+
+
+async def _silent(peer: Peer) -> None:
+    await peer.stall()
+
+
+async def _resets_the_handshake(peer: Peer) -> None:
+    await peer.arrived(1)
+    peer.reset()
+
+
+async def _ends_the_handshake(peer: Peer) -> None:
+    await peer.arrived(1)
+    peer.finish()
+
+
+async def _speaks_plain_http(peer: Peer) -> None:
+    await peer.arrived(1)
+    await peer.send(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+    peer.finish()
+
+
+@each_verb
+async def test_a_refused_connection(verb: Verb) -> None:
+    """Nobody listens: not sent, tried again, commands too."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: nobody else gets this port
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        async with session_on(url) as session:
+            error = await failure_of(verb.make(session))
+    hold(error, verb, _fault(ConnectError, again=True, text="refused"))
+
+
+@each_verb
+async def test_a_name_that_is_not_found(verb: Verb) -> None:
+    """A host without an address: not sent, tried again, commands too."""
+    async with session_on("https://iottly.invalid") as session:
+        error = await failure_of(verb.make(session))
+    hold(error, verb, _fault(ConnectError, again=True, text="name"))
+
+
+@contextmanager
+def _full_queue() -> Iterator[str]:
+    """The URL of a listener whose queue is full: a further connection gets no answer."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        waiting = [socket.socket() for _ in range(4)]
+        try:
+            for each in waiting:
+                each.setblocking(False)
+                each.connect_ex(listener.getsockname())
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            for each in waiting:
+                each.close()
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_PACKET"), reason="how long a queue is differs")
+@pytest.mark.parametrize(
+    ("limit", "error"),
+    [("connect_timeout", ConnectError), ("attempt_timeout", DeadlineExceededError)],
+)
+@each_verb
+async def test_a_connection_that_does_not_come(
+    verb: Verb, limit: str, error: type[IottlyError]
+) -> None:
+    """The time to connect, or the attempt's, ends it: not sent, tried again, commands too."""
+    with _full_queue() as url:
+        async with session_on(url, None, **{limit: 0.2}) as session:
+            found = await failure_of(verb.make(session))
+    hold(found, verb, _fault(error, again=True))
+
+
+@pytest.mark.parametrize("which", ["untrusted", "wrong_host", "expired"])
+@each_verb
+async def test_a_certificate_that_is_not_accepted(
+    verb: Verb, which: str, certificates: Certificates
+) -> None:
+    """Whom we cannot verify gets nothing, and is not asked again."""
+    context: ssl.SSLContext = getattr(certificates, which)
+    async with (
+        RawServer(answering(200, verb.body), tls=context) as server,
+        session_on(server, certificates) as session,
+    ):
+        error = await failure_of(verb.make(session))
+        assert not server.requests
+        await server.left()
+    words = {
+        "untrusted": "unable to get local issuer",
+        "wrong_host": "127.0.0.1",
+        "expired": "expired",
+    }
+    hold(error, verb, _fault(TLSError, again=False, text=words[which]))
+
+
+@pytest.mark.parametrize(
+    ("play", "error", "again"),
+    [
+        (_resets_the_handshake, ConnectError, True),
+        (_ends_the_handshake, ConnectError, True),
+        (_speaks_plain_http, TLSError, False),
+        (_silent, ConnectError, True),
+    ],
+    ids=["reset", "fin", "plain-http", "stall"],
+)
+@each_verb
+async def test_a_handshake_that_fails(
+    verb: Verb, play: Script, error: type[IottlyError], again: bool, certificates: Certificates
+) -> None:
+    """A handshake that breaks, or never ends, sent nothing; another protocol stays another."""
+    connect_timeout = 0.2 if play is _silent else 10.0
+    async with RawServer(play) as server:
+        url = server.url.replace("http:", "https:")
+        async with session_on(url, certificates, connect_timeout=connect_timeout) as session:
+            found = await failure_of(verb.make(session))
+            hold(found, verb, _fault(error, again=again))
+            assert not any(b"Authori" in peer.received for peer in server.peers)
+            await server.left()
+
+
+async def test_plain_http_to_a_tls_port(certificates: Certificates) -> None:
+    """A TLS server that is spoken to in plain HTTP closes, or answers with what is no HTTP."""
+    async with RawServer(_silent, tls=certificates.server) as server:
+        url = server.url.replace("https:", "http:")
+        async with session_on(url) as session:
+            error = await failure_of(GET.make(session))
+        assert isinstance(error, ProtocolError | ConnectionLostError)
+        assert not server.requests

@@ -1,0 +1,87 @@
+"""Heads of answers that are not as they should be."""
+
+from __future__ import annotations
+
+import pytest
+
+from iottly_async import ProtocolError
+from tests.support.raw_server import Peer, RawServer, Script, answer, answering, head, playing
+
+from .calls import (
+    GET,
+    POST,
+    Fault,
+    Verb,
+    befall,
+    each_fault,
+    each_verb,
+    session_on,
+)
+
+
+def sends(data: bytes) -> Script:
+    """A script that answers one request with these bytes and leaves the connection open."""
+
+    async def play(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(data)
+        await peer.stall()
+
+    return play
+
+
+def _bad(name: str, data: bytes) -> Fault:
+    return Fault(name=name, play=sends(data), error=ProtocolError, again=False)
+
+
+FAULTS = (
+    _bad("long-status-line", b"HTTP/1.1 200 " + b"a" * 9000 + b"\r\n\r\n"),
+    _bad("long-line", head(200, "X-Long: " + "a" * 9000, length=0)),
+    _bad("long-name", head(200, "X" * 9000 + ": a", length=0)),
+    _bad("hundreds", head(200, *(f"X-{number}: a" for number in range(500)), length=0)),
+    _bad("two-lengths", head(200, "Content-Length: 2", "Content-Length: 5") + b"{}   "),
+    _bad("negative-length", head(200, "Content-Length: -1") + b"{}"),
+    _bad("no-length", head(200, "Content-Length: two") + b"{}"),
+    _bad("huge-length", head(200, f"Content-Length: {'9' * 30}") + b"{}"),
+    _bad(
+        "length-and-chunked",
+        head(200, "Content-Length: 2", "Transfer-Encoding: chunked") + b"2\r\n{}\r\n0\r\n\r\n",
+    ),
+    _bad("nul", b"HTTP/1.1 200 OK\r\nX: a\0b\r\nContent-Length: 0\r\n\r\n"),
+    _bad("no-colon", b"HTTP/1.1 200 OK\r\nX\r\nContent-Length: 0\r\n\r\n"),
+    _bad("status-no-number", b"HTTP/1.1 OK 200\r\nContent-Length: 0\r\n\r\n"),
+    _bad("http-2", b"HTTP/2 200 OK\r\nContent-Length: 0\r\n\r\n"),
+)
+
+
+@each_fault(*FAULTS)
+@each_verb
+async def test_a_broken_head(verb: Verb, fault: Fault) -> None:
+    """A head that breaks the rules is no answer, at once, and the connection is closed."""
+    await befall(verb, fault, None)
+
+
+async def test_a_repeated_field_counts_by_its_first_value() -> None:
+    """Fields that come twice are no error; the first one counts."""
+    twice = answer(200, GET.body, "Date: Thu, 01 Jan 2026 00:00:00 GMT", "Date: never", "X: 1")
+    async with RawServer(playing(twice)) as server, session_on(server) as session:
+        assert (await GET.make(session)).id == "dev_1"
+
+
+@pytest.mark.parametrize("value", ["-1", "nan", "1e999", "9" * 400, "", "☃".encode().decode("l1")])
+async def test_nonsense_about_the_quota_is_passed_over(value: str) -> None:
+    """Limit headers that say nothing sensible do not disturb a call, nor the next one."""
+    names = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "Retry-After")
+    lines = [f"{name}: {value}" for name in names]
+    async with RawServer(answering(200, GET.body, *lines)) as server, session_on(server) as session:
+        for _ in range(3):
+            assert (await GET.make(session)).id == "dev_1"
+        assert session.quota.in_flight == 0
+
+
+async def test_a_command_is_done_however_odd_the_head() -> None:
+    """An old version, a missing reason and an unknown field are borne."""
+    data = b"HTTP/1.0 201\r\nX-Unknown: \xff\r\nContent-Length: %d\r\n\r\n" % len(POST.body)
+    async with RawServer(playing(data + POST.body)) as server, session_on(server) as session:
+        assert (await POST.make(session)).id == "cmd_1"
+        assert len(server.requests) == 1
