@@ -52,6 +52,9 @@ class Cursor:
             one, none when all was handed out.
         pinned_end: the end that the walk took for an open `end`, in the server's clock.
         count: messages handed out so far.
+        recent: for a walk with a lookback: millisecond and shortened hash of each message
+            handed out from `recent_from` on.
+        recent_from: from where `recent` is complete; None without a lookback.
         version: of this form.
     """
 
@@ -64,6 +67,8 @@ class Cursor:
     remaining: tuple[Interval, ...]
     pinned_end: int
     count: int = 0
+    recent: tuple[tuple[int, str], ...] = ()
+    recent_from: int | None = None
     version: int = VERSION
 
     @property
@@ -97,21 +102,22 @@ class Cursor:
 
     def to_json(self) -> str:
         """The cursor as one line of JSON, for `from_json`."""
-        return msgspec.json.encode(
-            {
-                "version": self.version,
-                "project": self.project_id,
-                "device": self.device_id,
-                "type": self.type,
-                "order": self.order,
-                "start": self.start,
-                "end": self.end,
-                "pinned_end": self.pinned_end,
-                "remaining": self.remaining,
-                "count": self.count,
-                "fingerprint": self.fingerprint,
-            }
-        ).decode()
+        form = {
+            "version": self.version,
+            "project": self.project_id,
+            "device": self.device_id,
+            "type": self.type,
+            "order": self.order,
+            "start": self.start,
+            "end": self.end,
+            "pinned_end": self.pinned_end,
+            "remaining": self.remaining,
+            "count": self.count,
+            "fingerprint": self.fingerprint,
+        }
+        if self.recent_from is not None:
+            form |= {"recent": self.recent, "recent_from": self.recent_from}
+        return msgspec.json.encode(form).decode()
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Cursor:
@@ -140,6 +146,8 @@ class Cursor:
             remaining=tuple(form.remaining),
             pinned_end=form.pinned_end,
             count=form.count,
+            recent=tuple(form.recent),
+            recent_from=form.recent_from,
         )
         if cursor.fingerprint != form.fingerprint or not _ascending(cursor.remaining):
             raise CursorMismatchError("the cursor was altered after it was written")
@@ -158,6 +166,8 @@ class _Form(msgspec.Struct, frozen=True):
     remaining: list[tuple[int, int]]
     count: int
     fingerprint: str
+    recent: list[tuple[int, str]] = []
+    recent_from: int | None = None
 
 
 def _ascending(intervals: tuple[Interval, ...]) -> bool:

@@ -14,14 +14,16 @@ import attrs
 
 from ..errors import CursorMismatchError
 from ..models._time import from_epoch_ms
-from ..models.cursor import Cursor
+from ..models.cursor import Cursor, Interval
 from ..models.message import MessageBatch
 from .axis import ASCENDING, BEGINNING, DESCENDING, FAR, SECOND, round_up
 from .habits import Habits
 from .intervals import subtract, union, within
+from .lookback import Recent
 from .page import Page
-from .query import Fetched, PageRequest, WalkQuery, WalkSettings
+from .query import Fetched, HistoryRequest, PageRequest, WalkQuery, WalkSettings
 from .seek import Piece, Window
+from .verify import HISTORY_LIMIT
 
 _log = logging.getLogger("iottly_async")
 
@@ -52,67 +54,120 @@ def resumed(query: WalkQuery, cursor: Cursor | None) -> WalkQuery:
     return query
 
 
+class Pin:
+    """The server's time at the first answer, one for all tracks of a walk.
+
+    Attributes:
+        server_now: seconds since the epoch; None before the first answer.
+    """
+
+    __slots__ = ("server_now",)
+
+    def __init__(self) -> None:
+        self.server_now: float | None = None
+
+
 class Track:
     """What of a query is still to come, and what the walk learns on its way.
 
     Attributes:
         query: with the range of the cursor, where one was given.
         axis: of the query's order.
-        habits: of the server.
+        page_size: messages a page.
+        remaining: what was not handed out yet, as intervals of the axis.
+        finished: whether all was handed out, and its last batch made.
     """
 
-    def __init__(self, query: WalkQuery, settings: WalkSettings, cursor: Cursor | None) -> None:
+    def __init__(
+        self,
+        query: WalkQuery,
+        settings: WalkSettings,
+        cursor: Cursor | None,
+        *,
+        pin: Pin | None = None,
+        has_history: bool = False,
+    ) -> None:
         """The track of `query`, from its start or from `cursor` on.
 
+        Args:
+            query, settings, cursor: as in `batches`.
+            pin: shared with the other tracks of the walk; None for one of its own.
+            has_history: whether the history endpoint can be asked, to verify ties.
+
         Raises:
-            CursorMismatchError: the cursor is of another query.
+            CursorMismatchError: the cursor is of another query, or (where the server's time
+                is known already) from another server.
         """
         self.query = query = resumed(query, cursor)
         self.axis = ASCENDING if query.order == "asc" else DESCENDING
-        self.habits = Habits(settings.short_page)
+        self.finished = False
+        self.page_size = settings.page_size
+        self._habits = Habits(settings.short_page)
         self._settings = settings
         self._cursor = cursor
+        self._has_history = has_history
         self._start = BEGINNING if query.start is None else query.start
         self._end = FAR if query.end is None else query.end
+        self._pin = pin or Pin()
         self._pinned: int | None = None
         self._warned = False
-        self.count = 0 if cursor is None else cursor.count
-        intervals = self._open(cursor)
-        self.remaining = union(map(self.axis.interval, intervals))
+        self._count = 0 if cursor is None else cursor.count
+        self._recent = self._look_back(cursor)
+        self.remaining = union(map(self.axis.interval, self._stretches(cursor)))
+        if self._pinned is None and self._pin.server_now is not None:
+            self._fix(self._pin.server_now)
 
-    def _open(self, cursor: Cursor | None) -> list[tuple[int, int]]:
+    def _look_back(self, cursor: Cursor | None) -> Recent | None:
+        if self.axis is DESCENDING or not self._settings.lookback:
+            return None
+        return Recent(() if cursor is None else cursor.recent)
+
+    def _stretches(self, cursor: Cursor | None) -> list[Interval]:
         """The stretches of time to walk, up to where the pinned end will be."""
         if cursor is None:
             return [(self._start, self._end)]
-        settled = cursor.pinned_end >= self._end
-        if settled or self.axis is DESCENDING:
+        if cursor.pinned_end >= self._end or self.axis is DESCENDING:
             self._pinned = cursor.pinned_end
             return [*cursor.remaining]
-        return [*cursor.remaining, (cursor.pinned_end, self._end)]
+        again = cursor.pinned_end
+        if self._recent is not None and cursor.recent_from is not None:
+            again = max(cursor.recent_from, self._lookback_from(cursor.pinned_end))
+        return [*cursor.remaining, (min(again, cursor.pinned_end), self._end)]
+
+    def _lookback_from(self, end: int) -> int:
+        return max(self._start, end - floor(self._settings.lookback * 1000))
 
     def windows(self) -> list[Window]:
         """A window for each stretch that remains, in the order of the walk."""
         return [self.window(a, b) for a, b in self.remaining]
 
-    def window(self, start: int, end: int, *, rate: float = 0.0) -> Window:
-        """A window over [start, end) of the axis, thought to hold `rate` messages a ms."""
-        window = Window(
-            start,
-            end,
-            axis=self.axis,
-            habits=self.habits,
-            page_size=self._settings.page_size,
-        )
-        window.rate = rate
-        return window
+    def window(self, start: int, end: int) -> Window:
+        """A window over [start, end) of the axis."""
+        return Window(start, end, axis=self.axis, habits=self._habits, page_size=self.page_size)
 
-    def request(self, window: Window) -> PageRequest:
+    def request(self, window: Window) -> PageRequest | HistoryRequest:
         """What `window` wants to be asked for next."""
-        start, end = self.axis.interval((window.anchor, window.end))
+        query, run = self.query, window.run
+        if window.ids is not None:
+            return HistoryRequest(
+                device_id=query.device_id,
+                type=query.type,
+                at=self.axis.point(window.done),
+                after_id=window.ids[0],
+                before_id=window.ids[1],
+                size=HISTORY_LIMIT,
+            )
+        return self.page_request(run.anchor, window.end, size=run.size, number=run.number)
+
+    def page_request(self, anchor: int, end: int, *, size: int, number: int | None) -> PageRequest:
+        """A page of what lies from `anchor` to `end` on the axis, by its number."""
+        start, end = self.axis.interval((anchor, end))
         if self.axis is ASCENDING:
             # Where the walk's own end is meant, the asked one is sent: what lies between
             # them costs no request, and shows whether the server's times are ahead of it.
             end = self._end if end == self._pinned else end
+            # A server that rounds it down to the second leaves out nothing this way, and
+            # upward, where a walk ends as soon as a message lies beyond, it costs nothing.
             end = end if end == FAR else round_up(end, SECOND)
         return PageRequest(
             device_id=self.query.device_id,
@@ -120,39 +175,65 @@ class Track:
             end=None if end >= FAR else end,
             type=self.query.type,
             order=self.query.order,
-            size=window.size,
-            number=window.number,
+            size=size,
+            number=number,
         )
 
-    def feed(self, window: Window, request: PageRequest, fetched: Fetched, now: float) -> Piece:
-        """Give `window` its page; `now` is the local clock's, for an answer without a date.
+    def read(self, request: PageRequest, fetched: Fetched, now: float) -> Page:
+        """The page in an answer; `now` is the local clock's, for an answer without a date.
+
+        The first one read fixes the walk's end.
 
         Raises:
             PageOrderError: the page is not in the order asked for.
             CursorMismatchError: the cursor's end lies in the server's future.
         """
-        server_now = now if fetched.server_time is None else fetched.server_time
         if self._pinned is None:
-            self.pin(server_now)
+            if self._pin.server_now is None:
+                dated = fetched.server_time is not None
+                self._pin.server_now = fetched.server_time if dated else now
+            self._fix(self._pin.server_now or now)
         page = Page(fetched.messages, self.axis, request)
-        if page and not self._warned and fetched.server_time is not None:
+        if page and fetched.server_time is not None and not self._warned:
             self._look_ahead(page, fetched.server_time)
-        if self._pinned is not None:
-            window.narrow(*self.axis.interval((self._start, self._pinned)))
-        return window.feed(page)
+        return page
 
-    def pin(self, server_now: float) -> None:
-        """Fix the walk's end at what the server's clock says, if it was open so far."""
-        if self._pinned is not None:
-            return
+    def feed(self, window: Window, request: PageRequest, fetched: Fetched, now: float) -> Piece:
+        """Give `window` the page that it asked for; return what is complete with it.
+
+        Raises:
+            PageOrderError, CursorMismatchError: as `read`.
+            UnstableTieOrderError: as `Window.feed`.
+        """
+        page = self.read(request, fetched, now)
+        if window.fresh:
+            window.narrow(*self.bounds)
+        piece = window.feed(page)
+        if window.run.straight and self._settings.verify_ties and not window.proving:
+            window.prove(self.query.device_id, has_history=self._has_history)
+        return piece
+
+    @property
+    def bounds(self) -> Interval:
+        """The walk's range on the axis, its end pinned as soon as a page was read."""
+        end = self._end if self._pinned is None else self._pinned
+        return self.axis.interval((self._start, end))
+
+    def is_full(self, page: Page, size: int) -> bool:
+        """Whether more may follow a page for which `size` messages were asked."""
+        return self._habits.is_full(len(page), size)
+
+    def _fix(self, server_now: float) -> None:
+        """Pin the walk's end to what the server's clock says."""
         pinned = min(self._end, floor((server_now - self._settings.settle) * 1000))
         pinned = max(pinned, self._start)
         if self._cursor is not None:
             self._check_end(self._cursor, server_now)
             pinned = max(pinned, self._cursor.pinned_end)
         self._pinned = pinned
-        low, high = self.axis.interval((self._start, pinned))
-        self.remaining = within(self.remaining, low, high)
+        if self._recent is not None:
+            self._recent.since = self._lookback_from(pinned)
+        self.remaining = within(self.remaining, *self.bounds)
 
     def _check_end(self, cursor: Cursor, server_now: float) -> None:
         if cursor.pinned_end > max(server_now * 1000 + _AHEAD_MS, self._start):
@@ -176,21 +257,33 @@ class Track:
             _iso(floor(server_time * 1000)),
         )
 
-    def take(self, piece: Piece) -> None:
-        """Count a stretch as handed out."""
-        subtract(self.remaining, piece.start, piece.end)
-        self.count += len(piece.messages)
+    def hand_out(self, piece: Piece) -> MessageBatch | None:
+        """Count a stretch as handed out, and make its batch.
 
-    def batch(self, piece: Piece) -> MessageBatch:
-        """Hand out a stretch, with the cursor that follows it."""
-        self.take(piece)
-        return MessageBatch(messages=piece.messages, cursor=self.cursor())
+        None where there is nothing to hand out, unless it is the last of all.
+        """
+        messages = piece.messages
+        if self._recent is not None:
+            messages = self._recent.sift(messages, piece.start, piece.end)
+        subtract(self.remaining, piece.start, piece.end)
+        self._count += len(messages)
+        if self.finished or (self.remaining and not messages):
+            return None
+        self.finished = not self.remaining
+        return MessageBatch(messages=messages, cursor=self.cursor())
+
+    def last(self) -> MessageBatch:
+        """The batch of a walk of which nothing remains."""
+        self.finished = True
+        return MessageBatch(messages=[], cursor=self.cursor())
 
     def cursor(self) -> Cursor:
         """What to resume from once all that was handed out is stored."""
         query = self.query
         remaining = map(self.axis.interval, self.remaining)
         pinned = self._pinned if self._pinned is not None else self._end
+        intervals = tuple(remaining if self.axis is ASCENDING else reversed([*remaining]))
+        recent = self._recent
         return Cursor(
             project_id=query.project_id,
             device_id=query.device_id,
@@ -198,9 +291,11 @@ class Track:
             order=query.order,
             start=query.start,
             end=query.end,
-            remaining=tuple(remaining if self.axis is ASCENDING else reversed([*remaining])),
+            remaining=intervals,
             pinned_end=pinned,
-            count=self.count,
+            count=self._count,
+            recent=() if recent is None else recent.entries(intervals),
+            recent_from=None if recent is None else recent.since,
         )
 
 

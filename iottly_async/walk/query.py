@@ -45,11 +45,23 @@ class WalkSettings:
         short_page: the size that a server may cut pages to, whatever was asked for. A
             page of exactly this length is not taken for the last one until another
             request has shown that it is. Default 50, the service's own default.
+        verify_ties: prove that a millisecond which fills more than one page was read
+            whole even if the order among its messages changes between requests: passes
+            over it are repeated until the messages found are as many as there are; then
+            the history endpoint is asked for their ids; where that fails too, the walk
+            ends with `UnstableTieOrderError`. Default False: a stable order is trusted
+            there, and only there.
+        lookback: seconds before the end of the walk that a cursor ended with which are
+            read again when it is resumed, ascending, to hand out messages that became
+            visible later than `settle`. The cursor then remembers the messages of that
+            stretch, some 40 bytes each. Default 0: nothing is read again.
     """
 
     page_size: int = 100
     settle: float = 5.0
     short_page: int = 50
+    verify_ties: bool = False
+    lookback: float = 0.0
 
 
 @frozen(kw_only=True)
@@ -88,5 +100,31 @@ class Fetched:
     server_time: float | None
 
 
+@frozen(kw_only=True)
+class HistoryRequest:
+    """Some of the messages of one millisecond, to fetch from the history endpoint.
+
+    Attributes:
+        device_id, type: as in the query.
+        at: the millisecond.
+        after_id, before_id: only messages with ids between the two, both exclusive, as
+            hexadecimal text; None where open.
+        size: messages at most, in any order.
+    """
+
+    device_id: str
+    type: str
+    at: int
+    after_id: str | None
+    before_id: str | None
+    size: int
+
+
 Fetch = Callable[[PageRequest], Awaitable[Fetched]]
 """Fetches one page; raises the library's errors, which a walk passes on unchanged."""
+
+History = Callable[[HistoryRequest], Awaitable[Sequence[Message]]]
+"""Fetches messages with their ids, for `WalkSettings.verify_ties`."""
+
+Capacity = Callable[[], int | None]
+"""How many requests at once the quota can feed at this moment; None for any number."""

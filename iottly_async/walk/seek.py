@@ -11,13 +11,16 @@ before anybody else can look.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..models.message import Message
 from .axis import DESCENDING, SECOND, Axis, round_down
 from .habits import Habits
 from .page import Page
+from .run import Run
 from .ties import canonical
+from .verify import IdRange, TieProof
 
 
 class Piece(NamedTuple):
@@ -34,10 +37,9 @@ class Window:
     Attributes:
         done: everything of the window before it was given out by `feed`.
         end: where the window ends; may be moved down, never to `done` or below.
-        anchor: from where pages are asked for.
-        number: None while the first page from `anchor` is asked for; k for its k-th.
-        size: messages to ask for.
+        run: from where, and which page by number, is to be asked for.
         rate: messages a millisecond in the last full page; 0 before the first.
+        fresh: whether no page was fed yet.
     """
 
     __slots__ = (
@@ -45,43 +47,44 @@ class Window:
         "_carry",
         "_doubt",
         "_habits",
-        "_page_size",
+        "_proof",
         "_unit",
-        "anchor",
         "done",
         "end",
-        "number",
+        "fresh",
         "rate",
-        "size",
+        "run",
     )
 
-    def __init__(
-        self,
-        start: int,
-        end: int,
-        *,
-        axis: Axis,
-        habits: Habits,
-        page_size: int,
-    ) -> None:
+    def __init__(self, start: int, end: int, *, axis: Axis, habits: Habits, page_size: int) -> None:
         """A window from `start` to `end` of the axis, for a walk with these ways."""
         self.done = start
         self.end = end
-        self.number: int | None = None
-        self.size = page_size
         self.rate = 0.0
+        self.fresh = True
+        self.run = Run(page_size)
         self._axis = axis
         self._habits = habits
-        self._page_size = page_size
         self._unit = habits.unit
         self._carry: list[Message] = []
         self._doubt = False
-        self.anchor = self._aim()
+        self._proof: TieProof | None = None
+        self.run.restart(self._aim())
 
     @property
     def finished(self) -> bool:
         """Whether the window was given out whole."""
         return self.done >= self.end
+
+    @property
+    def held(self) -> int:
+        """How many messages are held back."""
+        return len(self._carry)
+
+    @property
+    def ids(self) -> IdRange | None:
+        """The range of ids to ask the history endpoint for; None where a page is wanted."""
+        return None if self._proof is None else self._proof.ids
 
     def narrow(self, low: int, high: int) -> None:
         """Keep to [low, high), which became known after the window was made."""
@@ -89,38 +92,72 @@ class Window:
         self.end = max(self.done, min(self.end, high))
 
     def feed(self, page: Page) -> Piece:
-        """Take in the page that was asked for; give out what is now complete."""
-        if self.number is None:
+        """Take in the page that was asked for; give out what is now complete.
+
+        Raises:
+            UnstableTieOrderError: a millisecond over many pages was to be proven whole,
+                and cannot be.
+        """
+        self.fresh = False
+        if self._proof is not None:
+            return self._prove(self._proof, page)
+        run, start = self.run, self.done
+        if run.straight:
+            if self._unit == 1 and (not page or page.first > start):
+                return self._leave_group(self._carry)
+        elif run.number is None:
             if self._lacks_held(page):
                 return self._ask_wider()
-            self._begin(page)
-        elif self._in_group and (not page or page.first > self.done):
-            return self._leave_group()
-        start = self.done
-        full = self._habits.is_full(len(page), self.size)
-        if not full or page.last >= self.end or self.end <= start:
-            return self._finish(start, page)
+            self._note_rounding(page)
+        elif not page or page.first >= start:
+            run.restart(run.anchor)  # ranks have shifted: messages were deleted
+            return Piece(start, start, [])
+        if not run.straight:
+            self._carry = []  # what was held back came again, whole
+        full = self._habits.is_full(len(page), run.size)
+        if not full or page.last >= self.end or start >= self.end:
+            return self._finish(page)
         self.rate = len(page) / max(1, page.last - page.first)
         low = page.index(start)
         if page.last <= start:
             self._carry += page.messages[low:]
-            self._ask_on(len(page))
+            self._ask_on(len(page), 0 if run.straight else run.before + low)
             return Piece(start, start, [])
         cut = page.index(page.last)
         messages = self._complete(page, low, cut)
         self._carry = list(page.messages[cut:])
         self.done = page.last
-        self._ask_on(len(page))
+        self._ask_on(len(page), run.before + cut)
         return Piece(start, self.done, messages)
 
-    def _begin(self, page: Page) -> None:
-        """Look at the first page from the anchor: what was held back comes again, whole."""
-        self._carry = []
-        if page and page.first < self.anchor:
-            self._habits.widen(self.anchor, page.first)
-            self._unit = self._habits.unit
+    def feed_history(self, messages: Sequence[Message]) -> Piece:
+        """Take in the history endpoint's answer for `ids`.
 
-    def _finish(self, start: int, page: Page) -> Piece:
+        Raises:
+            UnstableTieOrderError: as in `feed`.
+        """
+        if self._proof is not None:
+            proven = self._proof.add_history(messages)
+            if proven is not None:
+                return self._proven(proven)
+        return Piece(self.done, self.done, [])
+
+    def prove(self, device_id: str, *, has_history: bool) -> None:
+        """From now on, until the millisecond at `done` is left, prove that it is read whole.
+
+        To be called when `run.straight` has become true.
+        """
+        at = self._axis.point(self.done)
+        self._proof = TieProof(at, device_id, has_history=has_history)
+        self._proof.add(self._carry)
+
+    @property
+    def proving(self) -> bool:
+        """Whether a millisecond is being proven."""
+        return self._proof is not None
+
+    def _finish(self, page: Page) -> Piece:
+        start = self.done
         messages = self._complete(page, page.index(start), page.index(self.end))
         self._carry = []
         self.done = self.end = max(start, self.end)
@@ -132,11 +169,6 @@ class Window:
             return canonical(messages, descending=self._axis is DESCENDING)
         return messages
 
-    @property
-    def _in_group(self) -> bool:
-        """Whether page numbers are used within a single millisecond."""
-        return self._unit == 1 and self.anchor == self.done
-
     def _aim(self) -> int:
         """Where pages are to be asked for from, so that `done` and all after it is on them."""
         unit = self._unit
@@ -146,28 +178,48 @@ class Window:
             unit = SECOND
         return round_down(self.done, unit)
 
-    def _ask_on(self, length: int) -> None:
+    def _ask_on(self, length: int, held: int) -> None:
         """Move the anchor to what is held back, or ask for the next page from this one."""
         anchor = self._aim()
-        if anchor > self.anchor:
-            self.anchor, self.number, self.size = anchor, None, self._page_size
+        if anchor > self.run.anchor:
+            self.run.restart(anchor)
         else:
-            # Later pages keep the first one's length, so that their numbers count alike.
-            self.size = length if self.number is None else self.size
-            self.number = 2 if self.number is None else self.number + 1
+            self.run.go_on(length, held)
 
-    def _leave_group(self) -> Piece:
-        """End a millisecond that filled its pages exactly, and go on behind it.
+    def _leave_group(self, messages: list[Message]) -> Piece:
+        """End a millisecond that is read whole, and start anew behind it.
 
-        The page that shows it is not used: had the millisecond been deleted meanwhile,
-        the page's number would have skipped messages that follow.
+        The page that shows where it ends is not used: had the millisecond been deleted
+        meanwhile, the page's number would have skipped messages that follow.
         """
         start = self.done
-        messages = canonical(self._carry, descending=self._axis is DESCENDING)
         self._carry = []
         self.done = start + 1
-        self.anchor, self.number, self.size = self._aim(), None, self._page_size
+        self.run.restart(self._aim())
+        messages = canonical(messages, descending=self._axis is DESCENDING)
         return Piece(start, self.done, messages)
+
+    def _prove(self, proof: TieProof, page: Page) -> Piece:
+        """One page of a pass over the millisecond that is being proven."""
+        start = self.done
+        proof.add(page.messages[page.index(start) : page.index(start + 1)])
+        if self._habits.is_full(len(page), self.run.size) and page.last <= start:
+            self.run.next()
+            return Piece(start, start, [])
+        proven = proof.conclude()
+        if proven is not None:
+            return self._proven(proven)
+        self.run.rewind()
+        return Piece(start, start, [])
+
+    def _proven(self, messages: list[Message]) -> Piece:
+        self._proof = None
+        return self._leave_group(messages)
+
+    def _note_rounding(self, page: Page) -> None:
+        if page and page.first < self.run.anchor:
+            self._habits.widen(self.run.anchor, page.first)
+            self._unit = self._habits.unit
 
     def _lacks_held(self, page: Page) -> bool:
         """Whether the messages that were held back are missing where they must come again.
@@ -177,9 +229,8 @@ class Window:
         """
         if self._axis is not DESCENDING or not self._carry or self._habits.exact:
             return False
-        at_held = page.index(self.done)
-        there = at_held < len(page) and page.index(self.done + 1) > at_held
-        uneven = self.anchor % SECOND != 0
+        there = page.index(self.done + 1) > page.index(self.done)
+        uneven = self.run.anchor % SECOND != 0
         if not self._doubt:
             self._habits.exact = there and uneven
             return uneven and not there
@@ -193,5 +244,5 @@ class Window:
     def _ask_wider(self) -> Piece:
         self._doubt = True
         self._unit = SECOND
-        self.anchor = round_down(self.done, SECOND)
+        self.run.restart(round_down(self.done, SECOND))
         return Piece(self.done, self.done, [])

@@ -4,56 +4,39 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator
 
-from ..clock import Clock
 from ..models.message import MessageBatch
+from .ask import Source
+from .crew import abandon
 from .cursor import Track
-from .query import Fetch, Fetched
-from .seek import Piece
 
 
-async def in_sequence(
-    fetch: Fetch, track: Track, clock: Clock
-) -> AsyncGenerator[MessageBatch, None]:
+async def in_sequence(source: Source, track: Track) -> AsyncGenerator[MessageBatch, None]:
     """Walk what remains of `track`, page by page.
 
     Batches without messages are skipped but for the last, whose cursor is finished.
     """
     windows = deque(track.windows())
     if not windows:
-        yield track.batch(NOTHING)
+        yield track.last()
         return
     window = windows.popleft()
-    request = track.request(window)
-    ahead = asyncio.ensure_future(fetch(request))
+    ahead = asyncio.ensure_future(source.ask(track, window))
     try:
         while True:
-            piece = track.feed(window, request, await ahead, clock.time())
+            piece = await ahead
             if window.finished and windows:
                 window = windows.popleft()
-            if window.finished:
-                yield track.batch(piece)
+            if not window.finished:
+                ahead = asyncio.ensure_future(source.ask(track, window))
+                if piece.messages:
+                    # One turn of the loop, so that the request leaves before the consumer works.
+                    await asyncio.sleep(0)
+            batch = track.hand_out(piece)
+            if batch is not None:
+                yield batch
+            if track.finished:
                 return
-            request = track.request(window)
-            ahead = asyncio.ensure_future(fetch(request))
-            if piece.messages:
-                # One turn of the loop, so that the request leaves before the consumer works.
-                await asyncio.sleep(0)
-                yield track.batch(piece)
-            else:
-                track.take(piece)
     finally:
         await abandon([ahead])
-
-
-NOTHING = Piece(0, 0, [])
-"""A piece of no stretch at all."""
-
-
-async def abandon(tasks: Iterable[asyncio.Future[Fetched]]) -> None:
-    """Cancel what is under way and wait until it has ended; how it ended is of no concern."""
-    tasks = [*tasks]
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,218 @@
+"""Many windows at once, order not asked for: idle workers take the later half of others.
+
+All windows of all devices lie in one pool. Where there are fewer of them than workers,
+the one with the most messages left, by the rate it last saw, is cut in two. A cut falls
+above what is done, and what is done moves before anything is awaited, so that no
+message is ever in two windows or in none. A cut that turns out to hold next to nothing
+is a miss; as misses cost requests, only so many are allowed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterator
+
+from ..models._time import epoch_ms
+from ..models.message import MessageBatch
+from .ask import Source
+from .axis import BEGINNING, DESCENDING
+from .crew import Crew
+from .cursor import Track
+from .gate import Gate
+from .query import PageRequest
+from .seek import Piece, Window
+
+_LEAST_PAGES = 3.0
+"""A window with fewer pages left, by estimate, is not cut."""
+
+_CLEAR_PAGES = 1.5
+"""A cut falls at least so many pages, by estimate, above what is done."""
+
+
+class Misses:
+    """Whether another cut may be tried, by how the ones before turned out."""
+
+    __slots__ = ("_missed", "_requests", "_untold")
+
+    def __init__(self) -> None:
+        self._missed = self._untold = self._requests = 0
+
+    def allow(self) -> bool:
+        """Whether misses stay within 4 and 2 % of the requests, expecting some of those
+        cuts that have not told yet to miss as well."""
+        expected = self._missed + (self._untold / 2 if self._missed else 0)
+        return expected <= 4 + 0.02 * self._requests
+
+    def cut(self) -> None:
+        """A cut was made."""
+        self._untold += 1
+
+    def told(self, *, missed: bool) -> None:
+        """The first page of a cut has come."""
+        self._untold -= 1
+        self._missed += missed
+
+    def request(self) -> None:
+        """A page was asked for."""
+        self._requests += 1
+
+
+class _Job:
+    """A window that a worker walks; or, where `sounds`, whose far end it looks for."""
+
+    __slots__ = ("is_cut", "sounds", "track", "window")
+
+    def __init__(
+        self, track: Track, window: Window, *, is_cut: bool = False, sounds: bool = False
+    ) -> None:
+        self.track = track
+        self.window = window
+        self.is_cut = is_cut
+        self.sounds = sounds
+
+
+class Pool:
+    """The windows, the workers, and what they have fetched and nobody took yet."""
+
+    def __init__(self, source: Source, tracks: Iterator[Track], limit: Callable[[], int]) -> None:
+        """A pool over the windows of `tracks`, with `limit()` workers."""
+        self._source = source
+        self._tracks = tracks
+        self._limit = limit
+        self._misses = Misses()
+        self._waiting: deque[_Job] = deque()
+        self._active: dict[_Job, None] = {}
+        self._crew = Crew()
+        self._ready: deque[tuple[Track, Piece | None]] = deque()
+        self._pages = Gate(lambda: 2 * limit())
+
+    async def batches(self) -> AsyncGenerator[MessageBatch, None]:
+        """What the workers fetch, as it comes."""
+        try:
+            self._employ()
+            while True:
+                while self._ready:
+                    track, piece = self._ready.popleft()
+                    if piece is None:
+                        yield track.last()
+                        continue
+                    self._pages.leave()
+                    batch = track.hand_out(piece)
+                    if batch is not None:
+                        yield batch
+                if self._crew.error is not None:
+                    # What was ready is handed out; nothing more was fetched for it.
+                    raise self._crew.error
+                if not self._crew:
+                    self._employ()
+                    if not self._crew and not self._ready:
+                        return
+                await self._crew.wait()
+        finally:
+            await self._crew.dismiss()
+
+    def _employ(self) -> None:
+        """Set workers to work, as many as the limit and the windows allow."""
+        while self._crew.open and len(self._crew) < self._limit():
+            job = self._next()
+            if job is None:
+                return
+            self._active[job] = None
+            self._crew.start(self._work(job))
+
+    async def _work(self, first: _Job) -> None:
+        job: _Job | None = first
+        while job is not None:
+            self._active[job] = None
+            try:
+                await self._walk(job)
+            finally:
+                del self._active[job]
+            job = self._next() if len(self._crew) <= self._limit() else None
+
+    def _next(self) -> _Job | None:
+        while not self._waiting:
+            track = next(self._tracks, None)
+            if track is None:
+                return self._cut() if self._misses.allow() else None
+            self._waiting.extend(_Job(track, window) for window in track.windows())
+            if not track.remaining:
+                self._ready.append((track, None))
+                self._crew.news.set()
+        return self._waiting.popleft()
+
+    def _cut(self) -> _Job | None:
+        """The later half of the window with the most pages left, by estimate."""
+        best: _Job | None = None
+        most = _LEAST_PAGES
+        for job in self._active:
+            window = job.window
+            pages = window.rate * (window.end - window.done) / job.track.page_size
+            if pages > most and not job.sounds:
+                best, most = job, pages
+        if best is None:
+            return None
+        track, window = best.track, best.window
+        if track.axis is DESCENDING and window.end == -BEGINNING:
+            return self._sounding(best)
+        clear = window.done + 1 + int(_CLEAR_PAGES * track.page_size / window.rate)
+        middle = max((window.done + window.end) // 2, clear)
+        if middle >= window.end:
+            return None
+        later = track.window(middle, window.end)
+        later.rate = window.rate
+        window.end = middle
+        self._misses.cut()
+        return _Job(track, later, is_cut=True)
+
+    async def _walk(self, job: _Job) -> None:
+        track, window = job.track, job.window
+        while not window.finished:
+            await self._pages.enter()
+            if len(self._crew) > self._limit():
+                self._pages.leave()
+                self._waiting.appendleft(job)
+                return
+            self._misses.request()
+            if job.sounds:
+                self._put(track, await self._sound(job))
+                return
+            first = window.fresh
+            piece = await self._source.ask(track, window)
+            if first and job.is_cut:
+                short = window.finished and len(piece.messages) < track.page_size / 2
+                self._misses.told(missed=short)
+            self._put(track, piece)
+            self._employ()
+
+    def _put(self, track: Track, piece: Piece) -> None:
+        self._ready.append((track, piece))
+        self._crew.news.set()
+
+    def _sounding(self, job: _Job) -> _Job | None:
+        """Let a worker find where a walk downward ends that was given no start.
+
+        Until it is known, a cut would fall somewhere between now and the year 1.
+        """
+        if any(other.sounds and other.track is job.track for other in self._active):
+            return None
+        return _Job(job.track, job.window, sounds=True)
+
+    async def _sound(self, job: _Job) -> Piece:
+        track = job.track
+        oldest = PageRequest(
+            device_id=track.query.device_id,
+            start=None,
+            end=None,
+            type=track.query.type,
+            order="asc",
+            size=1,
+            number=None,
+        )
+        messages = (await self._source.fetch(oldest)).messages
+        # Nothing at all: the messages seen so far were deleted meanwhile.
+        bottom = -epoch_ms(messages[0].timestamp) if messages else job.window.done
+        for other in [*self._active, *self._waiting]:
+            if other.track is track and other.window.end == -BEGINNING:
+                other.window.end = max(other.window.done, bottom)
+        return Piece(max(job.window.done, bottom), -BEGINNING, [])
