@@ -16,7 +16,7 @@ from ..codec import (
     page_query,
 )
 from ..config import whole
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, DecodeError
 from ..models import Cursor, Message, MessageBatch, MessagePage
 from ..models._time import epoch_ms
 from ..models.cursor import Order
@@ -63,7 +63,10 @@ class Messages:
                 _RECENT,
                 target("v1.0", path, history_query(limit, query)),
                 lambda answer: number_twins(
-                    decode_history(answer.body, project_id=project_id, device_id=device_id)
+                    _of_device(
+                        decode_history(answer.body, project_id=project_id, device_id=device_id),
+                        device_id,
+                    )
                 ),
             )
         )
@@ -241,7 +244,9 @@ class Messages:
 
         def read(answer: Answer) -> Fetched:
             messages = decode_page(answer.body, project_id=project_id, device_id=page.device_id)
-            return Fetched(messages=messages, server_time=answer.server_time)
+            return Fetched(
+                messages=_of_device(messages, page.device_id), server_time=answer.server_time
+            )
 
         return Request(
             _PAGE,
@@ -249,6 +254,13 @@ class Messages:
             read,
             empty_on_404=lambda answer: Fetched(messages=[], server_time=answer.server_time),
         )
+
+
+def _of_device(messages: list[Message], device_id: str) -> list[Message]:
+    """`messages`, if they are of the device that was asked for: an answer is so as a whole."""
+    if messages and messages[0].device_id.casefold() != device_id.casefold():
+        raise DecodeError("expected messages of the device asked for", path="$.messages[0].from")
+    return messages
 
 
 def bounds(start: datetime | None, end: datetime | None) -> tuple[int | None, int | None]:

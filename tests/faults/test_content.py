@@ -1,0 +1,366 @@
+"""Whole answers in good order whose content is not what the documents say."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+from attrs import frozen
+
+from iottly_async import CommandOutcomeUnknownError, DecodeError, IottlyError, IottlySession
+from tests.support.raw_server import Peer, RawServer, Script, answer, answering
+
+from .calls import GET, POST, PUT, Verb, each_verb, failure_of, session_on
+
+# --- bodies that are no answer at all ------------------------------------------------------
+
+NO_ANSWER = {
+    "empty": b"",
+    "whitespace": b" \r\n\t ",
+    "html": b"<!DOCTYPE html><html><body>It works!</body></html>",
+    "array": b"[]",
+    "null": b"null",
+    "text": b'"dev_1"',
+    "number": b"17",
+    "cut": b'{"id": "dev_1"',
+    "two": b'{"id": "dev_1"}{"id": "dev_1"}',
+    "utf-16": '{"id": "dev_1"}'.encode("utf-16"),
+    "nan": b'{"id": "dev_1", "ID": "d1", "command_id": "c", "status": "x", "more": NaN}',
+    "infinite": b'{"id": "dev_1", "ID": "d1", "command_id": "c", "status": "x", "more": 1e999}',
+    "bad-utf-8": b'{"id": "dev_1", "ID": "d1", "command_id": "c", "status": "\xff\xfe"}',
+    "lone-surrogate": b'{"id": "dev_1", "ID": "d1", "command_id": "c", "status": "\\ud800"}',
+    "long-number": b'{"id": "dev_1", "ID": "d1", "command_id": "c", "status": %s}' % (b"7" * 5000),
+    "deep": b'{"id": "dev_1", "ID": "d1", "command_id": "c", "status": "x", "more": %s%s}'
+    % (b"[" * 10_000, b"]" * 10_000),
+}
+
+
+@pytest.mark.parametrize("name", NO_ANSWER)
+@each_verb
+async def test_a_success_without_its_content(verb: Verb, name: str) -> None:
+    """A 200 whose body is not the documented object is a DecodeError, and not tried again."""
+    body = NO_ANSWER[name]
+    async with RawServer(answering(200, body)) as server, session_on(server) as session:
+        error = await failure_of(verb.make(session))
+        assert len(server.requests) == error.attempts == 1
+    told = error
+    if verb.command:
+        assert type(error) is CommandOutcomeUnknownError
+        assert isinstance(error.__cause__, IottlyError)
+        told = error.__cause__
+    assert type(told) is DecodeError
+    assert told.path.startswith("$")
+    assert told.sent == "yes"
+    assert told.__context__ is None
+    assert len(str(told)) < 300
+
+
+async def test_a_204_has_no_content() -> None:
+    """A success without content is no answer where content is documented."""
+    script: Script = answering(204, b"")
+    async with RawServer(script) as server, session_on(server) as session:
+        assert type(await failure_of(GET.make(session))) is DecodeError
+        assert type(await failure_of(POST.make(session))) is CommandOutcomeUnknownError
+
+
+async def test_a_command_whose_answer_has_no_documented_content_is_done() -> None:
+    """The project API's command answers 200, and with what is not documented: none is read."""
+    async with RawServer(answering(200, b"<ok/>")) as server, session_on(server) as session:
+        await session.project("p1").commands.send("d1", "echo", {"content": "hi"})
+        assert len(server.requests) == 1
+
+
+# --- oddities that are borne ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "name"),
+    [
+        (b'\xef\xbb\xbf{"id": "dev_1", "name": "pump"}', "application/json", "pump"),
+        (b'{"id": "dev_1", "name": "gr\xc3\xbcn"}', "text/plain; charset=iso-8859-1", "grün"),
+        (b'{"id": "dev_1", "name": "first", "name": "last"}', "application/json", "last"),
+        (b'{"id": "dev_1", "name": "\\ud83d\\ude00"}', "application/json", "😀"),
+        (b' {"id":\n"dev_1" , "name": "a\\u0000b"}\r\n', "", "a\0b"),
+    ],
+    ids=["bom", "charset", "duplicate-keys", "surrogate-pair", "space"],
+)
+async def test_an_oddity_that_is_borne(body: bytes, content_type: str, name: str) -> None:
+    """JSON is UTF-8 whatever the header says; a byte order mark is passed; the last key wins."""
+    script = answering(200, body, f"Content-Type: {content_type}")
+    async with RawServer(script) as server, session_on(server) as session:
+        assert (await session.devices.get("dev_1")).name == name
+
+
+UNREADABLE = {
+    "nan": b"NaN",
+    "infinite": b"[1e999]",
+    "bad-utf-8": b'{"a": "\xff"}',
+    "lone-surrogate": b'"\\udfff"',
+    "long-number": b"[" + b"7" * 5000 + b"]",
+    "deep": b"[" * 10_000 + b"]" * 10_000,
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+async def test_one_unreadable_payload_does_not_hold_up_the_others(name: str) -> None:
+    """A payload that is no JSON is handed on unread, and is an error where it is looked at."""
+    row = b'{"from": "d1", "timestamp": "2026-01-01T00:00:0%d", "type": "x", "payload": %s}'
+    rows = [row % (0, b'{"n": 0}'), row % (1, UNREADABLE[name]), row % (2, b'{"n": 2}')]
+    body = b'{"messages": [' + b", ".join(rows) + b"]}"
+    async with RawServer(answering(200, body)) as server, session_on(server) as session:
+        page = await session.project("p1").messages.page("d1")
+    first, second, third = page.messages
+    assert (first.payload, third.payload) == ({"n": 0}, {"n": 2})
+    assert second.payload_json == UNREADABLE[name]
+    with pytest.raises(DecodeError):
+        _ = second.payload
+
+
+# --- each field of each model ---------------------------------------------------------------
+
+WRONG: dict[str, list[Any]] = {
+    "text": [5, 1.5, True, [], {}],
+    "time": ["yesterday", 1.5, True, [], {}, 10**30, {"$date": []}],
+    "number": ["5", 1.5, True, [], {}, None],
+    "array": ["x", 5, True, {}, None],
+    "object": ["x", 5, True, [], None],
+}
+
+
+@frozen
+class Reading:
+    """A call that reads one model, a good answer to it, and its fields.
+
+    Attributes:
+        good: the answer.
+        fields: the kind of each field by its path; an exclamation mark after the kind
+            where the model cannot stand without it.
+    """
+
+    name: str
+    make: Callable[[IottlySession], Awaitable[Any]]
+    good: dict[str, Any]
+    fields: dict[str, str]
+
+
+DEVICE = {
+    "ID": "text!",
+    "name": "text",
+    "macaddress": "text",
+    "operatingstatus": "text",
+    "token": "text",
+    "agent_version": "text",
+}
+FLEET_DEVICE = {
+    "id": "text!",
+    "name": "text",
+    "project_id": "text",
+    "status": "text",
+    "last_seen_at": "time",
+}
+BOARD = {"id": "text!", "name": "text", "macaddress": "text", "operatingstatus": "text"}
+MESSAGE = {
+    "from": "text",
+    "to": "text",
+    "timestamp": "time!",
+    "devicetimestamp": "time",
+    "type": "text",
+    "channel": "text",
+}
+ROW = {
+    "from": "d1",
+    "to": "p1",
+    "timestamp": "2026-01-01T00:00:00.001",
+    "devicetimestamp": "2026-01-01T00:00:00",
+    "type": "userdefined",
+    "channel": "c",
+    "payload": {"n": 1},
+}
+STORED = ROW | {
+    "timestamp": {"$date": "2026-01-01T00:00:00.001Z"},
+    "devicetimestamp": {"$date": "2026-01-01T00:00:00Z"},
+    "_id": {"$oid": "507f1f77bcf86cd799439011"},
+}
+
+
+def within(place: str, fields: dict[str, str]) -> dict[str, str]:
+    """Fields at another place in the answer."""
+    return {f"{place}.{name}": kind for name, kind in fields.items()}
+
+
+READINGS = (
+    Reading(
+        "inspect",
+        lambda session: session.project("p1").inspect(),
+        {
+            "id": "p1",
+            "name": "a",
+            "projectgetagenturl": "u",
+            "agentfile": "f",
+            "agentapihost": "h",
+            "board": "b",
+        },
+        {
+            "id": "text!",
+            "name": "text",
+            "projectgetagenturl": "text",
+            "agentfile": "text",
+            "agentapihost": "text",
+            "board": "text",
+        },
+    ),
+    Reading(
+        "license",
+        lambda session: session.project("p1").licenses.get("t1"),
+        {
+            "t1": {
+                "status": "paired",
+                "board": {"id": "d1", "name": "a", "macaddress": "m", "operatingstatus": "o"},
+            }
+        },
+        {"t1": "object!", "t1.status": "text!", **within("t1.board", BOARD)},
+    ),
+    Reading(
+        "devices",
+        lambda session: session.project("p1").devices.list(),
+        {"count": 1, "errors": None, "devices": [PUT.good]},
+        {"devices": "array!", **within("devices.0", DEVICE)},
+    ),
+    Reading("device", lambda session: session.project("p1").devices.get("d1"), PUT.good, DEVICE),
+    Reading("renamed", PUT.make, PUT.good, DEVICE),
+    Reading(
+        "page",
+        lambda session: session.project("p1").messages.page("d1"),
+        {"messages": [ROW]},
+        {"messages": "array!", **within("messages.0", MESSAGE)},
+    ),
+    Reading(
+        "history",
+        lambda session: session.project("p1").messages.recent("d1"),
+        {"status": 200, "messages": [STORED]},
+        {"messages": "array!", **within("messages.0", MESSAGE)},
+    ),
+    Reading(
+        "fleet-page",
+        lambda session: session.devices.page(1),
+        {"data": [GET.good], "meta": {"total": 1, "page": 1, "per_page": 20}},
+        {
+            "data": "array!",
+            "meta": "object!",
+            "meta.total": "number!",
+            "meta.page": "number!",
+            "meta.per_page": "number!",
+            **within("data.0", FLEET_DEVICE),
+        },
+    ),
+    Reading("fleet-device", GET.make, GET.good, FLEET_DEVICE),
+    Reading(
+        "result",
+        lambda session: session.commands.get("cmd_1"),
+        {
+            "command_id": "cmd_1",
+            "status": "completed",
+            "exit_code": 0,
+            "stdout": "a",
+            "stderr": "b",
+            "completed_at": "2026-01-01T00:00:00Z",
+        },
+        {
+            "command_id": "text!",
+            "status": "text!",
+            "exit_code": "number",
+            "stdout": "text",
+            "stderr": "text",
+            "completed_at": "time",
+        },
+    ),
+    Reading("command", POST.make, POST.good, {"command_id": "text!", "status": "text!"}),
+)
+
+_ABSENT = object()
+
+
+def changed(good: dict[str, Any], place: str, value: Any) -> bytes:
+    """The good answer with another value at a place, or without it."""
+    answer = copy.deepcopy(good)
+    inner: Any = answer
+    *way, last = [int(step) if step.isdecimal() else step for step in place.split(".")]
+    for step in way:
+        inner = inner[step]
+    if value is _ABSENT:
+        del inner[last]
+    else:
+        inner[last] = value
+    return json.dumps(answer).encode()
+
+
+def variants(reading: Reading) -> Iterator[tuple[str, Any, bool]]:
+    """Every place, every value to put there, and whether the model can stand it."""
+    for place, kind in reading.fields.items():
+        needed = kind.endswith("!")
+        for value in WRONG[kind.rstrip("!")]:
+            yield place, value, value is None and not needed
+        yield place, None, not needed
+        yield place, _ABSENT, not needed
+
+
+def one_after_another(bodies: list[bytes]) -> Script:
+    """A script that gives each request the next body; shared by all connections."""
+    waiting = iter(bodies)
+
+    async def play(peer: Peer) -> None:
+        while True:
+            await peer.request()
+            await peer.send(answer(200, next(waiting)))
+
+    return play
+
+
+@pytest.mark.parametrize("reading", READINGS, ids=lambda reading: reading.name)
+async def test_each_field_missing_null_and_of_each_wrong_type(reading: Reading) -> None:
+    """What a model needs and does not get, or gets as another type, is named by its path."""
+    cases = list(variants(reading))
+    bodies = [changed(reading.good, place, value) for place, value, _ in cases]
+    async with RawServer(one_after_another(bodies)) as server, session_on(server) as session:
+        for place, value, stands in cases:
+            try:
+                await reading.make(session)
+            except IottlyError as error:
+                told = error.__cause__ or error
+                assert type(told) is DecodeError, (place, value)
+                path = "$" + "".join(
+                    f"[{step}]" if step.isdecimal() else f".{step}" for step in place.split(".")
+                )
+                assert told.path.startswith((path, path.rpartition(".")[0])), (place, told.path)
+                assert not stands, (place, value, str(told))
+            else:
+                assert stands, (place, value)
+
+
+# --- an answer to another question ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("make", "body"),
+    [
+        (lambda s: s.devices.get("dev_2"), GET.good),
+        (lambda s: s.project("p1").devices.get("d2"), PUT.good),
+        (lambda s: s.project("p1").devices.rename("d2", "x"), PUT.good),
+        (lambda s: s.commands.get("cmd_2"), POST.good),
+        (lambda s: s.project("p1").licenses.get("t2"), {"t1": {"status": "available"}}),
+        (lambda s: s.project("p1").messages.page("d2"), {"messages": [ROW]}),
+        (lambda s: s.project("p1").messages.recent("d2"), {"messages": [STORED]}),
+    ],
+    ids=["fleet-device", "device", "rename", "result", "license", "page", "history"],
+)
+async def test_an_answer_for_another_id(
+    make: Callable[[IottlySession], Awaitable[Any]], body: dict[str, Any]
+) -> None:
+    """An answer about something else than was asked for is never handed out."""
+    script = answering(200, json.dumps(body).encode())
+    async with RawServer(script) as server, session_on(server) as session:
+        error = await failure_of(make(session))
+    assert type(error) is DecodeError
