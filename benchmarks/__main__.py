@@ -50,9 +50,10 @@ def _has_main(tree: ast.Module) -> bool:
 def _quick(tree: ast.Module) -> list[str] | None:
     """The value of `QUICK`, a list of texts, at the top of a module."""
     for node in tree.body:
-        target = node.target if isinstance(node, ast.AnnAssign) else None
-        if isinstance(target, ast.Name) and target.id == "QUICK" and node.value is not None:  # type: ignore[union-attr]
-            return [str(argument) for argument in ast.literal_eval(node.value)]  # type: ignore[union-attr]
+        if not isinstance(node, ast.AnnAssign) or node.value is None:
+            continue
+        if isinstance(node.target, ast.Name) and node.target.id == "QUICK":
+            return [str(argument) for argument in ast.literal_eval(node.value)]
     return None
 
 

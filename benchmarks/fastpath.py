@@ -153,7 +153,7 @@ async def _loopback(base: str, turns: int) -> list[Figure]:
             await client.aclose()
     _told(race, contenders, "message", ["cpu", "wall"])
     base_name = "raw + orjson.loads"
-    figures = [
+    return [
         race.figure("walk, payloads looked at / raw + orjson.loads", "walk", base_name, "cpu", 1.4),
         race.figure("  the same, wall clock", "walk", base_name, "wall", 1.4),
         race.figure("batches, payload as JSON / the same", "batches", base_name, "cpu", 1.0),
@@ -163,7 +163,6 @@ async def _loopback(base: str, turns: int) -> list[Figure]:
         race.saving("an ordinary client / walk, CPU", "walk", "ordinary client", 3.5),
         race.saving("an ordinary client / batches, CPU", "batches", "ordinary client", 3.5),
     ]
-    return figures
 
 
 class InMemory:

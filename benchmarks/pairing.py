@@ -25,6 +25,10 @@ class Sample(NamedTuple):
     cpu: float
     wall: float
 
+    def by(self, meter: Meter) -> float:
+        """The seconds by one of the two."""
+        return self.cpu if meter == "cpu" else self.wall
+
 
 class Race:
     """The samples of all contenders, turn by turn.
@@ -64,7 +68,7 @@ class Race:
 
     def ratios(self, name: str, base: str, meter: Meter) -> list[float]:
         """Per turn, what `name` took as a multiple of what `base` took."""
-        return [getattr(turn[name], meter) / getattr(turn[base], meter) for turn in self._turns]
+        return [turn[name].by(meter) / turn[base].by(meter) for turn in self._turns]
 
     def figure(
         self, text: str, name: str, base: str, meter: Meter = "cpu", bound: float | None = None
@@ -79,7 +83,7 @@ class Race:
 
     def best(self, name: str, meter: Meter) -> float:
         """The least that `name` took a unit, in microseconds."""
-        return min(getattr(turn[name], meter) for turn in self._turns) / self.units * 1e6
+        return min(turn[name].by(meter) for turn in self._turns) / self.units * 1e6
 
 
 def _figure(

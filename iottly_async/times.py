@@ -96,6 +96,8 @@ def write_time(ms: int, form: TimestampFormat) -> str:
 def http_date(text: str) -> float | None:
     """Seconds since the epoch of an HTTP date (RFC 9110, section 5.6.7); None if it is none."""
     try:
-        return parsedate_to_datetime(text).timestamp()
+        date = parsedate_to_datetime(text)
+        # One of the three forms names no zone; an HTTP date is always in GMT.
+        return (date if date.tzinfo is not None else date.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, IndexError, OverflowError):
         return None

@@ -60,8 +60,9 @@ class Answers:
         if type(entry) is not dict:
             raise DecodeError("expected an object", path=path)
         # An available licence has an empty object for its board.
+        board = entry.get("board")
         return self._model(
-            {**entry, "token": token, "board": entry.get("board") or None}, License, path
+            {**entry, "token": token, "board": None if board == {} else board}, License, path
         )
 
     def devices(self, body: bytes) -> list[Device]:

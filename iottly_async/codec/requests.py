@@ -14,6 +14,7 @@ from ..models._time import epoch_ms
 from ..times import aware, write_time
 
 _DEEPEST: Final = 100
+_LONGEST_INT: Final = 1024  # bits, as a float's range; Python itself writes only so many digits
 MESSAGE_TYPES: Final = ("all", "userdefined", "iottlyagent")
 ORDERS: Final = ("asc", "desc")
 
@@ -147,7 +148,11 @@ def json_value(value: Any, name: str, *, times: bool = False, depth: int = 0) ->
     """
     if depth > _DEEPEST:
         raise ConfigurationError(f"{name} is nested more than {_DEEPEST} deep, or holds itself")
-    if value is None or isinstance(value, bool | int):
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        if value.bit_length() > _LONGEST_INT:
+            raise ConfigurationError(f"{name} is beyond the numbers that readers of JSON hold")
         return value
     if isinstance(value, str):
         return _encodable(value, name)

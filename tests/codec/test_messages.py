@@ -101,17 +101,18 @@ def test_a_message_needs_its_time(
     assert caught.value.path == "$.messages[1].timestamp"
 
 
+TEXTS = ("from", "to", "type", "channel")
+NO_TEXT: list[Any] = [0, 1, True, False, 1.5, [], ["userdefined"], {}]
+NO_ID: list[Any] = [7, True, [], {}, {"$oid": 1}, {"oid": "x"}]
+NO_TIME: list[Any] = [True, 1.5, [], {}, "", "yesterday", "2018-13-01T00:00:00", {"date": 1}]
 WRONG: list[tuple[str, Any, str]] = [
-    *(("from", value, "$.from") for value in (1, True, 1.5, [], {})),
-    *(("to", value, "$.to") for value in (1, False, [], {})),
-    *(("type", value, "$.type") for value in (1, True, ["userdefined"], {})),
-    *(("channel", value, "$.channel") for value in (0, True, [], {})),
-    *(("_id", value, "$._id") for value in (7, True, [], {}, {"$oid": 1}, {"oid": "x"})),
     *(
         (name, value, f"$.{name}")
-        for name in ("timestamp", "devicetimestamp")
-        for value in (True, 1.5, [], {}, "", "yesterday", "2018-13-01T00:00:00", {"date": 1})
+        for name in ("from", "to", "type", "channel")
+        for value in NO_TEXT
     ),
+    *(("_id", value, "$._id") for value in NO_ID),
+    *((name, value, f"$.{name}") for name in ("timestamp", "devicetimestamp") for value in NO_TIME),
     ("timestamp", {"$date": None}, "$.timestamp.$date"),
     ("timestamp", {"$date": [1]}, "$.timestamp.$date"),
     ("timestamp", {"$date": {"$numberLong": "1e3"}}, "$.timestamp.$date.$numberLong"),

@@ -1,0 +1,177 @@
+"""A message as a value: frozen, slotted, hashed, pickled; its payload and its key."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import attrs
+import pytest
+
+from iottly_async import Message, MessageType
+from iottly_async.models.message import MessageDraft
+from tests.codec.samples import (
+    answer,
+    paged,
+    raw_answer,
+    raw_row,
+    read_history,
+    read_page,
+    stored,
+)
+
+AT = datetime(2018, 7, 27, 17, 50, 4, 968_000, UTC)
+
+
+def made(**changes: Any) -> Message:
+    """A message made by hand."""
+    fields: dict[str, Any] = {"device_id": "d", "timestamp": AT, "payload_json": b'{"v": 1}'}
+    return Message(**(fields | changes))
+
+
+def read() -> Message:
+    """A message of a page."""
+    return read_page(answer(paged()))[0]
+
+
+@pytest.mark.parametrize("name", [field.name for field in attrs.fields(Message)])
+def test_it_is_frozen(name: str) -> None:
+    """No field can be set or deleted, whether it was made by hand or read from a page."""
+    for message in (made(), read()):
+        with pytest.raises(attrs.exceptions.FrozenInstanceError):
+            setattr(message, name, None)
+        with pytest.raises(attrs.exceptions.FrozenInstanceError):
+            delattr(message, name)
+
+
+def test_it_is_slotted() -> None:
+    """It has no dictionary, and takes no further attribute."""
+    for message in (made(), read()):
+        assert not hasattr(message, "__dict__")
+        with pytest.raises(AttributeError):
+            message.colour = "red"  # type: ignore[attr-defined]
+
+
+def test_its_fields_are_given_by_name() -> None:
+    """Positions mean nothing: every field is keyword-only."""
+    with pytest.raises(TypeError):
+        Message("d", AT)  # type: ignore[call-arg, arg-type]
+
+
+def test_one_read_from_a_page_is_a_message_like_any_other() -> None:
+    """What the fast way fills is of the class itself, and equals one made by hand."""
+    message = read()
+    assert type(message) is Message
+    again = Message(
+        **{
+            field.name: getattr(message, field.name)
+            for field in attrs.fields(Message)
+            if field.init
+        }
+    )
+    assert message == again
+    assert hash(message) == hash(again)
+    assert repr(message) == repr(again)
+
+
+def test_a_draft_has_the_slots_of_a_message() -> None:
+    """The draft that is turned into a message has its slots, all of them, and no more."""
+    assert set(MessageDraft.__slots__) == {field.name for field in attrs.fields(Message)}
+
+
+def test_equality_is_by_content() -> None:
+    """Messages are equal when their fields are; whether the payload was looked at is none."""
+    one, other = made(), made()
+    assert one.payload == {"v": 1}
+    assert one == other
+    assert len({one, other}) == 1
+    assert made(payload_json=b'{"v": 2}') != one
+    assert made(extra={"a": [1]}) != one
+
+
+def test_extras_do_not_hinder_hashing() -> None:
+    """A message with a mapping in `extra` can be a member of a set."""
+    assert made(extra={"a": {"b": []}}) in {made(extra={"a": {"b": []}})}
+
+
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+def test_it_can_be_pickled(protocol: int) -> None:
+    """It comes back equal, with its key and its number, unknown types kept."""
+    for message in (made(), read(), read().numbered(2), made(type=MessageType("new"))):
+        again = pickle.loads(pickle.dumps(message, protocol))
+        assert again == message
+        assert again.key == message.key
+        assert again.payload == message.payload
+
+
+def test_it_can_be_copied_and_changed() -> None:
+    """`copy` and `attrs.evolve` work, and a changed message has another key."""
+    message = read()
+    assert copy.copy(message) == copy.deepcopy(message) == message
+    assert message.key != attrs.evolve(message, channel="b").key
+    assert attrs.evolve(message, payload_json=b'{"v": 2}').payload == {"v": 2}
+
+
+def test_its_repr_does_not_decode_the_payload() -> None:
+    """The repr shows the JSON that arrived, and nothing that is kept for itself."""
+    text = repr(made(payload_json=b"NaN"))
+    assert "payload_json=b'NaN'" in text
+    assert "_digest" not in text
+    assert "_ordinal" not in text
+
+
+def test_its_key_is_the_same_for_ever() -> None:
+    """The key of a message is fixed: stores that were filled long ago depend on it."""
+    assert read().key == "1c8972b1ce7dc1931ac077311108fd89"
+    assert made().key == "400cff6718ba5fa9e1b57335ad048ec2"
+
+
+def test_both_endpoints_give_one_key() -> None:
+    """The history and the paginated form of one message have the same key."""
+    (page,) = read_page(answer(paged()))
+    (history,) = read_history(answer(stored()))
+    assert page.key == history.key
+    assert page.id is None
+    assert history.id is not None
+
+
+def test_the_way_it_was_read_does_not_change_the_key() -> None:
+    """The order of keys, spaces and unknown fields do not make another message of it."""
+    first = raw_row('{"a": 1, "b": {"c": 2, "d": [1.5]}}')
+    second = raw_row('{ "b":{"d":[1.50],"c":2},"a":1 }', strange=True)
+    one, other = read_page(raw_answer(first, second))
+    assert one.key == other.key
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"device_id": "e"},
+        {"project_id": "p"},
+        {"timestamp": AT + timedelta(milliseconds=1)},
+        {"device_timestamp": AT},
+        {"type": MessageType.IOTTLYAGENT},
+        {"channel": "c"},
+        {"payload_json": b'{"v": 1.5}'},
+        {"payload_json": b"NaN"},
+    ],
+    ids=str,
+)
+def test_another_content_has_another_key(change: dict[str, Any]) -> None:
+    """A message that differs in anything but id and extras has another key."""
+    assert made(**change).key != made().key
+    assert made(id="x", extra={"a": 1}).key == made().key
+
+
+def test_identical_messages_are_told_apart_by_a_number() -> None:
+    """`numbered` gives a message its ordinal: the digest stays, the key gets it as an ending."""
+    message = made()
+    assert message.numbered(0) is message
+    second = message.numbered(1)
+    assert second.digest == message.digest
+    assert second.key == f"{message.digest}-1"
+    assert second.numbered(1) is second
+    assert second.numbered(0).key == message.key
+    assert second == message
