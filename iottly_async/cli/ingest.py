@@ -54,7 +54,7 @@ async def ingest(
     type
         Messages of which type.
     concurrency
-        Devices walked at once.
+        Requests at once, at most.
     emulator
         Fetch from an emulator within this process: 20 devices, 100,000 messages.
     """

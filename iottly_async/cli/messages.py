@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Annotated, Any, Literal
 
@@ -69,7 +69,7 @@ async def messages(
 
 async def _records(
     walk: AsyncGenerator[Message, None], limit: int | None
-) -> AsyncIterator[dict[str, Any]]:
+) -> AsyncGenerator[dict[str, Any], None]:
     async with aclosing(walk):
         async for message in walk:
             yield _record(message)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from datetime import datetime
 from enum import Enum
 from functools import cache
@@ -60,13 +61,14 @@ class Output:
         else:
             _print_table(records, columns)
 
-    async def stream(self, records: AsyncIterable[Record], columns: Sequence[str]) -> None:
+    async def stream(self, records: AsyncGenerator[Record, None], columns: Sequence[str]) -> None:
         """Print records as they come; a table or one JSON array waits for the last."""
-        if self.form == "jsonl":
+        async with aclosing(records):
+            if self.form != "jsonl":
+                self.many([record async for record in records], columns)
+                return
             async for record in records:
                 _write(_encode(record))
-        else:
-            self.many([record async for record in records], columns)
 
 
 def record_of(value: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from attrs import evolve
 
 from ..clock import SYSTEM_CLOCK
 from ..codec import MESSAGE_TYPES, choice
-from ..config import whole
+from ..config import Seconds, seconds, whole
 from ..errors import ApiError, ConfigurationError, IottlyError
 from ..models import Cursor
 from ..resources.messages import TypeFilter, bounds
@@ -54,7 +54,10 @@ class IngestJob:
             same store, never earlier than what is stored.
         type: "all", "userdefined" or "iottlyagent".
         store: a path or text as in `open_store`, or an object with the methods of `Store`.
-        concurrency: devices walked at once, 1 to 1,000. Default 8.
+        concurrency: requests at once, at most, 1 to 1,000; the quota may allow fewer.
+            Default 8.
+        flush_every: seconds; what was fetched is durable after that long at the latest,
+            and as much is fetched again after a kill. Default 1.
 
     Raises:
         ConfigurationError: an argument is not as above; nothing was sent or opened.
@@ -71,6 +74,7 @@ class IngestJob:
         end: datetime | None = None,
         type: TypeFilter = "all",  # noqa: A002 - the API's own name
         concurrency: int = 8,
+        flush_every: Seconds = 1.0,
     ) -> None:
         self._session = session
         self._project = session.project(project)
@@ -79,6 +83,7 @@ class IngestJob:
         self._query = Query(project_id=project, type=kind, start=low, end=high)
         self._devices = None if devices is None else _checked(devices)
         self._concurrency = whole(concurrency, name="concurrency", least=1, most=1000)
+        self._flush_every = seconds(flush_every, name="flush_every")
         self._store = open_store(store)
         self._stopping = asyncio.Event()
         self._running = False
@@ -190,7 +195,7 @@ class IngestJob:
         progress: Report | None,
     ) -> None:
         """Walk and write, until the end or until stopped; what was fetched is stored."""
-        writer = Writer(self._store, meter)
+        writer = Writer(self._store, meter, flush_every=self._flush_every)
         walking = asyncio.ensure_future(self._unless_stopped(self._walk(plan, meter, writer)))
         writing = asyncio.ensure_future(writer.run())
         ticking = asyncio.ensure_future(_tick(snapshot, progress))

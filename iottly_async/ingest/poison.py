@@ -41,13 +41,14 @@ def sift(messages: Sequence[Message]) -> tuple[list[Message], list[Rejected]]:
 
 
 def _fault(message: Message) -> str | None:
-    # Looked at through a copy, so that the decoded payload is not kept in memory.
+    # A copy is looked at, so that no decoded payload is kept in memory.
+    copy = Message(
+        device_id=message.device_id,
+        timestamp=message.timestamp,
+        payload_json=message.payload_json,
+    )
     try:
-        Message(
-            device_id=message.device_id,
-            timestamp=message.timestamp,
-            payload_json=message.payload_json,
-        ).payload  # noqa: B018 - looking is what decodes
+        _ = copy.payload
     except DecodeError as error:
         return str(error)
     return None

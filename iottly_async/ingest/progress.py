@@ -74,8 +74,9 @@ class Course:
 
     def saw(self, batch: MessageBatch) -> None:
         """Note where the device's messages begin."""
-        if self.begin is None and batch.messages:
-            self.begin = epoch_ms(batch.messages[0].timestamp)
+        if batch.messages:
+            first = epoch_ms(batch.messages[0].timestamp)
+            self.begin = first if self.begin is None else min(first, self.begin)
 
     def expected(self, end: int) -> float | None:
         """How many messages it has up to `end`; None where there is nothing to judge by.

@@ -7,7 +7,7 @@ for each, is decided here.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from typing import Final
@@ -67,38 +67,46 @@ async def walk_devices(
     deliver: Deliver,
     ended: Ended,
 ) -> None:
-    """Walk all devices, `concurrency` of them at once, each in the order of time.
+    """Walk all devices, with `concurrency` requests at once, at most.
+
+    Where there are fewer devices than that, each has its share of them, and its batches
+    come in any order of time.
 
     Raises:
         IottlyError: one of `FATAL`, or what `deliver` raised; any other error ends the
             walk of its device alone and is given to `ended`.
     """
+    if not walks:
+        return
     waiting = iter(walks)
     workers = min(concurrency, len(walks))
-    await run_together([_work(messages, waiting, over, deliver, ended) for _ in range(workers)])
+    share = concurrency // workers
+
+    async def work() -> None:
+        for walk in waiting:
+            try:
+                await _walk(messages, walk, over, share, deliver)
+            except FATAL:
+                raise
+            except IottlyError as error:
+                await ended(walk.device_id, error)
+            else:
+                await ended(walk.device_id, None)
+
+    await run_together([work() for _ in range(workers)])
 
 
-async def _work(
-    messages: Messages,
-    waiting: Iterator[DeviceWalk],
-    over: Range,
-    deliver: Deliver,
-    ended: Ended,
+async def _walk(
+    messages: Messages, walk: DeviceWalk, over: Range, concurrency: int, deliver: Deliver
 ) -> None:
-    for walk in waiting:
-        try:
-            await _walk(messages, walk, over, deliver)
-        except FATAL:
-            raise
-        except IottlyError as error:
-            await ended(walk.device_id, error)
-        else:
-            await ended(walk.device_id, None)
-
-
-async def _walk(messages: Messages, walk: DeviceWalk, over: Range, deliver: Deliver) -> None:
     batches = messages.batches(
-        walk.device_id, start=over.start, end=over.end, type=over.type, cursor=walk.cursor
+        walk.device_id,
+        start=over.start,
+        end=over.end,
+        type=over.type,
+        concurrency=concurrency,
+        ordered=False,
+        cursor=walk.cursor,
     )
     async with aclosing(batches):
         async for batch in batches:

@@ -24,8 +24,6 @@ GROUP_ROWS: Final = 10_000
 GROUP_BYTES: Final = 16 * 1024 * 1024
 """Bytes of payloads at which a group is full."""
 _WORTH_WRITING: Final = 2_000  # rows; a transaction costs as much as a thousand of them
-_LINGER: Final = 0.5  # seconds that a smaller group waits for more
-_FLUSH_EVERY: Final = 1.0  # seconds; as much is fetched again after a kill
 
 
 @define
@@ -66,11 +64,13 @@ class Writer:
     Args:
         store: open.
         meter: is told what was stored.
+        flush_every: seconds after which what was put is durable, however little it is.
     """
 
-    def __init__(self, store: Store, meter: Meter) -> None:
+    def __init__(self, store: Store, meter: Meter, *, flush_every: float) -> None:
         self._store = store
         self._meter = meter
+        self._every = flush_every
         self._gathered = _Gathered()
         self._work = asyncio.Event()
         self._room = asyncio.Event()
@@ -102,7 +102,7 @@ class Writer:
         while True:
             if not self._finishing:
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(_LINGER):
+                    async with asyncio.timeout(self._every / 2):
                         await self._work.wait()
             finishing = self._finishing
             await self._write()
@@ -138,6 +138,6 @@ class Writer:
 
     async def _flush(self, *, now: bool) -> None:
         time = asyncio.get_running_loop().time()
-        if self._dirty and (now or time - self._flushed >= _FLUSH_EVERY):
+        if self._dirty and (now or time - self._flushed >= self._every / 2):
             await self._store.flush()
             self._dirty, self._flushed = False, time

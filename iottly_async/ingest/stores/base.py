@@ -41,7 +41,7 @@ class Group:
     """Rows that are written together, with the cursors that follow them.
 
     Attributes:
-        messages: of any of the job's devices; a device's own are in the order of time.
+        messages: of any of the job's devices, in no particular order.
         rejected: those that the job itself set apart; their payload is not valid JSON.
         cursors: by device id; each follows all rows of its device here and before. A
             device may have a cursor and no rows.

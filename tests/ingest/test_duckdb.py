@@ -1,0 +1,152 @@
+"""The DuckDB store: its schema and views, and files that it will not take."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from iottly_async.errors import ConfigurationError
+from iottly_async.ingest import Group
+from iottly_async.ingest.stores import DuckDBStore
+from iottly_async.models import Message, MessageType
+
+
+def message(device_id: str, second: int, payload: str) -> Message:
+    """A message of a device."""
+    return Message(
+        device_id=device_id,
+        project_id="p",
+        timestamp=datetime(2026, 1, 1, 12, 0, second, 968000, tzinfo=UTC),
+        type=MessageType.USERDEFINED,
+        payload_json=payload.encode(),
+        extra={"seen": [1, None]} if second == 3 else {},
+    )
+
+
+@pytest.fixture
+async def db(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:  # type: ignore[misc]
+    """A store's file with five messages of two devices, opened to be read."""
+    path = tmp_path / "telemetry.duckdb"
+    store = DuckDBStore(path)
+    await store.open()
+    await store.begin("a plan")
+    messages = [
+        message("one", 1, '{"room":{"celsius":21.5,"ppm":400},"door":"open","ok":true}'),
+        message("one", 2, '{"phases":[230.1,-1],"n":null}'),
+        message("two", 3, "7"),
+        message("two", 4, '{"a.b":{"c d":1.10}}'),
+        message("two", 5, '{"text":"\\u0000 \\" è \\u001f"}'),
+    ]
+    await store.write(Group(messages=messages, rejected=[], cursors={}))
+    await store.close()
+    with duckdb.connect(str(path), read_only=True) as connection:
+        yield connection
+
+
+async def test_every_number_is_a_reading(db: duckdb.DuckDBPyConnection) -> None:
+    """`readings` has a row a number, named by its path, at any depth."""
+    found = db.execute("SELECT device_id, name, value FROM readings ORDER BY ALL").fetchall()
+    assert found == [
+        ("one", "phases[0]", 230.1),
+        ("one", "phases[1]", -1.0),
+        ("one", "room.celsius", 21.5),
+        ("one", "room.ppm", 400.0),
+        ("two", '"a.b"."c d"', 1.1),
+        ("two", "$", 7.0),
+    ]
+
+
+async def test_devices_are_counted(db: duckdb.DuckDBPyConnection) -> None:
+    """`devices` has a row a device, with its first and last time in UTC."""
+    first = datetime(2026, 1, 1, 12, 0, 1, 968000)  # noqa: DTZ001 - the column has no zone
+    assert db.execute("SELECT * FROM devices ORDER BY device_id").fetchone() == (
+        "one",
+        2,
+        first,
+        first.replace(second=2),
+    )
+
+
+async def test_the_latest_message_of_each_device(db: duckdb.DuckDBPyConnection) -> None:
+    """`latest` has a row a device."""
+    found = db.execute("SELECT device_id, timestamp FROM latest ORDER BY device_id").fetchall()
+    assert [(device_id, time.second) for device_id, time in found] == [("one", 2), ("two", 5)]
+
+
+async def test_a_payload_is_stored_as_it_arrived(db: duckdb.DuckDBPyConnection) -> None:
+    """Neither numbers nor escapes are written anew."""
+    found = db.execute("SELECT payload::VARCHAR FROM messages ORDER BY timestamp").fetchall()
+    assert found[3:] == [('{"a.b":{"c d":1.10}}',), ('{"text":"\\u0000 \\" è \\u001f"}',)]
+
+
+async def test_unnamed_fields_are_kept(db: duckdb.DuckDBPyConnection) -> None:
+    """What the documents do not name is in `extra`, and NULL where there is none (D8)."""
+    found = db.execute("SELECT extra::VARCHAR FROM messages ORDER BY timestamp").fetchall()
+    assert found[1:3] == [(None,), ('{"seen":[1,null]}',)]
+
+
+async def test_a_duckdb_file_of_something_else_is_refused(tmp_path: Path) -> None:
+    """A file with tables that are no job's is not written to."""
+    path = tmp_path / "other.duckdb"
+    with duckdb.connect(str(path)) as other:
+        other.execute("CREATE TABLE mine (a INTEGER)")
+    store = DuckDBStore(path)
+    with pytest.raises(ConfigurationError, match="of something else"):
+        await store.open()
+    await store.close()
+
+
+async def test_a_file_of_another_schema_is_refused(tmp_path: Path) -> None:
+    """A file that another version of the schema wrote is named, with both versions."""
+    path = tmp_path / "telemetry.duckdb"
+    store = DuckDBStore(path)
+    await store.open()
+    await store.close()
+    with duckdb.connect(str(path)) as other:
+        other.execute("UPDATE ingest.job SET version = 99")
+    store = DuckDBStore(path)
+    with pytest.raises(ConfigurationError, match="schema version 99, this library writes"):
+        await store.open()
+    await store.close()
+
+
+async def test_a_file_that_is_not_duckdbs_is_refused(tmp_path: Path) -> None:
+    """A file of another format is not written to."""
+    path = tmp_path / "telemetry.duckdb"
+    path.write_text("not a database, but long enough to be read as the header of one" * 99)
+    store = DuckDBStore(path)
+    with pytest.raises(ConfigurationError, match="cannot be opened"):
+        await store.open()
+    await store.close()
+
+
+@pytest.fixture
+def held_elsewhere(tmp_path: Path) -> Iterator[Path]:
+    """A DuckDB file that another process has open."""
+    path = tmp_path / "telemetry.duckdb"
+    code = "import duckdb, sys; db = duckdb.connect(sys.argv[1]); print('open'); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "open\n"
+        yield path
+        other.kill()
+
+
+async def test_a_file_that_another_process_has_open_is_refused(held_elsewhere: Path) -> None:
+    """DuckDB lets one process write; the error says so."""
+    store = DuckDBStore(held_elsewhere)
+    with pytest.raises(ConfigurationError, match="cannot be opened"):
+        await store.open()
+    await store.close()

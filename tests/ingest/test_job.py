@@ -1,0 +1,291 @@
+"""Jobs against the emulator: what is in the store is what the emulator has."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from iottly_async import Config, IottlySession, RateLimiter
+from iottly_async.emulator import REFERENCE_END, Emulator
+from iottly_async.errors import (
+    ConfigurationError,
+    CursorMismatchError,
+    ForbiddenError,
+    UnauthorizedError,
+)
+from iottly_async.ingest import IngestJob, IngestReport, Outcome, Progress
+from tests.support.stored_rows import keys_of, rejected_of, rows_of, truth_of
+
+
+async def run(session: IottlySession, emulator: Emulator, path: Path) -> IngestReport:
+    """One run of the job for all that the emulator has."""
+    return await IngestJob(session, project=emulator.project_id, store=path).run()
+
+
+async def test_every_message_is_stored_once(
+    session: IottlySession, emulator: Emulator, path: Path
+) -> None:
+    """The store holds what the emulator has, row for row, each with a key of its own."""
+    report = await run(session, emulator, path)
+    assert rows_of(path) == truth_of(emulator)
+    assert len(set(keys_of(path))) == len(keys_of(path)) == report.rows == report.total == 600
+    assert (report.done, report.failed, report.interrupted) == (3, 0, False)
+
+
+async def test_a_second_run_fetches_only_what_is_new(
+    session: IottlySession, emulator: Emulator, path: Path
+) -> None:
+    """A job that ended, run again, goes on to the present with what came since."""
+    await run(session, emulator, path)
+    emulator.append(
+        emulator.device_ids[1],
+        [{"payload": {"n": n}, "timestamp": REFERENCE_END + timedelta(hours=n)} for n in range(5)],
+    )
+    before = (await run(session, emulator, path)).rows
+    emulator.clock.offset = 3600
+    emulator.append(emulator.device_ids[0], 7)
+    emulator.clock.offset = 7200
+    report = await run(session, emulator, path)
+    # The first five lie in the range that was stored already: they came too late for it.
+    assert (before, report.rows, report.total) == (0, 7, 607)
+
+
+async def test_a_stopped_job_goes_on_to_the_same_end(
+    session: IottlySession, emulator: Emulator, path: Path
+) -> None:
+    """What was fetched before the stop is stored, and the next run adds the rest."""
+    job = IngestJob(
+        session, project=emulator.project_id, store=path, concurrency=1, flush_every=0.001
+    )
+
+    def stop_midway(progress: Progress) -> None:
+        if progress.rows or progress.waiting:
+            job.stop()
+
+    emulator.fault("stall", route="paginated", skip=3, count=1)
+    first = await job.run(stop_midway)
+    emulator.clear_faults()
+    emulator.clock.offset = 3600
+    second = await run(session, emulator, path)
+    assert first.interrupted
+    assert 0 < first.rows < 600
+    assert first.rows + second.rows == 600
+    assert second.end == first.end
+    assert rows_of(path) == truth_of(emulator)
+
+
+async def test_a_cancelled_job_leaves_a_store_that_can_be_gone_on_with(
+    session: IottlySession, emulator: Emulator, path: Path
+) -> None:
+    """Cancellation passes through, and the next run completes the store."""
+    emulator.fault("stall", route="paginated", skip=4, count=1)
+    job = IngestJob(session, project=emulator.project_id, store=path, concurrency=1)
+    running = asyncio.create_task(job.run())
+    await emulator.until_requests(6)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    emulator.clear_faults()
+    await run(session, emulator, path)
+    assert rows_of(path) == truth_of(emulator)
+
+
+async def test_an_error_of_one_device_does_not_stop_the_others(
+    session: IottlySession, emulator: Emulator, path: Path
+) -> None:
+    """The report names the device that failed and why; the next run fetches it."""
+    bad, *good = emulator.device_ids
+    emulator.fault("status", status=403, route=f"/v1.0/*/device/{bad}/*", count=None)
+    report = await run(session, emulator, path)
+    assert (report.done, report.failed) == (2, 1)
+    outcome = report.devices[0]
+    assert (outcome.outcome, outcome.error_type, outcome.status) == (
+        Outcome.FAILED,
+        "ForbiddenError",
+        403,
+    )
+    assert rows_of(path) == truth_of(emulator, good)
+    emulator.clear_faults()
+    await run(session, emulator, path)
+    assert rows_of(path) == truth_of(emulator)
+
+
+async def test_a_refused_key_ends_the_job(
+    session: IottlySession, emulator: Emulator, path: Path
+) -> None:
+    """Where no device would fare better, the error is raised at once."""
+    emulator.fault("status", status=401, route="paginated", skip=3, count=None)
+    with pytest.raises(UnauthorizedError):
+        await run(session, emulator, path)
+
+
+async def test_devices_that_all_refuse_end_the_job(
+    session: IottlySession, emulator: Emulator, path: Path
+) -> None:
+    """Where no device answers, the range cannot be pinned, and its error is raised."""
+    emulator.fault("status", status=403, route="paginated", count=None)
+    with pytest.raises(ForbiddenError):
+        await run(session, emulator, path)
+
+
+async def test_poison_goes_to_the_rejected(
+    session: IottlySession, emulator: Emulator, path: Path
+) -> None:
+    """A payload that is not valid JSON is kept as bytes with a reason, and counted."""
+    device = emulator.device_ids[0]
+    bad = ['{"level":NaN}', '{"level":1e999}', '"\\ud800"', "[" * 5000 + "]" * 5000]
+    emulator.append(
+        device,
+        [
+            {"payload_json": text, "timestamp": REFERENCE_END - timedelta(seconds=9 - n)}
+            for n, text in enumerate(bad)
+        ],
+    )
+    report = await run(session, emulator, path)
+    rejected = rejected_of(path)
+    assert sorted(text for _, text, _ in rejected) == sorted(text.encode() for text in bad)
+    assert {owner for owner, _, _ in rejected} == {device}
+    assert all(reason.startswith("the message's payload is n") for _, _, reason in rejected)
+    assert (report.rows, report.rejected, report.total) == (600, 4, 604)
+    assert report.devices[0].rejected == 4
+    truth = truth_of(emulator)
+    assert rows_of(path) == {row: n for row, n in truth.items() if row.payload not in bad}
+
+
+async def test_a_payload_in_many_lines_is_stored(
+    session: IottlySession, emulator: Emulator, path: Path
+) -> None:
+    """JSON may hold line ends between its tokens; one message stays one row."""
+    emulator.append(
+        emulator.device_ids[0],
+        [{"payload_json": '{\n "a": 1.50\r\n}', "timestamp": REFERENCE_END - timedelta(seconds=1)}],
+    )
+    report = await run(session, emulator, path)
+    assert report.rows == sum(rows_of(path).values()) == 601
+
+
+async def test_only_the_devices_named_are_fetched(
+    session: IottlySession, emulator: Emulator, path: Path
+) -> None:
+    """Others can be added to the same store later."""
+    one, two, _ = emulator.device_ids
+    for chosen in ([one], [two, two]):
+        await IngestJob(session, project=emulator.project_id, devices=chosen, store=path).run()
+    assert rows_of(path) == truth_of(emulator, [one, two])
+
+
+async def test_a_range_and_a_type_are_kept_to(
+    session: IottlySession, emulator: Emulator, path: Path
+) -> None:
+    """`start` is inclusive, `end` exclusive, and other types stay out."""
+    start, end = datetime(2026, 4, 5, tzinfo=UTC), datetime(2026, 4, 6, tzinfo=UTC)
+    await IngestJob(
+        session, project=emulator.project_id, start=start, end=end, type="userdefined", store=path
+    ).run()
+    low, high = start.timestamp() * 1000, end.timestamp() * 1000
+    expected = {
+        row: count
+        for row, count in truth_of(emulator).items()
+        if low <= row.timestamp < high and row.type == "userdefined"
+    }
+    assert expected
+    assert rows_of(path) == expected
+
+
+async def test_a_store_of_another_query_is_refused(
+    session: IottlySession, emulator: Emulator, path: Path
+) -> None:
+    """The error says what differs, and the store is left as it was."""
+    await run(session, emulator, path)
+    other = IngestJob(
+        session, project=emulator.project_id, start=datetime(2026, 4, 1, tzinfo=UTC), store=path
+    )
+    with pytest.raises(CursorMismatchError, match="start is open there"):
+        await other.run()
+    assert rows_of(path) == truth_of(emulator)
+
+
+async def test_a_job_into_an_open_store_is_refused(
+    session: IottlySession, emulator: Emulator, tmp_path: Path
+) -> None:
+    """Two jobs never write one file at the same time."""
+    path = tmp_path / "telemetry.jsonl"
+    emulator.fault("stall", route="paginated", count=1)
+    running = asyncio.create_task(run(session, emulator, path))
+    await emulator.until_requests(2)
+    with pytest.raises(ConfigurationError, match="another process"):
+        await run(session, emulator, path)
+    emulator.clear_faults()
+    await running
+
+
+async def test_progress_ends_with_the_whole(
+    session: IottlySession, emulator: Emulator, path: Path
+) -> None:
+    """The last snapshot says what the report says, and that nothing is left."""
+    seen: list[Progress] = []
+    job = IngestJob(session, project=emulator.project_id, store=path)
+    report = await job.run(seen.append)
+    last = seen[-1]
+    assert (last.rows, last.waiting, last.done, last.devices) == (600, 0, 3, 3)
+    assert (last.share, last.seconds_left) == (1.0, 0.0)
+    assert last.requests == report.requests
+
+
+async def test_a_job_runs_once(session: IottlySession, emulator: Emulator, path: Path) -> None:
+    """A second `run` of the same object is refused; a new object goes on."""
+    job = IngestJob(session, project=emulator.project_id, store=path)
+    await job.run()
+    with pytest.raises(ConfigurationError, match="runs once"):
+        await job.run()
+
+
+async def test_requests_stay_near_the_ideal(tmp_path: Path) -> None:
+    """Beside a page a hundred rows and one a device, two requests begin the job."""
+    async with (
+        Emulator(devices=4, messages=20_000) as emulator,
+        IottlySession(
+            emulator.api_key, config=Config(base_url=emulator.base_url), limiter=RateLimiter()
+        ) as session,
+    ):
+        job = IngestJob(
+            session, project=emulator.project_id, store=tmp_path / "x.jsonl", concurrency=4
+        )
+        report = await job.run()
+    assert report.requests <= 1.03 * 200 + 4 + 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"devices": []}, "devices must name one"),
+        ({"devices": "d"}, "devices must be a list"),
+        ({"devices": ["a/b"]}, "devices must be an id"),
+        ({"project": "a/b"}, "project_id must be an id"),
+        ({"start": datetime(2026, 1, 1)}, "start must be an aware"),  # noqa: DTZ001
+        ({"type": "others"}, "type must be"),
+        ({"concurrency": 0}, "concurrency must be 1 to 1000"),
+        ({"flush_every": 0}, "flush_every must be more than 0"),
+        ({"store": "telemetry.xml"}, "store must be a file ending in .duckdb or .jsonl"),
+        ({"store": "mongodb://user:secret@host/db"}, r"not 'mongodb://…@host/db'"),
+        ({"store": 5}, "not int"),
+    ],
+)
+async def test_a_bad_argument_is_refused_before_anything_is_done(
+    session: IottlySession,
+    emulator: Emulator,
+    tmp_path: Path,
+    arguments: dict[str, object],
+    told: str,
+) -> None:
+    """The error names the argument and what is accepted; nothing was sent or made."""
+    defaults = {"project": "p", "store": tmp_path / "x.jsonl"}
+    with pytest.raises(ConfigurationError, match=told) as refused:
+        IngestJob(session, **{**defaults, **arguments})  # type: ignore[arg-type]
+    assert "secret" not in str(refused.value)
+    assert not emulator.requests
+    assert not os.listdir(tmp_path)

@@ -1,0 +1,151 @@
+"""The plan: where a run ends, and where each device goes on."""
+
+from __future__ import annotations
+
+import pytest
+
+from iottly_async.errors import ConfigurationError, CursorMismatchError
+from iottly_async.ingest import Plan, Query
+from iottly_async.ingest.plan import cursor_for, next_plan
+from iottly_async.models import Cursor
+
+NOW = 1_780_000_000.0
+NOW_MS = int(NOW * 1000)
+OPEN = Query(project_id="p")
+
+
+def plan(end: int, *, query: Query = OPEN, ended: bool = True) -> Plan:
+    """A plan that a store holds."""
+    return Plan(query=query, pinned_end=end, ended=ended)
+
+
+def cursor(*remaining: tuple[int, int], end: int, pinned: int | None = None) -> Cursor:
+    """A cursor that a store holds, of a walk to `end`."""
+    return Cursor(
+        project_id="p",
+        device_id="d",
+        type="all",
+        order="asc",
+        start=None,
+        end=end,
+        remaining=remaining,
+        pinned_end=end if pinned is None else pinned,
+        count=7,
+    )
+
+
+def next_end(query: Query = OPEN, held: Plan | None = None) -> int:
+    """Where the next run ends."""
+    return next_plan(query, held, server_now=NOW, settle=5.0).pinned_end
+
+
+def test_an_open_range_ends_at_the_servers_settled_now() -> None:
+    """A first run without an end goes up to the server's now less the settle time (D11)."""
+    assert next_end() == NOW_MS - 5000
+
+
+def test_an_end_in_the_past_is_kept() -> None:
+    """A first run with an end that has passed goes up to that."""
+    assert next_end(Query(project_id="p", end=1000)) == 1000
+
+
+def test_an_end_to_come_is_not_waited_for() -> None:
+    """A first run with an end in the future goes up to the settled now."""
+    assert next_end(Query(project_id="p", end=NOW_MS + 10**9)) == NOW_MS - 5000
+
+
+def test_a_run_that_was_killed_keeps_its_end() -> None:
+    """However late it is resumed, the range is the same."""
+    assert next_end(held=plan(1000, ended=False)) == 1000
+
+
+def test_a_run_that_ended_is_followed_by_one_to_now() -> None:
+    """What is new since the last run is fetched by the next one."""
+    assert next_end(held=plan(1000)) == NOW_MS - 5000
+
+
+def test_the_end_never_goes_back() -> None:
+    """A server's clock that stepped back does not shorten what was fetched."""
+    assert next_end(held=plan(NOW_MS - 3000)) == NOW_MS - 3000
+
+
+def test_a_later_end_is_gone_on_to() -> None:
+    """A store filled up to one end can be filled up to a later one."""
+    march, april = Query(project_id="p", end=1000), Query(project_id="p", end=2000)
+    assert next_end(april, plan(1000, query=march)) == 2000
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        (Query(project_id="q"), "project_id is 'p' there and 'q' here"),
+        (Query(project_id="p", type="userdefined"), "type is 'all' there"),
+        (Query(project_id="p", start=0), "start is open there and 1970-01-01T00:00:00.000Z here"),
+        (Query(project_id="p", end=999), "it holds messages up to 1970-01-01T00:00:01.000Z"),
+    ],
+)
+def test_another_query_is_refused(query: Query, told: str) -> None:
+    """Another project, type or start, or an end before what is stored, is named."""
+    with pytest.raises(CursorMismatchError, match=told):
+        next_end(query, plan(1000))
+
+
+def test_a_store_from_another_server_is_refused() -> None:
+    """A plan that ends in the server's future was made with another server's clock."""
+    with pytest.raises(CursorMismatchError, match="filled from another server"):
+        next_end(held=plan(NOW_MS + 3_600_000))
+
+
+def test_a_range_that_has_not_begun_is_refused() -> None:
+    """A start in the server's future is an error, not an empty success."""
+    with pytest.raises(ConfigurationError, match="must lie before the server's now"):
+        next_end(Query(project_id="p", start=NOW_MS))
+
+
+def test_a_plan_survives_its_json() -> None:
+    """What the store keeps is read back as it was."""
+    whole = plan(5, query=Query(project_id="p", type="userdefined", start=1, end=9), ended=False)
+    assert Plan.from_json(whole.to_json()) == whole
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", plan(1).to_json().replace('n":1', 'n":9')])
+def test_what_is_no_plan_is_refused(text: str) -> None:
+    """A text that this version did not write is not taken for a plan."""
+    with pytest.raises(CursorMismatchError):
+        Plan.from_json(text)
+
+
+def test_a_new_device_begins_at_the_beginning() -> None:
+    """Without a cursor a walk starts anew."""
+    assert cursor_for(plan(1000), "d", None) is None
+
+
+def test_a_cursor_of_the_same_end_is_taken_as_it_is() -> None:
+    """A resumed run goes on exactly where the cursor stands."""
+    saved = cursor((400, 1000), end=1000)
+    assert cursor_for(plan(1000), "d", saved) is saved
+
+
+@pytest.mark.parametrize(
+    ("saved", "remaining"),
+    [
+        (cursor(end=1000), ((1000, 3000),)),
+        (cursor((400, 1000), end=1000), ((400, 3000),)),
+        (cursor((100, 200), end=1000), ((100, 200), (1000, 3000))),
+        (cursor((100, 200), end=2000, pinned=1500), ((100, 200), (1500, 3000))),
+    ],
+)
+def test_a_cursor_of_an_earlier_end_is_extended(
+    saved: Cursor, remaining: tuple[tuple[int, int], ...]
+) -> None:
+    """What remained stays, and the time up to the new end is added."""
+    extended = cursor_for(plan(3000), "d", saved)
+    assert extended is not None
+    assert (extended.remaining, extended.end, extended.pinned_end) == (remaining, 3000, 3000)
+    assert extended.count == 7
+
+
+def test_an_altered_cursor_is_refused() -> None:
+    """A cursor that is not of the plan beside it was put there by somebody else."""
+    with pytest.raises(CursorMismatchError, match="altered"):
+        cursor_for(plan(1000, query=Query(project_id="q")), "d", cursor(end=1000))

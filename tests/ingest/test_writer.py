@@ -1,0 +1,140 @@
+"""Back-pressure: a slow store makes the walks wait, and memory stays bounded."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import pytest
+
+from iottly_async.errors import StoreError
+from iottly_async.ingest import Group, Held
+from iottly_async.ingest.progress import Course, Meter
+from iottly_async.ingest.writer import GROUP_BYTES, GROUP_ROWS, Writer
+from iottly_async.models import Cursor, Message, MessageBatch
+
+
+class HeldUpStore:
+    """A store that takes its groups one by one, as it is let."""
+
+    def __init__(self) -> None:
+        self.groups: list[Group] = []
+        self.writing = asyncio.Event()
+        self.may_write = asyncio.Semaphore(0)
+        self.flushes = 0
+
+    async def open(self) -> Held:
+        """Holds nothing."""
+        return Held(plan=None, cursors={})
+
+    async def begin(self, plan: str) -> None:
+        """Keeps nothing."""
+
+    async def write(self, group: Group) -> Mapping[str, int]:
+        """Take a group once it may."""
+        self.writing.set()
+        await self.may_write.acquire()
+        self.groups.append(group)
+        return {}
+
+    async def flush(self) -> None:
+        """Count."""
+        self.flushes += 1
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def batch(rows: int, payload: bytes = b"{}") -> MessageBatch:
+    """A batch of the device d."""
+    message = Message(
+        device_id="d", timestamp=datetime(2026, 1, 1, tzinfo=UTC), payload_json=payload
+    )
+    cursor = Cursor(
+        project_id="p",
+        device_id="d",
+        type="all",
+        order="asc",
+        start=None,
+        end=9,
+        remaining=(),
+        pinned_end=9,
+        count=rows,
+    )
+    return MessageBatch(messages=[message] * rows, cursor=cursor)
+
+
+def meter() -> Meter:
+    """Counters of a run with the device d."""
+    now = asyncio.get_running_loop().time
+    return Meter(now=now, begun=now(), end=9, courses={"d": Course("d")})
+
+
+async def settle() -> None:
+    """Let every task run as far as it can."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    ("rows", "payload"),
+    [(GROUP_ROWS, b"{}"), (16, b'"%b"' % (b"x" * (GROUP_BYTES // 16)))],
+    ids=["rows", "bytes"],
+)
+async def test_a_slow_store_makes_the_walks_wait(rows: int, payload: bytes) -> None:
+    """While one group is written one more is gathered, and whoever comes then waits."""
+    store = HeldUpStore()
+    writer = Writer(store, meter(), flush_every=1.0)
+    writing = asyncio.create_task(writer.run())
+    await writer.put(batch(rows, payload))
+    await store.writing.wait()
+    await writer.put(batch(rows, payload))
+    third = asyncio.create_task(writer.put(batch(1)))
+    await settle()
+    assert not third.done()
+    store.may_write.release()
+    await third
+    for _ in range(2):
+        store.may_write.release()
+    writer.finish()
+    await writing
+    assert [len(group.messages) for group in store.groups] in ([rows, rows, 1], [rows, rows + 1])
+
+
+async def test_all_is_flushed_at_the_end() -> None:
+    """`run` returns once the last group is durable, and the counters say so."""
+    store, counters = HeldUpStore(), meter()
+    store.may_write = asyncio.Semaphore(99)
+    writer = Writer(store, counters, flush_every=60.0)
+    writing = asyncio.create_task(writer.run())
+    await writer.put(batch(5))
+    assert counters.waiting == 5
+    writer.finish()
+    await writing
+    assert (counters.rows, counters.waiting, store.flushes) == (5, 0, 1)
+
+
+async def test_a_cursor_without_rows_is_written() -> None:
+    """A device whose rest of the range is empty is known to be done in the next run."""
+    store = HeldUpStore()
+    store.may_write = asyncio.Semaphore(99)
+    writer = Writer(store, meter(), flush_every=60.0)
+    await writer.put(batch(0))
+    writer.finish()
+    await writer.run()
+    assert [list(group.cursors) for group in store.groups] == [["d"]]
+
+
+async def test_what_the_store_raises_ends_the_run() -> None:
+    """A store that fails is not written to again."""
+
+    class Full(HeldUpStore):
+        async def write(self, group: Group) -> Mapping[str, int]:
+            raise StoreError("full")
+
+    writer = Writer(Full(), meter(), flush_every=60.0)
+    await writer.put(batch(1))
+    writer.finish()
+    with pytest.raises(StoreError, match="full"):
+        await writer.run()
