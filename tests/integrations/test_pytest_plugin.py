@@ -1,0 +1,151 @@
+"""The fixtures, in test runs of their own: every way in which a user may run coroutines."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+# One test uses the session, the next finds the emulator as new, in whatever way they run.
+COROUTINES = """
+import pytest
+
+MARK
+
+async def test_first(iottly_session, iottly_emulator):
+    project = iottly_session.project(iottly_emulator.project_id)
+    (device, *_) = await project.devices.list()
+    await project.devices.rename(device.id, "changed")
+    iottly_emulator.fault("status", status=404, count=None)
+
+async def test_second(iottly_session, iottly_emulator):
+    project = iottly_session.project(iottly_emulator.project_id)
+    names = [device.name for device in await project.devices.list()]
+    assert len(names) == 3
+    assert "changed" not in names
+"""
+
+
+def run(pytester: pytest.Pytester, source: str, *arguments: str) -> pytest.RunResult:
+    """A test run of its own, in which any warning, such as of a socket left open, fails."""
+    pytester.makepyfile(source)
+    if "no:asyncio" not in arguments:
+        arguments = ("-o", "asyncio_default_fixture_loop_scope=function", *arguments)
+    return pytester.runpytest_subprocess(
+        "-W", "error", "-p", "no:cacheprovider", "-o", "addopts=", *arguments
+    )
+
+
+def test_pytest_asyncio_in_strict_mode(pytester: pytest.Pytester) -> None:
+    """Marked tests get a session, and nothing is left open."""
+    source = COROUTINES.replace("MARK", "pytestmark = pytest.mark.asyncio")
+    run(pytester, source, "-o", "asyncio_mode=strict").assert_outcomes(passed=2)
+
+
+def test_pytest_asyncio_in_auto_mode(pytester: pytest.Pytester) -> None:
+    """Unmarked tests get a session, and nothing is left open."""
+    run(pytester, COROUTINES.replace("MARK", ""), "-o", "asyncio_mode=auto").assert_outcomes(
+        passed=2
+    )
+
+
+def test_pytest_asyncio_with_one_loop_for_all(pytester: pytest.Pytester) -> None:
+    """In a loop that outlives the tests, each session is closed with its test."""
+    source = COROUTINES.replace("MARK", 'pytestmark = pytest.mark.asyncio(loop_scope="module")')
+    source += (
+        "\nasync def test_third(iottly_session):\n"
+        "    import gc\n"
+        "    from aiohttp import ClientSession\n"
+        "    assert all(one.closed for one in gc.get_objects() if isinstance(one, ClientSession))\n"
+    )
+    run(pytester, source, "-o", "asyncio_mode=strict").assert_outcomes(passed=3)
+
+
+def test_anyio(pytester: pytest.Pytester) -> None:
+    """Tests under anyio's own plugin get a session, and nothing is left open."""
+    backend = '@pytest.fixture\ndef anyio_backend():\n    return "asyncio"\n'
+    source = COROUTINES.replace("MARK", f"pytestmark = pytest.mark.anyio\n\n{backend}")
+    run(pytester, source, "-p", "no:asyncio").assert_outcomes(passed=2)
+
+
+def test_synchronous_tests(pytester: pytest.Pytester) -> None:
+    """A session serves one `asyncio.run`, is closed by its end, and need not be used at all."""
+    source = """
+import asyncio
+import pytest
+from iottly_async import SessionClosedError
+
+def test_unused(iottly_session):
+    assert iottly_session.quota.source == "unknown"
+
+def test_run(iottly_session, iottly_emulator):
+    device = iottly_emulator.device_ids[0]
+    iottly_emulator.append(device, [{"payload": {"n": 1}}])
+    messages = iottly_session.project(iottly_emulator.project_id).messages
+    (message,) = asyncio.run(messages.recent(device, limit=1))
+    assert message.payload == {"n": 1}
+    with pytest.raises(SessionClosedError):
+        asyncio.run(iottly_session.ping())
+"""
+    run(pytester, source, "-p", "no:asyncio").assert_outcomes(passed=2)
+
+
+def test_a_whole_backend(pytester: pytest.Pytester) -> None:
+    """An application that opens its own session is tested on the emulator, quota and all."""
+    source = """
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from iottly_async import FleetDevicePage
+from iottly_async.integrations.fastapi import SessionDep, install, lifespan
+
+app = FastAPI(lifespan=lifespan())
+install(app)
+
+@app.get("/fleet")
+async def fleet(session: SessionDep) -> FleetDevicePage:
+    return await session.with_options(timeout=1).devices.page()
+
+def test_refused(iottly_environment):
+    iottly_environment.fault("status", status=429, count=None, headers={"Retry-After": "50"})
+    with TestClient(app) as client:
+        assert client.get("/fleet").status_code == 429
+
+def test_the_quota_is_as_new_too(iottly_environment):
+    with TestClient(app) as client:
+        assert client.get("/fleet").json()["total"] == 3
+"""
+    run(pytester, source).assert_outcomes(passed=2)
+
+
+def test_the_emulator_can_be_another(pytester: pytest.Pytester) -> None:
+    """A conftest sets the settings, and one server serves the whole run."""
+    pytester.makeconftest(
+        "import pytest\n"
+        '@pytest.fixture(scope="session")\n'
+        "def iottly_emulator_options():\n"
+        '    return {"devices": 1, "messages": 5}\n'
+    )
+    source = """
+urls = set()
+
+def test_first(iottly_emulator):
+    assert len(iottly_emulator.stored(iottly_emulator.device_ids[0])) == 5
+    urls.add(iottly_emulator.base_url)
+
+def test_second(iottly_emulator):
+    assert urls == {iottly_emulator.base_url}
+"""
+    run(pytester, source).assert_outcomes(passed=2)
+
+
+def test_it_costs_nothing_where_it_is_not_used() -> None:
+    """Loading the plugin loads no emulator, no web framework and no database."""
+    code = (
+        "import sys, iottly_async.integrations.pytest_plugin\n"
+        "heavy = {'iottly_async.emulator', 'fastapi', 'sqlite3'}\n"
+        "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

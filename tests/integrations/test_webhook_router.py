@@ -1,0 +1,196 @@
+"""The webhook router, as the platform and others post to it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+from fastapi import FastAPI
+
+from iottly_async import IottlySession, Message
+from iottly_async.emulator import Emulator
+from iottly_async.integrations.fastapi import install, webhook_router
+
+from ..support.serving import serving
+
+SECRET = {"X-Iottly-Secret": "a-shared-secret"}
+PATH = "/webhooks/iottly"
+MESSAGE: dict[str, Any] = {
+    "from": "device",
+    "timestamp": "2026-04-30T12:00:00.250",
+    "type": "userdefined",
+    "payload": {"t": 37.4},
+}
+BODY = json.dumps({"msg": MESSAGE}).encode()
+
+
+class Inbox:
+    """A handler that keeps what it was given, and waits or fails when it is told to."""
+
+    def __init__(self) -> None:
+        self.messages: list[Any] = []
+        self.arrived = asyncio.Event()
+        self.go_on = asyncio.Event()
+        self.go_on.set()
+        self.error: Exception | None = None
+
+    async def take(self, message: Any) -> None:
+        """Handle one."""
+        self.arrived.set()
+        await self.go_on.wait()
+        if self.error is not None:
+            raise self.error
+        self.messages.append(message)
+
+
+Post = Callable[..., Awaitable[tuple[int, Any]]]
+
+
+@asynccontextmanager
+async def receiving(inbox: Inbox, **options: Any) -> AsyncIterator[tuple[str, Post]]:
+    """The address of an application with a webhook router, and how to post to it."""
+    app = FastAPI()
+    install(app)
+    app.include_router(webhook_router(inbox.take, secret="a-shared-secret", **options))
+    async with serving(app) as url, aiohttp.ClientSession(url) as http:
+
+        async def post(body: Any = BODY, headers: dict[str, str] | None = None) -> tuple[int, Any]:
+            sent = SECRET if headers is None else headers
+            async with http.post(PATH, data=body, headers=sent) as answer:
+                text = await answer.text()
+                return answer.status, json.loads(text) if text else None
+
+        yield url, post
+
+
+async def test_a_message_is_handled_before_it_is_acknowledged() -> None:
+    """204 says that the handler returned."""
+    inbox = Inbox()
+    async with receiving(inbox) as (_, post):
+        assert await post() == (204, None)
+    assert [message.payload for message in inbox.messages] == [{"t": 37.4}]
+    assert isinstance(inbox.messages[0], Message)
+
+
+async def test_the_platform_delivers_every_message(
+    emulator: Emulator, session: IottlySession
+) -> None:
+    """What the emulated platform posts arrives, and has the keys that a read over REST gives."""
+    inbox = Inbox()
+    device = emulator.device_ids[0]
+    async with receiving(inbox) as (url, _):
+        emulator.add_webhook(url + PATH, headers=SECRET)
+        emulator.append(device, [{"payload": {"n": n}, "channel": "c"} for n in range(3)])
+        async with asyncio.timeout(10):
+            while len(inbox.messages) < 3:
+                inbox.arrived.clear()
+                await inbox.arrived.wait()
+    newest = await session.project(emulator.project_id).messages.recent(device, limit=3)
+    assert {message.key for message in inbox.messages} == {message.key for message in newest}
+
+
+async def test_the_platform_delivers_bare_payloads(emulator: Emulator) -> None:
+    """With "payload only" on both sides the handler gets the payload."""
+    inbox = Inbox()
+    async with receiving(inbox, payload_only=True) as (url, _):
+        emulator.add_webhook(url + PATH, headers=SECRET, payload_only=True)
+        emulator.append(emulator.device_ids[0], [{"payload": {"n": 7}}])
+        async with asyncio.timeout(10):
+            await inbox.arrived.wait()
+    assert inbox.messages == [{"n": 7}]
+
+
+@pytest.mark.parametrize("headers", [{}, {"X-Iottly-Secret": "another"}, {"X-Iottly-Secret": ""}])
+async def test_who_does_not_know_the_secret_is_refused(headers: dict[str, str]) -> None:
+    """403 as a problem, and the handler learns nothing of it."""
+    inbox = Inbox()
+    async with receiving(inbox) as (_, post):
+        status, problem = await post(headers=headers)
+    assert (status, problem["type"]) == (403, "urn:iottly-async:webhook-secret")
+    assert inbox.messages == []
+
+
+async def test_a_secret_that_is_sent_twice_is_refused() -> None:
+    """Two headers of the name are no one's secret, even if one of them is right."""
+    inbox = Inbox()
+    async with receiving(inbox) as (url, _), aiohttp.ClientSession(url) as http:
+        twice = [("X-Iottly-Secret", "a-shared-secret"), ("X-Iottly-Secret", "another")]
+        async with http.post(PATH, data=BODY, headers=twice) as answer:
+            assert answer.status == 403
+
+
+@pytest.mark.parametrize("body", [b"", b"not json", b"{}", b'{"msg": {}}', b"\xff"])
+async def test_what_is_no_webhook_is_a_bad_request(body: bytes) -> None:
+    """The sender is told 400 and where the fault lies, not 502 as for an answer."""
+    inbox = Inbox()
+    async with receiving(inbox) as (_, post):
+        status, problem = await post(body)
+    assert status == 400
+    assert problem["path"].startswith("$")
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_body_that_is_too_large_is_refused(chunked: bool) -> None:
+    """Told by its length or by what arrives, the body is read no further than accepted."""
+
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(64):
+            yield b" " * 1024
+
+    inbox = Inbox()
+    async with receiving(inbox, max_bytes=2048) as (_, post):
+        status, problem = await post(endless() if chunked else b" " * 4096)
+    assert (status, problem["type"]) == (413, "urn:iottly-async:webhook-too-large")
+
+
+async def test_a_message_that_comes_twice_is_handled_once() -> None:
+    """The second delivery is acknowledged and dropped."""
+    inbox = Inbox()
+    async with receiving(inbox) as (_, post):
+        assert [(await post())[0] for _ in range(3)] == [204, 204, 204]
+    assert len(inbox.messages) == 1
+
+
+async def test_a_second_delivery_meanwhile_is_put_off() -> None:
+    """While a message is being handled, nobody is told that it was."""
+    inbox = Inbox()
+    inbox.go_on.clear()
+    async with receiving(inbox) as (_, post):
+        first = asyncio.ensure_future(post())
+        await inbox.arrived.wait()
+        assert (await post())[0] == 503
+        inbox.go_on.set()
+        assert (await first)[0] == 204
+    assert len(inbox.messages) == 1
+
+
+async def test_a_message_that_was_not_handled_may_come_again() -> None:
+    """An error of the handler is 500, and the next delivery is handled."""
+    inbox = Inbox()
+    inbox.error = DownError()
+    app = FastAPI()
+    app.add_exception_handler(DownError, down)
+    app.include_router(webhook_router(inbox.take, secret="a-shared-secret"))
+    async with serving(app) as url, aiohttp.ClientSession(url, headers=SECRET) as http:
+        async with http.post(PATH, data=BODY) as answer:
+            assert answer.status == 500
+        inbox.error = None
+        async with http.post(PATH, data=BODY) as answer:
+            assert answer.status == 204
+    assert len(inbox.messages) == 1
+
+
+class DownError(Exception):
+    """What a handler needs is down."""
+
+
+async def down(_request: Any, _error: Exception) -> Any:
+    """The answer to it."""
+    from fastapi import Response
+
+    return Response(status_code=500)
