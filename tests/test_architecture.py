@@ -28,7 +28,8 @@ FLOORS: list[set[str]] = [
     {"session"},
     {"ingest"},
     {"integrations"},
-    {"cli", "__main__"},
+    {"cli"},
+    {"__main__"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 ALONE = {"emulator"}

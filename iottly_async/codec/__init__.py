@@ -13,6 +13,7 @@ from .requests import (
     fleet_query,
     history_query,
     page_query,
+    tie_filter,
 )
 from .webhook import decode_webhook, decode_webhook_payload
 
@@ -34,4 +35,5 @@ __all__ = [
     "make_converter",
     "page_query",
     "read_error",
+    "tie_filter",
 ]

@@ -74,6 +74,32 @@ def history_query(limit: int, query: Mapping[str, Any] | None) -> list[tuple[str
     return parameters
 
 
+def tie_filter(
+    at: int,
+    *,
+    type: str,  # noqa: A002 - the parameter's own name
+    after_id: str | None,
+    before_id: str | None,
+) -> dict[str, Any]:
+    """The filter of some of one millisecond's messages, by their ids (v1.0, "Message History").
+
+    `at` is in epoch milliseconds; the ids are exclusive bounds, None where open.
+    """
+    stamp = {"$gte": _date(at), "$lt": _date(at + 1)}
+    wanted: dict[str, Any] = {"timestamp": stamp}
+    if type != "all":
+        wanted["type"] = type
+    ids = {"$gt": after_id, "$lt": before_id}
+    between = {operator: {"$oid": id_} for operator, id_ in ids.items() if id_ is not None}
+    if between:
+        wanted["_id"] = between
+    return wanted
+
+
+def _date(ms: int) -> dict[str, str]:
+    return {"$date": write_time(ms, "iso-z")}
+
+
 def page_query(
     *,
     number: int | None,
@@ -171,7 +197,7 @@ def json_value(value: Any, name: str, *, times: bool = False, depth: int = 0) ->
             for index, member in enumerate(value)
         ]
     if times and isinstance(value, datetime):
-        return {"$date": write_time(epoch_ms(aware(value, name=name)), "iso-z")}
+        return _date(epoch_ms(aware(value, name=name)))
     accepted = "text, number, true, false, None, mapping or list"
     raise ConfigurationError(f"{name} is a {type(value).__name__}; JSON takes {accepted}")
 

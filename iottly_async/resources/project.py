@@ -43,7 +43,7 @@ class Project:
         self.licenses = Licenses(context, self._path)
         self.devices = Devices(context, self._path)
         self.commands = Commands(context, self._path)
-        self.messages = Messages(context, project_id)
+        self.messages = Messages(context, project_id, self.devices.list)
 
     def __repr__(self) -> str:
         return f"Project({self.id!r})"

@@ -215,3 +215,74 @@ async def test_the_quota_is_waited_for_not_run_into() -> None:
         found = [m async for m in messages.walk(device_id, end=end)]
         assert len(found) == len([r for r in stored(emulator, device_id) if r[0] < end])
         assert not [request for request in emulator.requests if request.status == 429]
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+@pytest.mark.parametrize("order", ["asc", "desc"])
+async def test_many_requests_at_once_lose_and_repeat_nothing(order: Any, ordered: bool) -> None:
+    """With eight requests under way and messages arriving, the range is the same."""
+    async with (
+        Emulator(devices=1, messages=12_000, latency=0.002) as emulator,
+        session_on(emulator) as session,
+    ):
+        device_id = emulator.device_ids[0]
+        messages = session.project(emulator.project_id).messages
+        found: list[Message] = []
+        end = None
+        async for batch in messages.batches(device_id, order=order, concurrency=8, ordered=ordered):
+            emulator.append(device_id, messages=2)
+            found += batch.messages
+            end = batch.cursor.pinned_end
+        truth = [row for row in stored(emulator, device_id) if row[0].timestamp() * 1000 < end]
+        assert Counter(walked(found)) == Counter(truth)
+        if ordered:
+            assert_same(walked(found), truth, order=order)
+        assert len(emulator.requests) <= 1.1 * len(truth) / 100 + 8
+
+
+async def test_a_whole_project_is_walked_in_one_pool() -> None:
+    """Every device's messages come once, and each device ends with a finished cursor."""
+    async with Emulator(devices=6, messages=6000) as emulator, session_on(emulator) as session:
+        messages = session.project(emulator.project_id).messages
+        found: dict[str, list[Message]] = {}
+        cursors: dict[str, Cursor] = {}
+        async for batch in messages.batches_many():
+            found.setdefault(batch.cursor.device_id, []).extend(batch.messages)
+            cursors[batch.cursor.device_id] = batch.cursor
+        for device_id in emulator.device_ids:
+            assert cursors[device_id].finished
+            assert Counter(walked(found[device_id])) == Counter(stored(emulator, device_id))
+        again = [m async for m in messages.walk_many(emulator.device_ids, cursors=cursors)]
+        assert again == []
+
+
+async def test_ties_are_proven_on_a_service_that_shuffles_them() -> None:
+    """With `verify_ties`, 250 messages of one millisecond come once each, in any order."""
+    async with (
+        Emulator(devices=1, messages=0, unstable_ties=True) as emulator,
+        session_on(emulator) as session,
+    ):
+        device_id = emulator.device_ids[0]
+        emulator.clock.pin()
+        emulator.append(device_id, messages=[{"payload": {"n": n // 2}} for n in range(250)])
+        emulator.clock.advance(60)
+        messages = session.project(emulator.project_id).messages
+        found = [m async for m in messages.walk(device_id, verify_ties=True)]
+        assert Counter(walked(found)) == Counter(stored(emulator, device_id))
+
+
+async def test_a_late_message_is_handed_out_by_a_lookback() -> None:
+    """What became visible behind the cursor comes with the next walk, and nothing twice."""
+    async with Emulator(devices=1, messages=0) as emulator, session_on(emulator) as session:
+        device_id = emulator.device_ids[0]
+        emulator.clock.pin()
+        emulator.append(device_id, messages=5)
+        emulator.append(device_id, messages=[{"payload": "late"}], late_by=30)
+        emulator.clock.advance(20)
+        messages = session.project(emulator.project_id).messages
+        first = [b async for b in messages.batches(device_id, lookback=60)]
+        emulator.clock.advance(60)
+        cursor = Cursor.from_json(first[-1].cursor.to_json())
+        later = [m async for m in messages.walk(device_id, lookback=60, cursor=cursor)]
+        assert sum(len(batch.messages) for batch in first) == 5
+        assert [m.payload for m in later] == ["late"]
