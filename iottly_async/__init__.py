@@ -46,6 +46,10 @@ from .errors import (
     WebhookSecretError,
     WebhookTooLargeError,
 )
+from .live.doorbell import Doorbell
+from .live.events import Gap
+from .live.protocol import DefaultStreamProtocol, StreamProtocol
+from .live.stream import Stream
 from .models import (
     Board,
     Command,
@@ -86,12 +90,15 @@ __all__ = [
     "CursorMismatchError",
     "DeadlineExceededError",
     "DecodeError",
+    "DefaultStreamProtocol",
     "Device",
     "DeviceOfflineError",
+    "Doorbell",
     "FleetDevice",
     "FleetDevicePage",
     "FleetStatus",
     "ForbiddenError",
+    "Gap",
     "IottlyError",
     "IottlySession",
     "License",
@@ -113,6 +120,8 @@ __all__ = [
     "ServerError",
     "SessionClosedError",
     "StoreError",
+    "Stream",
+    "StreamProtocol",
     "TLSError",
     "TransportError",
     "TruncatedResponseError",
