@@ -12,11 +12,14 @@ import asyncio
 class Deadline:
     """The scope of one call: an `asyncio.timeout` that can be moved, and is registered."""
 
-    __slots__ = ("_owner", "_scope", "closed", "lasting")
+    __slots__ = ("_left", "_owner", "_scope", "closed", "lasting")
 
-    def __init__(self, owner: Deadlines, seconds: float | None, *, lasting: bool) -> None:
+    def __init__(
+        self, owner: Deadlines, seconds: float | None, *, lasting: bool, suspended: bool
+    ) -> None:
         self._owner = owner
-        self._scope = asyncio.timeout(seconds)
+        self._left = seconds if suspended else None
+        self._scope = asyncio.timeout(None if suspended else seconds)
         self.lasting = lasting
         self.closed = False
 
@@ -38,16 +41,16 @@ class Deadline:
         """Whether it ended the call, by time or by closing."""
         return self._scope.expired()
 
-    def suspend(self) -> float | None:
-        """Stop the clock: seconds that were left, for `resume`."""
+    def suspend(self) -> None:
+        """Stop the clock, if it runs; `resume` goes on with the seconds that were left."""
         at = self._scope.when()
-        if at is None or self.closed or self._scope.expired():
-            return None
-        self._scope.reschedule(None)
-        return at - asyncio.get_running_loop().time()
+        if at is not None and not self.closed and not self._scope.expired():
+            self._left = at - asyncio.get_running_loop().time()
+            self._scope.reschedule(None)
 
-    def resume(self, left: float | None) -> None:
-        """Let the clock run again, with so many seconds left."""
+    def resume(self) -> None:
+        """Let a suspended clock run."""
+        left, self._left = self._left, None
         if left is not None and not self.closed:
             self._scope.reschedule(asyncio.get_running_loop().time() + left)
 
@@ -68,12 +71,15 @@ class Deadlines:
         self.closing = False
         self._empty: asyncio.Event | None = None
 
-    def scope(self, seconds: float | None, *, lasting: bool = False) -> Deadline:
+    def scope(
+        self, seconds: float | None, *, lasting: bool = False, suspended: bool = False
+    ) -> Deadline:
         """A scope that ends after so many seconds; None never does by itself.
 
-        A `lasting` one is of work that has no end, for which closing does not wait.
+        A `lasting` one is of work that has no end, for which closing does not wait; the
+        clock of a `suspended` one stands still until it is resumed.
         """
-        return Deadline(self, seconds, lasting=lasting)
+        return Deadline(self, seconds, lasting=lasting, suspended=suspended)
 
     def leave(self, deadline: Deadline) -> None:
         """A call ended."""

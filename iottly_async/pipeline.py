@@ -159,7 +159,7 @@ class Pipeline:
         self._check_usable()
         self.stats.calls += 1
         course = _Course()
-        deadline = self._deadlines.scope(options.timeout)
+        deadline = self._deadlines.scope(options.timeout, suspended=patient)
         try:
             async with deadline:
                 return await self._attempts(request, options, patient, deadline, course)
@@ -216,7 +216,8 @@ class Pipeline:
         self, options: Options, patient: bool, deadline: Deadline, refusal: IottlyError | None
     ) -> Ticket:
         """A token for one attempt; `refusal` is the 429 that the last attempt met."""
-        left = deadline.suspend() if patient else None
+        if patient:
+            deadline.suspend()
         # A user's click does not wait behind a backfill.
         priority = options.priority - (1 if patient else 0)
         try:
@@ -229,7 +230,7 @@ class Pipeline:
             # The service's own answer tells more; only when there is a turn is new.
             refusal.retry_after = late.retry_after
         finally:
-            deadline.resume(left)
+            deadline.resume()
         raise refusal
 
     async def _attempt(self, request: Request[T], ticket: Ticket, course: _Course) -> Answer:

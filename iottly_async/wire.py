@@ -7,6 +7,7 @@ codec's; here are paths, methods, statuses and headers.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Generic, Literal, TypeVar
 from urllib.parse import quote
@@ -133,10 +134,15 @@ def target(
     text = f"/{generation}/{'/'.join(path)}"
     if not query:
         return text
-    return f"{text}?{'&'.join(f'{name}={quote(value, safe=_SAFE)}' for name, value in query)}"
+    return f"{text}?{'&'.join([f'{name}={_quoted(value)}' for name, value in query])}"
 
 
-_SAFE: Final = ":"
+_PLAIN: Final = re.compile(r"[0-9A-Za-z_.~:-]*", re.ASCII)
+
+
+def _quoted(value: str) -> str:
+    # Times, numbers and words need no quoting, and quote() is slow to find that out.
+    return value if _PLAIN.fullmatch(value) else quote(value, safe=":")
 
 
 def read_answer(request: Request[T], answer: Answer) -> T:

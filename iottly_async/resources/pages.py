@@ -41,6 +41,7 @@ class Pages:
         self.context = context
         self.project_id = project_id
         self._path = ["project", segment(project_id, name="project_id")]
+        self._device: tuple[str | None, str] = (None, "")
 
     async def fetch(self, page: PageRequest) -> Fetched:
         """One page for a walk; waiting for quota is not counted against the deadline."""
@@ -67,7 +68,9 @@ class Pages:
             form=config.timestamp_format,
         )
         device_id = page.device_id
-        device = segment(device_id, name="device_id")
+        if self._device[0] != device_id:  # a walk asks for one device again and again
+            self._device = (device_id, segment(device_id, name="device_id"))
+        device = self._device[1]
 
         def read(answer: Answer) -> Fetched:
             found = decode_page(answer.body, project_id=self.project_id, device_id=device_id)
