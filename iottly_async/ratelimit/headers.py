@@ -1,0 +1,210 @@
+"""What an answer says about the quota: its header fields read into a notice, pure.
+
+Three spellings are known, the first that is whole wins:
+
+- `X-RateLimit-Limit`, `-Remaining`, `-Reset`, which the service documents (Reset in epoch
+  seconds; milliseconds and delta seconds are recognised by their size);
+- `RateLimit` and `RateLimit-Policy`, the IETF draft's structured fields
+  (``"default";r=50;t=30`` with ``"default";q=100;w=60``), and its single-line ancestor
+  (``limit=100, remaining=50, reset=30``);
+- `RateLimit-Limit`, `-Remaining`, `-Reset`, the draft's older three fields, in delta seconds.
+
+Anything that does not parse is no notice: nonsense is ignored, never an error.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from math import isfinite
+from typing import NamedTuple
+
+from ..times import http_date
+
+__all__ = ["Notice", "NoticeReader", "read_notice", "retry_after"]
+
+_DELTA_BELOW = 1e8
+"""A Reset below this is seconds from now: as an epoch it would lie before March 1973."""
+
+_MILLISECONDS_FROM = 1e11
+"""A Reset from here on is milliseconds: as seconds it would lie after the year 5000."""
+
+_MEMBER = re.compile(
+    r'\s*(?:"(?P<quoted>[^"\\]*)"|(?P<token>[A-Za-z*][\w.:%*/-]*))(?P<rest>[^,"]*)'
+)
+_PARAMETER = re.compile(r";\s*([a-z*][a-z0-9_.*-]*)=([0-9.]+)")
+_PAIR = re.compile(r"(limit|remaining|reset|w)\s*=\s*(\d+)")
+
+
+class Notice(NamedTuple):
+    """What one answer says.
+
+    Attributes:
+        limit: requests a window; None where the field that came does not say.
+        remaining: requests left when the answer was made.
+        reset: when the window ends: epoch seconds of the server's clock, or seconds
+            from the answer where `relative`.
+        relative: how `reset` counts.
+        window: the window's length in seconds; None where the server does not say.
+    """
+
+    limit: int | None
+    remaining: int
+    reset: float
+    relative: bool = False
+    window: float | None = None
+
+
+def whole_number(text: str | None) -> int | None:
+    """Plain ASCII digits as an int; None for anything else (signs, spaces, 5,000 digits)."""
+    if text is not None and len(text) < 19 and text.isascii() and text.isdigit():
+        return int(text)
+    return None
+
+
+def _number(text: str | None) -> float | None:
+    """A plain decimal number that is not negative; None for anything else."""
+    if text is None or len(text) > 32 or not text.isascii() or not text[:1].isdigit():
+        return None
+    if not text.replace(".", "", 1).isdigit():
+        return None
+    value = float(text)
+    return value if isfinite(value) else None
+
+
+class NoticeReader:
+    """Reads notices, and remembers the last window's texts.
+
+    Within a window only Remaining differs from one answer to the next, so two
+    comparisons spare two conversions.
+    """
+
+    __slots__ = ("_limit", "_limit_text", "_relative", "_reset", "_reset_text")
+
+    def __init__(self) -> None:
+        self._limit_text: str | None = None
+        self._reset_text: str | None = None
+        self._limit = 0
+        self._reset = 0.0
+        self._relative = False
+
+    def read(self, headers: Mapping[str, str]) -> Notice | None:
+        """The notice in `headers` (lower-case names); None where there is none."""
+        remaining_text = headers.get("x-ratelimit-remaining")
+        if remaining_text is None:
+            return _read_standard(headers)
+        if (
+            headers.get("x-ratelimit-reset") != self._reset_text
+            or headers.get("x-ratelimit-limit") != self._limit_text
+        ) and not self._remember(headers):
+            return None
+        if self._reset_text is None:
+            return None
+        remaining = whole_number(remaining_text)
+        if remaining is None or remaining > self._limit:
+            return None
+        return Notice(self._limit, remaining, self._reset, self._relative)
+
+    def _remember(self, headers: Mapping[str, str]) -> bool:
+        limit = whole_number(headers.get("x-ratelimit-limit"))
+        reset = _number(headers.get("x-ratelimit-reset"))
+        if limit is None or limit == 0 or reset is None:
+            self._limit_text = self._reset_text = None
+            return False
+        self._limit_text = headers["x-ratelimit-limit"]
+        self._reset_text = headers["x-ratelimit-reset"]
+        self._limit = limit
+        self._relative = reset < _DELTA_BELOW
+        self._reset = reset / 1000 if reset >= _MILLISECONDS_FROM else reset
+        return True
+
+
+def read_notice(headers: Mapping[str, str]) -> Notice | None:
+    """The notice in one answer's `headers` (lower-case names); None where there is none."""
+    return NoticeReader().read(headers)
+
+
+def _read_standard(headers: Mapping[str, str]) -> Notice | None:
+    field = headers.get("ratelimit")
+    if field is not None:
+        return _read_structured(field, headers.get("ratelimit-policy", "")) or _read_pairs(field)
+    remaining = whole_number(headers.get("ratelimit-remaining"))
+    reset = _number(headers.get("ratelimit-reset"))
+    if remaining is None or reset is None:
+        return None
+    # "100, 100;w=60": the limit, then the policies that it comes from.
+    limit = whole_number(re.split(r"[,;\s]", headers.get("ratelimit-limit", ""), maxsplit=1)[0])
+    return _checked(limit, remaining, reset, None)
+
+
+def _read_structured(field: str, policy_field: str) -> Notice | None:
+    """Of several policies the one with the fewest requests left counts."""
+    policies = {name: values for name, values in _members(policy_field) if "q" in values}
+    tightest: Notice | None = None
+    for name, values in _members(field):
+        if "r" not in values or "t" not in values:
+            continue
+        policy = policies.get(name, {})
+        quota, window = policy.get("q"), policy.get("w")
+        limit = int(quota) if quota is not None else None
+        notice = _checked(limit, int(values["r"]), values["t"], window)
+        if notice is not None and (
+            tightest is None
+            or (notice.remaining, -notice.reset) < (tightest.remaining, -tightest.reset)
+        ):
+            tightest = notice
+    return tightest
+
+
+def _members(field: str) -> list[tuple[str, dict[str, float]]]:
+    found = []
+    for member in _MEMBER.finditer(field[:2048]):
+        values = {}
+        for name, text in _PARAMETER.findall(member["rest"]):
+            value = _number(text)
+            if value is not None:
+                values[name] = value
+        found.append((member["quoted"] or member["token"] or "", values))
+    return found
+
+
+def _read_pairs(field: str) -> Notice | None:
+    pairs = {name: float(text) for name, text in _PAIR.findall(field[:2048]) if len(text) < 19}
+    if "remaining" not in pairs or "reset" not in pairs:
+        return None
+    limit = int(pairs["limit"]) if "limit" in pairs else None
+    return _checked(limit, int(pairs["remaining"]), pairs["reset"], pairs.get("w"))
+
+
+def _checked(
+    limit: int | None, remaining: int, reset: float, window: float | None
+) -> Notice | None:
+    """A notice in delta seconds, unless its numbers contradict each other."""
+    if reset >= _DELTA_BELOW or limit == 0 or (limit is not None and remaining > limit):
+        return None
+    return Notice(limit, remaining, reset, relative=True, window=window or None)
+
+
+def retry_after(headers: Mapping[str, str], server_now: float) -> float | None:
+    """Seconds to wait by `Retry-After`: plain seconds or a date.
+
+    Args:
+        headers: lower-case names. A date is read against the answer's own `Date`.
+        server_now: the server's time, for an answer without `Date`.
+
+    Returns:
+        0 or more; None where the field is absent or says neither (RFC 9110, 10.2.3).
+    """
+    text = headers.get("retry-after")
+    if text is None:
+        return None
+    text = text.strip()
+    seconds = _number(text)
+    if seconds is not None:
+        return seconds
+    moment = http_date(text)
+    if moment is None:
+        return None
+    said = headers.get("date")
+    now = http_date(said) if said is not None else None
+    return max(moment - (server_now if now is None else now), 0.0)

@@ -1,0 +1,298 @@
+"""The limiter: the bucket's arithmetic with people waiting at it.
+
+No task and no lock: one timer handle, and queues of futures. Whatever may free a turn is a
+plain synchronous call that hands the turn on before it returns, so a waiter can be
+forgotten by nobody, and nobody overtakes a waiting queue.
+
+A limiter works for one running event loop at a time; it may be used by one after another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from math import isfinite
+from typing import Literal, Protocol
+
+from ..clock import SYSTEM_CLOCK, Clock
+from ..errors import ConfigurationError, RateLimitedError
+from ..models.quota import Quota
+from .bucket import Bucket, Ticket
+from .queue import WaitQueue
+
+__all__ = ["Limiter", "Mode", "RateLimiter", "Ticket", "Tier"]
+
+Mode = Literal["burst", "spread"]
+Tier = Literal["starter", "pro", "unlimited"]
+
+_TIERS: dict[str, int] = {"starter": 60, "pro": 600, "unlimited": 0}
+
+_SOONEST = 0.0005
+"""A timer never rings sooner than this: one that rings early would ring again at once."""
+
+
+class Limiter(Protocol):
+    """What a call asks of a limiter: a ticket before it sends, and one end call after."""
+
+    async def acquire(
+        self, *, priority: int = 0, deadline: float | None = None, refused: bool = False
+    ) -> Ticket:
+        """Wait for a turn; see `RateLimiter.acquire`."""
+
+    def answered(self, ticket: Ticket, status: int, headers: Mapping[str, str]) -> None:
+        """The request was answered just now."""
+
+    def lost(self, ticket: Ticket) -> None:
+        """The request was sent perhaps, and no answer came."""
+
+    def unused(self, ticket: Ticket) -> None:
+        """The request surely never left."""
+
+    def quota(self) -> Quota:
+        """What is known of the quota at this moment."""
+
+
+class RateLimiter:
+    """Uses a key's quota to the last request without being told 429.
+
+    It learns the quota from the headers of every answer, so nothing needs to be set.
+
+    Args:
+        mode: "burst" (default) sends as soon as the quota allows, which is fastest and
+            leaves others on the same key nothing while it lasts; "spread" sends evenly
+            over the window and leaves them their share.
+        reserve: requests of each window never used, for others on the same key; below
+            1 a share of the limit. 0 by default.
+        tier: what holds where no header comes: "starter" (60 a minute), "pro" (600),
+            "unlimited", or requests a minute. None (default): without headers only 429s
+            hold us back.
+        clock: the time; the real one by default.
+        name: how the limiter is named in error texts.
+
+    Raises:
+        ConfigurationError: an argument is not one of these.
+    """
+
+    __slots__ = (
+        "__weakref__", "_bucket", "_clock", "_loop", "_queue", "_timer", "_timer_at", "name",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        mode: Mode = "burst",
+        reserve: float = 0,
+        tier: Tier | int | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+        name: str = "iottly",
+    ) -> None:
+        if mode not in ("burst", "spread"):
+            raise ConfigurationError(f"mode must be 'burst' or 'spread', not {mode!r}")
+        if isinstance(reserve, bool) or not isinstance(reserve, int | float):
+            raise ConfigurationError(f"reserve must be a number, not {reserve!r}")
+        if not isfinite(reserve) or reserve < 0:
+            raise ConfigurationError(f"reserve must be 0 or more requests, not {reserve!r}")
+        self._clock = clock
+        self._bucket = Bucket(
+            spread=mode == "spread",
+            reserve=reserve,
+            tier=_per_minute(tier),
+            random=clock.random,
+        )
+        self._queue: WaitQueue[Ticket] = WaitQueue()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+        self.name = name
+
+    # -- a call's way in --------------------------------------------------------
+
+    async def acquire(
+        self, *, priority: int = 0, deadline: float | None = None, refused: bool = False
+    ) -> Ticket:
+        """Wait for a turn to send one request.
+
+        Args:
+            priority: higher goes first; every fourth turn goes to the longest wait of all.
+            deadline: monotonic time of the clock by which the turn must have come; None
+                waits as long as it takes.
+            refused: this request was told 429 before; it goes ahead of everybody.
+
+        Returns:
+            A ticket, to be given to exactly one of `answered`, `lost` and `unused`
+            (more calls do nothing).
+
+        Raises:
+            RateLimitedError: the turn cannot come before the deadline; at once, with
+                `retry_after` the seconds until there can be one.
+            ConfigurationError: another event loop, running now, uses this limiter.
+        """
+        bucket = self._bucket
+        number = bucket.granted + 1
+        if number <= bucket.allowed:  # nobody waits, for whoever could go has gone
+            bucket.granted = number
+            ticket = Ticket()
+            ticket.number = number
+            ticket.sent = bucket.seen
+            ticket.ended = bucket.ended
+            return ticket
+        return await self._wait(priority, deadline, refused)
+
+    async def _wait(self, priority: int, deadline: float | None, refused: bool) -> Ticket:
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._move_to(loop)
+        now, wall = self._clock.monotonic(), self._clock.time()
+        queue = self._queue
+        if not queue:
+            ticket = self._bucket.take(now, wall, 1)
+            if ticket is not None:
+                return ticket
+        if deadline is not None:
+            ahead = queue.ahead(priority, refused=refused)
+            turn = self._bucket.earliest(ahead + 1, now, wall)
+            if turn > deadline:
+                raise self._too_late(turn - now)
+        future: asyncio.Future[Ticket] = loop.create_future()
+        lane = queue.add(future, priority=priority, refused=refused, deadline=deadline)
+        self._arm(now, wall)
+        try:
+            return await future
+        except BaseException:
+            if not future.done() and not loop.is_closed():
+                future.cancel()
+            if not future.done() or future.cancelled():
+                lane.forget()
+            elif future.exception() is None:
+                # Granted, and cancelled before it woke up: the turn goes to the next.
+                self.unused(future.result())
+            raise
+
+    def _too_late(self, seconds: float) -> RateLimitedError:
+        return RateLimitedError(
+            f"no turn within the quota of {self.name} before the deadline: "
+            f"the soonest is in {max(seconds, 0.0):.1f} s",
+            retry_after=max(seconds, 0.0),
+            sent="no",
+        )
+
+    # -- a call's way out -------------------------------------------------------
+
+    def answered(self, ticket: Ticket, status: int, headers: Mapping[str, str]) -> None:
+        """The request was answered just now.
+
+        Args:
+            ticket: from `acquire`; nothing happens where it is over already.
+            status: the HTTP status.
+            headers: the answer's header fields by lower-case name.
+        """
+        clock = self._clock
+        if (
+            self._bucket.answered(ticket, status, headers, clock.monotonic(), clock.time())
+            and self._queue
+        ):
+            self._drain()
+
+    def lost(self, ticket: Ticket) -> None:
+        """The request was sent perhaps and no answer came: the server may have counted it."""
+        if self._bucket.lost(ticket, self._clock.monotonic()) and self._queue:
+            self._drain()
+
+    def unused(self, ticket: Ticket) -> None:
+        """The request surely never left: its turn goes to the next."""
+        if self._bucket.unused(ticket) and self._queue:
+            self._drain()
+
+    def quota(self) -> Quota:
+        """What is known of the quota at this moment; times by the local wall clock."""
+        now, wall = self._clock.monotonic(), self._clock.time()
+        outlook = self._bucket.outlook(now, wall)
+        resets_at = None
+        if outlook.resets_in is not None:
+            resets_at = datetime.fromtimestamp(wall + outlook.resets_in, UTC)
+        return Quota(
+            limit=outlook.limit,
+            remaining=outlook.remaining,
+            resets_at=resets_at,
+            waiting=len(self._queue),
+            in_flight=self._bucket.granted - self._bucket.ended,
+            refusals=self._bucket.gate.refusals,
+            source=outlook.source,
+        )
+
+    # -- waking up --------------------------------------------------------------
+
+    def _drain(self) -> None:
+        """Hand out what turns there are, in order."""
+        loop = self._loop
+        if loop is None or loop.is_closed():
+            return
+        now, wall = self._clock.monotonic(), self._clock.time()
+        bucket, queue = self._bucket, self._queue
+        waiting = len(queue)
+        while (lane := queue.next_lane()) is not None:
+            ticket = bucket.take(now, wall, waiting)
+            if ticket is None:
+                break
+            waiting -= 1
+            lane.live -= 1
+            lane.waiters.popleft()[1].set_result(ticket)
+        if queue:
+            self._arm(now, wall)
+
+    def _arm(self, now: float, wall: float) -> None:
+        """Let the timer ring when there can be a turn, or somebody's time is up."""
+        turn = self._bucket.next_turn(now, wall, len(self._queue))
+        for future in self._queue.expired(now if turn is None else turn):
+            future.set_exception(self._too_late((turn or now) - now))
+        deadline = self._queue.next_deadline()
+        if turn is None or (deadline is not None and deadline < turn):
+            turn = deadline
+        if turn is None or self._loop is None:
+            return
+        if self._timer is not None:
+            if self._timer_at <= turn:
+                return  # it rings sooner and sets itself again
+            self._timer.cancel()
+        self._timer_at = turn
+        self._timer = self._loop.call_later(max(turn - now, _SOONEST), self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        if self._queue:
+            self._drain()
+
+    def _move_to(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Work for `loop` from now on; whoever waited on one that has ended is let go."""
+        old = self._loop
+        if old is not None:
+            if old.is_running() and not old.is_closed():
+                raise self._moved()
+            if self._timer is not None:
+                self._timer.cancel()
+            left_behind = self._queue.clear()
+            if not old.is_closed():
+                for future in left_behind:
+                    future.set_exception(self._moved())
+        self._timer = None
+        self._loop = loop
+
+    def _moved(self) -> ConfigurationError:
+        return ConfigurationError(
+            f"the limiter {self.name} works for another event loop that is running; "
+            "give each thread its own RateLimiter, or share a RedisLimiter"
+        )
+
+
+def _per_minute(tier: Tier | int | None) -> int | None:
+    if tier is None:
+        return None
+    if isinstance(tier, str) and tier in _TIERS:
+        return _TIERS[tier]
+    if isinstance(tier, int) and not isinstance(tier, bool) and tier > 0:
+        return tier
+    raise ConfigurationError(
+        "tier must be 'starter', 'pro', 'unlimited', or a number of requests a minute, "
+        f"not {tier!r}"
+    )

@@ -1,0 +1,142 @@
+"""Who waits for a turn, and in which order.
+
+First the refused, who had their turn taken away by a 429. Then the lanes by priority,
+first in first out within each; while several lanes wait, every fourth turn goes to
+whoever has waited longest of all, so that a busy high lane starves no low one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from heapq import heapify, heappop, heappush
+from typing import Generic, TypeVar
+
+__all__ = ["Lane", "WaitQueue"]
+
+_OLDEST_EVERY = 4
+"""Of so many turns under contention one goes to the longest wait, whatever its lane."""
+
+_SLACK = 64
+"""So many leftovers of cancelled waiters are not worth clearing away."""
+
+_T = TypeVar("_T")
+
+
+class Lane(Generic[_T]):
+    """The waiters of one priority, in the order of their coming."""
+
+    __slots__ = ("live", "waiters")
+
+    def __init__(self) -> None:
+        self.waiters: deque[tuple[int, asyncio.Future[_T]]] = deque()
+        self.live = 0
+        """How many of them still wait; the others were cancelled and will be skipped."""
+
+    def head(self) -> int | None:
+        """The number of the first who still waits; None where nobody does."""
+        waiters = self.waiters
+        while waiters and waiters[0][1].done():
+            waiters.popleft()
+        return waiters[0][0] if waiters else None
+
+    def forget(self) -> None:
+        """One of them was cancelled."""
+        self.live -= 1
+        if len(self.waiters) > 2 * self.live + _SLACK:
+            self.waiters = deque(waiter for waiter in self.waiters if not waiter[1].done())
+
+
+class WaitQueue(Generic[_T]):
+    """The lanes, and the deadlines of those who have one."""
+
+    __slots__ = ("_arrivals", "_contended", "_deadlines", "_lanes", "_refused")
+
+    def __init__(self) -> None:
+        self._refused: Lane[_T] = Lane()
+        self._lanes: dict[int, Lane[_T]] = {}  # highest priority first
+        self._deadlines: list[tuple[float, int, asyncio.Future[_T], Lane[_T]]] = []
+        self._arrivals = 0
+        self._contended = 0
+
+    def __len__(self) -> int:
+        """How many wait."""
+        live = self._refused.live
+        for lane in self._lanes.values():
+            live += lane.live
+        return live
+
+    def __bool__(self) -> bool:
+        return self._refused.live > 0 or any(lane.live for lane in self._lanes.values())
+
+    def add(
+        self,
+        future: asyncio.Future[_T],
+        *,
+        priority: int,
+        refused: bool,
+        deadline: float | None,
+    ) -> Lane[_T]:
+        """Stand in line; returns the lane, which is told when the waiter gives up."""
+        lane = self._refused if refused else self._lane(priority)
+        self._arrivals += 1
+        lane.waiters.append((self._arrivals, future))
+        lane.live += 1
+        if deadline is not None:
+            heappush(self._deadlines, (deadline, self._arrivals, future, lane))
+            if len(self._deadlines) > 2 * len(self) + _SLACK:
+                self._deadlines = [entry for entry in self._deadlines if not entry[2].done()]
+                heapify(self._deadlines)
+        return lane
+
+    def _lane(self, priority: int) -> Lane[_T]:
+        lane = self._lanes.get(priority)
+        if lane is None:
+            self._lanes[priority] = lane = Lane()
+            self._lanes = dict(sorted(self._lanes.items(), reverse=True))
+        return lane
+
+    def ahead(self, priority: int, *, refused: bool) -> int:
+        """How many would have their turn before a newcomer."""
+        live = self._refused.live
+        if not refused:
+            live += sum(lane.live for p, lane in self._lanes.items() if p >= priority)
+        return live
+
+    def next_lane(self) -> Lane[_T] | None:
+        """The lane whose first waiter has the next turn; None where nobody waits."""
+        if self._refused.live and self._refused.head() is not None:
+            return self._refused
+        waiting = []
+        for lane in self._lanes.values():
+            head = lane.head()
+            if head is not None:
+                waiting.append((head, lane))
+        if len(waiting) < 2:
+            return waiting[0][1] if waiting else None
+        self._contended += 1
+        if self._contended % _OLDEST_EVERY:
+            return waiting[0][1]
+        return min(waiting, key=lambda pair: pair[0])[1]
+
+    def expired(self, turn: float) -> list[asyncio.Future[_T]]:
+        """Take out those whose deadline lies before `turn`, the next one that there can be."""
+        futures = []
+        deadlines = self._deadlines
+        while deadlines and (deadlines[0][0] < turn or deadlines[0][2].done()):
+            _, _, future, lane = heappop(deadlines)
+            if not future.done():
+                lane.live -= 1
+                futures.append(future)
+        return futures
+
+    def next_deadline(self) -> float | None:
+        """The soonest deadline of a waiter; None where nobody has one."""
+        return self._deadlines[0][0] if self._deadlines else None
+
+    def clear(self) -> list[asyncio.Future[_T]]:
+        """Take everybody out; returns those who still wait."""
+        lanes = [self._refused, *self._lanes.values()]
+        # New lanes, for those who leave still hold the old ones.
+        self._refused, self._lanes, self._deadlines = Lane(), {}, []
+        return [future for lane in lanes for _, future in lane.waiters if not future.done()]

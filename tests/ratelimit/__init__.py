@@ -1,0 +1,1 @@
+"""The limiter: its arithmetic as tables, its promises as properties, and real servers."""
