@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncGenerator
 
 from ..models.message import MessageBatch
 from .ask import Source
 from .crew import abandon
 from .cursor import Track
+from .handover import Handover
+from .seek import Piece
 
 
 async def in_sequence(source: Source, track: Track) -> AsyncGenerator[MessageBatch, None]:
@@ -17,26 +18,28 @@ async def in_sequence(source: Source, track: Track) -> AsyncGenerator[MessageBat
 
     Batches without messages are skipped but for the last, whose cursor is finished.
     """
-    windows = deque(track.windows())
-    if not windows:
+    if not track.remaining:
         yield track.last()
         return
-    window = windows.popleft()
-    ahead = asyncio.ensure_future(source.ask(track, window))
+    pieces: Handover[Piece] = Handover()
+    asking = asyncio.ensure_future(_ask(source, track, pieces))
     try:
-        while True:
-            piece = await ahead
-            if window.finished and windows:
-                window = windows.popleft()
-            if not window.finished:
-                ahead = asyncio.ensure_future(source.ask(track, window))
-                if piece.messages:
-                    # One turn of the loop, so that the request leaves before the consumer works.
-                    await asyncio.sleep(0)
+        while (piece := await pieces.take()) is not None:
             batch = track.hand_out(piece)
             if batch is not None:
                 yield batch
             if track.finished:
                 return
+        await asking
     finally:
-        await abandon([ahead])
+        await abandon([asking])
+
+
+async def _ask(source: Source, track: Track, pieces: Handover[Piece]) -> None:
+    """Ask for page after page, at most one ahead of the consumer."""
+    try:
+        for window in track.windows():
+            while not window.finished:
+                await pieces.give(await source.ask(track, window))
+    finally:
+        pieces.close()
