@@ -13,11 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from math import inf
 
+from .answer import Answer
 from .gate import Gate
 from .headers import Notice, retry_after
 from .rolling import Rolling
 from .supply import FixedWindow, Unlimited
-from .view import Answer, Outlook, ServerView
+from .view import Outlook, ServerView
 
 __all__ = ["Bucket", "Ticket"]
 

@@ -13,6 +13,7 @@ from collections import deque
 from math import inf
 
 from .account import Account, SlidingLog, SteadyRefill
+from .answer import Answer
 
 __all__ = ["History", "Metered", "Rolling"]
 
@@ -142,7 +143,8 @@ class Rolling(Metered):
     """
 
     __slots__ = (
-        "_at_least", "_at_most", "_history", "_longest", "_refusals", "_scout_at", "_settled",
+        "_at_least", "_at_most", "_explained", "_history", "_longest", "_refusals",
+        "_scout_at", "_settled", "_unexplained",
     )  # fmt: skip
 
     def __init__(
@@ -160,35 +162,39 @@ class Rolling(Metered):
         self._at_most = inf
         self._longest = longest
         self._refusals = 0
+        self._explained = 0
+        self._unexplained = 0.0
         self._settled = False
         self._scout_at: float | None = None
 
-    def told(
-        self, remaining: int, overlap: int, ended: int, sent: float, now: float, *, probe: bool
-    ) -> None:
-        """Believe no more than Remaining, and no less than it surely means.
+    def left(self, now: float) -> float:
+        """The account's level, less what the last answer left unexplained."""
+        return self.account.level(now) - self._unexplained
 
-        Args:
-            remaining: what was left when the answer was made.
-            overlap: tickets that ended since this one was granted.
-            ended: tickets that are over.
-            sent: monotonic; no sooner was it sent.
-            now: monotonic; the answer is here.
-            probe: it was sent alone, to look.
+    def told(self, remaining: int, answer: Answer) -> None:
+        """Take in that `remaining` were left when `answer` was made.
+
+        What is surely left is that, less all that may have been counted since and has
+        ended. What the account has beyond it is either in flight, which the next answers
+        will show, or spent by others.
         """
-        account = self.account
-        surely = remaining - overlap
+        account, now = self.account, answer.now
+        surely = remaining - answer.overlap
         account.charge(now)
         if isinstance(account, SlidingLog) and self._refusals < _LEARNS_WITHIN:
             oldest = account.oldest()
             if surely > account.level(now):
-                age = self._history.age(int(account.limit - surely), ended, now)
-                self._came_back(age + now - sent, now)
-            elif probe and oldest is not None:
-                self._at_least = max(self._at_least, min(sent - oldest, account.window))
-        self._settled = self._settled or probe
-        self.account.lower(remaining, now)
-        self.account.lift(surely, now)
+                age = self._history.age(int(account.limit - surely), answer.ended, now)
+                self._came_back(age + now - answer.sent, now)
+            elif answer.probe and oldest is not None:
+                self._at_least = max(self._at_least, min(answer.sent - oldest, account.window))
+        self._settled = self._settled or answer.probe
+        account = self.account
+        account.lower(remaining + answer.in_flight, now)
+        account.lift(surely, now)
+        excess = max(account.level(now) - remaining, 0.0)
+        if answer.number > self._explained or excess > self._unexplained:
+            self._explained, self._unexplained = answer.number, excess
 
     def _came_back(self, age: float, now: float) -> None:
         """Requests of this age have left the server's account."""
@@ -204,8 +210,9 @@ class Rolling(Metered):
         """Nothing is left, and what was learned is in doubt."""
         self._refusals += 1
         self._at_most = inf
+        self._unexplained = 0.0
         account = self.account
-        account.lower(0, now)
+        account.lower(in_flight, now)
         if isinstance(account, SlidingLog):
             account.window = self._longest
         elif self._refusals >= _LEARNS_WITHIN:

@@ -28,11 +28,14 @@ _CLOCK_TESTS = 8
 _ROUNDING = 1.0
 """Reset is rounded to whole seconds."""
 
-_SHARP = 0.05
-"""A clock known to within so many seconds is known."""
+_SHARP = 0.1
+"""A clock known to within so many seconds, and a request's way, is known."""
 
 _TESTED = 0.6
 """A turn is on time if a scout found, at most so many seconds earlier, that it had not come."""
+
+_WAY = 0.1
+"""Seconds that a request's way there and back takes, before the first scout has shown it."""
 
 _WORTH = 5
 """Requests that could be sent in the time in doubt, from which on it is worth a few scouts."""
@@ -44,12 +47,21 @@ _TRUST_AFTER = 2
 class TurnWatch:
     """Watches for the turn of `window` by `clock`; times are monotonic."""
 
-    __slots__ = ("_clock", "_clock_tests", "_not_before", "_on_time", "_rounds_down", "_window")
+    __slots__ = (
+        "_clock",
+        "_clock_tests",
+        "_not_before",
+        "_on_time",
+        "_rounds_down",
+        "_way",
+        "_window",
+    )
 
     def __init__(self, clock: ServerClock, window: ServerWindow) -> None:
         self._clock = clock
         self._window = window
         self._clock_tests = 0
+        self._way = _WAY
         self._not_before = -inf
         self._on_time = 0
         self._rounds_down = False
@@ -75,7 +87,7 @@ class TurnWatch:
         clock = self._clock
         if self._window.relative or clock.lower is None:
             return False
-        return self._clock_tests < _CLOCK_TESTS and clock.upper - clock.lower > _SHARP
+        return self._clock_tests < _CLOCK_TESTS and clock.upper - clock.lower > _SHARP + self._way
 
     def scout_at(self, spare: float, now: float, wall: float) -> float | None:
         """When the next of the `spare` requests that are kept back may go to look.
@@ -104,6 +116,7 @@ class TurnWatch:
     def not_turned(self, sent: float, now: float, wall: float) -> None:
         """A scout sent at `sent` was still counted in this window; its answer is here."""
         self._clock_tests += 1
+        self._way = min(self._way, now - sent)
         self._not_before = max(self._not_before, sent)
         if self._window.relative:
             contradicts = True

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from ..models.quota import QuotaSource
 from .account import SlidingLog
+from .answer import Answer
 from .headers import Notice, NoticeReader
 from .rolling import History, Metered, Rolling
 from .serverclock import ServerClock
@@ -20,7 +21,7 @@ from .supply import ENDLESS, FixedWindow, Supply, Unlimited
 from .turning import TurnWatch
 from .window import Place, ServerWindow
 
-__all__ = ["Answer", "Outlook", "ServerView"]
+__all__ = ["Outlook", "ServerView"]
 
 TIER_WINDOW = 60.0
 """Seconds of a configured tier's window: the service counts by the minute."""
@@ -30,32 +31,6 @@ _BARE_PROBES = 3
 
 _ROLLING_MOVES = 2
 """So many early moves of Reset in a row, and the server keeps a rolling account."""
-
-
-class Answer(NamedTuple):
-    """One answer, seen from the limiter.
-
-    Attributes:
-        number: the ticket's number.
-        sent: monotonic; the request was sent then or later.
-        now: monotonic; the answer is here.
-        wall: the local wall clock at `now`.
-        status: HTTP.
-        granted: the highest ticket granted so far.
-        ended: how many tickets are over, this one counted.
-        overlap: tickets that ended since this one was granted, itself not counted.
-        probe: whether it was sent to look.
-    """
-
-    number: int
-    sent: float
-    now: float
-    wall: float
-    status: int
-    granted: int
-    ended: int
-    overlap: int
-    probe: bool
 
 
 class Outlook(NamedTuple):
@@ -192,14 +167,7 @@ class ServerView:
 
     def _told_rolling(self, notice: Notice, answer: Answer) -> None:
         if isinstance(self.supply, Rolling):
-            self.supply.told(
-                notice.remaining,
-                answer.overlap,
-                answer.ended,
-                answer.sent,
-                answer.now,
-                probe=answer.probe,
-            )
+            self.supply.told(notice.remaining, answer)
 
     def _bare(self, answer: Answer) -> None:
         """An answer without a notice: whether it was counted is not known."""
