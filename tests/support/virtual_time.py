@@ -22,7 +22,7 @@ import random
 import selectors
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
-from typing import Any, ParamSpec, TypeVar, TypeVarTuple, Unpack
+from typing import Any, ParamSpec, TypeVar, TypeVarTuple
 
 __all__ = ["DeadlockError", "VirtualClock", "VirtualLoop", "run_virtual", "settle", "virtual"]
 
@@ -86,7 +86,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._threads > 0
 
     def run_in_executor(
-        self, executor: Executor | None, func: Callable[[Unpack[_Ts]], _T], *args: Unpack[_Ts]
+        self, executor: Executor | None, func: Callable[[*_Ts], _T], *args: *_Ts
     ) -> asyncio.Future[_T]:
         self._threads += 1
         future = super().run_in_executor(executor, func, *args)
