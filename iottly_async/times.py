@@ -87,8 +87,7 @@ def write_time(ms: int, form: TimestampFormat) -> str:
         # Whole where it is whole, with milliseconds where it is not: never another instant.
         whole, rest = divmod(ms, 1000)
         return f"{whole}.{rest:03d}" if rest else str(whole)
-    time = _EPOCH + timedelta(milliseconds=ms)
-    text = time.replace(tzinfo=None).isoformat(timespec="milliseconds")
+    text = (_NAIVE + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds")
     return text + "Z" if form == "iso-z" else text
 
 

@@ -17,10 +17,10 @@ from typing import Annotated, Final
 
 import msgspec
 
-from ..models import Message
+from ..models import Message, MessageType
 from ..models.message import UNREAD, MessageDraft
-from .rows import TYPES, ObjectId, read_row, read_rows
-from .values import BOM, attempt
+from .rows import ObjectId, read_row, read_rows
+from .values import BOM, attempt, own_bytes
 
 _Naive = Annotated[datetime, msgspec.Meta(tz=False)]
 _Aware = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -30,7 +30,7 @@ _Aware = Annotated[datetime, msgspec.Meta(tz=True)]
 class _Paged(msgspec.Struct, forbid_unknown_fields=True, gc=False, rename={"sender": "from"}):
     sender: str
     timestamp: _Naive
-    type: str
+    type: MessageType
     payload: msgspec.Raw
     devicetimestamp: _Naive | None = None
     to: str | None = None
@@ -50,7 +50,7 @@ class _Stored(
 ):
     sender: str
     timestamp: _Date
-    type: str
+    type: MessageType
     payload: msgspec.Raw
     devicetimestamp: _Date | None = None
     to: str | None = None
@@ -80,7 +80,7 @@ def decode_page(body: bytes, *, project_id: str, device_id: str) -> list[Message
     answer = attempt(_decode_paged, body)
     if answer is None:
         return read_rows(body, project_id, device_id)
-    draft, model, types, unread = MessageDraft, Message, TYPES, UNREAD
+    draft, model, own, unread = MessageDraft, Message, own_bytes, UNREAD
     naive, aware = _EPOCH, _UTC_EPOCH
     messages: list[Message] = []
     add = messages.append
@@ -92,8 +92,8 @@ def decode_page(body: bytes, *, project_id: str, device_id: str) -> list[Message
         message.timestamp = aware + (row.timestamp - naive)
         at = row.devicetimestamp
         message.device_timestamp = None if at is None else aware + (at - naive)
-        message.type = types[row.type]
-        message.payload_json = bytes(row.payload)
+        message.type = row.type
+        message.payload_json = own(row.payload)
         message.id = None
         message.channel = row.channel
         message.extra = {}
@@ -114,7 +114,7 @@ def decode_history(body: bytes, *, project_id: str, device_id: str) -> list[Mess
     answer = attempt(_decode_history, body)
     if answer is None or not all(map(_in_utc, answer.messages)):
         return read_rows(body, project_id, device_id)
-    draft, model, types, unread = MessageDraft, Message, TYPES, UNREAD
+    draft, model, own, unread = MessageDraft, Message, own_bytes, UNREAD
     messages: list[Message] = []
     add = messages.append
     for row in answer.messages:
@@ -124,8 +124,8 @@ def decode_history(body: bytes, *, project_id: str, device_id: str) -> list[Mess
         message.timestamp = row.timestamp.at
         at = row.devicetimestamp
         message.device_timestamp = None if at is None else at.at
-        message.type = types[row.type]
-        message.payload_json = bytes(row.payload)
+        message.type = row.type
+        message.payload_json = own(row.payload)
         message.id = None if row.id is None else row.id.text
         message.channel = row.channel
         message.extra = {}

@@ -19,7 +19,7 @@ from ..models import Message, MessageType
 from ..models.message import UNREAD, MessageDraft
 from ..times import read_time
 from .rawjson import NotJSON, split_array, split_object
-from .values import BOM, Slice, attempt, decode_any, read_value
+from .values import BOM, Slice, attempt, decode_any, own_bytes, read_value
 
 # The usual forms of a time, read where the page is. `read_time` makes it aware, and knows
 # the rarer ones: a row that has one is no _Row and is cut into its members.
@@ -35,7 +35,7 @@ class ObjectId(msgspec.Struct, forbid_unknown_fields=True, gc=False, rename={"te
 class _Row(msgspec.Struct, gc=False, rename={"sender": "from", "id": "_id"}):
     sender: str | None = None
     timestamp: _Time = None
-    type: str | None = None
+    type: MessageType | None = None
     payload: msgspec.Raw = msgspec.Raw(b"null")
     devicetimestamp: _Time = None
     to: str | None = None
@@ -51,15 +51,7 @@ class _Slices(msgspec.Struct):
     messages: list[dict[str, msgspec.Raw]]
 
 
-class _Types(dict[str, MessageType]):
-    """The message types by their text; one that the documents do not name is made anew."""
-
-    def __missing__(self, text: str) -> MessageType:
-        return MessageType(text)
-
-
 _ALIKE: Final = 32
-TYPES: Final = _Types((member.value, member) for member in MessageType)
 _decode_answer: Final = msgspec.json.Decoder(_Answer).decode
 _decode_slices: Final = msgspec.json.Decoder(_Slices).decode
 _decode_row: Final = msgspec.json.Decoder(_Row).decode
@@ -121,7 +113,7 @@ def _checked(name: str, data: Slice) -> Any:
         return value["$oid"]
     if type(value) is not str:
         raise DecodeError("expected a text", path=f"$.{name}")
-    return value
+    return MessageType(value) if name == "type" else value
 
 
 def _read_each(body: bytes, project_id: str, device_id: str) -> list[Message]:
@@ -162,7 +154,7 @@ def _message(
     device_id: str | None,
 ) -> Message:
     """A message of a row; `unnamed` are the names that its members may have beside the fields."""
-    sender, kind, object_id = row.sender, row.type, row.id
+    sender, object_id = row.sender, row.id
     if sender is None:
         sender = device_id
         if sender is None:
@@ -179,8 +171,8 @@ def _message(
     message.project_id = row.to or project_id
     message.timestamp = read_time(row.timestamp, "$.timestamp")
     message.device_timestamp = device_time
-    message.type = None if kind is None else TYPES[kind]
-    message.payload_json = bytes(row.payload)
+    message.type = row.type
+    message.payload_json = own_bytes(row.payload)
     message.id = object_id.text if type(object_id) is ObjectId else object_id
     message.channel = row.channel
     message.extra = extra

@@ -16,6 +16,8 @@ Slice = bytes | msgspec.Raw
 BOM: Final = b"\xef\xbb\xbf"
 
 decode_any: Final = msgspec.json.Decoder().decode
+own_bytes: Final[Callable[[msgspec.Raw], bytes]] = msgspec.json.Encoder().encode
+"""A slice as bytes of its own, which do not hold the whole body; quicker than `bytes()`."""
 
 
 def attempt(decode: Callable[[Slice], T], data: Slice) -> T | None:
