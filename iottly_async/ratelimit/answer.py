@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 __all__ = ["Answer"]
 
+_WAY_MOST = 1.0
+
 
 class Answer(NamedTuple):
     """One answer, seen from the limiter.
@@ -36,3 +38,8 @@ class Answer(NamedTuple):
     def in_flight(self) -> int:
         """Tickets that were granted and are not over."""
         return self.granted - self.ended
+
+    @property
+    def way(self) -> float:
+        """Seconds that it took at most; `sent` may lie far back after a pause."""
+        return min(self.now - self.sent, _WAY_MOST)

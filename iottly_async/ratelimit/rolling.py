@@ -34,6 +34,9 @@ _KNOWN = 0.005
 _KNOWN_SECONDS = 0.05
 """A window known to within this part of itself, or these seconds, is known."""
 
+_ROUNDING = 1.0
+"""Reset is rounded to whole seconds."""
+
 _LEARNS_WITHIN = 3
 """After so many refusals nothing more is learned: others on the key blur what comes back."""
 
@@ -143,8 +146,8 @@ class Rolling(Metered):
     """
 
     __slots__ = (
-        "_at_least", "_at_most", "_explained", "_history", "_longest", "_refusals",
-        "_scout_at", "_settled", "_unexplained",
+        "_at_least", "_at_most", "_confirmed", "_explained", "_history", "_longest", "_refusals",
+        "_scout_at", "_settled", "_slack", "_unexplained", "_way",
     )  # fmt: skip
 
     def __init__(
@@ -163,13 +166,23 @@ class Rolling(Metered):
         self._longest = longest
         self._refusals = 0
         self._explained = 0
+        self._slack = 0.0
+        self._confirmed = 0.0
+        self._way = 0.0
         self._unexplained = 0.0
         self._settled = False
         self._scout_at: float | None = None
 
     def left(self, now: float) -> float:
-        """The account's level, less what the last answer left unexplained."""
-        return self.account.level(now) - self._unexplained
+        """The account's level, less what the last answer left unexplained.
+
+        Of what a sliding log gives back since the last answer only one may go at first:
+        its answer shows whether the rest is there. No herd runs on a guess.
+        """
+        level = self.account.level(now) - self._unexplained
+        if isinstance(self.account, SlidingLog):
+            return min(level, self._confirmed + 1)
+        return level
 
     def told(self, remaining: int, answer: Answer) -> None:
         """Take in that `remaining` were left when `answer` was made.
@@ -181,20 +194,25 @@ class Rolling(Metered):
         account, now = self.account, answer.now
         surely = remaining - answer.overlap
         account.charge(now)
+        self._way = max(self._way, answer.way)
         if isinstance(account, SlidingLog) and self._refusals < _LEARNS_WITHIN:
             oldest = account.oldest()
             if surely > account.level(now):
                 age = self._history.age(int(account.limit - surely), answer.ended, now)
-                self._came_back(age + now - answer.sent, now)
+                # It was counted before it ended, by no more than its way there and back.
+                self._came_back(age + self._way, now)
             elif answer.probe and oldest is not None:
                 self._at_least = max(self._at_least, min(answer.sent - oldest, account.window))
         self._settled = self._settled or answer.probe
         account = self.account
         account.lower(remaining + answer.in_flight, now)
         account.lift(surely, now)
+        # What is in flight now explains no more than itself, and this one is not any more.
+        self._unexplained = max(self._unexplained - 1, 0.0)
         excess = max(account.level(now) - remaining, 0.0)
         if answer.number > self._explained or excess > self._unexplained:
             self._explained, self._unexplained = answer.number, excess
+        self._confirmed = account.level(now) - self._unexplained
 
     def _came_back(self, age: float, now: float) -> None:
         """Requests of this age have left the server's account."""
@@ -213,8 +231,10 @@ class Rolling(Metered):
         self._unexplained = 0.0
         account = self.account
         account.lower(in_flight, now)
+        self._confirmed = account.level(now)
         if isinstance(account, SlidingLog):
-            account.window = self._longest
+            self._slack = _ROUNDING  # Reset may be rounded down, or speak of an older request
+            account.window = self._longest + self._slack
         elif self._refusals >= _LEARNS_WITHIN:
             self.account = SlidingLog(account.limit, self._longest, [(now, account.limit)])
 
@@ -222,11 +242,12 @@ class Rolling(Metered):
         """Take over what a newer Reset says of the window's length."""
         self._longest = longest
         self._at_least = max(self._at_least, least)
+        self._at_most = max(self._at_most, self._at_least)
         account = self.account
         if isinstance(account, SteadyRefill):
             account.rate = account.limit / longest
         elif isinstance(account, SlidingLog):
-            account.window = min(self._at_most, longest)
+            account.window = min(self._at_most, longest + self._slack)
 
     @property
     def kept(self) -> int:

@@ -136,7 +136,7 @@ class ServerView:
             self.watch.next_window()
         elif isinstance(supply, FixedWindow):
             on_time = self.watch.turned(answer.sent, now, answer.wall)
-        window.take_over(notice, now, server_now, latest)
+        window.take_over(notice, answer.way, now, server_now, latest)
         self.history.keep(window.longest)
         if isinstance(supply, Rolling):
             supply.moved(window.least, window.longest)

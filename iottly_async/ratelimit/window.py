@@ -73,9 +73,9 @@ class ServerWindow:
         return notice.reset == self.reset and notice.limit == self.limit and not notice.relative
 
     def take_over(
-        self, notice: Notice, now: float, server_now: float, server_latest: float
+        self, notice: Notice, way: float, now: float, server_now: float, server_latest: float
     ) -> None:
-        """Make the window of `notice` the current one."""
+        """Make the window of `notice` the current one; its request was sent `way` seconds ago."""
         if notice.relative:
             reset, here, latest = now + notice.reset, now, now
         else:
@@ -88,7 +88,7 @@ class ServerWindow:
             self.least = self.longest = notice.window
         else:
             self.least = max(self.least, reset - _ROUNDING - latest)
-            self.longest = max(self.longest, reset - here)
+            self.longest = max(self.longest, reset - here + way)
 
     def note_limit(self, notice: Notice) -> None:
         """Take the limit over; where the field does not say it, the most ever left is it."""
