@@ -163,9 +163,11 @@ class Pipeline:
         try:
             async with deadline:
                 return await self._attempts(request, options, patient, deadline, course)
-        except TimeoutError as error:
+        except (TimeoutError, TransportError, CommandOutcomeUnknownError) as error:
             self._note_failure(error, course)
-            if isinstance(error, IottlyError) or not deadline.expired():
+            # 1. Whatever a closing session does to a call, its caller is told of the closing.
+            # 2. An attempt's error is told as it is; the scope's own becomes one of ours.
+            if not deadline.closed and (isinstance(error, IottlyError) or not deadline.expired()):
                 raise
         except asyncio.CancelledError as error:
             self._note_failure(error, course)
@@ -209,6 +211,8 @@ class Pipeline:
             self.stats.retries += 1
             refusal = failed if failure.status == 429 else None
             course.settle(not_taken=request.route.command)
+            if deadline.closed:
+                raise _closed(course)
             if pause > 0:
                 await self._clock.sleep(pause)
 
@@ -277,7 +281,8 @@ class Pipeline:
             return None
         if failure.status == 429:
             return pause if course.refusals <= policy.max_refusals else None
-        if deadline.at is not None and self._clock.monotonic() + pause >= deadline.at:
+        at = deadline.at
+        if at is not None and not deadline.closed and self._clock.monotonic() + pause >= at:
             return None
         return pause if self._budget.spend(timed_out=failure.timed_out) else None
 
@@ -433,12 +438,16 @@ def _unknown(request: Request[T], error: IottlyError) -> CommandOutcomeUnknownEr
     return unknown
 
 
+def _closed(course: _Course) -> SessionClosedError:
+    return SessionClosedError("the session was closed during this call", sent=course.sent)
+
+
 def _ended(
     request: Request[T], options: Options, deadline: Deadline, course: _Course
 ) -> IottlyError:
     """The error of a call that its scope ended: its time was up, or the session closed."""
     if deadline.closed:
-        return SessionClosedError("the session was closed during this call", sent=course.sent)
+        return _closed(course)
     error = DeadlineExceededError(
         f"{request.route.name}: not done within timeout, {options.timeout:g} s", sent=course.sent
     )

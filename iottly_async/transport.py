@@ -40,6 +40,7 @@ from .errors import (
     DeadlineExceededError,
     ProtocolError,
     ResponseTooLargeError,
+    SessionClosedError,
     TLSError,
     TransportError,
     TruncatedResponseError,
@@ -122,6 +123,8 @@ class _Line:
     def take(self, connection: aiohttp.connector.Connection) -> None:
         """Mark the request as about to leave by this connection, if nothing waits on it."""
         protocol, transport = connection.protocol, connection.transport
+        if protocol is None:
+            raise _StaleError
         if protocol in self._used and (protocol.should_close or _has_spoken(transport)):
             if transport is not None:
                 transport.abort()
@@ -201,6 +204,7 @@ class AiohttpTransport:
         self._given = session
         self._kept: ClientSession | None = None
         self._alone: ClientSession | None = None
+        self._closed = False
         self._gate = asyncio.Semaphore(config.max_connections)
         self._used: WeakSet[Any] = WeakSet()
         self._upgrades: WeakSet[ClientSession] = WeakSet()
@@ -229,6 +233,13 @@ class AiohttpTransport:
                 error = self._late(outgoing) if limit.expired() else _translated(late, outgoing)
             except (aiohttp.ClientError, _LostError, OSError, ValueError) as foreign:
                 error = _translated(foreign, outgoing)
+            except RuntimeError:
+                if not session.closed:  # aiohttp's word for that, which has no class
+                    raise
+                error = ConnectionLostError(
+                    "the connections were closed under this call",
+                    sent="maybe" if outgoing.left else "no",
+                )
         raise error
 
     def _late(self, outgoing: Outgoing) -> TransportError:
@@ -288,6 +299,8 @@ class AiohttpTransport:
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     def _session(self, alone: bool) -> ClientSession:
+        if self._closed:
+            raise SessionClosedError("the session is closed; open another", sent="no")
         if self._given is not None:
             if self._given.closed:
                 raise ConfigurationError("the aiohttp session given as http= is closed")
@@ -333,6 +346,7 @@ class AiohttpTransport:
 
     async def aclose(self) -> None:
         """Close the sessions that this transport opened; one that was given stays open."""
+        self._closed = True
         opened = [session for session in (self._kept, self._alone) if session is not None]
         opened += self._upgrades
         self._kept = self._alone = None

@@ -221,5 +221,5 @@ async def test_while_a_command_is_waited_for(moment: Moment) -> None:
                 assert len(server.requests) == 3
                 return
             if len(server.requests) > 1:
-                assert "was sent before this, as c" in str(stepped.error.__notes__)
+                assert "was sent before this, as c" in str(getattr(stepped.error, "__notes__", []))
             await assert_whole(session, POST)

@@ -86,8 +86,8 @@ class Stepped(Generic[T]):
             self._maybe_cancel(future)
             try:
                 yield future
-            except BaseException as error:
-                step, value = self._coroutine.throw, error  # type: ignore[assignment]
+            except BaseException as error:  # noqa: BLE001 - handed on to where it belongs
+                step, value = self._coroutine.throw, error
             else:
                 step, value = self._coroutine.send, None
 

@@ -1,0 +1,268 @@
+"""Closing a session, in whatever state its calls are, and using it where it cannot be."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import threading
+from collections.abc import Coroutine
+from typing import Any
+
+import aiohttp
+import pytest
+
+from iottly_async import (
+    Config,
+    ConfigurationError,
+    IottlySession,
+    RateLimiter,
+    SessionClosedError,
+)
+from tests.support.leaks import until
+from tests.support.raw_server import Peer, RawServer, answer, answering, head
+from tests.support.stepping import MOMENTS, Moment, Stepped, cuts
+from tests.support.tls import Certificates
+
+from .calls import GET, POST, failure_of, session_on
+
+SOON = 10.0
+"""Seconds within which what ought to end at once has ended on the busiest machine; all that
+is waited for here would otherwise take minutes, or for ever."""
+
+
+async def stalls_by_path(peer: Peer) -> None:
+    """Answers ``good``; gives half a body for ``half``, a 503 for ``again``; else is silent."""
+    while True:
+        line = (await peer.request()).line
+        if "good" in line:
+            await peer.send(answer(200, GET.body.replace(b"dev_1", b"good")))
+        elif "pending" in line:
+            await peer.send(answer(200, b'{"command_id": "pending", "status": "pending"}'))
+        elif "half" in line:
+            await peer.send(head(200, length=500) + b'{"id": ')
+        elif "again" in line:
+            await peer.send(answer(503, b"", "Retry-After: 500"))
+
+
+def in_every_state(session: IottlySession) -> list[Coroutine[Any, Any, Any]]:
+    """Calls that, after some turns of the loop, hang in every state that a call can be in."""
+
+    async def walk() -> None:
+        async for _ in session.project("p1").messages.walk("d1"):
+            pass
+
+    async def walk_at_once() -> None:
+        messages = session.project("p1").messages
+        async for _ in messages.walk("d1", concurrency=4, ordered=False):
+            pass
+
+    return [
+        session.devices.get("silent"),
+        session.devices.get("half"),
+        session.devices.get("again"),
+        session.commands.send("silent", "uptime"),
+        session.commands.wait("pending"),
+        session.project("p1").devices.rename("d1", "x"),
+        walk(),
+        walk_at_once(),
+        *(session.devices.get(f"queued_{number}") for number in range(20)),
+    ]
+
+
+async def hanging(session: IottlySession, server: RawServer) -> list[asyncio.Task[Any]]:
+    """Those calls as tasks, once the server has heard of as many as the gate lets through."""
+    await session.devices.get("good")  # the limiter has its first answer, and opens
+    calls = [asyncio.create_task(call) for call in in_every_state(session)]
+    await until(lambda: len(server.requests) >= 8, "the requests")
+    return calls
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("grace", [0.0, 0.05])
+async def test_closing_ends_every_call(grace: float, tls: bool, certificates: Certificates) -> None:
+    """Whatever state a call is in, its caller is told that the session closed, and soon."""
+    async with RawServer(stalls_by_path, tls=certificates.server if tls else None) as server:
+        session = session_on(
+            server, certificates if tls else None, max_connections=9, timeout=1000.0
+        )
+        calls = await hanging(session, server)
+        async with asyncio.timeout(SOON):
+            await session.aclose(grace=grace)
+            results = await asyncio.gather(*calls, return_exceptions=True)
+            await server.left()
+        assert {type(result) for result in results} == {SessionClosedError}
+        assert {getattr(result, "sent", None) for result in results} == {"no", "maybe"}
+
+
+async def test_within_its_grace_a_call_ends_well() -> None:
+    """A call that is answered within the grace has its result; new ones are refused meanwhile."""
+    answered = asyncio.Event()
+
+    async def waits(peer: Peer) -> None:
+        await peer.request()
+        await answered.wait()
+        await peer.send(answer(200, GET.body))
+
+    async with RawServer(waits) as server:
+        session = session_on(server)
+        call = asyncio.create_task(session.devices.get("dev_1"))
+        await until(lambda: len(server.requests) == 1, "the request")
+        closing = asyncio.create_task(session.aclose(grace=1000))
+        await asyncio.sleep(0)
+        with pytest.raises(SessionClosedError):
+            await session.devices.get("dev_1")
+        answered.set()
+        async with asyncio.timeout(SOON):
+            await closing
+        assert (await call).id == "dev_1"
+        assert len(server.requests) == 1
+
+
+async def test_two_may_close_at_once() -> None:
+    """The second, less patient, ends the calls for both; neither waits for ever."""
+    async with RawServer(stalls_by_path) as server:
+        session = session_on(server, None, max_connections=9, timeout=1000.0)
+        calls = await hanging(session, server)
+        patient = asyncio.create_task(session.aclose(grace=1000))
+        await asyncio.sleep(0)
+        async with asyncio.timeout(SOON):
+            await session.aclose()
+            await patient
+            results = await asyncio.gather(*calls, return_exceptions=True)
+        assert {type(result) for result in results} == {SessionClosedError}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+async def test_closing_is_cancelled_at_any_wait(moment: Moment) -> None:
+    """Cut at each wait of closing: the calls end all the same, and it can be done again."""
+    for cut in cuts(moment):
+        async with RawServer(stalls_by_path) as server:
+            session = session_on(server, None, max_connections=9, timeout=1000.0)
+            calls = await hanging(session, server)
+            ended = await Stepped(session.aclose(), cut).ended_by_itself()
+            async with asyncio.timeout(SOON):
+                results = await asyncio.gather(*calls, return_exceptions=True)
+                await session.aclose()
+                await server.left()
+            assert {type(result) for result in results} == {SessionClosedError}
+        if ended:
+            return
+
+
+async def test_closing_twice_does_nothing() -> None:
+    """The second closing, after the first, is no error."""
+    async with RawServer(answering(200, GET.body)) as server:
+        session = session_on(server)
+        await session.devices.get("dev_1")
+        await session.aclose()
+        await session.aclose()
+
+
+async def test_a_closed_session_sends_nothing() -> None:
+    """Every use after closing is refused by name, before a byte is sent."""
+    async with RawServer(answering(200, GET.body)) as server:
+        session = session_on(server)
+        await session.aclose()
+        for call in in_every_state(session):
+            error = await failure_of(call)
+            assert type(error) is SessionClosedError
+            assert (error.sent, error.attempts) == ("no", 0)
+        assert not server.peers
+
+
+async def test_a_caller_who_cancels_in_the_tick_of_closing_is_cancelled() -> None:
+    """Closing does not turn a caller's own cancellation into something else."""
+    async with RawServer(stalls_by_path) as server:
+        session = session_on(server)
+        call = asyncio.create_task(session.devices.get("silent"))
+        await until(lambda: len(server.requests) == 1, "the request")
+        closing = asyncio.create_task(session.aclose())
+        await asyncio.sleep(0)
+        call.cancel()
+        async with asyncio.timeout(SOON):
+            await closing
+            with pytest.raises(asyncio.CancelledError):
+                await call
+
+
+# --- where a session cannot be used ---------------------------------------------------------
+
+
+async def test_another_event_loop_is_refused() -> None:
+    """A session belongs to the loop of its first call; another's is refused, unsent."""
+    errors: list[BaseException] = []
+
+    def elsewhere(session: IottlySession) -> None:
+        for use in (session.devices.get("dev_1"), session.aclose()):
+            with asyncio.Runner() as runner:
+                try:
+                    runner.run(use)
+                except ConfigurationError as error:
+                    errors.append(error)
+
+    async with RawServer(answering(200, GET.body)) as server, session_on(server) as session:
+        await session.devices.get("dev_1")
+        thread = threading.Thread(target=elsewhere, args=(session,))
+        thread.start()
+        await until(lambda: not thread.is_alive(), "the other thread's end")
+        thread.join()
+        assert [("event loop" in str(error)) for error in errors] == [True, True]
+        assert len(server.requests) == 1
+        await session.devices.get("dev_1")
+
+
+def in_a_child(session: IottlySession, report: Any) -> None:
+    """Use an inherited session; what a forked process does."""
+    try:
+        asyncio.run(session.devices.get("dev_1"))
+    except ConfigurationError as error:
+        report.send(str(error))
+    finally:
+        report.close()
+        os._exit(0)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # forking a process with threads
+@pytest.mark.parametrize("used", [False, True], ids=["unused", "used"])
+async def test_a_forked_process_is_refused(used: bool) -> None:
+    """A session that was made before a fork is refused in the child, unsent."""
+    async with RawServer(answering(200, GET.body)) as server, session_on(server) as session:
+        if used:
+            await session.devices.get("dev_1")
+        before = len(server.requests)
+        ours, theirs = multiprocessing.Pipe(duplex=False)
+        child = os.fork()
+        if child == 0:
+            in_a_child_of_a_running_loop(session, theirs)
+        theirs.close()
+        told = await asyncio.to_thread(ours.recv)
+        ours.close()
+        await asyncio.to_thread(os.waitpid, child, 0)
+        assert "before a fork" in told
+        assert len(server.requests) == before
+
+
+def in_a_child_of_a_running_loop(session: IottlySession, report: Any) -> None:
+    """A child that is forked within a coroutine must first forget the loop it runs in."""
+    asyncio._set_running_loop(None)
+    in_a_child(session, report)
+
+
+async def test_a_session_given_as_http_stays_open() -> None:
+    """What the caller opened the caller closes."""
+    async with RawServer(answering(200, GET.body)) as server, aiohttp.ClientSession() as http:
+        config = Config(base_url=server.url)
+        async with IottlySession("key", config=config, http=http, limiter=RateLimiter()) as session:
+            await session.devices.get("dev_1")
+        assert not http.closed
+
+
+async def test_a_closed_http_session_is_told() -> None:
+    """A given session that is closed is an error of configuration, for reads and commands."""
+    http = aiohttp.ClientSession()
+    await http.close()
+    async with IottlySession("key", config=Config(), http=http, limiter=RateLimiter()) as session:
+        for verb in (GET, POST):
+            assert type(await failure_of(verb.make(session))) is ConfigurationError

@@ -1,0 +1,158 @@
+"""Cancellation and leaving within generators: walks one after another, in parallel, devices."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+
+from iottly_async import Config, IottlySession, RateLimiter
+from iottly_async.emulator import EmulatorThread
+from tests.support.leaks import tasks, until
+from tests.support.scale import sized
+from tests.support.stepping import MOMENTS, Cut, Moment, Stepped, cuts
+
+Walk = Callable[[IottlySession, str, str], AsyncGenerator[Any, None]]
+
+MESSAGES = 450
+
+
+@pytest.fixture(scope="module")
+def fleet() -> Iterator[EmulatorThread]:
+    """A fleet whose server runs in another thread, so that this loop's tasks are ours."""
+    with EmulatorThread(devices=2, messages=MESSAGES) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+async def session(fleet: EmulatorThread) -> AsyncIterator[IottlySession]:
+    """A session with few places, on that fleet."""
+    config = Config(base_url=fleet.base_url, max_connections=3)
+    async with IottlySession(fleet.api_key, config=config, limiter=RateLimiter()) as session:
+        yield session
+
+
+def walk_one(session: IottlySession, project: str, device: str) -> AsyncGenerator[Any, None]:
+    """Messages, one request after another."""
+    return session.project(project).messages.walk(device)
+
+
+def walk_down(session: IottlySession, project: str, device: str) -> AsyncGenerator[Any, None]:
+    """Batches downwards."""
+    return session.project(project).messages.batches(device, order="desc")
+
+
+def walk_in_order(session: IottlySession, project: str, device: str) -> AsyncGenerator[Any, None]:
+    """Messages in order, three requests at once."""
+    return session.project(project).messages.walk(device, concurrency=3)
+
+
+def walk_unordered(session: IottlySession, project: str, device: str) -> AsyncGenerator[Any, None]:
+    """Messages in any order, three requests at once."""
+    return session.project(project).messages.walk(device, concurrency=3, ordered=False)
+
+
+def walk_all(session: IottlySession, project: str, _: str) -> AsyncGenerator[Any, None]:
+    """The messages of all devices, three requests at once."""
+    return session.project(project).messages.walk_many(concurrency=3)
+
+
+def devices(session: IottlySession, _: str, __: str) -> AsyncGenerator[Any, None]:
+    """The fleet's devices, one a page."""
+    return session.devices.list(per_page=1)
+
+
+WALKS = (walk_one, walk_down, walk_in_order, walk_unordered, walk_all, devices)
+each_walk = pytest.mark.parametrize("walk", WALKS, ids=lambda walk: walk.__name__)
+
+
+async def assert_whole(session: IottlySession, tasks_before: set[Any]) -> None:
+    """No task of a walk's is left, no turn is held, and the gate lets as many through."""
+    await until(lambda: tasks() <= tasks_before, "the end of all tasks")
+    quota = session.quota
+    assert (quota.in_flight, quota.waiting) == (0, 0)
+    async with asyncio.timeout(10):
+        await asyncio.gather(*(session.ping() for _ in range(5)))
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@each_walk
+async def test_a_walk_is_cancelled_at_any_wait(
+    walk: Walk, moment: Moment, fleet: EmulatorThread, session: IottlySession
+) -> None:
+    """Cut at each wait of the consumer: the walk's own tasks end with it."""
+    before = tasks()
+
+    async def consume() -> int:
+        count = 0
+        async for _ in walk(session, fleet.project_id, fleet.device_ids[0]):
+            count += 1
+        return count
+
+    for cut in sample(moment):
+        if await Stepped(consume(), cut).ended_by_itself():
+            break
+        await assert_whole(session, before)
+
+
+def sample(moment: Moment) -> Iterator[Cut]:
+    """Every wait in a long run; else the first ones, and then fewer and fewer."""
+    step = sized(1, 0)
+    for cut in cuts(moment):
+        if step or cut.wait <= 12 or cut.wait % (cut.wait // 6) == 0:
+            yield cut
+
+
+@each_walk
+async def test_a_walk_is_left_by_break(
+    walk: Walk, fleet: EmulatorThread, session: IottlySession
+) -> None:
+    """`break` and then closing the generator ends what it had under way."""
+    before = tasks()
+    found = walk(session, fleet.project_id, fleet.device_ids[0])
+    async for _ in found:
+        break
+    await found.aclose()
+    await assert_whole(session, before)
+
+
+@each_walk
+async def test_a_walk_is_dropped(walk: Walk, fleet: EmulatorThread, session: IottlySession) -> None:
+    """A generator that is neither read to its end nor closed is closed by the loop."""
+    before = tasks()
+    async for _ in walk(session, fleet.project_id, fleet.device_ids[0]):
+        break
+    gc.collect()
+    await assert_whole(session, before)
+
+
+@each_walk
+async def test_a_walk_is_never_begun(
+    walk: Walk, fleet: EmulatorThread, session: IottlySession
+) -> None:
+    """A generator that nobody asked for anything sends nothing and leaves nothing."""
+    before, requests = tasks(), len(fleet.requests)
+    walk(session, fleet.project_id, fleet.device_ids[0])
+    gc.collect()
+    assert len(fleet.requests) == requests
+    await assert_whole(session, before)
+
+
+@each_walk
+async def test_an_error_of_the_consumers_ends_the_walk(
+    walk: Walk, fleet: EmulatorThread, session: IottlySession
+) -> None:
+    """What the consumer raises passes through, and the walk's requests end."""
+    before = tasks()
+
+    async def consume() -> None:
+        async for _ in walk(session, fleet.project_id, fleet.device_ids[0]):
+            raise KeyError("the consumer's own")
+
+    with pytest.raises(KeyError):
+        await consume()
+    gc.collect()
+    await assert_whole(session, before)
