@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from datetime import datetime
+from functools import partial
 from types import TracebackType
 from typing import Any, NoReturn, Self, TypeVar
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from .codec import Answers
 from .config import Config, Seconds, seconds, whole
 from .errors import ConfigurationError
 from .live.buffer import Overflow
+from .live.follow import follow
 from .live.opening import make_stream
 from .live.protocol import StreamProtocol
 from .live.stream import Stream
@@ -98,6 +100,13 @@ class IottlySession:
             capacity=self._pipeline.capacity,
             pause=self._pipeline.pause,
             timeout=options.timeout,
+            follower=partial(
+                follow,
+                clock=clock,
+                quota=self._pipeline.limiter.quota,
+                policy=self.config.retry,
+                hold=self._pipeline.hold,
+            ),
         )
         self.devices = FleetDevices(self._context)
         self.commands = FleetCommands(self._context)

@@ -11,7 +11,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from ..errors import ConfigurationError
 from ..models import Message
 
 
@@ -71,9 +70,6 @@ async def listen(doorbell: Any, heard: Callable[[str | None], None]) -> None:
             `Stream`); or a callable whose result is awaited again and again, each time a
             ring (`asyncio.Queue().get`); or one awaitable, which rings once.
         heard: called with each ring's device, None for all.
-
-    Raises:
-        ConfigurationError: it is none of these.
     """
     if hasattr(doorbell, "__aiter__"):
         async for ring in doorbell:
@@ -81,10 +77,10 @@ async def listen(doorbell: Any, heard: Callable[[str | None], None]) -> None:
     elif callable(doorbell):
         while True:
             heard(device_of(await doorbell()))
-    elif hasattr(doorbell, "__await__"):
-        heard(device_of(await doorbell))
     else:
-        raise ConfigurationError(
-            "doorbell must be async-iterable, awaitable, or a callable that returns an awaitable, "
-            f"not {type(doorbell).__name__}"
-        )
+        heard(device_of(await doorbell))
+
+
+def is_doorbell(doorbell: object) -> bool:
+    """Whether it is one of the things that `listen` takes."""
+    return callable(doorbell) or hasattr(doorbell, "__aiter__") or hasattr(doorbell, "__await__")

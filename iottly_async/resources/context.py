@@ -10,6 +10,7 @@ from ..clock import Clock
 from ..codec import Answers
 from ..config import Config
 from ..pipeline import Requester
+from .plan import Follower
 
 
 @frozen(kw_only=True)
@@ -24,6 +25,7 @@ class Context:
         pause: waits so many seconds, or until the session closes, which it raises.
         capacity: how many requests at once the quota can feed; None where it sets no bound.
         timeout: seconds a call, of the session or the view.
+        follower: carries out what is to be followed.
     """
 
     requester: Requester
@@ -33,3 +35,4 @@ class Context:
     capacity: Callable[[], int | None]
     pause: Callable[[float], Awaitable[None]]
     timeout: float
+    follower: Follower

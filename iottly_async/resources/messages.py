@@ -12,13 +12,14 @@ from ..models import Message, MessagePage
 from ..models.cursor import Order
 from ..walk import PageRequest
 from ..walk.ties import number_twins
+from .following import Follows
 from .pages import bounds, checked_order
-from .walks import TypeFilter, Walks
+from .walks import TypeFilter
 
 __all__ = ["Messages", "TypeFilter"]
 
 
-class Messages(Walks):
+class Messages(Follows):
     """The messages of a project's devices (v1.0, "Message History", "Paginated Messages")."""
 
     async def recent(

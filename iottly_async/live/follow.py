@@ -1,0 +1,284 @@
+"""Following devices by walks: who is looked at next, and what comes of it.
+
+One task decides, a few look, and the consumer takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import aclosing
+from math import floor, inf
+from typing import Any, Final
+
+import attrs
+
+from ..clock import Clock
+from ..config import RetryPolicy
+from ..errors import ConfigurationError, IottlyError
+from ..models import Cursor, MessageBatch, Quota
+from ..resources.plan import FollowPlan
+from ..walk import PageRequest, WalkQuery, batches
+from .doorbell import is_doorbell, listen
+from .handover import Handover
+from .pace import Pace
+from .reconnect import delay, is_passing
+from .rings import Rings
+from .servernow import ServerNow
+from .traffic import Traffic
+from .turns import Turns
+
+_log = logging.getLogger("iottly_async")
+
+_REFRESH: Final = 300.0
+_ROUNDS: Final = 2.0
+"""Rounds of all devices after which the quietest is looked at, where the quota is scarce."""
+
+
+@attrs.define(eq=False)
+class _Device:
+    """One device that is followed.
+
+    Attributes:
+        query: from where following began.
+        cursor: behind what was handed out; None before the first look.
+        traffic: when it sends.
+        looked_at: monotonic, when the last look began.
+        rings: of the doorbell, for it.
+        busy: whether it is being looked at.
+        failures: of looks, in a row.
+    """
+
+    query: WalkQuery
+    cursor: Cursor | None
+    traffic: Traffic
+    rings: Rings
+    looked_at: float = -inf
+    busy: bool = False
+    failures: int = 0
+
+
+class Following:
+    """Carries one `FollowPlan` out."""
+
+    def __init__(
+        self, plan: FollowPlan, *, clock: Clock, quota: Callable[[], Quota], policy: RetryPolicy
+    ) -> None:
+        self._plan = plan
+        self._clock = clock
+        self._quota = quota
+        self._policy = policy
+        self._now = ServerNow(plan.fetch, clock, settle=plan.settings.settle)
+        self._pace = Pace(plan.share)
+        self._turns: Turns[_Device] = Turns()
+        self._devices: dict[str, _Device] = {}
+        self._found: Handover[MessageBatch] = Handover(plan.concurrency)
+        self._slots = asyncio.Semaphore(plan.concurrency)
+        self._start: int | None = plan.start
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def batches(
+        self, hold: Callable[[Coroutine[Any, Any, None]], Coroutine[Any, Any, None]]
+    ) -> AsyncGenerator[MessageBatch, None]:
+        """Batches as they are found; `hold` ends the work when the session closes."""
+        self._spawn(hold(self._decide()))
+        if self._plan.doorbell is not None:
+            bell = asyncio.ensure_future(listen(self._plan.doorbell, self._ring))
+            self._tasks.add(bell)
+            bell.add_done_callback(self._bell_ended)
+        try:
+            while True:
+                yield await self._found.get()
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._found.fail(error)
+
+    def _bell_ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.warning("the doorbell failed, following goes on by polling: %r", error)
+
+    def _ring(self, device_id: str | None) -> None:
+        """There may be news: look as soon as they can be handed out."""
+        now = self._clock.monotonic()
+        if device_id is None:
+            devices = [*self._devices.values()]
+        else:
+            devices = [self._devices[device_id]] if device_id in self._devices else []
+        for device in devices:
+            device.rings.ring(now)
+            self._answer(device)
+
+    def _answer(self, device: _Device) -> None:
+        """Let a device that was rung for have its turn."""
+        if not device.busy and (due := device.rings.due) is not None:
+            self._turns.put(device, due, urgent=True)
+
+    async def _decide(self) -> None:
+        """Give turns, without end."""
+        await self._enlist()
+        refresh_at = inf if self._plan.fixed else self._clock.monotonic() + _REFRESH
+        while True:
+            await self._slots.acquire()
+            device = await self._next(refresh_at)
+            now = self._clock.monotonic()
+            self._pace.spent(now)
+            if device is None:
+                refresh_at = now + _REFRESH
+                self._spawn(self._freeing(self._enlist()))
+            else:
+                device.busy, device.looked_at = True, now
+                device.rings.begin(now)
+                self._spawn(self._freeing(self._look(device)))
+
+    async def _freeing(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        finally:
+            self._slots.release()
+
+    async def _next(self, refresh_at: float) -> _Device | None:
+        """The device whose turn it is, once it is; None when the devices are to be listed."""
+        while True:
+            now = self._clock.monotonic()
+            if now >= refresh_at:
+                return None
+            rung = self._turns.first(urgent=True)
+            if rung <= now:
+                # A ring is worth a request as soon as it comes; the others keep the pace.
+                return self._turns.take(urgent=True)
+            due = self._turns.first(urgent=False)
+            if due <= now:
+                due = self._pace.next_at(self._quota(), now, self._clock.time())
+                if due <= now:
+                    return self._turns.take(urgent=False)
+            await self._turns.changed(min(due, rung, refresh_at) - now)
+
+    async def _enlist(self) -> None:
+        """Take in the devices that are there now and were not before."""
+        failures = 0
+        while True:
+            try:
+                ids = await self._plan.devices()
+                if self._start is None and ids:
+                    self._start = await self._present(ids[0])
+            except IottlyError as error:
+                if not is_passing(error):
+                    raise
+                failures += 1
+                await self._clock.sleep(self._after(error, failures, "the devices"))
+            else:
+                break
+        now = self._clock.monotonic()
+        for device_id in ids:
+            if device_id not in self._devices:
+                self._devices[device_id] = device = self._device(device_id)
+                self._turns.put(device, now)
+
+    def _device(self, device_id: str) -> _Device:
+        cursor = self._plan.cursors.get(device_id)
+        query = self._plan.query(device_id)
+        if cursor is None:
+            query = attrs.evolve(query, start=self._start)
+        begun = self._now.at(self._clock.monotonic())
+        return _Device(
+            query, cursor, Traffic(begun, self._plan.fastest), Rings(self._plan.settings.settle)
+        )
+
+    async def _present(self, device_id: str) -> int:
+        """The server's present, in milliseconds: not after it, and hardly before."""
+        request = PageRequest(
+            device_id=device_id, start=None, end=None, type="all", order="desc", size=1, number=None
+        )
+        fetched = await self._now.fetch(request)
+        now = self._clock.time() if fetched.server_time is None else fetched.server_time
+        return floor(now * 1000)
+
+    async def _look(self, device: _Device) -> None:
+        """Hand out what is new, and give the device its next turn."""
+        plan = self._plan
+        walk = batches(
+            self._now.fetch,
+            device.query,
+            settings=plan.settings,
+            cursor=device.cursor,
+            clock=self._clock,
+            history=plan.history,
+        )
+        again: float | None = None
+        found = False
+        try:
+            async with aclosing(walk):
+                async for batch in walk:
+                    if batch.messages:
+                        device.traffic.sent(m.timestamp.timestamp() for m in batch.messages)
+                        await self._found.put(batch)
+                        found = True
+                    device.cursor = batch.cursor
+        except IottlyError as error:
+            if not is_passing(error):
+                raise
+            device.failures += 1
+            again = self._after(error, device.failures, f"device {device.query.device_id}")
+        else:
+            device.failures = 0
+            if device.cursor is not None:
+                device.traffic.seen_until = device.cursor.pinned_end / 1000
+        now = self._clock.monotonic()
+        device.busy = False
+        device.rings.ended(now, found=found)
+        self._turns.put(device, self._due(device) if again is None else now + again)
+        self._answer(device)
+
+    def _due(self, device: _Device) -> float:
+        """When to look again, monotonic."""
+        plan = self._plan
+        likely = self._now.when(device.traffic.due(plan.goal)) + plan.settings.settle
+        scarce = _ROUNDS * self._pace.round(self._quota(), len(self._devices))
+        latest = device.looked_at + max(plan.slowest, scarce)
+        return max(min(likely, latest), device.looked_at + plan.fastest)
+
+    def _after(self, error: IottlyError, failures: int, what: str) -> float:
+        seconds = delay(failures, self._policy, self._clock.random(), retry_after=error.retry_after)
+        _log.warning("following %s failed (%s); again in %.1f s", what, error, seconds)
+        return seconds
+
+
+def follow(
+    plan: FollowPlan,
+    *,
+    clock: Clock,
+    quota: Callable[[], Quota],
+    policy: RetryPolicy,
+    hold: Callable[[Coroutine[Any, Any, None]], Coroutine[Any, Any, None]],
+) -> AsyncGenerator[MessageBatch, None]:
+    """Carry `plan` out.
+
+    Args:
+        plan: checked.
+        clock: time and chance.
+        quota: what is left, at this moment.
+        policy: how long to wait after a failure.
+        hold: ends what it is given when the session closes.
+
+    Raises:
+        ConfigurationError: the plan's doorbell is none.
+    """
+    if plan.doorbell is not None and not is_doorbell(plan.doorbell):
+        raise ConfigurationError(
+            "doorbell must be async-iterable, awaitable, or a callable that returns an awaitable, "
+            f"not {type(plan.doorbell).__name__}"
+        )
+    return Following(plan, clock=clock, quota=quota, policy=policy).batches(hold)

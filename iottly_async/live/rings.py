@@ -1,0 +1,66 @@
+"""Rings of a doorbell that wait for their look: pure.
+
+A message can be handed out only `settle` seconds after its time, so a ring is answered
+by the first look that begins so long after it. Rings in a row share looks, but none puts
+another off: a bell that never stops would stop all looks.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from math import ceil
+from typing import Final
+
+_PARTS: Final = 8
+_RETRIES: Final = (0.1, 0.4, 1.6)
+
+
+class Rings:
+    """The rings for one device; times are monotonic.
+
+    Args:
+        settle: seconds after a ring from which on a look answers it.
+    """
+
+    __slots__ = ("_dues", "_grain", "_retry", "_settle", "_tried")
+
+    def __init__(self, settle: float) -> None:
+        self._settle = settle
+        self._grain = settle / _PARTS
+        self._dues: deque[float] = deque()
+        self._retry: float | None = None
+        self._tried = len(_RETRIES)
+
+    def ring(self, now: float) -> None:
+        """The bell rang."""
+        due = now + self._settle
+        dues = self._dues
+        if not self._grain:
+            dues.clear()
+            dues.append(due)
+            return
+        due = ceil(due / self._grain) * self._grain
+        if not dues or dues[-1] < due:
+            dues.append(due)
+
+    @property
+    def due(self) -> float | None:
+        """When to look for the next one; None where all are answered."""
+        if self._dues and self._retry is not None:
+            return min(self._dues[0], self._retry)
+        return self._dues[0] if self._dues else self._retry
+
+    def begin(self, now: float) -> None:
+        """A look begins, and answers what is due."""
+        self._retry = None
+        while self._dues and self._dues[0] <= now:
+            self._dues.popleft()
+            self._tried = 0
+
+    def ended(self, now: float, *, found: bool) -> None:
+        """A look has ended; where it found nothing, the bell was ahead of the service."""
+        if found:
+            self._tried = len(_RETRIES)
+        elif self._tried < len(_RETRIES):
+            self._retry = now + _RETRIES[self._tried]
+            self._tried += 1

@@ -1,0 +1,306 @@
+"""Following devices of the emulator: every message once, in order, and as soon as may be."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from iottly_async import (
+    Config,
+    ConfigurationError,
+    Cursor,
+    CursorMismatchError,
+    Doorbell,
+    IottlySession,
+    MessageBatch,
+    RateLimiter,
+    RetryPolicy,
+    SessionClosedError,
+    UnauthorizedError,
+)
+from iottly_async.emulator import Emulator
+from iottly_async.resources import Messages
+
+QUICK: dict[str, Any] = {"settle": 0, "fastest": 0.01, "slowest": 0.05}
+PATIENT: dict[str, Any] = {"settle": 0, "fastest": 3600, "slowest": 3600}
+
+
+def session_on(emulator: Emulator) -> IottlySession:
+    """A session that tries again at once."""
+    retry = RetryPolicy(initial_delay=0.01, max_delay=0.02)
+    config = Config(base_url=emulator.base_url, retry=retry)
+    return IottlySession(emulator.api_key, config=config, limiter=RateLimiter())
+
+
+@pytest.fixture
+async def fleet() -> AsyncIterator[Emulator]:
+    """Two devices that have sent nothing yet."""
+    async with Emulator(devices=2, messages=0) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+async def messages(fleet: Emulator) -> AsyncIterator[Messages]:
+    """Their project's messages."""
+    async with session_on(fleet) as session:
+        yield session.project(fleet.project_id).messages
+
+
+def send(fleet: Emulator, device: int, *values: int) -> None:
+    """Append messages with these numbers, each in a millisecond of its own."""
+    for value in values:
+        fleet.append(fleet.device_ids[device], [{"payload": {"n": value}}])
+        fleet.clock.advance(0.002)
+
+
+async def take(
+    follow: AsyncGenerator[MessageBatch, None], count: int
+) -> tuple[list[int], dict[str, Cursor]]:
+    """The numbers of the next messages, and the last cursor of each device."""
+    found: list[int] = []
+    cursors: dict[str, Cursor] = {}
+    async with asyncio.timeout(10):
+        while len(found) < count:
+            batch = await anext(follow)
+            found += [message.payload["n"] for message in batch.messages]
+            cursors[batch.cursor.device_id] = batch.cursor
+    return found, cursors
+
+
+async def started(fleet: Emulator) -> None:
+    """Once every device was looked at."""
+    await fleet.until_requests(3, route="paginated")
+
+
+async def test_messages_come_as_they_are_sent(fleet: Emulator, messages: Messages) -> None:
+    """From now on, in order, each once; what was sent before is not handed out."""
+    send(fleet, 0, 1, 2)
+    fleet.clock.advance(2)
+    async with aclosing(messages.follow(fleet.device_ids[0], **QUICK)) as follow:
+        first = asyncio.ensure_future(take(follow, 3))
+        await fleet.until_requests(3, route="paginated")
+        send(fleet, 0, 3, 4, 5)
+        assert (await first)[0] == [3, 4, 5]
+        send(fleet, 0, 6)
+        assert (await take(follow, 1))[0] == [6]
+
+
+async def test_it_goes_on_from_a_cursor(fleet: Emulator, messages: Messages) -> None:
+    """Stopped and resumed from JSON, nothing is lost and nothing comes again."""
+    device = fleet.device_ids[0]
+    start = fleet.clock.now()
+    send(fleet, 0, 1, 2)
+    async with aclosing(messages.follow(device, start=start, **QUICK)) as follow:
+        found, cursors = await take(follow, 2)
+    assert found == [1, 2]
+    send(fleet, 0, 3)
+    cursor = Cursor.from_json(cursors[device].to_json())
+    async with aclosing(messages.follow(device, cursor=cursor, **QUICK)) as follow:
+        assert (await take(follow, 1))[0] == [3]
+
+
+async def test_many_devices(fleet: Emulator, messages: Messages) -> None:
+    """All devices of the project are followed, each in its own order."""
+    async with aclosing(messages.follow_many(start=fleet.clock.now(), **QUICK)) as follow:
+        send(fleet, 0, 1, 3, 5)
+        send(fleet, 1, 2, 4)
+        found, cursors = await take(follow, 5)
+        assert [n for n in found if n % 2] == [1, 3, 5]
+        assert [n for n in found if not n % 2] == [2, 4]
+        assert set(cursors) == set(fleet.device_ids)
+
+
+async def test_nothing_is_handed_out_before_it_is_settled(
+    fleet: Emulator, messages: Messages
+) -> None:
+    """Within `settle` a message waits, and one that shows itself late meanwhile keeps its place."""
+    fleet.clock.pin()
+    device = fleet.device_ids[0]
+    options = {**QUICK, "settle": 5, "start": fleet.clock.now()}
+    async with aclosing(messages.follow(device, **options)) as follow:
+        fleet.append(device, [{"payload": {"n": 1}}], late_by=3)
+        fleet.clock.advance(1)
+        send(fleet, 0, 2)
+        waiting = asyncio.ensure_future(take(follow, 2))
+        await fleet.until_requests(5, route="paginated")
+        assert not waiting.done()
+        fleet.clock.advance(60)
+        assert (await waiting)[0] == [1, 2]
+
+
+async def test_lookback_finds_what_came_later_than_settle(
+    fleet: Emulator, messages: Messages
+) -> None:
+    """With a look back the late message comes once, after those that were there in time."""
+    fleet.clock.pin()
+    device = fleet.device_ids[0]
+    options = {**QUICK, "lookback": 30, "start": fleet.clock.now()}
+    async with aclosing(messages.follow(device, **options)) as follow:
+        fleet.append(device, [{"payload": {"n": 1}}], late_by=3)
+        fleet.clock.advance(1)
+        send(fleet, 0, 2)
+        fleet.clock.advance(1)
+        assert (await take(follow, 1))[0] == [2]
+        fleet.clock.advance(5)
+        assert (await take(follow, 1))[0] == [1]
+        send(fleet, 0, 3)
+        fleet.clock.advance(1)
+        assert (await take(follow, 1))[0] == [3]
+
+
+async def test_a_doorbell_makes_it_look_at_once(fleet: Emulator, messages: Messages) -> None:
+    """A device that is looked at every hour is looked at when the bell rings for it."""
+    bell = Doorbell()
+    async with aclosing(messages.follow_many(doorbell=bell, **PATIENT)) as follow:
+        waiting = asyncio.ensure_future(take(follow, 1))
+        await started(fleet)
+        send(fleet, 1, 1)
+        fleet.clock.advance(0.01)
+        bell.ring(fleet.device_ids[1])
+        assert (await waiting)[0] == [1]
+        seen = {request.path for request in list(fleet.requests)[-1:]}
+        assert all(fleet.device_ids[1] in path for path in seen)
+
+
+@pytest.mark.parametrize("kind", ["iterable", "callable", "awaitable"])
+async def test_what_can_be_a_doorbell(fleet: Emulator, messages: Messages, kind: str) -> None:
+    """An async-iterable, a callable that is awaited again and again, one awaitable."""
+    queue: asyncio.Queue[object] = asyncio.Queue()
+
+    async def rings() -> AsyncIterator[object]:
+        while True:
+            yield await queue.get()
+
+    once: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+    bell = {"iterable": rings(), "callable": queue.get, "awaitable": once}[kind]
+    async with aclosing(messages.follow(fleet.device_ids[0], doorbell=bell, **PATIENT)) as follow:
+        waiting = asyncio.ensure_future(take(follow, 1))
+        await fleet.until_requests(2, route="paginated")
+        send(fleet, 0, 1)
+        fleet.clock.advance(0.01)
+        queue.put_nowait("anything" if kind == "awaitable" else None)
+        once.set_result(None)
+        assert (await waiting)[0] == [1]
+
+
+async def test_a_stream_as_a_doorbell(fleet: Emulator) -> None:
+    """The stream says that there is a message, and the walk brings it."""
+    async with session_on(fleet) as session:
+        messages = session.project(fleet.project_id).messages
+        stream = session.stream()
+        async with stream, aclosing(messages.follow_many(doorbell=stream, **PATIENT)) as follow:
+            waiting = asyncio.ensure_future(take(follow, 1))
+            await fleet.until_streams(1)
+            await started(fleet)
+            send(fleet, 0, 1)
+            fleet.clock.advance(0.01)
+            assert (await waiting)[0] == [1]
+
+
+async def test_a_doorbell_that_fails_costs_no_message(
+    fleet: Emulator, messages: Messages, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Following goes on by polling, and says so."""
+
+    async def broken() -> None:
+        raise RuntimeError("no bell")
+
+    async with aclosing(messages.follow(fleet.device_ids[0], doorbell=broken, **QUICK)) as follow:
+        waiting = asyncio.ensure_future(take(follow, 1))
+        await fleet.until_requests(2, route="paginated")
+        send(fleet, 0, 1)
+        assert (await waiting)[0] == [1]
+    assert "the doorbell failed" in caplog.text
+
+
+async def test_a_failing_service_delays_and_loses_nothing(
+    fleet: Emulator, messages: Messages
+) -> None:
+    """Faults beyond what a call retries are waited out."""
+    async with aclosing(messages.follow(fleet.device_ids[0], **QUICK)) as follow:
+        waiting = asyncio.ensure_future(take(follow, 3))
+        await fleet.until_requests(2, route="paginated")
+        fleet.fault("status", route="paginated", status=503, count=9)
+        send(fleet, 0, 1, 2, 3)
+        assert (await waiting)[0] == [1, 2, 3]
+
+
+async def test_a_key_that_is_refused_ends_it(fleet: Emulator) -> None:
+    """What will not pass is raised to the consumer."""
+    config = Config(base_url=fleet.base_url)
+    async with IottlySession("wrong", config=config, limiter=RateLimiter()) as session:
+        messages = session.project(fleet.project_id).messages
+        with pytest.raises(UnauthorizedError):
+            await anext(messages.follow(fleet.device_ids[0]))
+
+
+async def test_one_budget_for_all_devices() -> None:
+    """Under a quota looks are spread over the window, and it is never run into."""
+    async with Emulator(devices=20, messages=0, rate_limit=30, rate_window=1.0) as fleet:
+        async with session_on(fleet) as session:
+            messages = session.project(fleet.project_id).messages
+            async with aclosing(messages.follow_many(**QUICK)) as follow:
+                waiting = asyncio.ensure_future(anext(follow))
+                await fleet.until_requests(70)
+                fleet.append(fleet.device_ids[3], 1)
+                await waiting
+        assert not [request for request in fleet.requests if request.status == 429]
+
+
+async def test_closing_the_session_ends_it(fleet: Emulator) -> None:
+    """Who waits for the next batch is told so, although nothing is under way."""
+    session = session_on(fleet)
+    follow = session.project(fleet.project_id).messages.follow(fleet.device_ids[0], **PATIENT)
+    waiting = asyncio.ensure_future(anext(follow))
+    await fleet.until_requests(2, route="paginated")
+    async with asyncio.timeout(5):
+        await session.aclose(grace=60)
+    with pytest.raises(SessionClosedError):
+        await waiting
+
+
+async def test_leaving_leaves_no_task(fleet: Emulator, messages: Messages) -> None:
+    """Closing the generator ends every look."""
+    before = asyncio.all_tasks()
+    async with aclosing(messages.follow_many(start=fleet.clock.now(), **QUICK)) as follow:
+        send(fleet, 0, 1)
+        await take(follow, 1)
+    left = {task for task in asyncio.all_tasks() - before if "iottly_async/live" in repr(task)}
+    assert not left
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"device_ids": []},
+        {"device_ids": "one"},
+        {"device_ids": [".."]},
+        {"doorbell": 5},
+        {"share": 0},
+        {"share": 1.5},
+        {"fastest": 10, "slowest": 5},
+        {"settle": -1},
+        {"goal": 0},
+        {"concurrency": 0},
+        {"type": "other"},
+    ],
+)
+async def test_what_is_refused(messages: Messages, wrong: dict[str, Any]) -> None:
+    """Arguments that make no sense are refused by the call itself."""
+    with pytest.raises(ConfigurationError):
+        messages.follow_many(**wrong)
+
+
+async def test_a_cursor_of_another_device_is_refused(fleet: Emulator, messages: Messages) -> None:
+    """A cursor is checked before anything is sent."""
+    start = fleet.clock.now() - timedelta(minutes=1)
+    send(fleet, 0, 1)
+    async with aclosing(messages.follow(fleet.device_ids[0], start=start, **QUICK)) as follow:
+        _, cursors = await take(follow, 1)
+    with pytest.raises(CursorMismatchError, match="device_id"):
+        messages.follow(fleet.device_ids[1], cursor=cursors[fleet.device_ids[0]])
