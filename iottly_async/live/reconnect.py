@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import Final
 
 from ..config import RetryPolicy
-from ..errors import ApiError, IottlyError, TransportError
+from ..errors import ApiError, IottlyError, RateLimitedError, TransportError
 
-_PASSING: Final = frozenset({408, 425, 429})
+_PASSING: Final = frozenset({408, 425})
 
 
 def is_passing(error: IottlyError) -> bool:
-    """Whether what failed may succeed later: no answer, 408, 425, 429, or a fault of the service.
+    """Whether what failed may succeed later: no answer, no quota, 408, 425, or a fault of the service.
 
     A refusal of the key (401, 403), an address that is not there and a redirect (D12) are final.
     """
-    if isinstance(error, TransportError):
+    if isinstance(error, TransportError | RateLimitedError):
         return True
     if not isinstance(error, ApiError) or error.status is None:
         return False
