@@ -1,4 +1,4 @@
-"""The clients that the library is measured against, each fetching the same pages.
+"""The library and the clients that it is measured against, each fetching the same pages.
 
 All seek alike: from the time of the last message, which is dropped and comes again.
 """
@@ -6,6 +6,7 @@ All seek alike: from the time of the last message, which is dropped and comes ag
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from attrs import frozen
 from cattrs import Converter
 from cattrs.gen import make_dict_structure_fn, override
 
+from iottly_async import Config, IottlySession, RateLimiter
 from iottly_async.codec import decode_page
 from iottly_async.models._time import epoch_ms
 from iottly_async.times import write_time
@@ -31,6 +33,38 @@ def url(base: str, start: str | None) -> str:
     """The URL of a page as anybody would write it."""
     since = "" if start is None else f"&from={start}"
     return f"{base}{PATH}?l={SIZE}&type=all&sort=asc{since}"
+
+
+class Walker:
+    """The library's session, walking."""
+
+    def __init__(self, base: str, http: Any = None) -> None:
+        config = Config(base_url=base)
+        self._session = IottlySession(KEY, config=config, http=http, limiter=RateLimiter())
+        self.messages = self._session.project(PROJECT).messages
+
+    async def aclose(self) -> None:
+        """Close the session."""
+        await self._session.aclose()
+
+    async def walk(self) -> int:
+        """Every message, its payload looked at."""
+        count = 0
+        async with aclosing(self.messages.walk(DEVICE)) as found:
+            async for message in found:
+                message.payload  # noqa: B018 - looking at it decodes it
+                count += 1
+        return count
+
+    async def hand_on(self) -> int:
+        """Every message in batches, its payload taken as JSON."""
+        count = 0
+        async with aclosing(self.messages.batches(DEVICE)) as found:
+            async for batch in found:
+                for message in batch.messages:
+                    message.payload_json  # noqa: B018 - as who writes it to a file does
+                count += len(batch.messages)
+        return count
 
 
 class Raw:
@@ -113,23 +147,35 @@ def _plain_converter() -> Converter:
 
 
 class Ordinary:
-    """A client written by hand with what everybody uses: `r.json()`, cattrs, backoff."""
+    """A client written by hand with what everybody uses: `r.json()`, cattrs, backoff.
 
-    def __init__(self, base: str) -> None:
+    Args:
+        base: URL of the service.
+        session_a_call: whether it opens a ClientSession for every call, as many do.
+    """
+
+    def __init__(self, base: str, *, session_a_call: bool = False) -> None:
         self._base = base
-        self._session = aiohttp.ClientSession(headers=HEADERS)
+        self._session = None if session_a_call else aiohttp.ClientSession(headers=HEADERS)
         self._converter = _plain_converter()
 
     async def aclose(self) -> None:
         """Close the session."""
-        await self._session.close()
+        if self._session is not None:
+            await self._session.close()
 
     @backoff.on_exception(backoff.expo, aiohttp.ClientError, max_tries=4)
     async def _page(self, start: datetime | None) -> PlainPage:
         parameters = {"l": str(SIZE), "type": "all", "sort": "asc"}
         if start is not None:
             parameters["from"] = start.replace(tzinfo=None).isoformat(timespec="milliseconds")
-        async with self._session.get(self._base + PATH, params=parameters) as response:
+        if self._session is not None:
+            return await self._get(self._session, parameters)
+        async with aiohttp.ClientSession(headers=HEADERS) as session:
+            return await self._get(session, parameters)
+
+    async def _get(self, session: aiohttp.ClientSession, parameters: dict[str, str]) -> PlainPage:
+        async with session.get(self._base + PATH, params=parameters) as response:
             response.raise_for_status()
             return self._converter.structure(await response.json(), PlainPage)
 

@@ -1,31 +1,32 @@
-"""The fast path: decoding, walking, memory and import, against what a client cannot do without."""
+"""The fast path: decoding and walking, against what no client can do without.
+
+CPU is that of this process alone; wall is what its user waits. The server is another
+process, which answers with pages made beforehand. All contenders fetch the same pages
+by as many requests: raw aiohttp and the ordinary clients with a session of aiohttp's
+defaults, the library with its own. The library asks for the next page while it works
+on the last, so some of its CPU time is spent while the others wait.
+"""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import os
-import statistics
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
-from contextlib import aclosing
 from typing import Any, Final
 
 import orjson
 
-from iottly_async import Config, IottlySession, RateLimiter
 from iottly_async.codec import decode_history, decode_page
 from iottly_async.transport import Outgoing
 from iottly_async.wire import Answer
 
-from .clients import KEY, Ordinary, Raw
+from .clients import Ordinary, Raw, Walker
 from .pages import DEVICE, PROJECT, SIZE, Range, page, row
 from .pageserver import page_server
 from .pairing import Race, Work
 from .table import Figure
 
-QUICK: Final = ["--messages", "9901", "--turns", "9", "--million", "200000"]
+QUICK: Final = ["--messages", "9901", "--turns", "9"]
 
 
 def main(argv: list[str]) -> list[Figure]:
@@ -33,7 +34,6 @@ def main(argv: list[str]) -> list[Figure]:
     parser = argparse.ArgumentParser(prog="python -m benchmarks fastpath", description=__doc__)
     parser.add_argument("--messages", type=int, default=19_801, help="messages a walk")
     parser.add_argument("--turns", type=int, default=21, help="turns, each of one paired ratio")
-    parser.add_argument("--million", type=int, default=1_000_000, help="messages for memory")
     parser.add_argument("--part", choices=PARTS, action="append", help="only these parts")
     given = parser.parse_args(argv)
     figures: list[Figure] = []
@@ -69,7 +69,7 @@ def decoding(given: argparse.Namespace) -> list[Figure]:
         "decode a history page / orjson.loads": (
             "history",
             lambda body: decode_history(body, **ids),
-            1.77,
+            1.19,
         ),
     }
     contenders: dict[str, Work] = {
@@ -98,38 +98,6 @@ def _repeated(work: Callable[[bytes], Any], body: bytes, times: int = 40) -> Wor
 # --- walks -------------------------------------------------------------------------------
 
 
-class Walker:
-    """The library's session, walking."""
-
-    def __init__(self, base: str, http: Any = None) -> None:
-        config = Config(base_url=base)
-        self._session = IottlySession(KEY, config=config, http=http, limiter=RateLimiter())
-        self._messages = self._session.project(PROJECT).messages
-
-    async def aclose(self) -> None:
-        """Close the session."""
-        await self._session.aclose()
-
-    async def walk(self) -> int:
-        """Every message, its payload looked at."""
-        count = 0
-        async with aclosing(self._messages.walk(DEVICE)) as found:
-            async for message in found:
-                message.payload  # noqa: B018 - looking at it decodes it
-                count += 1
-        return count
-
-    async def hand_on(self) -> int:
-        """Every message in batches, its payload taken as JSON."""
-        count = 0
-        async with aclosing(self._messages.batches(DEVICE)) as found:
-            async for batch in found:
-                for message in batch.messages:
-                    message.payload_json  # noqa: B018 - as who writes it to a file does
-                count += len(batch.messages)
-        return count
-
-
 def loopback(given: argparse.Namespace) -> list[Figure]:
     """Walks over a server process, against other clients of the same pages."""
     with page_server(given.messages) as base:
@@ -137,31 +105,40 @@ def loopback(given: argparse.Namespace) -> list[Figure]:
 
 
 async def _loopback(base: str, turns: int) -> list[Figure]:
-    ours, raw, ordinary = Walker(base), Raw(base), Ordinary(base)
+    walker, raw = Walker(base), Raw(base)
+    ordinary, careless = Ordinary(base), Ordinary(base, session_a_call=True)
     contenders: dict[str, Work] = {
-        "walk": ours.walk,
-        "batches": ours.hand_on,
+        "walk": walker.walk,
+        "batches": walker.hand_on,
         "raw + orjson.loads": raw.loads,
         "raw + our codec": raw.structured,
         "ordinary client": ordinary.walk,
+        "the same, a session a call": careless.walk,
     }
     race = Race()
     try:
         await race.run(contenders, turns)
     finally:
-        for client in (ours, raw, ordinary):
+        for client in (walker, raw, ordinary, careless):
             await client.aclose()
     _told(race, contenders, "message", ["cpu", "wall"])
-    base_name = "raw + orjson.loads"
+    pairs = [
+        ("walk, payloads looked at / raw + orjson.loads", "walk", "raw + orjson.loads", 1.4),
+        ("batches, payload as JSON / raw + orjson.loads", "batches", "raw + orjson.loads", 1.0),
+        ("walk / raw + the same structuring", "walk", "raw + our codec", 1.12),
+    ]
     return [
-        race.figure("walk, payloads looked at / raw + orjson.loads", "walk", base_name, "cpu", 1.4),
-        race.figure("  the same, wall clock", "walk", base_name, "wall", 1.4),
-        race.figure("batches, payload as JSON / the same", "batches", base_name, "cpu", 1.0),
-        race.figure("  the same, wall clock", "batches", base_name, "wall", 1.0),
-        race.figure("walk / raw + the same structuring", "walk", "raw + our codec", "cpu", 1.12),
-        race.figure("  the same, wall clock", "walk", "raw + our codec", "wall", 1.12),
+        *(
+            race.figure(f"{text}, CPU", one, other, "cpu", bound)
+            for text, one, other, bound in pairs
+        ),
+        *(
+            race.figure(f"{text}, wall", one, other, "wall", bound)
+            for text, one, other, bound in pairs
+        ),
         race.saving("an ordinary client / walk, CPU", "walk", "ordinary client", 3.5),
-        race.saving("an ordinary client / batches, CPU", "batches", "ordinary client", 3.5),
+        race.saving("an ordinary client / batches, CPU", "batches", "ordinary client"),
+        race.saving("one with a session a call / walk, CPU", "walk", "the same, a session a call"),
     ]
 
 
@@ -227,76 +204,8 @@ def _told(race: Race, contenders: Mapping[str, Work], unit: str, meters: list[An
         print(f"  {name:<{width}}  {took} a {unit} at best")
 
 
-# --- memory and import -------------------------------------------------------------------
-
-
-def memory(given: argparse.Namespace) -> list[Figure]:
-    """How the process grows while a long range is walked (resident set, /proc/self/statm)."""
-    with page_server(given.million) as base:
-        warm, grown = asyncio.run(_memory(base, given.million))
-    print(f"  {warm:.1f} MiB resident after {given.million // 10} messages")
-    text = f"growth of memory from {given.million // 10} to {given.million} messages"
-    return [Figure(text, grown, 1.0, unit="MiB")]
-
-
-async def _memory(base: str, million: int) -> tuple[float, float]:
-    ours = Walker(base)
-    count, warm, most = 0, 0.0, 0.0
-    try:
-        async with aclosing(ours._messages.walk(DEVICE)) as found:
-            async for message in found:
-                message.payload  # noqa: B018
-                count += 1
-                if count % 1000 == 0:
-                    warm, most = _grown(count <= million // 10, warm, most)
-    finally:
-        await ours.aclose()
-    return warm, most - warm
-
-
-def _grown(warming: bool, warm: float, most: float) -> tuple[float, float]:
-    now = resident()
-    return (max(warm, now), max(most, now)) if warming else (warm, max(most, now))
-
-
-def resident() -> float:
-    """MiB of this process in memory."""
-    with open("/proc/self/statm", encoding="ascii") as statm:
-        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-
-_IMPORT: Final = """
-import sys, time
-before, at = set(sys.modules), time.process_time()
-import {modules}
-print(time.process_time() - at, len(set(sys.modules) - before))
-"""
-_DEPENDENCIES: Final = "aiohttp, attrs, backoff, cattrs, msgspec"
-
-
-def importing(given: argparse.Namespace) -> list[Figure]:
-    """``import iottly_async``, against the import of what it depends on."""
-    ratios = []
-    for _ in range(max(3, given.turns // 2)):
-        ours, modules = _import("iottly_async")
-        theirs, their_modules = _import(_DEPENDENCIES)
-        ratios.append(ours / theirs)
-    print(f"  iottly_async: {ours * 1e3:.0f} ms CPU, {modules} modules")
-    print(f"  {_DEPENDENCIES}: {theirs * 1e3:.0f} ms CPU, {their_modules} modules")
-    return [Figure("import iottly_async / import of its dependencies", statistics.median(ratios))]
-
-
-def _import(modules: str) -> tuple[float, int]:
-    command = [sys.executable, "-c", _IMPORT.format(modules=modules)]
-    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    seconds, count = printed.split()
-    return float(seconds), int(count)
-
-
 PARTS: Final[Mapping[str, Callable[[argparse.Namespace], list[Figure]]]] = {
     "decoding": decoding,
     "loopback": loopback,
     "in-memory": in_memory,
-    "memory": memory,
-    "import": importing,
 }

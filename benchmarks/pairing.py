@@ -76,7 +76,7 @@ class Race:
         """The median of these ratios, with the middle half of them."""
         return _figure(text, self.ratios(name, base, meter), bound, "<=")
 
-    def saving(self, text: str, name: str, base: str, bound: float) -> Figure:
+    def saving(self, text: str, name: str, base: str, bound: float | None = None) -> Figure:
         """How many times less CPU `name` takes than `base`."""
         ratios = [1 / ratio for ratio in self.ratios(name, base, "cpu")]
         return _figure(text, ratios, bound, ">=")

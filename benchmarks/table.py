@@ -33,8 +33,8 @@ class Figure(NamedTuple):
         return self.value <= self.bound if self.sense == "<=" else self.value >= self.bound
 
 
-def show(figures: Sequence[Figure]) -> bool:
-    """Print the table; return whether every figure reaches its bound."""
+def show(figures: Sequence[Figure]) -> None:
+    """Print the table; a figure that misses its bound is marked."""
     width = max(len(figure.name) for figure in figures)
     print(f"{'figure':<{width}}  {'measured':>12}  {'middle half':>15}  {'to reach':>10}")
     for figure in figures:
@@ -43,4 +43,3 @@ def show(figures: Sequence[Figure]) -> bool:
         bound = "" if figure.bound is None else f"{figure.sense} {figure.bound:g}"
         miss = "" if figure.reached else "  missed"
         print(f"{figure.name:<{width}}  {value:>12}  {spread:>15}  {bound:>10}{miss}")
-    return all(figure.reached for figure in figures)
