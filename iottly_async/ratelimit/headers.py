@@ -21,7 +21,10 @@ from typing import NamedTuple
 
 from ..times import http_date
 
-__all__ = ["Notice", "NoticeReader", "read_notice", "retry_after"]
+__all__ = ["QUOTA_FIELDS", "Notice", "read_notice", "retry_after"]
+
+QUOTA_FIELDS = ("x-ratelimit-remaining", "ratelimit", "ratelimit-remaining")
+"""Without any of these fields an answer says nothing of the quota."""
 
 _DELTA_BELOW = 1e8
 """A Reset below this is seconds from now: as an epoch it would lie before March 1973."""
@@ -72,56 +75,18 @@ def _number(text: str | None) -> float | None:
     return value if isfinite(value) else None
 
 
-class NoticeReader:
-    """Reads notices, and remembers the last window's texts.
-
-    Within a window only Remaining differs from one answer to the next, so two
-    comparisons spare two conversions.
-    """
-
-    __slots__ = ("_limit", "_limit_text", "_relative", "_reset", "_reset_text")
-
-    def __init__(self) -> None:
-        self._limit_text: str | None = None
-        self._reset_text: str | None = None
-        self._limit = 0
-        self._reset = 0.0
-        self._relative = False
-
-    def read(self, headers: Mapping[str, str]) -> Notice | None:
-        """The notice in `headers` (lower-case names); None where there is none."""
-        remaining_text = headers.get("x-ratelimit-remaining")
-        if remaining_text is None:
-            return _read_standard(headers)
-        if (
-            headers.get("x-ratelimit-reset") != self._reset_text
-            or headers.get("x-ratelimit-limit") != self._limit_text
-        ) and not self._remember(headers):
-            return None
-        if self._reset_text is None:
-            return None
-        remaining = whole_number(remaining_text)
-        if remaining is None or remaining > self._limit:
-            return None
-        return Notice(self._limit, remaining, self._reset, self._relative)
-
-    def _remember(self, headers: Mapping[str, str]) -> bool:
-        limit = whole_number(headers.get("x-ratelimit-limit"))
-        reset = _number(headers.get("x-ratelimit-reset"))
-        if limit is None or limit == 0 or reset is None:
-            self._limit_text = self._reset_text = None
-            return False
-        self._limit_text = headers["x-ratelimit-limit"]
-        self._reset_text = headers["x-ratelimit-reset"]
-        self._limit = limit
-        self._relative = reset < _DELTA_BELOW
-        self._reset = reset / 1000 if reset >= _MILLISECONDS_FROM else reset
-        return True
-
-
 def read_notice(headers: Mapping[str, str]) -> Notice | None:
     """The notice in one answer's `headers` (lower-case names); None where there is none."""
-    return NoticeReader().read(headers)
+    if "x-ratelimit-remaining" not in headers:
+        return _read_standard(headers)
+    limit = whole_number(headers.get("x-ratelimit-limit"))
+    remaining = whole_number(headers["x-ratelimit-remaining"])
+    reset = _number(headers.get("x-ratelimit-reset"))
+    if limit is None or remaining is None or reset is None or limit == 0 or remaining > limit:
+        return None
+    if reset >= _MILLISECONDS_FROM:
+        reset /= 1000
+    return Notice(limit, remaining, reset, relative=reset < _DELTA_BELOW)
 
 
 def _read_standard(headers: Mapping[str, str]) -> Notice | None:

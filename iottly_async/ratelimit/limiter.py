@@ -10,6 +10,7 @@ A limiter works for one running event loop at a time; it may be used by one afte
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from math import isfinite
@@ -75,7 +76,8 @@ class RateLimiter:
     """
 
     __slots__ = (
-        "__weakref__", "_bucket", "_clock", "_loop", "_queue", "_timer", "_timer_at", "name",
+        "__weakref__", "_bucket", "_loop", "_monotonic", "_queue", "_timer", "_timer_at", "_wall",
+        "name",
     )  # fmt: skip
 
     def __init__(
@@ -93,7 +95,9 @@ class RateLimiter:
             raise ConfigurationError(f"reserve must be a number, not {reserve!r}")
         if not isfinite(reserve) or reserve < 0:
             raise ConfigurationError(f"reserve must be 0 or more requests, not {reserve!r}")
-        self._clock = clock
+        real = clock is SYSTEM_CLOCK
+        self._monotonic = time.monotonic if real else clock.monotonic
+        self._wall = time.time if real else clock.time
         self._bucket = Bucket(
             spread=mode == "spread",
             reserve=reserve,
@@ -143,9 +147,9 @@ class RateLimiter:
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             self._move_to(loop)
-        now, wall = self._clock.monotonic(), self._clock.time()
+        now, wall = self._monotonic(), self._wall()
         queue = self._queue
-        if not queue:
+        if not queue.live:
             ticket = self._bucket.take(now, wall, 1)
             if ticket is not None:
                 return ticket
@@ -163,7 +167,7 @@ class RateLimiter:
             if not future.done() and not loop.is_closed():
                 future.cancel()
             if not future.done() or future.cancelled():
-                lane.forget()
+                queue.forget(lane)
             elif future.exception() is None:
                 # Granted, and cancelled before it woke up: the turn goes to the next.
                 self.unused(future.result())
@@ -187,26 +191,32 @@ class RateLimiter:
             status: the HTTP status.
             headers: the answer's header fields by lower-case name.
         """
-        clock = self._clock
-        if (
-            self._bucket.answered(ticket, status, headers, clock.monotonic(), clock.time())
-            and self._queue
-        ):
+        bucket = self._bucket
+        if not ticket.number:
+            return
+        now = self._monotonic()
+        if not bucket.repeats(ticket, status, headers, now):
+            bucket.answered(ticket, status, headers, now, self._wall())
+        if self._queue.live:
             self._drain()
 
     def lost(self, ticket: Ticket) -> None:
         """The request was sent perhaps and no answer came: the server may have counted it."""
-        if self._bucket.lost(ticket, self._clock.monotonic()) and self._queue:
-            self._drain()
+        if ticket.number:
+            self._bucket.lost(ticket, self._monotonic())
+            if self._queue.live:
+                self._drain()
 
     def unused(self, ticket: Ticket) -> None:
         """The request surely never left: its turn goes to the next."""
-        if self._bucket.unused(ticket) and self._queue:
-            self._drain()
+        if ticket.number:
+            self._bucket.unused(ticket)
+            if self._queue.live:
+                self._drain()
 
     def quota(self) -> Quota:
         """What is known of the quota at this moment; times by the local wall clock."""
-        now, wall = self._clock.monotonic(), self._clock.time()
+        now, wall = self._monotonic(), self._wall()
         outlook = self._bucket.outlook(now, wall)
         resets_at = None
         if outlook.resets_in is not None:
@@ -215,7 +225,7 @@ class RateLimiter:
             limit=outlook.limit,
             remaining=outlook.remaining,
             resets_at=resets_at,
-            waiting=len(self._queue),
+            waiting=self._queue.live,
             in_flight=self._bucket.granted - self._bucket.ended,
             refusals=self._bucket.gate.refusals,
             source=outlook.source,
@@ -228,22 +238,21 @@ class RateLimiter:
         loop = self._loop
         if loop is None or loop.is_closed():
             return
-        now, wall = self._clock.monotonic(), self._clock.time()
+        now, wall = self._monotonic(), self._wall()
         bucket, queue = self._bucket, self._queue
-        waiting = len(queue)
+        waiting = queue.live
         while (lane := queue.next_lane()) is not None:
             ticket = bucket.take(now, wall, waiting)
             if ticket is None:
                 break
             waiting -= 1
-            lane.live -= 1
-            lane.waiters.popleft()[1].set_result(ticket)
-        if queue:
+            queue.pop(lane).set_result(ticket)
+        if queue.live:
             self._arm(now, wall)
 
     def _arm(self, now: float, wall: float) -> None:
         """Let the timer ring when there can be a turn, or somebody's time is up."""
-        turn = self._bucket.next_turn(now, wall, len(self._queue))
+        turn = self._bucket.next_turn(now, wall, self._queue.live)
         for future in self._queue.expired(now if turn is None else turn):
             future.set_exception(self._too_late((turn or now) - now))
         deadline = self._queue.next_deadline()
@@ -260,7 +269,7 @@ class RateLimiter:
 
     def _ring(self) -> None:
         self._timer = None
-        if self._queue:
+        if self._queue.live:
             self._drain()
 
     def _move_to(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -40,17 +40,11 @@ class Lane(Generic[_T]):
             waiters.popleft()
         return waiters[0][0] if waiters else None
 
-    def forget(self) -> None:
-        """One of them was cancelled."""
-        self.live -= 1
-        if len(self.waiters) > 2 * self.live + _SLACK:
-            self.waiters = deque(waiter for waiter in self.waiters if not waiter[1].done())
-
 
 class WaitQueue(Generic[_T]):
     """The lanes, and the deadlines of those who have one."""
 
-    __slots__ = ("_arrivals", "_contended", "_deadlines", "_lanes", "_refused")
+    __slots__ = ("_arrivals", "_contended", "_deadlines", "_lanes", "_refused", "live")
 
     def __init__(self) -> None:
         self._refused: Lane[_T] = Lane()
@@ -58,16 +52,8 @@ class WaitQueue(Generic[_T]):
         self._deadlines: list[tuple[float, int, asyncio.Future[_T], Lane[_T]]] = []
         self._arrivals = 0
         self._contended = 0
-
-    def __len__(self) -> int:
+        self.live = 0
         """How many wait."""
-        live = self._refused.live
-        for lane in self._lanes.values():
-            live += lane.live
-        return live
-
-    def __bool__(self) -> bool:
-        return self._refused.live > 0 or any(lane.live for lane in self._lanes.values())
 
     def add(
         self,
@@ -82,9 +68,10 @@ class WaitQueue(Generic[_T]):
         self._arrivals += 1
         lane.waiters.append((self._arrivals, future))
         lane.live += 1
+        self.live += 1
         if deadline is not None:
             heappush(self._deadlines, (deadline, self._arrivals, future, lane))
-            if len(self._deadlines) > 2 * len(self) + _SLACK:
+            if len(self._deadlines) > 2 * self.live + _SLACK:
                 self._deadlines = [entry for entry in self._deadlines if not entry[2].done()]
                 heapify(self._deadlines)
         return lane
@@ -103,21 +90,38 @@ class WaitQueue(Generic[_T]):
             live += sum(lane.live for p, lane in self._lanes.items() if p >= priority)
         return live
 
+    def pop(self, lane: Lane[_T]) -> asyncio.Future[_T]:
+        """Take out the first of `lane`, as `next_lane` gave it."""
+        lane.live -= 1
+        self.live -= 1
+        return lane.waiters.popleft()[1]
+
+    def forget(self, lane: Lane[_T]) -> None:
+        """One of `lane` was cancelled."""
+        lane.live -= 1
+        self.live -= 1
+        if len(lane.waiters) > 2 * lane.live + _SLACK:
+            lane.waiters = deque(waiter for waiter in lane.waiters if not waiter[1].done())
+
     def next_lane(self) -> Lane[_T] | None:
         """The lane whose first waiter has the next turn; None where nobody waits."""
         if self._refused.live and self._refused.head() is not None:
             return self._refused
-        waiting = []
+        first: Lane[_T] | None = None
+        oldest: Lane[_T] | None = None
+        oldest_head = 0
         for lane in self._lanes.values():
             head = lane.head()
-            if head is not None:
-                waiting.append((head, lane))
-        if len(waiting) < 2:
-            return waiting[0][1] if waiting else None
+            if head is None:
+                continue
+            if first is None:
+                first = lane
+            if oldest is None or head < oldest_head:
+                oldest, oldest_head = lane, head
+        if first is oldest:
+            return first
         self._contended += 1
-        if self._contended % _OLDEST_EVERY:
-            return waiting[0][1]
-        return min(waiting, key=lambda pair: pair[0])[1]
+        return first if self._contended % _OLDEST_EVERY else oldest
 
     def expired(self, turn: float) -> list[asyncio.Future[_T]]:
         """Take out those whose deadline lies before `turn`, the next one that there can be."""
@@ -127,6 +131,7 @@ class WaitQueue(Generic[_T]):
             _, _, future, lane = heappop(deadlines)
             if not future.done():
                 lane.live -= 1
+                self.live -= 1
                 futures.append(future)
         return futures
 
@@ -138,5 +143,5 @@ class WaitQueue(Generic[_T]):
         """Take everybody out; returns those who still wait."""
         lanes = [self._refused, *self._lanes.values()]
         # New lanes, for those who leave still hold the old ones.
-        self._refused, self._lanes, self._deadlines = Lane(), {}, []
+        self._refused, self._lanes, self._deadlines, self.live = Lane(), {}, [], 0
         return [future for lane in lanes for _, future in lane.waiters if not future.done()]

@@ -36,7 +36,7 @@ _STEP_SAMPLES = 5
 class ServerClock:
     """Bounds on the offset of the server's wall clock over the local monotonic clock."""
 
-    __slots__ = ("_at", "_back", "_back_lower", "_date", "_date_text", "lower", "upper")
+    __slots__ = ("_at", "_back", "_back_lower", "_date", "date_text", "lower", "upper")
 
     def __init__(self) -> None:
         self.lower: float | None = None
@@ -46,13 +46,14 @@ class ServerClock:
         self._at = 0.0
         self._back = 0
         self._back_lower = 0.0
-        self._date_text: str | None = None
+        self.date_text: str | None = None
+        """The `Date` of the last answer."""
         self._date: float | None = None
 
     def sample(self, date_text: str | None, sent: float, received: float) -> None:
         """Learn from an answer's `Date`; `sent` may be earlier than the truth, never later."""
-        if date_text != self._date_text:
-            self._date_text = date_text
+        if date_text != self.date_text:
+            self.date_text = date_text
             self._date = None if date_text is None else http_date(date_text)
         date = self._date
         if date is None:
@@ -75,6 +76,13 @@ class ServerClock:
             self.lower = lower
         if upper < self.upper:
             self.upper = upper
+
+    def sent_by(self, sent: float) -> None:
+        """Learn from another answer with the last one's `Date`: it was made after `sent`."""
+        if self._date is not None:
+            upper = self._date + 1.0 - sent
+            if upper < self.upper:
+                self.upper = upper
 
     def _stepped_back(self, lower: float, upper: float) -> None:
         """One old answer, or one node of many, must not move the clock; several in a row do."""

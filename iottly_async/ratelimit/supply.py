@@ -40,21 +40,22 @@ class FixedWindow:
     still in flight.
     """
 
-    __slots__ = ("_ghosts", "_learned", "_least")
+    __slots__ = ("_ghosts", "_learned", "least")
 
     def __init__(self, remaining: int, granted: int) -> None:
         self._ghosts: deque[int] = deque()
-        self._least = remaining
+        self.least = remaining
+        """The least Remaining that was seen in this window."""
         self._learned = granted
 
     def turn(self, remaining: int, granted: int) -> None:
         """A newer window began: what the older one had left is void."""
-        self._least = remaining
+        self.least = remaining
         self._learned = granted
 
     def left(self, now: float) -> int:
         """The least seen, less what vanished and may have been counted since."""
-        return self._least - len(self._ghosts)
+        return self.least - len(self._ghosts)
 
     def heard(self, remaining: int, number: int, granted: int, overlap: int) -> bool:
         """Ticket `number` was answered, with `remaining` left when the answer was made.
@@ -68,12 +69,22 @@ class FixedWindow:
         ghosts = self._ghosts
         while ghosts and ghosts[0] < number:  # vanished before this one was granted:
             ghosts.popleft()  # its answer counts them, if they were counted at all
-        if remaining < self._least:
-            self._least = remaining
+        if remaining < self.least:
+            self.least = remaining
             self._learned = granted
             return False
         # 1. Made after the least one, 2. and yet more is left.
-        return number > self._learned and remaining > self._least + overlap
+        return number > self._learned and remaining > self.least + overlap
+
+    def repeats(self, remaining: int, number: int, granted: int, overlap: int) -> bool:
+        """`heard`, for the usual answer; False where it has to be heard with more care."""
+        if self._ghosts:
+            return False
+        if remaining < self.least:
+            self.least = remaining
+            self._learned = granted
+            return True
+        return number <= self._learned or remaining <= self.least + overlap
 
     def suspected(self, granted: int, now: float) -> None:
         """Until an answer to a later ticket is here, it may be missing from the minimum."""

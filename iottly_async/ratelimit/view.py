@@ -14,7 +14,7 @@ from typing import NamedTuple
 from ..models.quota import QuotaSource
 from .account import SlidingLog
 from .answer import Answer
-from .headers import Notice, NoticeReader
+from .headers import Notice, read_notice
 from .rolling import History, Metered, Rolling
 from .serverclock import ServerClock
 from .supply import ENDLESS, FixedWindow, Supply, Unlimited
@@ -51,7 +51,7 @@ class ServerView:
     """
 
     __slots__ = (
-        "_bare_probes", "_early", "_reader", "_reserve", "_tier", "clock", "history", "kept",
+        "_bare_probes", "_early", "_reserve", "_tier", "clock", "history", "kept",
         "reserve", "supply", "watch", "window",
     )  # fmt: skip
 
@@ -65,7 +65,6 @@ class ServerView:
         """Requests of a window that are left to others."""
         self.kept = 0
         """Requests kept back as scouts."""
-        self._reader = NoticeReader()
         self._reserve = reserve
         self._tier = tier
         self._bare_probes = 0
@@ -74,7 +73,7 @@ class ServerView:
     def read(self, headers: Mapping[str, str], sent: float, now: float) -> Notice | None:
         """Set the clock by an answer's `Date`, and read its notice."""
         self.clock.sample(headers.get("date"), sent, now)
-        return self._reader.read(headers)
+        return read_notice(headers)
 
     def ends(self, now: float, wall: float) -> float:
         """Monotonic time from which the next window surely runs; may lie in the past."""
