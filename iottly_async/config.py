@@ -104,8 +104,9 @@ class RetryPolicy:
         max_delay: seconds, the upper bound of any computed pause. Default 10.
         max_refusals: how many answers of 429 one call bears. Default 20.
         budget: tokens of the retry quota that all calls of a session share: a retry
-            costs 5 of them, one after a timeout 10, and a success that needed no
-            retry gives 1 back. It stops a storm of retries during an outage. Default 500.
+            costs 5 of them, one after a timeout 10; a call that succeeds gives back what
+            its retries cost, or 1 where it needed none. It stops a storm of retries
+            during an outage, and is not noticed otherwise. Default 500.
     """
 
     max_attempts: int = _number(4, 1)

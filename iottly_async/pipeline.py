@@ -108,11 +108,12 @@ class Stats:
 class _Course:
     """How far one call is: what its errors tell."""
 
-    __slots__ = ("answer", "attempts", "left", "outgoing", "refusals")
+    __slots__ = ("answer", "attempts", "left", "outgoing", "paid", "refusals")
 
     def __init__(self) -> None:
         self.attempts = 0
         self.refusals = 0
+        self.paid = 0
         self.outgoing: Outgoing | None = None
         self.answer: Answer | None = None
         self.left = False
@@ -202,8 +203,7 @@ class Pipeline:
             except (TransportError, ApiError, DecodeError) as error:
                 failed, failure = error, _failure(error, course)
             else:
-                if course.attempts == 1:
-                    self._budget.earn()
+                self._budget.earn(course.paid)
                 return result
             pause = self._pause(request, failure, course, deadline)
             if pause is None:
@@ -284,7 +284,9 @@ class Pipeline:
         at = deadline.at
         if at is not None and not deadline.closed and self._clock.monotonic() + pause >= at:
             return None
-        return pause if self._budget.spend(timed_out=failure.timed_out) else None
+        paid = self._budget.spend(timed_out=failure.timed_out)
+        course.paid += paid
+        return pause if paid else None
 
     def capacity(self) -> int | None:
         """Requests at once that the quota can feed; None where it sets no bound.

@@ -83,11 +83,11 @@ def _jittered(attempt: int, policy: RetryPolicy) -> float:
 
 
 class RetryBudget:
-    """Tokens that all calls of a session share; a retry costs some, a success earns one.
+    """Tokens that all calls of a session share; a retry costs some, a success earns some.
 
-    While most calls succeed it is never noticed. In an outage it lets the first calls
-    retry and then makes the others fail at their first attempt, so that the clients of
-    a service that comes back do not take it down again.
+    While calls succeed in the end, at whichever attempt, it is never noticed. In an outage
+    it lets the first calls retry and then makes the others fail at their first attempt, so
+    that the clients of a service that comes back do not take it down again.
     """
 
     __slots__ = ("_most", "_tokens")
@@ -101,15 +101,14 @@ class RetryBudget:
         """What is left."""
         return self._tokens
 
-    def spend(self, *, timed_out: bool) -> bool:
-        """Pay for one retry; False, and nothing is paid, where too little is left."""
+    def spend(self, *, timed_out: bool) -> int:
+        """Pay for one retry: how many tokens; 0, and nothing is paid, where too few are left."""
         cost = COST_AFTER_TIMEOUT if timed_out else COST
         if cost > self._tokens:
-            return False
+            return 0
         self._tokens -= cost
-        return True
+        return cost
 
-    def earn(self) -> None:
-        """One call succeeded at its first attempt."""
-        if self._tokens < self._most:
-            self._tokens += 1
+    def earn(self, paid: int = 0) -> None:
+        """A call succeeded: what it `paid` for retries comes back, or 1 where it needed none."""
+        self._tokens = min(self._tokens + (paid or 1), self._most)

@@ -79,8 +79,11 @@ def test_no_pause_is_longer_than_the_policys_longest() -> None:
 
 
 def test_the_budget_stops_a_storm_and_is_earned_back() -> None:
-    """Retries cost 5, after a timeout 10; a success at the first attempt earns 1."""
+    """Retries cost 5, after a timeout 10; a success gives back what was paid, or 1."""
     budget = RetryBudget(20)
+    assert budget.spend(timed_out=True) == 10
+    budget.earn(10)
+    assert budget.tokens == 20
     assert budget.spend(timed_out=True)
     assert budget.spend(timed_out=False)
     assert budget.spend(timed_out=False)

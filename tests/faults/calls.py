@@ -113,7 +113,10 @@ def each_fault(*faults: Fault) -> pytest.MarkDecorator:
 
 
 def session_on(
-    server: RawServer | str, certificates: Certificates | None = None, **settings: Any
+    server: RawServer | str,
+    certificates: Certificates | None = None,
+    http: Any = None,
+    **settings: Any,
 ) -> IottlySession:
     """A session on a server, with two attempts and next to no pauses unless set otherwise."""
     defaults: dict[str, Any] = {
@@ -125,7 +128,8 @@ def session_on(
     }
     if certificates is not None:
         defaults["ssl"] = certificates.client
-    return IottlySession(KEY, config=Config(**(defaults | settings)), limiter=RateLimiter())
+    config = Config(**(defaults | settings))
+    return IottlySession(KEY, config=config, http=http, limiter=RateLimiter())
 
 
 async def failure_of(call: Awaitable[Any]) -> IottlyError:

@@ -1,0 +1,170 @@
+"""A command is never sent twice by the library, and its caller is told what is known of it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import chain, repeat
+from typing import Any, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from iottly_async import (
+    ApiError,
+    CommandOutcomeUnknownError,
+    ConnectError,
+    IottlyError,
+    IottlySession,
+    RetryPolicy,
+)
+from iottly_async.emulator import EmulatorThread
+from iottly_async.transport import AiohttpTransport, Outgoing
+from iottly_async.wire import Answer
+from tests.support.fault_proxy import MISHAPS, FaultProxy, Mishap
+from tests.support.raw_server import RawServer, answering
+from tests.support.scale import sized
+
+from .calls import POST, session_on
+
+Outcome = Literal["done", "not done", "unknown"]
+
+PATIENT = RetryPolicy(max_attempts=4, initial_delay=0.001, max_delay=0.002)
+
+
+@pytest.fixture(scope="module")
+def fleet() -> Iterator[EmulatorThread]:
+    """An emulator that executes commands and remembers them."""
+    with EmulatorThread(devices=1, messages=0, api_keys=("ik_live_fault_matrix",)) as emulator:
+        yield emulator
+
+
+async def outcome(session: IottlySession, device: str, text: str) -> Outcome:
+    """What the caller of a command is told became of it."""
+    try:
+        await session.commands.send(device, text)
+    except IottlyError as error:
+        failure = error
+    else:
+        return "done"
+    if isinstance(failure, CommandOutcomeUnknownError):
+        assert failure.sent == "maybe"
+        return "unknown"
+    assert failure.sent == ("yes" if isinstance(failure, ApiError) else "no")
+    return "not done"
+
+
+def assert_once(told: dict[str, Outcome], fleet: EmulatorThread) -> None:
+    """No command was executed twice, and each as its caller was told."""
+    executed = Counter(record.body["command"] for record in fleet.commands)
+    for text, outcome in told.items():
+        allowed = {"done": {1}, "not done": {0}, "unknown": {0, 1}}[outcome]
+        assert executed[text] in allowed, (text, outcome, executed[text])
+
+
+async def send_all(
+    fleet: EmulatorThread, choose: Callable[[], Mishap], texts: list[str], at_once: int
+) -> tuple[dict[str, Outcome], FaultProxy]:
+    """Send commands through a proxy that has mishaps, so many at once."""
+    told: dict[str, Outcome] = {}
+    waiting = iter(texts)
+    async with FaultProxy(int(fleet.base_url.rpartition(":")[2]), choose) as proxy:
+        settings: dict[str, Any] = {"attempt_timeout": 0.5, "retry": PATIENT, "timeout": 60.0}
+        async with session_on(proxy.url, None, **settings) as session:
+
+            async def sender() -> None:
+                for text in waiting:
+                    told[text] = await outcome(session, fleet.fleet_ids[0], text)
+
+            await asyncio.gather(*(sender() for _ in range(at_once)))
+    return told, proxy
+
+
+quick = [mishap for mishap in MISHAPS if mishap != "stall-after"]
+
+
+@given(mishaps=st.lists(st.sampled_from(quick), min_size=1, max_size=12))
+def test_in_any_run_of_mishaps(mishaps: list[Mishap], fleet: EmulatorThread) -> None:
+    """Whatever befalls them one after another, commands are executed once at most."""
+    begin = len(fleet.commands)
+    texts = [f"uptime {begin} {number}" for number in range(6)]
+    coming = chain(mishaps, repeat("none"))
+
+    async def run() -> None:
+        told, _ = await send_all(fleet, lambda: next(coming), texts, 1)
+        assert_once(told, fleet)
+        assert set(told) == set(texts)
+
+    asyncio.run(run())
+
+
+async def test_in_a_storm_of_mishaps(fleet: EmulatorThread) -> None:
+    """Thousands at once under every mishap: once at most each, and each caller is told."""
+    count = sized(600, 20_000)
+    chance = random.Random(4)
+    weights = [40.0 if m == "none" else 1.0 if m == "stall-after" else 6.0 for m in MISHAPS]
+    texts = [f"storm {number}" for number in range(count)]
+    told, proxy = await send_all(
+        fleet, lambda: chance.choices(MISHAPS, weights)[0], texts, at_once=20
+    )
+    assert_once(told, fleet)
+    assert len(told) == count
+    kinds = Counter(told.values())
+    assert kinds["done"] > count / 3
+    assert kinds["unknown"] > count / 10
+    assert set(proxy.befallen) == set(MISHAPS)
+
+
+async def test_reads_get_through(fleet: EmulatorThread) -> None:
+    """With a fifth of all requests befallen, 99.5 % of reads succeed within four attempts."""
+    count = sized(600, 20_000)
+    chance = random.Random(5)
+    befalls = [mishap for mishap in quick if mishap not in ("none", "garbage-after")]
+
+    def choose() -> Mishap:
+        return chance.choice(befalls) if chance.random() < 0.2 else "none"
+
+    failures: list[IottlyError] = []
+    async with (
+        FaultProxy(int(fleet.base_url.rpartition(":")[2]), choose) as proxy,
+        session_on(proxy.url, None, retry=PATIENT, timeout=60.0) as session,
+    ):
+        left = iter(range(count))
+
+        async def reader() -> None:
+            for _ in left:
+                try:
+                    await session.devices.get(fleet.fleet_ids[0])
+                except IottlyError as error:
+                    failures.append(error)
+
+        await asyncio.gather(*(reader() for _ in range(20)))
+        assert session.stats.retries > count / 10
+    assert len(failures) <= 0.005 * count, Counter(map(repr, failures))
+
+
+class Unconnected(AiohttpTransport):
+    """A transport whose first connections are refused."""
+
+    refusals = 2
+
+    async def send(self, outgoing: Outgoing) -> Answer:
+        if self.refusals:
+            self.refusals -= 1
+            raise ConnectError("refused", sent="no")
+        return await super().send(outgoing)
+
+
+async def test_what_surely_did_not_leave_is_sent() -> None:
+    """A command that found no connection is tried again, and arrives once."""
+    async with RawServer(answering(200, POST.body)) as server:
+        config = session_on(server).config
+        transport = Unconnected(config)
+        settings: dict[str, Any] = {"retry": PATIENT}
+        async with session_on(server, None, http=transport, **settings) as session:
+            assert (await POST.make(session)).id == "cmd_1"
+            assert session.stats.attempts == 3
+            assert len(server.requests) == 1
