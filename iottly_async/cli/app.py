@@ -33,8 +33,9 @@ def make_app() -> App:
     """The commands, as cyclopts takes them."""
     app = App(
         name="iottly",
-        help="The Iottly IoT cloud from a shell.",
-        help_epilogue="The key is taken from IOTTLY_API_KEY, never from an argument.",
+        help="The Iottly IoT cloud from a shell.\n\n"
+        "The key is taken from IOTTLY_API_KEY, never from an argument; IOTTLY_PROJECT names the "
+        "project, IOTTLY_BASE_URL another host.",
         version=__version__,
         help_format="plaintext",
         error_console=stderr(),

@@ -1,0 +1,273 @@
+"""`iottly` as a process: signals, pipes, terminals, missing extras."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from iottly_async.emulator import EmulatorThread
+from tests.support.stored_rows import rows_of, truth_of
+
+ROOT = Path(__file__).parents[2]
+COMMAND = [sys.executable, "-W", "error", "-m", "iottly_async"]
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and terminals of POSIX")
+
+
+@contextmanager
+def process(
+    environment: dict[str, str], *arguments: str, **more: object
+) -> Iterator[subprocess.Popen[str]]:
+    """A running `iottly`; killed where it does not end by itself."""
+    options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(  # type: ignore[call-overload]
+        [*COMMAND, *arguments],
+        env={**os.environ, **environment},
+        cwd=ROOT,
+        text=True,
+        **{**options, **more},
+    ) as running:
+        try:
+            yield running
+        finally:
+            running.kill()
+
+
+@contextmanager
+def terminal() -> Iterator[tuple[int, int]]:
+    """A pseudo-terminal: its two ends, of which the second is the program's."""
+    ours, theirs = os.openpty()
+    try:
+        yield ours, theirs
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+def read_until(fd: int, mark: bytes) -> bytes:
+    """What a terminal shows, up to `mark`."""
+    seen = b""
+    while mark not in seen:
+        seen += os.read(fd, 65536)
+    return seen
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("suffix", ["duckdb", "jsonl"])
+def test_a_signal_ends_an_ingestion_cleanly(
+    environment: dict[str, str],
+    emulator: EmulatorThread,
+    tmp_path: Path,
+    number: signal.Signals,
+    suffix: str,
+) -> None:
+    """What was fetched is stored, the code is 130, and the next run adds the rest."""
+    path = tmp_path / f"telemetry.{suffix}"
+    emulator.fault("stall", route="paginated", skip=10, count=1)
+    seen = len(emulator.requests)
+    with process(environment, "ingest", "--to", str(path), "--concurrency", "1") as running:
+        emulator.until_requests(seen + 12, timeout=60)
+        running.send_signal(number)
+        out, err = running.communicate(timeout=60)
+    emulator.clear_faults()
+    assert running.returncode == 130, err
+    report = json.loads(out)
+    assert report["interrupted"]
+    assert 0 < report["rows"] == sum(rows_of(path).values()) < 2000
+    with process(environment, "ingest", "--to", str(path)) as running:
+        _, err = running.communicate(timeout=60)
+    assert running.returncode == 0, err
+    assert rows_of(path) == truth_of(emulator)
+
+
+def test_a_second_signal_ends_at_once() -> None:
+    """Where a clean end takes too long, the next signal ends the process, with 130 too."""
+    code = """
+import asyncio
+from iottly_async.cli.stopping import signals_stop
+
+def tell(what):
+    return lambda: print(what, flush=True)
+
+async def main():
+    with signals_stop(tell("stopping"), at_once=tell("at once")):
+        print("ready", flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout is not None
+        for expected, number in (("ready\n", signal.SIGINT), ("stopping\n", signal.SIGTERM)):
+            assert running.stdout.readline() == expected
+            running.send_signal(number)
+        assert running.stdout.read() == "at once\n"
+    assert running.returncode == 130
+
+
+def test_ctrl_c_is_130(environment: dict[str, str], emulator: EmulatorThread) -> None:
+    """Any command can be interrupted, without a traceback."""
+    emulator.fault("stall", route="inspect", count=1)
+    seen = len(emulator.requests)
+    with process(environment, "inspect") as running:
+        emulator.until_requests(seen + 1, timeout=60)
+        running.send_signal(signal.SIGINT)
+        out, err = running.communicate(timeout=60)
+    emulator.clear_faults()
+    assert (running.returncode, out, err) == (130, "", "iottly: interrupted\n")
+
+
+def test_a_reader_that_has_enough_is_no_error(
+    environment: dict[str, str], emulator: EmulatorThread
+) -> None:
+    """`iottly messages … | head -1` says nothing and ends with 0."""
+    device = emulator.device_ids[0]
+    with process(environment, "messages", device, "--start", "2026-01-01T00:00Z") as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        json.loads(running.stdout.readline())
+        running.stdout.close()
+        err = running.stderr.read()
+        running.wait(timeout=60)
+    assert (running.returncode, err) == (0, "")
+
+
+def test_output_to_a_pipe_is_complete(
+    environment: dict[str, str], emulator: EmulatorThread
+) -> None:
+    """A slow reader gets every line."""
+    device = emulator.device_ids[0]
+    with process(environment, "messages", device, "--start", "2026-01-01T00:00Z") as running:
+        out, _ = running.communicate(timeout=60)
+    assert len([json.loads(line) for line in out.splitlines()]) == len(emulator.stored(device))
+
+
+def test_the_key_is_asked_for_without_echo(
+    environment: dict[str, str], emulator: EmulatorThread
+) -> None:
+    """On a terminal a key that is not in the environment is asked for, and not shown."""
+    without = {**environment, "IOTTLY_API_KEY": ""}
+    with (
+        terminal() as (ours, theirs),
+        process(without, "ping", stdin=theirs, stderr=theirs, start_new_session=True) as running,
+    ):
+        shown = read_until(ours, b"API key:")
+        os.write(ours, emulator.api_key.encode() + b"\n")
+        out, _ = running.communicate(timeout=60)
+        os.write(theirs, b"end")
+        shown += read_until(ours, b"end")
+    assert running.returncode == 0
+    assert json.loads(out)["status"] == "pong"
+    assert emulator.api_key.encode() not in shown
+
+
+@pytest.mark.parametrize("no_color", ["", "1"])
+def test_a_terminal_shows_a_bar_and_a_summary(
+    environment: dict[str, str], emulator: EmulatorThread, tmp_path: Path, no_color: str
+) -> None:
+    """The bar names rows, speed, requests, quota, devices, time to go; NO_COLOR is honoured."""
+    path = tmp_path / "telemetry.jsonl"
+    told = {**environment, "TERM": "xterm", "NO_COLOR": no_color, "COLUMNS": "120"}
+    with (
+        terminal() as (ours, theirs),
+        process(told, "ingest", "--to", str(path), stdout=theirs, stderr=theirs) as running,
+    ):
+        shown = read_until(ours, b"messages a second").decode()
+        assert running.wait(timeout=60) == 0
+    for part in ("2,000 rows", "/s", "requests", "quota unlimited", "5/5 devices", "0:00"):
+        assert part in shown
+    assert "2,000 in the store, 2,000 of them by this run" in shown
+    assert ("\x1b[3" in shown) == (not no_color)
+
+
+def test_the_emulator_runs_until_it_is_told_to_end(environment: dict[str, str]) -> None:
+    """It prints how to point a program at it, serves, and ends cleanly on SIGTERM."""
+    with process({}, "emulator", "--devices", "2", "--messages", "50") as running:
+        assert running.stdout is not None
+        address = json.loads(running.stdout.readline())
+        told = {
+            "IOTTLY_API_KEY": address["api_key"],
+            "IOTTLY_BASE_URL": address["base_url"],
+            "IOTTLY_PROJECT": address["project_id"],
+        }
+        with process(told, "devices") as asking:
+            out, _ = asking.communicate(timeout=60)
+        assert [json.loads(line)["id"] for line in out.splitlines()] == address["device_ids"]
+        running.send_signal(signal.SIGTERM)
+        _, err = running.communicate(timeout=60)
+    assert (running.returncode, err) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--devices", "-1"], "devices"),
+        (["--rate-limit", "gold"], "rate_limit='gold'"),
+        (["--port", "99999"], "port"),
+        (["--jsonl", "/no/such/file"], "/no/such/file"),
+    ],
+)
+def test_an_emulator_that_cannot_be_is_2(arguments: list[str], told: str) -> None:
+    """Settings that it refuses are usage, without a traceback."""
+    with process({}, "emulator", *arguments) as running:
+        _, err = running.communicate(timeout=60)
+    assert running.returncode == 2
+    assert told in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("missing", ["cyclopts", "rich"])
+def test_a_missing_extra_is_named(missing: str) -> None:
+    """Without cyclopts or rich the text says what to install."""
+    code = (
+        f"import sys; sys.modules[{missing!r}] = None\n"
+        "from iottly_async.__main__ import main; sys.exit(main(['ping']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "pip install 'iottly-async[cli]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_missing_duckdb_is_named(tmp_path: Path) -> None:
+    """The store says which extra it needs, before anything is sent."""
+    code = (
+        "import sys; sys.modules['duckdb'] = None\n"
+        "from iottly_async.__main__ import main\n"
+        f"sys.exit(main(['ingest', '--emulator', '--to', {str(tmp_path / 'x.duckdb')!r}]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "pip install 'iottly-async[duckdb]'" in done.stderr
+
+
+def test_the_example_prints_what_is_in_the_file(
+    environment: dict[str, str], emulator: EmulatorThread, tmp_path: Path
+) -> None:
+    """Rows a device, and a reading by hour, as text tables."""
+    path = tmp_path / "telemetry.duckdb"
+    with process(environment, "ingest", "--to", str(path)) as running:
+        running.communicate(timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", ROOT / "examples" / "telemetry_queries.py", path],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    total = sum(truth_of(emulator).values())
+    assert done.stdout.startswith(f"{total:,} messages of 4 devices\n")
+    assert "sensor_data_reading.temperature of device" in done.stdout
