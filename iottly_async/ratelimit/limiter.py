@@ -20,7 +20,7 @@ from ..clock import SYSTEM_CLOCK, Clock
 from ..errors import ConfigurationError, RateLimitedError
 from ..models.quota import Quota
 from .bucket import Bucket, Ticket
-from .queue import WaitQueue
+from .queue import Lane, WaitQueue
 
 __all__ = ["Limiter", "Mode", "RateLimiter", "Ticket", "Tier"]
 
@@ -141,37 +141,54 @@ class RateLimiter:
             ticket.sent = bucket.seen
             ticket.ended = bucket.ended
             return ticket
-        return await self._wait(priority, deadline, refused)
-
-    async def _wait(self, priority: int, deadline: float | None, refused: bool) -> Ticket:
-        loop = asyncio.get_running_loop()
-        if loop is not self._loop:
-            self._move_to(loop)
-        now, wall = self._monotonic(), self._wall()
-        queue = self._queue
-        if not queue.live:
-            ticket = self._bucket.take(now, wall, 1)
-            if ticket is not None:
-                return ticket
-        if deadline is not None:
-            ahead = queue.ahead(priority, refused=refused)
-            turn = self._bucket.earliest(ahead + 1, now, wall)
-            if turn > deadline:
-                raise self._too_late(turn - now)
-        future: asyncio.Future[Ticket] = loop.create_future()
-        lane = queue.add(future, priority=priority, refused=refused, deadline=deadline)
-        self._arm(now, wall)
+        place = self._stand_in_line(priority, deadline, refused)
+        if isinstance(place, Ticket):
+            return place
+        future, lane = place
         try:
             return await future
         except BaseException:
-            if not future.done() and not loop.is_closed():
-                future.cancel()
-            if not future.done() or future.cancelled():
-                queue.forget(lane)
-            elif future.exception() is None:
-                # Granted, and cancelled before it woke up: the turn goes to the next.
-                self.unused(future.result())
+            self._leave(future, lane)
             raise
+
+    def _stand_in_line(
+        self, priority: int, deadline: float | None, refused: bool
+    ) -> Ticket | tuple[asyncio.Future[Ticket], Lane[Ticket]]:
+        """A ticket, if there is one now; else a place in the queue."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._move_to(loop)
+        queue = self._queue
+        first = not queue.live
+        if first or deadline is not None:
+            now, wall = self._monotonic(), self._wall()
+            if first:
+                ticket = self._bucket.take(now, wall, 1)
+                if ticket is not None:
+                    return ticket
+            if deadline is not None:
+                ahead = queue.ahead(priority, refused=refused)
+                turn = self._bucket.earliest(ahead + 1, now, wall)
+                if turn > deadline:
+                    raise self._too_late(turn - now)
+        future: asyncio.Future[Ticket] = loop.create_future()
+        lane = queue.add(future, priority, refused, deadline)
+        if first or deadline is not None:
+            # Who joins those who wait has no sooner turn than they, but may give up sooner.
+            self._arm(now, wall, None if first else deadline)
+        return future, lane
+
+    def _leave(self, future: asyncio.Future[Ticket], lane: Lane[Ticket]) -> None:
+        """The waiter was cancelled, or is thrown away with its loop."""
+        if not future.done():
+            self._queue.forget(lane)
+            if self._loop is not None and not self._loop.is_closed():
+                future.cancel()
+        elif future.cancelled():
+            self._queue.forget(lane)
+        elif future.exception() is None:
+            # Granted, and cancelled before it woke up: the turn goes to the next.
+            self.unused(future.result())
 
     def _too_late(self, seconds: float) -> RateLimitedError:
         return RateLimitedError(
@@ -240,23 +257,31 @@ class RateLimiter:
             return
         now, wall = self._monotonic(), self._wall()
         bucket, queue = self._bucket, self._queue
-        waiting = queue.live
-        while (lane := queue.next_lane()) is not None:
-            ticket = bucket.take(now, wall, waiting)
+        while queue.live:
+            ticket = bucket.take_at_once() or bucket.take(now, wall, queue.live)
             if ticket is None:
                 break
-            waiting -= 1
-            queue.pop(lane).set_result(ticket)
+            future = queue.pop()
+            if future is None:
+                bucket.unused(ticket)
+                return
+            future.set_result(ticket)
         if queue.live:
             self._arm(now, wall)
 
-    def _arm(self, now: float, wall: float) -> None:
-        """Let the timer ring when there can be a turn, or somebody's time is up."""
-        turn = self._bucket.next_turn(now, wall, self._queue.live)
-        for future in self._queue.expired(now if turn is None else turn):
-            future.set_exception(self._too_late((turn or now) - now))
-        deadline = self._queue.next_deadline()
-        if turn is None or (deadline is not None and deadline < turn):
+    def _arm(self, now: float, wall: float, deadline: float | None = None) -> None:
+        """Let the timer ring when there can be a turn, or somebody's time is up.
+
+        Where only a `deadline` is new, the turn is set already.
+        """
+        if deadline is None:
+            turn = self._bucket.next_turn(now, wall, self._queue.live)
+            for future in self._queue.expired(now if turn is None else turn):
+                future.set_exception(self._too_late((turn or now) - now))
+            deadline = self._queue.next_deadline()
+            if turn is None or (deadline is not None and deadline < turn):
+                turn = deadline
+        else:
             turn = deadline
         if turn is None or self._loop is None:
             return

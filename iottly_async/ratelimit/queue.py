@@ -44,11 +44,12 @@ class Lane(Generic[_T]):
 class WaitQueue(Generic[_T]):
     """The lanes, and the deadlines of those who have one."""
 
-    __slots__ = ("_arrivals", "_contended", "_deadlines", "_lanes", "_refused", "live")
+    __slots__ = ("_arrivals", "_contended", "_deadlines", "_lanes", "_refused", "_single", "live")
 
     def __init__(self) -> None:
         self._refused: Lane[_T] = Lane()
         self._lanes: dict[int, Lane[_T]] = {}  # highest priority first
+        self._single: Lane[_T] | None = None  # the only lane, as long as there is one
         self._deadlines: list[tuple[float, int, asyncio.Future[_T], Lane[_T]]] = []
         self._arrivals = 0
         self._contended = 0
@@ -58,7 +59,6 @@ class WaitQueue(Generic[_T]):
     def add(
         self,
         future: asyncio.Future[_T],
-        *,
         priority: int,
         refused: bool,
         deadline: float | None,
@@ -81,6 +81,7 @@ class WaitQueue(Generic[_T]):
         if lane is None:
             self._lanes[priority] = lane = Lane()
             self._lanes = dict(sorted(self._lanes.items(), reverse=True))
+            self._single = lane if len(self._lanes) == 1 else None
         return lane
 
     def ahead(self, priority: int, *, refused: bool) -> int:
@@ -90,11 +91,22 @@ class WaitQueue(Generic[_T]):
             live += sum(lane.live for p, lane in self._lanes.items() if p >= priority)
         return live
 
-    def pop(self, lane: Lane[_T]) -> asyncio.Future[_T]:
-        """Take out the first of `lane`, as `next_lane` gave it."""
-        lane.live -= 1
-        self.live -= 1
-        return lane.waiters.popleft()[1]
+    def pop(self) -> asyncio.Future[_T] | None:
+        """Take out who has the next turn; None where nobody waits any more."""
+        refused = self._refused
+        lane = self._single
+        if lane is None or refused.live:
+            lane = self._next_lane()
+            if lane is None:
+                return None
+        waiters = lane.waiters
+        while waiters:
+            future = waiters.popleft()[1]
+            if not future.done():
+                lane.live -= 1
+                self.live -= 1
+                return future
+        return None
 
     def forget(self, lane: Lane[_T]) -> None:
         """One of `lane` was cancelled."""
@@ -103,7 +115,7 @@ class WaitQueue(Generic[_T]):
         if len(lane.waiters) > 2 * lane.live + _SLACK:
             lane.waiters = deque(waiter for waiter in lane.waiters if not waiter[1].done())
 
-    def next_lane(self) -> Lane[_T] | None:
+    def _next_lane(self) -> Lane[_T] | None:
         """The lane whose first waiter has the next turn; None where nobody waits."""
         if self._refused.live and self._refused.head() is not None:
             return self._refused
@@ -144,4 +156,5 @@ class WaitQueue(Generic[_T]):
         lanes = [self._refused, *self._lanes.values()]
         # New lanes, for those who leave still hold the old ones.
         self._refused, self._lanes, self._deadlines, self.live = Lane(), {}, [], 0
+        self._single = None
         return [future for lane in lanes for _, future in lane.waiters if not future.done()]
