@@ -1,0 +1,97 @@
+"""The API of the backend: devices, their history, and commands."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, Field
+
+from iottly_async import Cursor, Device, Message, Quota
+from iottly_async.integrations.fastapi import SessionDep
+
+from .settings import ProjectDep
+
+router = APIRouter(prefix="/api", tags=["devices"])
+
+
+class History(BaseModel):
+    """Some messages of a history, and where it goes on; no cursor at its end."""
+
+    messages: list[Message]
+    cursor: Cursor | None
+
+
+class CommandIn(BaseModel):
+    """A command of a type that the project declares, and its parameters."""
+
+    type: str = Field(min_length=1, max_length=100, examples=["echo"])
+    values: dict[str, Any] = Field(default_factory=dict, examples=[{"content": "hi"}])
+
+
+@router.get("/devices")
+async def devices(project: ProjectDep) -> list[Device]:
+    """All devices of the project."""
+    return await project.devices.list()
+
+
+@router.get("/devices/{device_id}")
+async def device(device_id: str, project: ProjectDep) -> Device:
+    """One device."""
+    return await project.devices.get(device_id)
+
+
+@router.get("/devices/{device_id}/recent")
+async def recent(
+    device_id: str, project: ProjectDep, limit: Annotated[int, Query(ge=1, le=100)] = 100
+) -> list[Message]:
+    """The latest messages, newest first: one request to the service."""
+    return await project.messages.recent(device_id, limit=limit)
+
+
+@router.get("/devices/{device_id}/messages")
+async def history(
+    device_id: str,
+    project: ProjectDep,
+    request: Request,
+    response: Response,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    cursor: Cursor | None = None,
+    at_least: Annotated[int, Query(ge=1, le=1000)] = 200,
+) -> History:
+    """Messages in order of time, page by page: hand the cursor back for the next one.
+
+    Nothing is lost or repeated between the pages, whatever arrives meanwhile. A page may
+    hold up to a hundred more than `at_least`, for it ends where the service's own does.
+    The header `Link` leads to the next one.
+    """
+    messages: list[Message] = []
+    walk = project.messages.batches(device_id, start=start, end=end, cursor=cursor)
+    async with aclosing(walk) as batches:
+        async for batch in batches:
+            messages += batch.messages
+            cursor = batch.cursor
+            if len(messages) >= at_least:
+                break
+        else:
+            cursor = None
+    if cursor is not None and not cursor.finished:
+        following = request.url.include_query_params(cursor=cursor.to_json())
+        response.headers["Link"] = f'<{following}>; rel="next"'
+        return History(messages=messages, cursor=cursor)
+    return History(messages=messages, cursor=None)
+
+
+@router.post("/devices/{device_id}/commands", status_code=202)
+async def command(device_id: str, body: CommandIn, project: ProjectDep) -> None:
+    """Send a command. It is never sent twice, also where its outcome is not known."""
+    await project.commands.send(device_id, body.type, body.values)
+
+
+@router.get("/quota")
+async def quota(session: SessionDep) -> Quota:
+    """The quota of the key, as known now; asks nobody."""
+    return session.quota

@@ -1,0 +1,40 @@
+"""What is live: the page, and the events that it listens to."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import FileResponse
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from .hub import Hub
+
+PAGE = Path(__file__).parent / "page"
+router = APIRouter()
+
+
+async def get_hub(request: Request) -> Hub:
+    """The worker's hub."""
+    hub: Hub = request.state.hub
+    return hub
+
+
+@router.get("/", include_in_schema=False)
+async def page() -> FileResponse:
+    """The live page."""
+    # Nothing from elsewhere, nothing inline: what a device sends is shown, never run.
+    policy = "default-src 'self'; img-src 'self' data:"
+    return FileResponse(PAGE / "index.html", headers={"Content-Security-Policy": policy})
+
+
+@router.get("/api/live", response_class=EventSourceResponse, tags=["live"])
+async def live(hub: Annotated[Hub, Depends(get_hub)]) -> AsyncIterator[ServerSentEvent]:
+    """Events: `fleet` and `status` as they stand and change, each `message`, and `gap`."""
+    yield ServerSentEvent(retry=1000)
+    async with aclosing(hub.events()) as events:
+        async for name, data, identity in events:
+            yield ServerSentEvent(event=name, raw_data=data, id=identity)

@@ -1,0 +1,263 @@
+// The live page: events in, figures out. What devices send is shown as text, never as markup.
+
+import { Chart, clock, node, readable } from "./chart.js";
+
+const MOST_POINTS = 100;
+const MOST_LINES = 12;
+const byId = (id) => document.getElementById(id);
+const put = (id, text) => {
+  byId(id).textContent = text;
+};
+
+const chart = new Chart(byId("chart"), byId("tip"));
+const devices = new Map(); // id -> device
+const heard = new Map(); // id -> when its last message came
+let chosen = decodeURIComponent(location.hash.slice(1)) || null;
+let messages = []; // of the chosen device, oldest first
+let loaded = null; // the device that messages were asked for
+let series = null;
+let status = null;
+let last = null;
+
+// -- what a message holds ------------------------------------------------------------------
+
+function numbers(value, path = "") {
+  if (typeof value === "number") return [[path, value]];
+  if (value === null || typeof value !== "object") return [];
+  return Object.entries(value).flatMap(([name, inner]) =>
+    numbers(inner, path ? `${path}.${name}` : name),
+  );
+}
+
+function points() {
+  return messages.flatMap((message) => {
+    const found = numbers(message.payload).find(([path]) => path === series);
+    return found ? [{ time: new Date(message.timestamp), value: found[1] }] : [];
+  });
+}
+
+function ago(time) {
+  const seconds = Math.max(0, Math.round((Date.now() - time) / 1000));
+  if (seconds < 2) return "now";
+  if (seconds < 100) return `${seconds} s ago`;
+  if (seconds < 6000) return `${Math.round(seconds / 60)} min ago`;
+  return `${Math.round(seconds / 3600)} h ago`;
+}
+
+const nameOf = (id) => devices.get(id)?.name || id;
+const isOn = (device) => device.operating_status === "connected";
+
+// -- the fleet -----------------------------------------------------------------------------
+
+function showFleet() {
+  const all = [...devices.values()];
+  const on = all.filter(isOn).length;
+  put("connected", on);
+  put("devices-total", ` of ${all.length}`);
+  byId("connected-meter").style.width = `${all.length ? (100 * on) / all.length : 0}%`;
+  const off = all.length - on;
+  put("devices-note", off ? `${off} disconnected` : "All of them");
+  showList();
+}
+
+function showList() {
+  const wanted = byId("filter").value.trim().toLowerCase();
+  const rows = [...devices.values()]
+    .filter((device) => `${device.name} ${device.id}`.toLowerCase().includes(wanted))
+    .sort((a, b) => isOn(b) - isOn(a) || nameOf(a.id).localeCompare(nameOf(b.id)))
+    .map((device) => {
+      const row = document.createElement("button");
+      row.type = "button";
+      row.className = isOn(device) ? "on" : "off";
+      row.dataset.device = device.id;
+      row.setAttribute("aria-current", String(device.id === chosen));
+      const dot = document.createElement("span");
+      dot.className = "dot";
+      const name = document.createElement("span");
+      name.className = "name";
+      name.textContent = nameOf(device.id);
+      const when = document.createElement("span");
+      when.className = "when";
+      row.append(dot, name, when);
+      row.addEventListener("click", () => choose(device.id));
+      const item = document.createElement("li");
+      item.append(row);
+      return item;
+    });
+  byId("list").replaceChildren(...rows);
+  showAges();
+}
+
+function showAges() {
+  for (const row of byId("list").querySelectorAll("button")) {
+    const { device } = row.dataset;
+    const state = isOn(devices.get(device)) ? "connected" : "disconnected";
+    const when = heard.has(device) ? ago(heard.get(device)) : state;
+    row.querySelector(".when").textContent = when;
+    row.title = `${device}, ${state}`;
+  }
+  if (last) put("last-age", ago(last.came));
+}
+
+// -- one device ----------------------------------------------------------------------------
+
+async function choose(id) {
+  const other = id !== loaded;
+  chosen = loaded = id;
+  history.replaceState(null, "", `#${encodeURIComponent(id)}`);
+  if (other) {
+    messages = [];
+    series = null;
+  }
+  for (const row of byId("list").querySelectorAll("button")) {
+    row.setAttribute("aria-current", String(row.dataset.device === id));
+  }
+  showDevice("Loading");
+  const answer = await fetch(`/api/devices/${encodeURIComponent(id)}/recent?limit=${MOST_POINTS}`);
+  const found = await answer.json();
+  if (id !== chosen) return;
+  if (!answer.ok) {
+    showDevice(found.detail || "The readings could not be loaded");
+    return;
+  }
+  // What came meanwhile by the stream is kept, and nothing stands there twice.
+  const keys = new Set(found.map((message) => message.key));
+  messages = [...found.reverse(), ...messages.filter((message) => !keys.has(message.key))];
+  messages.sort((a, b) => new Date(a.timestamp) - new Date(b.timestamp));
+  messages = messages.slice(-MOST_POINTS);
+  showDevice("This device has sent no numbers");
+}
+
+function showDevice(otherwise) {
+  put("device-name", nameOf(chosen));
+  const device = devices.get(chosen);
+  put("device-note", device ? `${device.operating_status} · ${device.id}` : chosen);
+  const names = [...new Set(messages.flatMap((m) => numbers(m.payload).map(([path]) => path)))];
+  if (!names.includes(series)) series = names[0] ?? null;
+  const select = byId("series");
+  select.hidden = names.length < 2;
+  select.replaceChildren(...names.map((name) => new Option(name, name, false, name === series)));
+  const shown = points();
+  chart.show(shown);
+  byId("empty").hidden = shown.length > 0;
+  put("empty", otherwise);
+  const latest = shown.at(-1);
+  put("value", latest ? readable(latest.value) : "–");
+  put("value-at", latest ? `${series.split(".").at(-1)}, ${clock(latest.time, new Date())}` : "");
+  byId("chart").setAttribute("aria-label", `Latest ${shown.length} readings of ${series}`);
+}
+
+// -- what happens --------------------------------------------------------------------------
+
+function onMessage(message) {
+  last = { came: Date.now(), device: message.device_id };
+  heard.set(message.device_id, last.came);
+  put("last-from", nameOf(message.device_id));
+  put("last-payload", JSON.stringify(message.payload));
+  if (status) {
+    status.counts[status.counts.length - 1] += 1;
+    showCounts();
+  }
+  if (message.device_id === chosen && !messages.some(({ key }) => key === message.key)) {
+    messages = [...messages, message].slice(-MOST_POINTS);
+    showDevice("This device has sent no numbers");
+  }
+  showLine(message);
+  showAges();
+}
+
+function showLine(message) {
+  byId("log-empty").hidden = true;
+  const line = document.createElement("li");
+  line.dataset.key = message.key;
+  const when = document.createElement("time");
+  when.textContent = new Date(message.timestamp).toLocaleTimeString();
+  const device = document.createElement("span");
+  device.className = "device";
+  device.textContent = nameOf(message.device_id);
+  const payload = document.createElement("code");
+  payload.textContent = JSON.stringify(message.payload);
+  line.append(when, device, payload);
+  byId("log").prepend(line);
+  while (byId("log").children.length > MOST_LINES) byId("log").lastChild.remove();
+}
+
+function showStatus() {
+  const { quota } = status;
+  setState(status.live ? "live" : "waiting");
+  const known = quota.limit !== null && quota.remaining !== null;
+  put("quota", known ? quota.remaining : quota.source === "unknown" ? "–" : "∞");
+  put("quota-limit", known ? ` of ${quota.limit}` : "");
+  const share = known ? quota.remaining / quota.limit : 1;
+  byId("quota-meter").style.width = `${100 * share}%`;
+  byId("quota-meter").classList.toggle("low", share < 0.15);
+  const seconds = quota.resets_at && Math.round((new Date(quota.resets_at) - Date.now()) / 1000);
+  const reset = known && seconds > 0 ? `Resets in ${seconds} s` : "";
+  const waiting = quota.waiting ? `${quota.waiting} waiting` : "";
+  const none = known ? "Window over, full again" : "No limit known";
+  put("quota-note", [reset, waiting].filter(Boolean).join(" · ") || none);
+  showCounts();
+}
+
+function showCounts() {
+  const { counts } = status;
+  const minute = Math.round(60 / status.bin_seconds);
+  put("rate", counts.slice(-minute).reduce((sum, count) => sum + count, 0));
+  const bars = byId("bars");
+  const [width, height] = [bars.clientWidth, bars.clientHeight];
+  const most = Math.max(...counts, 1);
+  const each = width / counts.length;
+  bars.replaceChildren(
+    ...counts.map((count, at) => {
+      const tall = count ? Math.max(3, (count / most) * height) : 1;
+      const box = { x: at * each, y: height - tall, width: Math.max(1, each - 1.5), height: tall };
+      return node("rect", { ...box, rx: count ? 1 : 0, class: count ? "some" : "none" });
+    }),
+  );
+}
+
+function setState(state) {
+  const texts = {
+    connecting: "Connecting",
+    live: "Live",
+    waiting: "Waiting for the stream",
+    lost: "Connection lost, trying again",
+  };
+  byId("live").dataset.state = state;
+  byId("live").querySelector(".text").textContent = texts[state];
+}
+
+function listen() {
+  const source = new EventSource("/api/live");
+  const on = (name, act) => source.addEventListener(name, (event) => act(JSON.parse(event.data)));
+  let before = false;
+  source.addEventListener("open", () => {
+    // After a break the device that is shown may lack readings.
+    if (before && chosen) choose(chosen);
+    before = true;
+  });
+  source.addEventListener("error", () => setState("lost"));
+  on("message", onMessage);
+  on("gap", () => chosen && choose(chosen));
+  on("status", (found) => {
+    status = found;
+    showStatus();
+  });
+  on("fleet", (found) => {
+    devices.clear();
+    for (const device of found) devices.set(device.id, device);
+    showFleet();
+    if (!devices.size) return;
+    chosen ??= (found.find(isOn) || found[0]).id;
+    if (loaded !== chosen) choose(chosen);
+  });
+}
+
+byId("filter").addEventListener("input", showList);
+byId("series").addEventListener("change", (event) => {
+  series = event.target.value;
+  showDevice("");
+});
+new ResizeObserver(() => status && showCounts()).observe(byId("bars"));
+setInterval(showAges, 1000);
+listen();

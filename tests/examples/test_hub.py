@@ -1,0 +1,67 @@
+"""The hub of the example backend: one stream, many browsers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import aclosing
+from datetime import UTC, datetime
+
+import aiohttp
+
+from examples.fastapi_backend.hub import Hub
+from examples.fastapi_backend.main import create_app
+from examples.fastapi_backend.settings import Settings
+from iottly_async import Config, IottlySession, Message, RateLimiter
+from iottly_async.emulator import Emulator
+
+from ..support.serving import serving
+
+
+def message(number: int) -> Message:
+    """A message that differs from others by its payload."""
+    time = datetime(2026, 4, 30, tzinfo=UTC)
+    return Message(device_id="d", timestamp=time, payload_json=b'{"n":%d}' % number)
+
+
+async def test_what_stream_and_webhook_both_bring_is_told_once(session: IottlySession) -> None:
+    """A message has one key, whichever way it came."""
+    hub = Hub(session, "p")
+    async with aclosing(hub.events()) as events:
+        assert [(await anext(events))[0] for _ in range(2)] == ["fleet", "status"]
+        for number in (1, 1, 2):
+            await hub.take(message(number))
+        told = [json.loads((await anext(events))[1])["payload"]["n"] for _ in range(2)]
+    assert told == [1, 2]
+
+
+async def test_a_slow_browser_loses_its_oldest_events(session: IottlySession) -> None:
+    """It holds up nobody, and what it gets in the end is the newest."""
+    hub = Hub(session, "p", backlog=2)
+    async with aclosing(hub.events()) as events:
+        assert [(await anext(events))[0] for _ in range(2)] == ["fleet", "status"]
+        for number in range(5):
+            await hub.take(message(number))
+        told = [json.loads((await anext(events))[1])["payload"]["n"] for _ in range(2)]
+    assert told == [3, 4]
+
+
+async def test_browsers_share_one_stream_and_are_forgotten(emulator: Emulator) -> None:
+    """Three browsers are one subscription, and leave nothing behind when they go."""
+    config = Config(base_url=emulator.base_url)
+    app = create_app(
+        Settings(emulator.project_id),
+        lambda: IottlySession(emulator.api_key, config=config, limiter=RateLimiter()),
+    )
+    async with serving(app) as url, aiohttp.ClientSession(url) as http:
+        answers = [await http.get("/api/live") for _ in range(3)]
+        for answer in answers:
+            while b'"live":true' not in await answer.content.readline():
+                pass
+        assert app.state.hub.listeners == 3
+        assert emulator.streams == 1
+        for answer in answers:
+            answer.close()
+        async with asyncio.timeout(10):
+            while app.state.hub.listeners:  # noqa: ASYNC110 - nothing tells when they go
+                await asyncio.sleep(0)

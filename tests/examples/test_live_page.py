@@ -1,0 +1,159 @@
+"""The live page of the backend, in a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import pytest_asyncio
+from fastapi import FastAPI
+
+from examples.fastapi_backend.main import create_app
+from examples.fastapi_backend.settings import Settings
+from iottly_async import Config, IottlySession, RateLimiter
+from iottly_async.emulator import Emulator
+
+from ..support.browser import Page, browsing, installed
+from ..support.serving import serving
+
+# A browser takes its time to start: one for all, which needs one event loop for all.
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.skipif(
+        installed() is None, reason="Chromium is not installed (Debian's package is chromium)"
+    ),
+]
+
+LIVE = "document.querySelector('#live').dataset.state === 'live'"
+WIDTHS = [320, 390, 768, 1280, 1920]
+
+
+class Shown(NamedTuple):
+    """A page that is live, and the cloud behind it."""
+
+    page: Page
+    emulator: Emulator
+    backend: AsyncExitStack
+    url: str
+
+    @property
+    def device(self) -> str:
+        """The device that is shown: the first by name of those that are connected."""
+        return self.emulator.device_ids[0]
+
+    async def append(self, reading: float) -> None:
+        """A reading of that device."""
+        payload = {"sensor_data_reading": {"temperature": reading}}
+        self.emulator.append(self.device, [{"payload": payload}])
+
+
+def backend(emulator: Emulator) -> FastAPI:
+    """The example, on the emulator."""
+    config = Config(base_url=emulator.base_url)
+
+    def open_session() -> IottlySession:
+        return IottlySession(emulator.api_key, config=config, limiter=RateLimiter())
+
+    return create_app(Settings(emulator.project_id), open_session)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Page]:
+    """A tab of a browser."""
+    async with browsing(tmp_path_factory.mktemp("profile")) as page:
+        yield page
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def shown(browser: Page) -> AsyncIterator[Shown]:
+    """The page, loaded, with the stream connected and one device's readings drawn."""
+    async with (
+        Emulator(devices=3, messages=600, rate_limit="pro") as emulator,
+        AsyncExitStack() as stack,
+    ):
+        url = await stack.enter_async_context(serving(backend(emulator)))
+        browser.errors.clear()
+        await browser.open(f"{url}/#{emulator.device_ids[0]}")
+        await browser.until(LIVE)
+        await browser.until("document.querySelector('#chart .curve')")
+        yield Shown(browser, emulator, stack, url)
+        await browser.open("about:blank")
+        assert browser.errors == []
+
+
+async def test_it_shows_the_fleet_the_quota_and_one_device(shown: Shown) -> None:
+    """Loaded, every figure is there."""
+    page, emulator = shown.page, shown.emulator
+    connected = await page.text("#connected")
+    listed = await page.run("document.querySelectorAll('#list .on').length")
+    assert int(connected) == listed > 0
+    assert await page.text("#devices-total") == " of 3"
+    assert await page.text("#quota-limit") == " of 600"
+    assert 590 <= int(await page.text("#quota")) < 600
+    name = await page.text("#device-name")
+    assert name == await page.text(f"#list [data-device='{emulator.device_ids[0]}'] .name")
+
+
+async def test_a_message_is_shown_within_a_second(shown: Shown) -> None:
+    """Appended to the cloud, it is a point of the curve, a line of the list and counted."""
+    page = shown.page
+    await shown.append(12.5)
+    assert await page.until("document.querySelector('#value').textContent === '12.5'") < 1000
+    assert "12.5" in await page.text("#log li code")
+    assert await page.text("#rate") == "1"
+    assert "temperature" in await page.text("#value-at")
+
+
+async def test_it_survives_a_restart_of_the_stream(shown: Shown) -> None:
+    """What was sent while the stream was away is drawn too, and what follows as it comes."""
+    page, emulator = shown.page, shown.emulator
+    emulator.drop_streams()
+    await shown.append(12.5)
+    await page.until("document.querySelector('#value').textContent === '12.5'")
+    await page.until(LIVE)
+    await shown.append(13.5)
+    await page.until("document.querySelector('#value').textContent === '13.5'")
+
+
+async def test_it_survives_a_restart_of_the_backend(shown: Shown) -> None:
+    """The page says that it lost the backend, and is whole again when that is back."""
+    page, emulator, url = shown.page, shown.emulator, shown.url
+    await shown.backend.aclose()
+    await page.until("document.querySelector('#live').dataset.state === 'lost'")
+    await shown.append(12.5)
+    async with serving(backend(emulator), port=int(url.rsplit(":", 1)[1])):
+        await page.until(LIVE)
+        await page.until("document.querySelector('#value').textContent === '12.5'")
+        await shown.append(13.5)
+        await page.until("document.querySelector('#value').textContent === '13.5'")
+
+
+async def test_another_device_can_be_chosen(shown: Shown) -> None:
+    """A click in the list shows its readings, and a link to it shows them again."""
+    page, other = shown.page, shown.emulator.device_ids[1]
+    await page.run(f"document.querySelector(\"[data-device='{other}']\").click()")
+    await page.until(f"document.querySelector('#device-note').textContent.includes('{other}')")
+    await page.until("document.querySelector('#series').options.length > 0")
+    assert await page.run("location.hash") == f"#{other}"
+
+
+async def test_a_device_cannot_put_markup_into_the_page(shown: Shown) -> None:
+    """What a payload holds is shown as text."""
+    page, markup = shown.page, "<img src=x onerror=document.title='taken'>"
+    shown.emulator.append(shown.device, [{"payload": {markup: markup, "n": 1}}])
+    await page.until("document.querySelector('#log li code')")
+    assert "onerror" in await page.text("#log li code")
+    assert await page.run("document.querySelectorAll('main img').length") == 0
+    assert await page.run("document.title") == "Fleet, live"
+
+
+async def test_it_fits_every_window(shown: Shown, tmp_path: Path) -> None:
+    """Whatever the width, and in the light and in the dark, nothing is scrolled sideways."""
+    for width in WIDTHS:
+        for dark in (False, True):
+            picture = tmp_path / f"{width}-{dark}.png"
+            await shown.page.picture(picture, width=width, height=800, dark=dark)
+            assert await shown.page.run("document.documentElement.scrollWidth") <= width
