@@ -49,7 +49,8 @@ class Message:
         payload_json: the payload as the JSON bytes that arrived, unread.
         id: the service's id; only the history endpoint gives one, elsewhere None.
         channel: the channel it was sent on; None where absent.
-        extra: fields that the documents do not name, by their names on the wire (D8).
+        extra: fields that the documents do not name, by their names on the wire (D8);
+            the value of one that is not valid JSON is its bytes.
     """
 
     device_id: str
