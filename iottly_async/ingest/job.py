@@ -15,7 +15,8 @@ from ..codec import MESSAGE_TYPES, choice
 from ..config import Seconds, seconds, whole
 from ..errors import ApiError, ConfigurationError, IottlyError
 from ..models import Cursor
-from ..resources.messages import TypeFilter, bounds
+from ..resources.messages import TypeFilter
+from ..resources.pages import bounds
 from ..session import IottlySession
 from ..walk import PageRequest
 from ..wire import segment
