@@ -14,6 +14,7 @@ from iottly_async import (
     ResponseTooLargeError,
     TruncatedResponseError,
 )
+from tests.support.leaks import sockets, until
 from tests.support.raw_server import Peer, RawServer, Script, answer, answering, head, playing
 from tests.support.tls import Certificates
 
@@ -131,6 +132,46 @@ async def test_no_whole_body(
 ) -> None:
     """Each way in which no whole body arrives has its error; a command is not sent again."""
     await befall(verb, fault, certificates if tls else None)
+
+
+async def deaf_after_half(peer: Peer) -> None:
+    """Half a body, and then neither a word nor an ear."""
+    await peer.request()
+    await peer.send(head(200, length=500) + HALF)
+    peer.deafen()
+    await peer.stall()
+
+
+@each_verb
+async def test_a_deaf_peer_keeps_no_socket_open(verb: Verb, certificates: Certificates) -> None:
+    """With TLS too a failed connection is closed at once, whether or not the peer says farewell."""
+    async with (
+        RawServer(deaf_after_half, tls=certificates.server) as server,
+        session_on(server, certificates, attempt_timeout=0.25) as session,
+    ):
+        before = len(sockets())
+        await failure_of(verb.make(session))
+        # On this side of each connection nothing is left; the server's own side is.
+        await until(lambda: len(sockets()) == before + len(server.peers), "the end of sockets")
+
+
+async def answers_and_is_deaf(peer: Peer) -> None:
+    """A good answer, and then no ear."""
+    await peer.request()
+    await peer.send(answer(200, POST.body))
+    peer.deafen()
+    await peer.stall()
+
+
+async def test_a_command_leaves_no_socket_to_a_deaf_peer(certificates: Certificates) -> None:
+    """The connection that a command had to itself is closed at once behind its answer."""
+    async with (
+        RawServer(answers_and_is_deaf, tls=certificates.server) as server,
+        session_on(server, certificates) as session,
+    ):
+        before = len(sockets())
+        await POST.make(session)
+        await until(lambda: len(sockets()) == before + 1, "the end of the socket")
 
 
 async def test_a_bomb_is_stopped_at_the_bound() -> None:

@@ -91,7 +91,8 @@ def test_in_any_run_of_mishaps(mishaps: list[Mishap], fleet: EmulatorThread) -> 
     """Whatever befalls them one after another, commands are executed once at most."""
     begin = len(fleet.commands)
     texts = [f"uptime {begin} {number}" for number in range(6)]
-    coming = chain(mishaps, repeat("none"))
+    none: Mishap = "none"
+    coming = chain(mishaps, repeat(none))
 
     async def run() -> None:
         told, _ = await send_all(fleet, lambda: next(coming), texts, 1)

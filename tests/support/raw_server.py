@@ -135,6 +135,10 @@ class Peer:
         else:
             os.write(sock.fileno(), data)
 
+    def deafen(self) -> None:
+        """Read no more: what the client sends, its farewell too, is not heard."""
+        self.writer.transport.pause_reading()  # type: ignore[attr-defined]
+
     def finish(self) -> None:
         """Close in good order: what was sent arrives, then FIN."""
         self.writer.close()
@@ -263,7 +267,7 @@ class RawServer:
         try:
             await script(peer)
         except GoneError:
-            pass
+            peer.finish()
         except BaseException:
             peer.reset()
             raise
