@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from math import isfinite
+from threading import get_ident
 from typing import Literal, Protocol
 
 from ..clock import SYSTEM_CLOCK, Clock
@@ -76,8 +77,8 @@ class RateLimiter:
     """
 
     __slots__ = (
-        "__weakref__", "_bucket", "_loop", "_monotonic", "_queue", "_timer", "_timer_at", "_wall",
-        "name",
+        "__weakref__", "_bucket", "_loop", "_monotonic", "_queue", "_thread", "_timer",
+        "_timer_at", "_wall", "name",
     )  # fmt: skip
 
     def __init__(
@@ -106,6 +107,7 @@ class RateLimiter:
         )
         self._queue: WaitQueue[Ticket] = WaitQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = get_ident()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self.name = name
@@ -214,6 +216,8 @@ class RateLimiter:
         now = self._monotonic()
         if not bucket.repeats(ticket, status, headers, now):
             bucket.answered(ticket, status, headers, now, self._wall())
+            if get_ident() != self._thread:
+                bucket.allowed = 0  # the next to acquire here is told that it may not
         if self._queue.live:
             self._drain()
 
@@ -311,6 +315,7 @@ class RateLimiter:
                     future.set_exception(self._moved())
         self._timer = None
         self._loop = loop
+        self._thread = get_ident()
 
     def _moved(self) -> ConfigurationError:
         return ConfigurationError(
