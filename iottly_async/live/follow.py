@@ -113,13 +113,16 @@ class Following:
     def _ring(self, device_id: str | None) -> None:
         """There may be news: look as soon as they can be handed out."""
         now = self._clock.monotonic()
-        if device_id is None:
-            devices = [*self._devices.values()]
-        else:
-            devices = [self._devices[device_id]] if device_id in self._devices else []
-        for device in devices:
-            device.rings.ring(now)
-            self._answer(device)
+        if device_id is None and len(self._devices) > 1:
+            # All at once: soon, but at the pace that the quota allows.
+            for device in self._devices.values():
+                if not device.busy:
+                    self._turns.put(device, now + self._plan.settings.settle)
+            return
+        for each in self._devices if device_id is None else (device_id,):
+            if (rung := self._devices.get(each)) is not None:
+                rung.rings.ring(now)
+                self._answer(rung)
 
     def _answer(self, device: _Device) -> None:
         """Let a device that was rung for have its turn."""
@@ -218,14 +221,12 @@ class Following:
             history=plan.history,
         )
         again: float | None = None
-        found = False
         try:
             async with aclosing(walk):
                 async for batch in walk:
                     if batch.messages:
                         device.traffic.sent(m.timestamp.timestamp() for m in batch.messages)
                         await self._found.put(batch)
-                        found = True
                     device.cursor = batch.cursor
         except IottlyError as error:
             if not is_passing(error):
@@ -238,7 +239,7 @@ class Following:
                 device.traffic.seen_until = device.cursor.pinned_end / 1000
         now = self._clock.monotonic()
         device.busy = False
-        device.rings.ended(now, found=found)
+        device.rings.ended(now, doubt=self._now.doubt)
         self._turns.put(device, self._due(device) if again is None else now + again)
         self._answer(device)
 

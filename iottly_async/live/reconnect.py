@@ -11,7 +11,7 @@ _PASSING: Final = frozenset({408, 425})
 
 
 def is_passing(error: IottlyError) -> bool:
-    """Whether what failed may succeed later: no answer, no quota, 408, 425, or a fault of the service.
+    """Whether what failed may pass: no answer, no quota, 408, 425, a fault of the service.
 
     A refusal of the key (401, 403), an address that is not there and a redirect (D12) are final.
     """

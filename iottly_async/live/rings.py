@@ -12,7 +12,7 @@ from math import ceil
 from typing import Final
 
 _PARTS: Final = 8
-_RETRIES: Final = (0.1, 0.4, 1.6)
+_RETRIES: Final = (0.01, 0.1, 0.4, 1.0)
 
 
 class Rings:
@@ -22,14 +22,16 @@ class Rings:
         settle: seconds after a ring from which on a look answers it.
     """
 
-    __slots__ = ("_dues", "_grain", "_retry", "_settle", "_tried")
+    __slots__ = ("_answered", "_dues", "_grain", "_lead", "_retry", "_settle", "_tried")
 
     def __init__(self, settle: float) -> None:
         self._settle = settle
         self._grain = settle / _PARTS
         self._dues: deque[float] = deque()
         self._retry: float | None = None
-        self._tried = len(_RETRIES)
+        self._answered: float | None = None
+        self._lead = 0.0
+        self._tried = 0
 
     def ring(self, now: float) -> None:
         """The bell rang."""
@@ -54,13 +56,21 @@ class Rings:
         """A look begins, and answers what is due."""
         self._retry = None
         while self._dues and self._dues[0] <= now:
-            self._dues.popleft()
+            self._answered = self._dues.popleft()
             self._tried = 0
+        if self._answered is not None:
+            self._lead = now - self._answered
 
-    def ended(self, now: float, *, found: bool) -> None:
-        """A look has ended; where it found nothing, the bell was ahead of the service."""
-        if found:
-            self._tried = len(_RETRIES)
-        elif self._tried < len(_RETRIES):
+    def ended(self, now: float, *, doubt: float) -> None:
+        """A look has ended, which read up to a moment known to `doubt` seconds.
+
+        One that began less than that after its ring may have stopped short of the message
+        that was rung for, and is made again.
+        """
+        if self._answered is None:
+            return
+        if self._lead >= doubt or self._tried == len(_RETRIES):
+            self._answered = None
+        else:
             self._retry = now + _RETRIES[self._tried]
             self._tried += 1

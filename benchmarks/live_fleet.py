@@ -1,0 +1,207 @@
+"""Many devices under a quota: how old the oldest unseen message gets.
+
+A fleet as they are: most send by the clock, every minute to every hour, some at random, a
+fifth are silent. It is followed under the Pro tier's 600 requests a minute, by a plain
+round robin over all devices with the whole quota, by `follow_many`, and by `follow_many`
+with the stream for a doorbell. Time is scaled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from functools import partial
+from heapq import heapify, heapreplace
+from itertools import cycle
+from time import monotonic
+
+from attrs import evolve
+
+from iottly_async import Cursor, IottlySession, MessageBatch
+from iottly_async.clock import SYSTEM_CLOCK
+from iottly_async.emulator import Emulator
+from iottly_async.live.servernow import ServerNow
+from iottly_async.resources import Messages
+from iottly_async.walk import WalkSettings, batches
+
+from .live_common import percentile, session_on
+from .table import Figure
+
+_A_MINUTE = 600
+_SCALE = 20.0
+_PERIODS = ((60.0, 0.05), (300.0, 0.15), (900.0, 0.2), (3600.0, 0.2))
+_RANDOM = 0.2
+_MEAN = 900.0
+_JITTER = 0.02
+_WORKERS = 8
+
+
+class Fleet:
+    """Devices that send, and what of it was seen; times in seconds of the fleet."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        self._emulator = emulator
+        self._unseen: dict[str, deque[float]] = {each: deque() for each in emulator.device_ids}
+        self.latencies: list[float] = []
+        self.oldest: list[float] = []
+        self.measuring = False
+
+    def now(self) -> float:
+        return monotonic() * _SCALE
+
+    def saw(self, batch: MessageBatch) -> None:
+        """Messages were handed out."""
+        now, unseen = self.now(), self._unseen[batch.cursor.device_id]
+        for _ in batch.messages:
+            if unseen:
+                age = now - unseen.popleft()
+                if self.measuring:
+                    self.latencies.append(age)
+
+    async def send(self) -> None:
+        """Send, each device by its own law, without end."""
+        chance = random.Random(11)
+        begun = self.now()
+        laws = [(each, _law(chance)) for each in self._emulator.device_ids]
+        turns = [
+            (begun + chance.random() * wait(), number, each, wait)
+            for number, (each, wait) in enumerate(laws)
+            if wait is not None
+        ]
+        heapify(turns)
+        while True:
+            at, number, device_id, wait = turns[0]
+            await asyncio.sleep(max(at - self.now(), 0.0) / _SCALE)
+            self._unseen[device_id].append(self.now())
+            self._emulator.append(device_id, [{"payload": 1}])
+            heapreplace(turns, (at + wait(), number, device_id, wait))
+
+    async def sample(self) -> None:
+        """Note the age of the oldest unseen message now and then."""
+        while True:
+            await asyncio.sleep(0.05)
+            oldest = min((line[0] for line in self._unseen.values() if line), default=None)
+            if self.measuring:
+                self.oldest.append(0.0 if oldest is None else self.now() - oldest)
+
+
+def _law(chance: random.Random) -> Callable[[], float] | None:
+    """How long a device waits between two messages; None for a silent one."""
+    part = chance.random()
+    for period, share in _PERIODS:
+        if part < share:
+            return lambda: period * chance.gauss(1.0, _JITTER)
+        part -= share
+    if part < _RANDOM:
+        mean = _MEAN * chance.lognormvariate(0.0, 1.0)
+        return lambda: max(chance.expovariate(1 / mean), 1.0)
+    return None
+
+
+async def _round_robin(session: IottlySession, fleet: Fleet, emulator: Emulator) -> None:
+    """Every device in turn, by a few workers, as fast as the quota allows."""
+    messages = session.project(emulator.project_id).messages
+    source = ServerNow(messages.fetch, SYSTEM_CLOCK, settle=0.0)
+    settings = WalkSettings(page_size=100, settle=0.0)
+    start = int(emulator.clock.time() * 1000)
+    cursors: dict[str, Cursor] = {}
+    turns = cycle(emulator.device_ids)
+
+    async def look(device_id: str) -> None:
+        cursor = cursors.get(device_id)
+        query = messages.query(device_id)
+        if cursor is None:
+            query = evolve(query, start=start)
+        walk: AsyncGenerator[MessageBatch, None] = batches(
+            source.fetch, query, settings=settings, cursor=cursor
+        )
+        async with aclosing(walk):
+            async for batch in walk:
+                cursors[device_id] = batch.cursor
+                fleet.saw(batch)
+
+    async def work() -> None:
+        while True:
+            await look(next(turns))
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(_WORKERS):
+            group.create_task(work())
+
+
+async def _follow(session: IottlySession, fleet: Fleet, emulator: Emulator, *, bell: bool) -> None:
+    messages: Messages = session.project(emulator.project_id).messages
+    async with session.stream() as stream:
+        follow = messages.follow_many(
+            emulator.device_ids,
+            settle=0,
+            doorbell=stream if bell else None,
+            goal=2.0 / _SCALE,
+            fastest=2.0 / _SCALE,
+            slowest=60.0 / _SCALE,
+            share=1.0,
+        )
+        async with aclosing(follow):
+            async for batch in follow:
+                fleet.saw(batch)
+
+
+async def fleet(quick: bool) -> list[Figure]:
+    """The age of the oldest unseen message, for each contender."""
+    devices, warm, measured = (400, 600.0, 600.0) if quick else (2000, 2400.0, 2400.0)
+    limit = _A_MINUTE * devices // 2000
+    print(f"{devices} devices, {limit} requests a minute, seconds scaled by {_SCALE:g}")
+    contenders: dict[str, Callable[[IottlySession, Fleet, Emulator], Awaitable[None]]] = {
+        "round robin": _round_robin,
+        "follow": partial(_follow, bell=False),
+        "follow, stream as doorbell": partial(_follow, bell=True),
+    }
+    figures: list[Figure] = []
+    means: dict[str, float] = {}
+    for name, contender in contenders.items():
+        async with Emulator(
+            devices=devices, messages=0, rate_limit=limit, rate_window=60 / _SCALE
+        ) as emulator:
+            async with session_on(emulator) as session:
+                observed = Fleet(emulator)
+                await _observe(contender(session, observed, emulator), observed, warm, measured)
+            refused = sum(request.status == 429 for request in emulator.requests)
+        means[name] = sum(observed.oldest) / len(observed.oldest)
+        ages = observed.oldest, observed.latencies
+        print(
+            f"{name:<28} oldest unseen: mean {means[name]:6.1f} s, p99 "
+            f"{percentile(ages[0], 0.99):6.1f} s; a message: p50 {percentile(ages[1], 0.5):6.1f} s,"
+            f" p99 {percentile(ages[1], 0.99):6.1f} s; {len(ages[1])} messages, {refused} refusals",
+            flush=True,
+        )
+        figures.append(Figure(f"{name}: oldest unseen message, mean", means[name], unit="s"))
+        figures.append(
+            Figure(f"{name}: oldest unseen message, p99", percentile(ages[0], 0.99), unit="s")
+        )
+        figures.append(Figure(f"{name}: a message's age, p50", percentile(ages[1], 0.5), unit="s"))
+    ratio = means["follow"] / means["round robin"]
+    figures.append(Figure("oldest unseen message, mean: follow / round robin", ratio, 1.0))
+    return figures
+
+
+async def _observe(
+    contender: Awaitable[None], observed: Fleet, warm: float, measured: float
+) -> None:
+    tasks = [
+        asyncio.ensure_future(contender),
+        asyncio.create_task(observed.send()),
+        asyncio.create_task(observed.sample()),
+    ]
+    try:
+        for seconds in (warm, measured):
+            done, _ = await asyncio.wait(tasks, timeout=seconds / _SCALE)
+            for task in done:
+                task.result()
+            observed.measuring = True
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,152 @@
+"""From a message's append to its consumer: by polling, by webhook, by stream."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from time import perf_counter
+from typing import Any
+
+from aiohttp import web
+
+from iottly_async import Doorbell, IottlySession, Message, MessageBatch
+from iottly_async.emulator import Emulator
+from iottly_async.live.webhook import parse_webhook
+from iottly_async.resources import Messages
+
+from .live_common import percentile, session_on
+from .table import Figure
+
+_SECRET = "benchmark"
+_HEADER = "X-Secret"
+
+
+class Course:
+    """Messages that are sent now and then, and how late each came."""
+
+    def __init__(self, emulator: Emulator, count: int, gap: float) -> None:
+        self._emulator = emulator
+        self._count = count
+        self._gap = gap
+        self._sent: dict[int, float] = {}
+        self.late: list[float] = []
+        self.all_came = asyncio.Event()
+
+    def came(self, message: Message) -> None:
+        """The consumer has a message."""
+        self.late.append(perf_counter() - self._sent[message.payload["n"]])
+        if len(self.late) == self._count:
+            self.all_came.set()
+
+    async def run(self, consumer: asyncio.Task[None]) -> list[float]:
+        """Send them all; seconds that each took, once all have come."""
+        chance = random.Random(1)
+        for n in range(self._count):
+            await asyncio.sleep(chance.expovariate(1 / self._gap))
+            self._sent[n] = perf_counter()
+            self._emulator.append(self._emulator.device_ids[0], [{"payload": {"n": n}}])
+        waiting = asyncio.ensure_future(self.all_came.wait())
+        await asyncio.wait((waiting, consumer), return_when=asyncio.FIRST_COMPLETED)
+        consumer.cancel()
+        await asyncio.gather(consumer, return_exceptions=True)
+        return self.late
+
+
+async def _by_follow(messages: Messages, course: Course, device_id: str, **options: Any) -> None:
+    follow: AsyncGenerator[MessageBatch, None] = messages.follow(device_id, settle=0, **options)
+    async with aclosing(follow):
+        async for batch in follow:
+            for message in batch.messages:
+                course.came(message)
+
+
+async def _by_stream(session: IottlySession, course: Course) -> None:
+    async with session.stream() as stream:
+        async for message in stream.messages():
+            course.came(message)
+
+
+@asynccontextmanager
+async def _receiver(came: Any) -> AsyncIterator[str]:
+    """An address that takes webhooks."""
+
+    async def handle(request: web.BaseRequest) -> web.Response:
+        message = parse_webhook(
+            await request.read(), headers=request.headers, secret=_SECRET, header=_HEADER
+        )
+        came(message)
+        return web.Response()
+
+    runner = web.ServerRunner(web.Server(handle), shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host, port = runner.addresses[0][:2]
+    try:
+        yield f"http://{host}:{port}/"
+    finally:
+        await runner.cleanup()
+
+
+async def latency(quick: bool) -> list[Figure]:
+    """p50 and p99 of each way."""
+    count = 40 if quick else 400
+    figures: list[Figure] = []
+    for name in ("poll", "webhook", "webhook, then walk", "stream", "stream, then walk"):
+        slow = name == "poll"
+        number, gap = (count // 2, 0.4) if slow else (count, 0.05)
+        async with Emulator(devices=1, messages=0) as emulator, session_on(emulator) as session:
+            course = Course(emulator, number, gap)
+            late = await _way(name, emulator, session, course)
+        for part in (0.5, 0.99):
+            label = f"{name}: append to consumer, p{round(part * 100)}"
+            figures.append(Figure(label, 1000 * percentile(late, part), unit="ms"))
+        print(
+            f"{name:<20} p50 {1000 * percentile(late, 0.5):8.2f} ms  "
+            f"p99 {1000 * percentile(late, 0.99):8.2f} ms  ({len(late)} messages)",
+            flush=True,
+        )
+    return figures
+
+
+async def _way(
+    name: str, emulator: Emulator, session: IottlySession, course: Course
+) -> list[float]:
+    messages = session.project(emulator.project_id).messages
+    device_id = emulator.device_ids[0]
+    headers = {_HEADER: _SECRET}
+    if name == "poll":
+        task = asyncio.create_task(_by_follow(messages, course, device_id))
+        await emulator.until_requests(3, route="paginated")
+        return await course.run(task)
+    if name == "stream":
+        task = asyncio.create_task(_by_stream(session, course))
+        await emulator.until_streams(1)
+        return await course.run(task)
+    if name == "stream, then walk":
+        async with session.stream() as stream:
+            await stream.until_connected()
+            task = asyncio.create_task(
+                _by_follow(messages, course, device_id, doorbell=stream, slowest=3600)
+            )
+            await emulator.until_requests(3, route="paginated")
+            return await course.run(task)
+    bell = Doorbell()
+    direct = name == "webhook"
+    async with _receiver(
+        course.came if direct else lambda message: bell.ring(message.device_id)
+    ) as url:
+        emulator.add_webhook(url, headers=headers)
+        if direct:
+            return await course.run(asyncio.create_task(_nobody()))
+        task = asyncio.create_task(
+            _by_follow(messages, course, device_id, doorbell=bell, slowest=3600)
+        )
+        await emulator.until_requests(3, route="paginated")
+        return await course.run(task)
+
+
+async def _nobody() -> None:
+    """In place of a consumer, where the receiver is one itself."""
+    await asyncio.get_running_loop().create_future()
