@@ -47,13 +47,17 @@ OWNERS = {
     "cyclopts": {"cli"},
     "rich": {"cli"},
     "fastapi": {"integrations"},
+    "starlette": {"integrations"},
+    "pydantic": {"integrations"},
+    "pydantic_core": {"models"},
+    "pytest": {"integrations"},
     "distributed": {"integrations"},
     "opentelemetry": {"integrations"},
 }
 
 OPTIONAL = {
     *("redis", "fastapi", "dask", "distributed", "pyarrow", "duckdb", "asyncpg"),
-    *("cyclopts", "rich", "pytest", "opentelemetry"),
+    *("cyclopts", "rich", "pytest", "opentelemetry", "starlette", "pydantic", "pydantic_core"),
 }
 
 

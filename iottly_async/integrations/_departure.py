@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, Final
 
 Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+_PATIENCE: Final = 0.05  # seconds; a request that is answered sooner costs no task
 
 
 class CancelOnDisconnect:
@@ -21,7 +25,8 @@ class CancelOnDisconnect:
     do their work, and no answer is sent. From the answer's last byte on, background
     tasks are left alone.
 
-    It can watch once the request's body was read, or there is none.
+    It looks out once the request's body was read, or there is none, and the request has
+    taken 50 ms.
 
     Args:
         app: what it stands before.
@@ -38,7 +43,7 @@ class CancelOnDisconnect:
         limit = asyncio.timeout(None)
         line = _Line(receive, send, limit)
         if not _has_body(scope):
-            line.watch()
+            line.begin()
         try:
             async with limit:
                 await self._app(scope, line.receive, line.send)
@@ -46,7 +51,7 @@ class CancelOnDisconnect:
             if not limit.expired():
                 raise
         finally:
-            await line.stop()
+            line.stop()
 
 
 class _Line:
@@ -56,46 +61,66 @@ class _Line:
         self._receive = receive
         self._send = send
         self._limit = limit
-        self._read: asyncio.Queue[MutableMapping[str, Any]] = asyncio.Queue()
+        self._loop = asyncio.get_running_loop()
+        self._read: asyncio.Queue[Message] = asyncio.Queue()
+        self._timer: asyncio.TimerHandle | None = None
         self._watcher: asyncio.Task[None] | None = None
+        self._receiving = False
+        self._complete = False
         self._gone = False
 
-    def watch(self) -> None:
-        """Look out for the client's departure; from now on only the watcher receives."""
-        self._watcher = asyncio.create_task(self._watch())
+    def begin(self) -> None:
+        """Look out for the client's departure, in a while."""
+        self._timer = self._loop.call_later(_PATIENCE, self._watch)
 
-    async def _watch(self) -> None:
+    def _watch(self) -> None:
+        """From now on only the watcher receives; unless the application does so just now."""
+        if not self._receiving:
+            self._watcher = self._loop.create_task(self._look_out())
+
+    async def _look_out(self) -> None:
         while not self._gone:
             message = await self._receive()
             self._read.put_nowait(message)
             self._gone = message["type"] == "http.disconnect"
-        self._limit.reschedule(asyncio.get_running_loop().time())
+        self._limit.reschedule(self._loop.time())
 
-    async def receive(self) -> MutableMapping[str, Any]:
+    async def receive(self) -> Message:
         """The next message for the application."""
         if self._gone and self._read.empty():
             return {"type": "http.disconnect"}
+        if self._watcher is None and self._complete:
+            self.stop()
+            self._watch()
         if self._watcher is not None:
             return await self._read.get()
-        message = await self._receive()
+        self._receiving = True
+        try:
+            message = await self._receive()
+        finally:
+            self._receiving = False
         if message["type"] == "http.request" and not message.get("more_body", False):
-            self.watch()
+            self._complete = True
+            self.stop()
+            self.begin()
         return message
 
-    async def send(self, message: MutableMapping[str, Any]) -> None:
+    async def send(self, message: Message) -> None:
         """Pass a message of the application on; with the last one the watch ends."""
         if message["type"] == "http.response.body" and not message.get("more_body", False):
-            await self.stop()
+            self.stop()
         await self._send(message)
 
-    async def stop(self) -> None:
+    def stop(self) -> None:
         """End the watch."""
-        watcher = self._watcher
-        if watcher is not None and not watcher.done():
-            watcher.cancel()
-            await asyncio.wait([watcher])
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._watcher is not None:
+            self._watcher.cancel()
 
 
 def _has_body(scope: Scope) -> bool:
-    headers = dict(scope["headers"])
-    return headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
+        for name, value in scope["headers"]
+    )

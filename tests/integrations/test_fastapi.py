@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import aiohttp
 import pytest
-from fastapi import FastAPI, Header
+from fastapi import FastAPI, Header, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from fastapi.testclient import TestClient
 
@@ -406,3 +406,30 @@ async def test_the_source_is_closed_with_the_events(session: IottlySession) -> N
     assert (await anext(found)).event == "message"
     await found.aclose()  # type: ignore[attr-defined]
     assert closed == [True]
+
+
+@pytest.mark.parametrize("chunks", [1, 50])
+async def test_a_body_is_handed_on_as_it_comes(chunks: int) -> None:
+    """A large upload and a handler that reads it bit by bit are not disturbed."""
+    app = FastAPI()
+    install(app)
+
+    @app.post("/")
+    async def count(request: Request) -> int:
+        size = 0
+        async for chunk in request.stream():
+            size += len(chunk)
+            await asyncio.sleep(0)
+        assert not await request.is_disconnected()
+        return size
+
+    async def body() -> AsyncIterator[bytes]:
+        for _ in range(chunks):
+            yield b"x" * 70_000
+
+    async with (
+        serving(app) as url,
+        aiohttp.ClientSession(url) as http,
+        http.post("/", data=body()) as answer,
+    ):
+        assert await answer.json() == chunks * 70_000

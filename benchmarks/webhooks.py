@@ -1,0 +1,179 @@
+"""Webhooks a second through the FastAPI router on one worker, against a route that does nothing.
+
+The server is a process of its own: uvicorn with one worker, and one application with the
+webhook router, whose handler only counts, a route of FastAPI that reads the body and
+throws it away, and the same without FastAPI. This process posts by kept-alive connections,
+each waiting for its answer, so that the server is what limits. Every webhook is another
+message: none is dropped as one that came before.
+
+    python -m benchmarks webhooks --connections 32
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import multiprocessing
+import socket
+import time
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from contextlib import contextmanager
+from itertools import count, repeat
+from typing import Any, Final
+
+import uvicorn
+from fastapi import FastAPI, Request, Response
+
+from iottly_async.integrations.fastapi import install, webhook_router
+from iottly_async.live.webhook import WebhookReceiver
+
+from .pairing import Race, Work
+from .table import Figure
+
+QUICK: Final = ["--webhooks", "2000", "--turns", "5"]
+
+SECRET: Final = "a-shared-secret-of-a-project"
+PATHS: Final = {"router": "/webhooks/iottly", "bare route": "/bare", "bare ASGI": "/asgi"}
+BODY: Final = (
+    '{"msg":{"from":"024b98a5-4e9d-4276-87e0-d2fb842ef957","to":"59c19cacecc01400075f3bc9",'
+    '"timestamp":"2026-04-30T12:00:00.250","devicetimestamp":"2026-04-30T12:00:00",'
+    '"type":"userdefined","payload":{"sensor_data_reading":{"temperature":37.4,"n":%d}}}}'
+)
+
+
+def main(argv: list[str]) -> list[Figure]:
+    """Measure, and give back the figures."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks webhooks", description=__doc__)
+    parser.add_argument("--webhooks", type=int, default=10_000, help="webhooks a turn")
+    parser.add_argument("--connections", type=int, default=16, help="senders at once")
+    parser.add_argument("--turns", type=int, default=9, help="turns, each of one paired ratio")
+    given = parser.parse_args(argv)
+    with _server() as port:
+        return asyncio.run(_measure(given, port))
+
+
+async def _measure(given: argparse.Namespace, port: int) -> list[Figure]:
+    numbers = count()
+    contenders: dict[str, Work] = {
+        name: _posting(port, path, given.webhooks, given.connections, numbers)
+        for name, path in PATHS.items()
+    }
+    race = Race()
+    await race.run(contenders, given.turns)
+
+    def rate(name: str) -> float:
+        return 1e6 / race.best(name, "wall")
+
+    return [
+        Figure("webhooks a second, router, one worker, at best", rate("router"), unit="/s"),
+        Figure("a FastAPI route that does nothing, at best", rate("bare route"), unit="/s"),
+        race.figure("router / a FastAPI route that does nothing", "router", "bare route", "wall"),
+        race.figure(
+            "router / an ASGI application that does nothing", "router", "bare ASGI", "wall"
+        ),
+        Figure("check and read one webhook, without a server", _reading(), unit="us"),
+    ]
+
+
+def _posting(port: int, path: str, webhooks: int, connections: int, numbers: Iterator[int]) -> Work:
+    async def work() -> int:
+        left = iter(repeat(None, webhooks))
+        senders = [_Sender(port, path, left, numbers) for _ in range(connections)]
+        await asyncio.gather(*(sender.run() for sender in senders))
+        return sum(sender.taken for sender in senders)
+
+    return work
+
+
+class _Sender:
+    """One connection, which posts as long as there is something left."""
+
+    def __init__(self, port: int, path: str, left: Iterator[None], numbers: Iterator[int]) -> None:
+        self._port = port
+        self._head = (
+            f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nX-Iottly-Secret: {SECRET}\r\n"
+            "Content-Type: application/json\r\nContent-Length: "
+        )
+        self._left = left
+        self._numbers = numbers
+        self.taken = 0
+
+    async def run(self) -> None:
+        """Post, and wait for each answer."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        for _ in self._left:
+            body = BODY % next(self._numbers)
+            writer.write(f"{self._head}{len(body)}\r\n\r\n{body}".encode())
+            answer = await reader.readuntil(b"\r\n\r\n")
+            if not answer.startswith(b"HTTP/1.1 204 "):
+                raise RuntimeError(f"refused: {answer.decode().splitlines()[0]}")
+            self.taken += 1
+        writer.close()
+        await writer.wait_closed()
+
+
+def _reading() -> float:
+    """Microseconds to check and read one webhook; the least of some runs."""
+    receiver, headers = WebhookReceiver(secret=SECRET), {"x-iottly-secret": SECRET}
+    body, rounds = (BODY % 7).encode(), 5000
+    least = float("inf")
+    for _ in range(5):
+        begin = time.perf_counter()
+        for _ in range(rounds):
+            receiver.check(headers)
+            receiver.message(body)
+        least = min(least, time.perf_counter() - begin)
+    return least / rounds * 1e6
+
+
+# --- the server, in a process of its own -----------------------------------------------------
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+@contextmanager
+def _server() -> Iterator[int]:
+    """A server's port; it serves as long as the block lasts."""
+    sock = socket.create_server(("127.0.0.1", 0), backlog=1024)
+    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(sock,), daemon=True)
+    process.start()
+    port: int = sock.getsockname()[1]
+    try:
+        yield port
+    finally:
+        process.terminate()
+        process.join()
+        sock.close()
+
+
+def _serve(sock: socket.socket) -> None:
+    taken = count()
+
+    async def handle(_message: Any) -> None:
+        next(taken)
+
+    app = FastAPI()
+    install(app)
+    app.include_router(webhook_router(handle, secret=SECRET))
+    other = FastAPI()
+
+    @other.post(PATHS["bare route"])
+    async def bare(request: Request) -> Response:
+        await request.body()
+        return Response(status_code=204)
+
+    async def asgi(_scope: Scope, receive: Receive, send: Send) -> None:
+        while (await receive()).get("more_body"):
+            pass
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    apps: dict[str, Any] = {PATHS["bare route"]: other, PATHS["bare ASGI"]: asgi}
+
+    async def root(scope: Scope, receive: Receive, send: Send) -> None:
+        await apps.get(scope.get("path", ""), app)(scope, receive, send)
+
+    config = uvicorn.Config(root, log_level="warning", access_log=False)
+    uvicorn.Server(config).run([sock])
