@@ -209,7 +209,7 @@ class Lanes:
                 stretch.go.clear()
                 await stretch.go.wait()
             piece = await self._ask(window, stretch.number)
-            if not window.finished:
+            if not window.finished and not window.run.straight:
                 scouting.held_back(window.held)
             self._put(stretch, piece)
         stretch.closed = True

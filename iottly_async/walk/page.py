@@ -62,6 +62,11 @@ class Page:
     def __len__(self) -> int:
         return len(self.messages)
 
+    @property
+    def tail(self) -> int:
+        """How many messages lie before the last one's millisecond."""
+        return self.index(self.last) if self.tied else len(self.messages) - 1
+
     def index(self, at: int) -> int:
         """How many messages of the page lie before the position `at`."""
         if at <= self.first:

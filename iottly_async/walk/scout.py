@@ -81,7 +81,7 @@ class Scouting:
         back; and the last must end behind the gap to show that it was the last.
         """
         gap, page = self.gap, self._page_size
-        spread = 1.3 * sqrt(max(self._variance, 0.0) * gap)
+        spread = 2.0 * sqrt(max(self._variance, 0.0) * gap)
         size = ((gap - 1) * (page - self._held) + page - 1 - self._held - spread) / gap
         return max(1, int(_LEAST_SIZE * page), min(page, int(size)))
 

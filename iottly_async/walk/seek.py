@@ -39,6 +39,7 @@ class Window:
         end: where the window ends; may be moved down, never to `done` or below.
         run: from where, and which page by number, is to be asked for.
         rate: messages a millisecond in the last full page; 0 before the first.
+        steady: how many full pages in a row came at about this rate.
         fresh: whether no page was fed yet.
     """
 
@@ -54,6 +55,7 @@ class Window:
         "fresh",
         "rate",
         "run",
+        "steady",
     )
 
     def __init__(self, start: int, end: int, *, axis: Axis, habits: Habits, page_size: int) -> None:
@@ -61,6 +63,7 @@ class Window:
         self.done = start
         self.end = end
         self.rate = 0.0
+        self.steady = 0
         self.fresh = True
         self.run = Run(page_size)
         self._axis = axis
@@ -117,13 +120,13 @@ class Window:
         full = self._habits.is_full(len(page), run.size)
         if not full or page.last >= self.end or start >= self.end:
             return self._finish(page)
-        self.rate = len(page) / max(1, page.last - page.first)
+        self._clock(page)
         low = page.index(start)
         if page.last <= start:
             self._carry += page.messages[low:]
             self._ask_on(len(page), 0 if run.straight else run.before + low)
             return Piece(start, start, [])
-        cut = page.index(page.last)
+        cut = page.tail
         messages = self._complete(page, low, cut)
         self._carry = list(page.messages[cut:])
         self.done = page.last
@@ -156,6 +159,12 @@ class Window:
         """Whether a millisecond is being proven."""
         return self._proof is not None
 
+    def _clock(self, page: Page) -> None:
+        """Note at which rate messages come."""
+        rate = len(page) / max(1, page.last - page.first)
+        self.steady = self.steady + 1 if self.rate / 4 <= rate <= self.rate * 4 else 1
+        self.rate = rate
+
     def _finish(self, page: Page) -> Piece:
         start = self.done
         messages = self._complete(page, page.index(start), page.index(self.end))
@@ -164,10 +173,10 @@ class Window:
         return Piece(start, self.done, messages)
 
     def _complete(self, page: Page, low: int, high: int) -> list[Message]:
-        messages = [*self._carry, *page.messages[low:high]]
         if page.tied or self._carry:
+            messages = [*self._carry, *page.messages[low:high]]
             return canonical(messages, descending=self._axis is DESCENDING)
-        return messages
+        return [*page.messages[low:high]]
 
     def _aim(self) -> int:
         """Where pages are to be asked for from, so that `done` and all after it is on them."""

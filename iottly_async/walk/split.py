@@ -3,8 +3,8 @@
 All windows of all devices lie in one pool. Where there are fewer of them than workers,
 the one with the most messages left, by the rate it last saw, is cut in two. A cut falls
 above what is done, and what is done moves before anything is awaited, so that no
-message is ever in two windows or in none. A cut that turns out to hold next to nothing
-is a miss; as misses cost requests, only so many are allowed.
+message is ever in two windows or in none. What cuts cost in requests is accounted for,
+and only so many are made.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from ..models._time import epoch_ms
 from ..models.message import MessageBatch
 from .ask import Source
 from .axis import BEGINNING, DESCENDING
+from .budget import Budget
 from .crew import Crew
 from .cursor import Track
 from .gate import Gate
@@ -28,33 +29,9 @@ _LEAST_PAGES = 3.0
 _CLEAR_PAGES = 1.5
 """A cut falls at least so many pages, by estimate, above what is done."""
 
-
-class Misses:
-    """Whether another cut may be tried, by how the ones before turned out."""
-
-    __slots__ = ("_missed", "_requests", "_untold")
-
-    def __init__(self) -> None:
-        self._missed = self._untold = self._requests = 0
-
-    def allow(self) -> bool:
-        """Whether misses stay within 4 and 2 % of the requests, expecting some of those
-        cuts that have not told yet to miss as well."""
-        expected = self._missed + (self._untold / 2 if self._missed else 0)
-        return expected <= 4 + 0.02 * self._requests
-
-    def cut(self) -> None:
-        """A cut was made."""
-        self._untold += 1
-
-    def told(self, *, missed: bool) -> None:
-        """The first page of a cut has come."""
-        self._untold -= 1
-        self._missed += missed
-
-    def request(self) -> None:
-        """A page was asked for."""
-        self._requests += 1
+_LASTING = 8
+"""Where messages come in bursts, a window is thought to go on at its rate for so many
+times the pages that it has gone on at it."""
 
 
 class _Job:
@@ -79,12 +56,12 @@ class Pool:
         self._source = source
         self._tracks = tracks
         self._limit = limit
-        self._misses = Misses()
+        self._budget = Budget()
         self._waiting: deque[_Job] = deque()
         self._active: dict[_Job, None] = {}
         self._crew = Crew()
         self._ready: deque[tuple[Track, Piece | None]] = deque()
-        self._pages = Gate(lambda: 2 * limit())
+        self._places = Gate(lambda: 2 * limit())
 
     async def batches(self) -> AsyncGenerator[MessageBatch, None]:
         """What the workers fetch, as it comes."""
@@ -96,7 +73,7 @@ class Pool:
                     if piece is None:
                         yield track.last()
                         continue
-                    self._pages.leave()
+                    self._places.leave()
                     batch = track.hand_out(piece)
                     if batch is not None:
                         yield batch
@@ -134,20 +111,28 @@ class Pool:
         while not self._waiting:
             track = next(self._tracks, None)
             if track is None:
-                return self._cut() if self._misses.allow() else None
+                return self._cut() if self._budget.allows() else None
             self._waiting.extend(_Job(track, window) for window in track.windows())
             if not track.remaining:
                 self._ready.append((track, None))
                 self._crew.news.set()
         return self._waiting.popleft()
 
+    def _pages(self, job: _Job) -> float:
+        """How many pages the job's window has left, by estimate."""
+        window, size = job.window, job.track.page_size
+        pages = window.rate * (window.end - window.done) / size
+        if self._budget.misled:
+            # What has lasted for so long will last as long again, some times over.
+            pages = min(pages, _LASTING * window.steady)
+        return pages
+
     def _cut(self) -> _Job | None:
         """The later half of the window with the most pages left, by estimate."""
         best: _Job | None = None
         most = _LEAST_PAGES
         for job in self._active:
-            window = job.window
-            pages = window.rate * (window.end - window.done) / job.track.page_size
+            pages = self._pages(job)
             if pages > most and not job.sounds:
                 best, most = job, pages
         if best is None:
@@ -155,33 +140,34 @@ class Pool:
         track, window = best.track, best.window
         if track.axis is DESCENDING and window.end == -BEGINNING:
             return self._sounding(best)
-        clear = window.done + 1 + int(_CLEAR_PAGES * track.page_size / window.rate)
-        middle = max((window.done + window.end) // 2, clear)
+        ahead = max(most / 2, _CLEAR_PAGES)
+        middle = window.done + 1 + int(ahead * track.page_size / window.rate)
         if middle >= window.end:
             return None
         later = track.window(middle, window.end)
-        later.rate = window.rate
+        later.rate, later.steady = window.rate, window.steady
         window.end = middle
-        self._misses.cut()
+        self._budget.cut()
         return _Job(track, later, is_cut=True)
 
     async def _walk(self, job: _Job) -> None:
         track, window = job.track, job.window
         while not window.finished:
-            await self._pages.enter()
+            await self._places.enter()
             if len(self._crew) > self._limit():
-                self._pages.leave()
+                self._places.leave()
                 self._waiting.appendleft(job)
                 return
-            self._misses.request()
             if job.sounds:
                 self._put(track, await self._sound(job))
                 return
             first = window.fresh
             piece = await self._source.ask(track, window)
-            if first and job.is_cut:
-                short = window.finished and len(piece.messages) < track.page_size / 2
-                self._misses.told(missed=short)
+            size = track.page_size
+            self._budget.page(0 if window.run.straight else window.held / size)
+            if job.is_cut and window.finished:
+                share = min(1.0, len(piece.messages) / size)
+                self._budget.ended(share, missed=first and share < 0.5)
             self._put(track, piece)
             self._employ()
 

