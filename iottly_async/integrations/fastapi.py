@@ -25,7 +25,14 @@ Needs the extra ``fastapi``.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Mapping,
+)
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Annotated, Any, Final
 
@@ -231,7 +238,7 @@ async def _bounded_body(request: Request, receiver: WebhookReceiver) -> bytes:
 
 async def message_events(
     source: AsyncIterable[Any], *, retry: int | None = 1000
-) -> AsyncIterator[ServerSentEvent]:
+) -> AsyncGenerator[ServerSentEvent, None]:
     """Messages as server-sent events, for a path operation that yields them::
 
         @app.get("/live/{device_id}", response_class=EventSourceResponse)
@@ -254,16 +261,18 @@ async def message_events(
     """
     if retry is not None:
         yield ServerSentEvent(retry=retry)
+    items = aiter(source)
     try:
-        async for item in source:
+        async for item in items:
             for event in _events_of(item):
                 yield event
     except IottlyError as error:
         yield ServerSentEvent(event="problem", data=dict(problem_of(error).body))
     finally:
-        close = getattr(source, "aclose", None)
-        if close is not None:
-            await close()
+        for opened in (items, source):
+            close = getattr(opened, "aclose", None)
+            if close is not None:
+                await close()
 
 
 def _events_of(item: Any) -> list[ServerSentEvent]:

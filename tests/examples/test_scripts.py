@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import duckdb
 import pytest
 
@@ -22,11 +23,12 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the examples ha
 
 
 @asynccontextmanager
-async def running(script: str, *arguments: str, emulator: Emulator) -> AsyncIterator[Process]:
-    """A script of the examples as a process, its output in one pipe."""
+async def running(*arguments: str, emulator: Emulator) -> AsyncIterator[Process]:
+    """Python with these arguments as a process in the examples' folder, its output in one pipe."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-W", "error", str(EXAMPLES / script), *arguments),
+        *("-W", "error", *arguments),
+        cwd=EXAMPLES,
         stdout=PIPE,
         stderr=asyncio.subprocess.STDOUT,
         env={
@@ -49,6 +51,19 @@ async def line(process: Process) -> str:
     """The next line that a process prints."""
     assert process.stdout is not None
     return (await process.stdout.readline()).decode().rstrip()
+
+
+async def test_the_backend_starts_as_its_docstring_says(emulator: Emulator) -> None:
+    """The command of the example serves the page, and ends cleanly."""
+    command = ("--app-dir", str(EXAMPLES), "--factory", "fastapi_backend.main:create_app")
+    async with running("-m", "uvicorn", *command, "--port", "0", emulator=emulator) as backend:
+        while "Uvicorn running on " not in (said := await line(backend)):
+            assert said, "it ended"
+        url = said.partition("running on ")[2].split()[0]
+        async with aiohttp.ClientSession(url) as http, http.get("/") as answer:
+            assert answer.status == 200
+        backend.send_signal(signal.SIGTERM)
+        await backend.wait()
 
 
 def warm(*degrees: float) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -376,6 +377,24 @@ async def test_messages_go_out_as_events_and_a_browser_goes_on_where_it_was(
     assert len(keys) == len(set(keys)) == len(emulator.stored(emulator.device_ids[0]))
 
 
+async def test_a_stream_goes_out_as_events(emulator: Emulator, session: IottlySession) -> None:
+    """Its messages have their key as id, and a gap is an event of its own."""
+    device = emulator.device_ids[0]
+    stream = session.stream()
+    async with aclosing(message_events(stream, retry=None)) as found, asyncio.timeout(10):
+        first = asyncio.ensure_future(anext(found))
+        await stream.until_connected()
+        emulator.append(device, [{"payload": {"n": 1}}])
+        event = await first
+        assert event.raw_data is not None
+        message = json.loads(event.raw_data)
+        assert (event.event, event.id, message["payload"]) == ("message", message["key"], {"n": 1})
+        emulator.drop_streams()
+        gap = await anext(found)
+        assert (gap.event, gap.data["reason"]) == ("gap", "reconnect")
+    assert not stream.connected
+
+
 async def test_an_error_amid_events_is_an_event() -> None:
     """The status has gone out by then: the problem is told, and the events end."""
 
@@ -402,9 +421,8 @@ async def test_the_source_is_closed_with_the_events(session: IottlySession) -> N
     async def now() -> Any:
         return (await session.devices.page()).devices[0].last_seen_at
 
-    found = message_events(source(), retry=None)
-    assert (await anext(found)).event == "message"
-    await found.aclose()  # type: ignore[attr-defined]
+    async with aclosing(message_events(source(), retry=None)) as found:
+        assert (await anext(found)).event == "message"
     assert closed == [True]
 
 
