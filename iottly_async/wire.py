@@ -209,8 +209,10 @@ def _explained(answer: Answer, text: str | None, own: bool) -> str:
 
 
 def _short(text: str | None) -> str | None:
+    return None if text is None else one_line(text)
+
+
+def one_line(text: str) -> str:
     """A text of the service's, fit for one line of a log."""
-    if text is None:
-        return None
     line = "".join(character if character.isprintable() else " " for character in text)
     return line if len(line) <= LONGEST_ERROR_TEXT else line[:LONGEST_ERROR_TEXT] + "…"

@@ -1,133 +1,45 @@
-"""One call: deadline, retries, quota, transport, answer, in that order.
-
-Each hop is another room's; here is only their sequence, and who is told what when
-one of them fails.
-"""
+"""The sequence of one call, attempt after attempt, and who is told of each."""
 
 from __future__ import annotations
 
 import asyncio
 import math
 import os
-from collections.abc import Coroutine, Mapping
-from typing import Any, Protocol, TypeVar
+from collections.abc import Coroutine
+from typing import Any, Final, TypeVar
 
-from attrs import define, evolve, frozen
+from attrs import evolve
 
-from ._version import __version__
-from .auth import ApiKey, Generation
-from .clock import Clock
-from .config import Config
-from .deadlines import Deadline, Deadlines
-from .errors import (
+from .._version import __version__
+from ..auth import ApiKey, Generation
+from ..clock import Clock
+from ..config import Config
+from ..deadlines import Deadline, Deadlines
+from ..errors import (
     ApiError,
     CommandOutcomeUnknownError,
     ConfigurationError,
-    DeadlineExceededError,
     DecodeError,
     IottlyError,
     ProtocolError,
     RateLimitedError,
-    ResponseTooLargeError,
-    Sent,
     SessionClosedError,
-    TLSError,
     TransportError,
 )
-from .ratelimit import Limiter, Ticket
-from .retry import Failure, RetryBudget, decide
-from .transport import Outgoing, Transport
-from .wire import Answer, Request, is_api_error, read_answer
+from ..ratelimit import Limiter, Ticket
+from ..retry import Failure, RetryBudget, decide
+from ..transport import Outgoing, Transport
+from ..wire import Answer, Request, read_answer
+from .course import Course, closed, ended, failure_of, final
+from .options import Options, Stats, Upgrade
 
 T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
 
-_MAY_HAVE_LEFT = "iottly-async: the command may have reached the device when this was cancelled"
-_LATENCY_WEIGHT = 0.1
-_QUOTA_WINDOW = 60.0  # seconds; the documents give every quota by the minute
-_LASTING = (TLSError, ProtocolError, ResponseTooLargeError)
-
-
-class Upgrade(Protocol[T_co]):
-    """Opens a lasting connection."""
-
-    async def __call__(
-        self, transport: Transport, headers: Mapping[str, str]
-    ) -> tuple[Answer, T_co | None]:
-        """The answer to the request that opens it, and the connection where it did.
-
-        Raises:
-            TransportError: there was no answer.
-        """
-        ...
-
-
-class Requester(Protocol):
-    """What resources need of a session: one call, made."""
-
-    async def call(self, request: Request[T], *, patient: bool = False) -> T:
-        """The result of a call, or one of the library's errors.
-
-        Args:
-            request: the call with its arguments.
-            patient: whether waiting for quota is left out of the deadline, as for the
-                pages of a walk, which may have to wait for many windows of the quota.
-        """
-        ...
-
-
-@frozen(kw_only=True)
-class Options:
-    """What `IottlySession.with_options` sets: seconds a call, and its priority."""
-
-    timeout: float
-    priority: int = 0
-
-
-@define
-class Stats:
-    """Counters of a session since it was made.
-
-    Attributes:
-        calls: calls begun.
-        attempts: requests sent, or tried to.
-        retries: attempts after the first of a call, those after a 429 included.
-        refusals: answers of 429.
-        failures: calls that ended in an error.
-        bytes_received: of bodies, decoded.
-    """
-
-    calls: int = 0
-    attempts: int = 0
-    retries: int = 0
-    refusals: int = 0
-    failures: int = 0
-    bytes_received: int = 0
-
-
-class _Course:
-    """How far one call is: what its errors tell."""
-
-    __slots__ = ("answer", "attempts", "left", "outgoing", "paid", "refusals")
-
-    def __init__(self) -> None:
-        self.attempts = 0
-        self.refusals = 0
-        self.paid = 0
-        self.outgoing: Outgoing | None = None
-        self.answer: Answer | None = None
-        self.left = False
-
-    @property
-    def sent(self) -> Sent:
-        """Whether the call, as far as it got, may have reached the service."""
-        under_way = self.outgoing is not None and self.outgoing.left
-        return "maybe" if self.left or under_way else "no"
-
-    def settle(self, *, not_taken: bool) -> None:
-        """The attempt under way failed; `not_taken` when the service surely did not act."""
-        self.left = self.sent == "maybe" and not not_taken
-        self.outgoing = None
+_MAY_HAVE_LEFT: Final = (
+    "iottly-async: the command may have reached the device when this was cancelled"
+)
+_LATENCY_WEIGHT: Final = 0.1
+_QUOTA_WINDOW: Final = 60.0  # seconds; the documents give every quota by the minute
 
 
 class Pipeline:
@@ -159,7 +71,7 @@ class Pipeline:
         """The result of a call; see `Requester.call`."""
         self._check_usable()
         self.stats.calls += 1
-        course = _Course()
+        course = Course()
         deadline = self._deadlines.scope(options.timeout, suspended=patient)
         try:
             async with deadline:
@@ -178,11 +90,11 @@ class Pipeline:
         except BaseException as error:
             self._note_failure(error, course)
             raise
-        ended = _ended(request, options, deadline, course)
-        ended.attempts = course.attempts
-        raise ended
+        failed = ended(request, options, deadline, course)
+        failed.attempts = course.attempts
+        raise failed
 
-    def _note_failure(self, error: BaseException, course: _Course) -> None:
+    def _note_failure(self, error: BaseException, course: Course) -> None:
         self.stats.failures += 1
         if isinstance(error, IottlyError):
             error.attempts = course.attempts
@@ -193,7 +105,7 @@ class Pipeline:
         options: Options,
         patient: bool,
         deadline: Deadline,
-        course: _Course,
+        course: Course,
     ) -> T:
         refusal: IottlyError | None = None
         while True:
@@ -201,18 +113,18 @@ class Pipeline:
             try:
                 result = read_answer(request, await self._attempt(request, ticket, course))
             except (TransportError, ApiError, DecodeError) as error:
-                failed, failure = error, _failure(error, course)
+                failed, failure = error, failure_of(error, course)
             else:
                 self._budget.earn(course.paid)
                 return result
             pause = self._pause(request, failure, course, deadline)
             if pause is None:
-                raise _final(request, failed, failure)
+                raise final(request, failed, failure)
             self.stats.retries += 1
             refusal = failed if failure.status == 429 else None
             course.settle(not_taken=request.route.command)
             if deadline.closed:
-                raise _closed(course)
+                raise closed(course)
             if pause > 0:
                 await self._clock.sleep(pause)
 
@@ -237,7 +149,7 @@ class Pipeline:
             deadline.resume()
         raise refusal
 
-    async def _attempt(self, request: Request[T], ticket: Ticket, course: _Course) -> Answer:
+    async def _attempt(self, request: Request[T], ticket: Ticket, course: Course) -> Answer:
         """One attempt, which spends one token, and tells the limiter what became of it."""
         route = request.route
         headers = self._headers if request.body is None else self._with_body
@@ -272,7 +184,7 @@ class Pipeline:
         return answer
 
     def _pause(
-        self, request: Request[T], failure: Failure, course: _Course, deadline: Deadline
+        self, request: Request[T], failure: Failure, course: Course, deadline: Deadline
     ) -> float | None:
         """Seconds before the next attempt; None where there is none."""
         policy = self.config.retry
@@ -390,68 +302,3 @@ class Pipeline:
             await self._deadlines.close(grace)
         finally:
             await self._transport.aclose()
-
-
-def _failure(error: IottlyError, course: _Course) -> Failure:
-    if isinstance(error, TransportError):
-        return Failure(
-            sent=course.sent,
-            timed_out=isinstance(error, DeadlineExceededError),
-            lasting=isinstance(error, _LASTING),
-        )
-    answer = course.answer
-    return Failure(
-        status=error.status,
-        sent="yes",
-        retry_after=error.retry_after,
-        from_api=answer is not None and is_api_error(answer),
-        lasting=isinstance(error, DecodeError),
-    )
-
-
-def _final(request: Request[T], error: IottlyError, failure: Failure) -> IottlyError:
-    """The error to raise for a call's last failure."""
-    route = request.route
-    if isinstance(error, DecodeError):
-        error.sent = "yes"
-        error.args = (f"{route.name}: {error} at {error.path}",)
-    if not route.command or failure.sent == "no" or _refused(failure):
-        return error
-    return _unknown(request, error)
-
-
-def _refused(failure: Failure) -> bool:
-    """Whether the answer to a command says that it was not taken."""
-    if failure.status is None or failure.status == 408:
-        return False
-    return 300 <= failure.status < 500 and (failure.status != 429 or failure.from_api)
-
-
-def _unknown(request: Request[T], error: IottlyError) -> CommandOutcomeUnknownError:
-    unknown = CommandOutcomeUnknownError(
-        f"{request.route.name}: the device may or may not have got the command, "
-        "and it was not sent again",
-        status=error.status,
-        code=error.code,
-        request_id=error.request_id,
-        retry_after=error.retry_after,
-    )
-    unknown.__cause__ = error
-    return unknown
-
-
-def _closed(course: _Course) -> SessionClosedError:
-    return SessionClosedError("the session was closed during this call", sent=course.sent)
-
-
-def _ended(
-    request: Request[T], options: Options, deadline: Deadline, course: _Course
-) -> IottlyError:
-    """The error of a call that its scope ended: its time was up, or the session closed."""
-    if deadline.closed:
-        return _closed(course)
-    error = DeadlineExceededError(
-        f"{request.route.name}: not done within timeout, {options.timeout:g} s", sent=course.sent
-    )
-    command_left = request.route.command and course.sent == "maybe"
-    return _unknown(request, error) if command_left else error
