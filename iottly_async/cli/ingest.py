@@ -124,9 +124,11 @@ async def _run(job: IngestJob) -> IngestReport:
 def _summarise(report: IngestReport, to: str, output: Output) -> None:
     """The closing summary: for people on stderr, or in a table; as a record in a pipe."""
     end = None if report.end is None else iso_of(report.end)
-    state = "interrupted, run it again to go on" if report.interrupted else "done"
+    state = "done"
     if report.failed:
         state = f"{report.failed} of {len(report.devices)} devices failed, run it again to go on"
+    if report.interrupted:
+        state = "interrupted, run it again to go on"
     if output.form == "table":
         output.one(
             {

@@ -1,13 +1,12 @@
 """The walks of a job: all devices, some at once.
 
-`walk_devices` is all that the job knows of walking. What it hands on is a batch and the
-device that it is of; in which order the devices come, and how many requests are under way
-for each, is decided here.
+`walk_devices` is all that the job knows of walking: in which order the devices come, and
+how many requests are under way for each, is decided here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from typing import Final
@@ -69,45 +68,81 @@ async def walk_devices(
 ) -> None:
     """Walk all devices, with `concurrency` requests at once, at most.
 
-    Where there are fewer devices than that, each has its share of them, and its batches
-    come in any order of time.
+    Batches come in no order. A pool of requests serves all devices, so that a large one is
+    shared out at the end; an error in it does not tell whose it is, so that each device
+    that has not ended is then walked on its own, from where it stands.
 
     Raises:
         IottlyError: one of `FATAL`, or what `deliver` raised; any other error ends the
             walk of its device alone and is given to `ended`.
     """
-    if not walks:
-        return
-    waiting = iter(walks)
-    workers = min(concurrency, len(walks))
-    share = concurrency // workers
+    standing = {walk.device_id: walk.cursor for walk in walks}
 
-    async def work() -> None:
-        for walk in waiting:
-            try:
-                await _walk(messages, walk, over, share, deliver)
-            except FATAL:
-                raise
-            except IottlyError as error:
-                await ended(walk.device_id, error)
-            else:
-                await ended(walk.device_id, None)
+    async def take(batch: MessageBatch) -> None:
+        await deliver(batch)
+        standing[batch.cursor.device_id] = batch.cursor
 
-    await run_together([work() for _ in range(workers)])
+    try:
+        await _pool(messages, standing, over, concurrency, take, ended)
+    except FATAL:
+        raise
+    except IottlyError:
+        rest = {
+            device_id: cursor
+            for device_id, cursor in standing.items()
+            if cursor is None or not cursor.finished
+        }
+        await _each(messages, rest, over, concurrency, take, ended)
 
 
-async def _walk(
-    messages: Messages, walk: DeviceWalk, over: Range, concurrency: int, deliver: Deliver
+async def _pool(
+    messages: Messages,
+    standing: Mapping[str, Cursor | None],
+    over: Range,
+    concurrency: int,
+    take: Deliver,
+    ended: Ended,
 ) -> None:
-    batches = messages.batches(
-        walk.device_id,
+    batches = messages.batches_many(
+        list(standing),
         start=over.start,
         end=over.end,
         type=over.type,
         concurrency=concurrency,
-        ordered=False,
-        cursor=walk.cursor,
+        cursors={device_id: cursor for device_id, cursor in standing.items() if cursor},
     )
     async with aclosing(batches):
         async for batch in batches:
-            await deliver(batch)
+            await take(batch)
+            if batch.cursor.finished:
+                await ended(batch.cursor.device_id, None)
+
+
+async def _each(
+    messages: Messages,
+    standing: Mapping[str, Cursor | None],
+    over: Range,
+    concurrency: int,
+    take: Deliver,
+    ended: Ended,
+) -> None:
+    waiting = iter(standing.items())
+    workers = min(concurrency, len(standing))
+
+    async def work() -> None:
+        for device_id, cursor in waiting:
+            batches = messages.batches(
+                device_id, start=over.start, end=over.end, type=over.type, cursor=cursor
+            )
+            try:
+                async with aclosing(batches):
+                    async for batch in batches:
+                        await take(batch)
+            except FATAL:
+                raise
+            except IottlyError as error:
+                await ended(device_id, error)
+            else:
+                await ended(device_id, None)
+
+    await run_together([work() for _ in range(workers)])
