@@ -140,6 +140,21 @@ async def test_another_device_can_be_chosen(shown: Shown) -> None:
     assert await page.run("location.hash") == f"#{other}"
 
 
+async def test_a_reading_is_told_under_the_pointer(shown: Shown) -> None:
+    """Its value stays to be read while new ones are drawn."""
+    page = shown.page
+    await shown.append(12.5)
+    await page.until("document.querySelector('#value').textContent === '12.5'")
+    await page.run("document.querySelector('#chart').scrollIntoView()")
+    box = await page.run("document.querySelector('#chart').getBoundingClientRect().toJSON()")
+    right = {"x": box["right"] - 15, "y": box["top"] + 100}
+    await page.call("Input.dispatchMouseEvent", type="mouseMoved", **right)
+    await page.until("document.querySelector('#tip b')?.textContent === '12.5'")
+    await shown.append(13.5)
+    await page.until("document.querySelector('#tip b').textContent === '13.5'")
+    assert not await page.run("document.querySelector('#tip').hidden")
+
+
 async def test_a_device_cannot_put_markup_into_the_page(shown: Shown) -> None:
     """What a payload holds is shown as text."""
     page, markup = shown.page, "<img src=x onerror=document.title='taken'>"

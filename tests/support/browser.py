@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from yarl import URL
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
@@ -121,11 +122,11 @@ async def browsing(profile: Path) -> AsyncIterator[Page]:
     try:
         async with asyncio.timeout(60):
             # It says where it listens, among much else.
-            while b"DevTools listening" not in (line := await process.stderr.readline()):
+            while b"DevTools listening on" not in (line := await process.stderr.readline()):
                 assert line, "the browser did not start"
         draining = asyncio.create_task(process.stderr.read())
-        port = (await asyncio.to_thread((profile / "DevToolsActivePort").read_text)).split()[0]
-        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http:
+        address = URL(line.decode().split()[-1]).with_scheme("http").origin()
+        async with aiohttp.ClientSession(address) as http:
             async with http.get("/json/list") as answer:
                 tabs = [tab for tab in await answer.json() if tab["type"] == "page"]
             url = tabs[0]["webSocketDebuggerUrl"]

@@ -57,7 +57,7 @@ export class Chart {
     this.svg = svg;
     this.tip = tip;
     this.points = [];
-    this.unit = "";
+    this.pointer = null; // where it was last; the chart is drawn anew under it
     new ResizeObserver(() => this.draw()).observe(svg);
     svg.addEventListener("pointermove", (event) => this.point(event.offsetX));
     svg.addEventListener("pointerleave", () => this.point(null));
@@ -73,8 +73,10 @@ export class Chart {
     const width = svg.clientWidth;
     const height = svg.clientHeight;
     svg.replaceChildren();
-    this.point(null);
-    if (!points.length || !width) return;
+    if (!points.length || !width) {
+      this.tip.hidden = true;
+      return;
+    }
     let low = Math.min(...points.map((point) => point.value));
     let high = Math.max(...points.map((point) => point.value));
     const room = (high - low) * 0.08 || Math.abs(high) * 0.05 || 1;
@@ -94,6 +96,7 @@ export class Chart {
     const last = points.length - 1;
     const at = { cx: this.x(last), cy: this.y(points[last].value) };
     svg.append(node("circle", { class: "point", r: 4.5, ...at }));
+    this.point(this.pointer);
   }
 
   drawTimes(width, height) {
@@ -131,6 +134,7 @@ export class Chart {
 
   // The reading under the pointer; null where there is none.
   point(offset) {
+    this.pointer = offset;
     for (const old of this.svg.querySelectorAll(".cross, .under")) old.remove();
     this.tip.hidden = offset === null || !this.points.length;
     if (this.tip.hidden) return;
