@@ -54,8 +54,9 @@ class Bucket:
     """
 
     __slots__ = (
-        "_fixed", "_limit_text", "_margin", "_next_at", "_probe", "_reset_text", "_spread",
-        "_texts_of", "_unlimited", "allowed", "ended", "gate", "granted", "seen", "view",
+        "_fixed", "_limit_text", "_margin", "_next_at", "_probe", "_probe_ticket",
+        "_reset_text", "_spread", "_texts_of", "_unlimited", "allowed", "ended", "gate",
+        "granted", "seen", "view",
     )  # fmt: skip
 
     def __init__(
@@ -71,6 +72,7 @@ class Bucket:
         self.view = ServerView(reserve=reserve, tier=tier)
         self._spread = spread
         self._probe = 0
+        self._probe_ticket: Ticket | None = None
         self._next_at = -inf
         self._margin = 0
         self._fixed: FixedWindow | None = None
@@ -100,7 +102,8 @@ class Bucket:
             return None
         if self._spread and not probe:
             gap = self.view.gap(self._free(now), now, wall)
-            self._next_at = max(self._next_at, now - _BURST_CREDIT * gap) + gap
+            due = now if self._next_at == -inf else self._next_at
+            self._next_at = max(due, now - _BURST_CREDIT * gap) + gap
         return self._grant(now, probe=probe)
 
     def _turn(self, now: float, wall: float, waiting: int) -> tuple[float, bool]:
@@ -111,7 +114,9 @@ class Bucket:
         free = self._free(now)
         if free < 1:
             back = max(view.supply.next_at(1 - free, now), now + _SOON)
-            looks = inf if self._probe else view.probe_at(now, wall)
+            # In a rolling account whatever is in flight tells as much as a probe would.
+            told = self.granted > self.ended and isinstance(view.supply, Rolling)
+            looks = inf if self._probe or told else view.probe_at(now, wall)
             return min(back, looks), looks <= back
         if free <= view.kept and free < waiting:
             # As more wait than can go, somebody has to wait for the next window in any
@@ -129,7 +134,7 @@ class Bucket:
         ticket.sent = now
         ticket.ended = self.ended
         if probe:
-            self._probe = ticket.number
+            self._probe, self._probe_ticket = ticket.number, ticket
         return ticket
 
     def _free(self, now: float) -> float:
@@ -240,6 +245,15 @@ class Bucket:
         self.ended += 1
         if self.allowed:
             self.allowed += 1
+
+    def lose_probe(self, now: float) -> None:
+        """Whoever holds the probe is gone for ever, with its event loop."""
+        if self._probe and self._probe_ticket is not None:
+            self._probe_ticket.number = 0
+            self._probe = 0
+            self.ended += 1
+            self.view.supply.suspected(self.granted, now)
+            self._publish()
 
     def _publish(self) -> None:
         """Set up to where tickets may be granted without looking at the time."""

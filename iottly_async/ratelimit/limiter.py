@@ -309,6 +309,7 @@ class RateLimiter:
                 raise self._moved()
             if self._timer is not None:
                 self._timer.cancel()
+            self._bucket.lose_probe(self._monotonic())
             left_behind = self._queue.clear()
             if not old.is_closed():
                 for future in left_behind:

@@ -20,8 +20,11 @@ from ..times import http_date
 
 __all__ = ["ServerClock"]
 
-_DRIFT = 2e-4
-"""Bounds widen by 200 parts in a million, more than two crystals drift apart."""
+_DRIFT = 1e-4
+"""Bounds widen by 100 parts in a million, more than two clocks drift apart."""
+
+_TESTED = 0.001
+"""A bound this close to an offset was found when that was tested."""
 
 _STEP = 2.0
 """Bounds that miss each other by more than this many seconds are no rounding."""
@@ -131,10 +134,10 @@ class ServerClock:
         """
         lower, upper = self.lower or 0.0, self.upper
         offset = wall - monotonic
-        if not lower <= offset <= upper:
-            tested = upper - (upper - lower) / (tests + 1)
-        elif offset - lower > _NEAR:
+        if lower + _NEAR < offset < upper - _TESTED:
             tested = offset  # has the second ticked when the wall clock says so?
+        elif lower <= offset < upper - _NEAR:
+            tested = offset + _NEAR  # it had; and had it not just before?
         else:
-            tested = min(offset + _NEAR, upper)  # and had it not just before?
+            tested = upper - (upper - lower) / (tests + 1)
         return ceil(monotonic + tested) - tested

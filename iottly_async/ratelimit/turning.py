@@ -67,9 +67,13 @@ class TurnWatch:
         self._rounds_down = False
 
     @property
+    def _trusted(self) -> bool:
+        return self._on_time >= _TRUST_AFTER
+
+    @property
     def kept(self) -> int:
         """How many requests of a window to keep back as scouts."""
-        if self._on_time >= _TRUST_AFTER:
+        if self._trusted:
             return 0
         return min(_SCOUTS, self._window.limit // _SCOUTS_ONE_IN)
 
@@ -77,17 +81,17 @@ class TurnWatch:
         """The latest that the window can end; may lie in the past."""
         clock, window = self._clock, self._window
         known = clock.now(now, wall)
-        if self._blurred():
+        if not self._trusted and self._blurred():
             known = now + (clock.lower or 0.0)
         ends = window.ends(now, known)
         return ends + _ROUNDING if self._rounds_down else ends
 
     def _blurred(self) -> bool:
-        """Whether the server's clock is to be known better, and can be."""
+        """Whether the server's clock is known to no better than it should be."""
         clock = self._clock
         if self._window.relative or clock.lower is None:
             return False
-        return self._clock_tests < _CLOCK_TESTS and clock.upper - clock.lower > _SHARP + self._way
+        return clock.upper - clock.lower > _SHARP + self._way
 
     def scout_at(self, spare: float, now: float, wall: float) -> float | None:
         """When the next of the `spare` requests that are kept back may go to look.
@@ -101,7 +105,7 @@ class TurnWatch:
             blur = clock.upper - (clock.lower or 0.0)
             points = int(spare) if latest - now < spare else 1
             tick = clock.test_at(now, wall, points)
-            if tick < latest:
+            if tick < latest and self._clock_tests < _CLOCK_TESTS:
                 return tick
             earliest = latest - blur
         earliest = max(earliest, self._not_before)

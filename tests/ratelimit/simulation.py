@@ -7,12 +7,11 @@ after a latency, and keeps what it admitted and refused, so a test can compare.
 import asyncio
 import math
 import random
-from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.utils import formatdate
 
-from iottly_async.ratelimit.limiter import Limiter
+from benchmarks.limiter_quota import quota
+from iottly_async.ratelimit import Limiter
 from tests.support.virtual_time import START, WALL_START
 
 
@@ -20,11 +19,11 @@ from tests.support.virtual_time import START, WALL_START
 class SimulatedServer:
     """One key's quota. `skew` is the server's clock over the true one, in seconds."""
 
-    algorithm: str = "fixed"  # fixed, sliding, bucket
+    algorithm: str = "fixed"
     limit: int = 200
     window: float = 2.0
     skew: float = 0.0
-    rounding: Callable[[float], int] = math.ceil
+    rounding: str = "up"
     latency: tuple[float, float] = (0.02, 0.05)
     retry_after: bool = False
     style: str = "x"  # x, ietf, older, none
@@ -36,54 +35,40 @@ class SimulatedServer:
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
-        self._log: deque[float] = deque()
-        self._window_number = -1
-        self._used = 0
-        self._tokens, self._seen = float(self.limit), 0.0
+        self._quota = quota(self.algorithm, self.limit, self.window)
 
-    def _now(self) -> float:
-        return WALL_START + asyncio.get_running_loop().time() - START
+    def now(self) -> float:
+        """The time by the server's clock."""
+        return WALL_START + asyncio.get_running_loop().time() - START + self.skew
 
-    def _take(self, now: float) -> tuple[bool, int, float]:
-        if self.algorithm == "fixed":
-            number = math.floor((now + self.skew) / self.window)
-            if number != self._window_number:
-                self._window_number, self._used = number, 0
-            admitted = self._used < self.limit
-            self._used += admitted
-            return admitted, self.limit - self._used, (number + 1) * self.window - self.skew
-        if self.algorithm in ("sliding", "sliding-newest"):
-            while self._log and self._log[0] <= now - self.window:
-                self._log.popleft()
-            admitted = len(self._log) < self.limit
-            if admitted:
-                self._log.append(now)
-            oldest = self._log[0] if self.algorithm == "sliding" else now
-            return admitted, self.limit - len(self._log), oldest + self.window
-        rate = self.limit / self.window
-        self._tokens = min(self.limit, self._tokens + (now - self._seen) * rate)
-        self._seen = now
-        admitted = self._tokens >= 1
-        self._tokens -= admitted
-        return admitted, int(self._tokens), now + (self.limit - self._tokens) / rate
+    def _fields(self, remaining: int, reset: float, now: float) -> dict[str, str]:
+        whole = math.floor if self.rounding == "down" else math.ceil
+        if self.style == "x":
+            return {
+                "x-ratelimit-limit": str(self.limit),
+                "x-ratelimit-remaining": str(remaining),
+                "x-ratelimit-reset": str(whole(reset)),
+            }
+        if self.style == "ietf":
+            return {
+                "ratelimit-policy": f'"default";q={self.limit};w={self.window:g}',
+                "ratelimit": f'"default";r={remaining};t={whole(reset - now)}',
+            }
+        if self.style == "older":
+            return {
+                "ratelimit-limit": str(self.limit),
+                "ratelimit-remaining": str(remaining),
+                "ratelimit-reset": str(whole(reset - now)),
+            }
+        return {}
 
     async def request(self) -> tuple[int, dict[str, str]]:
         """Send one request: the status and the header fields of the answer."""
-        now = self._now()
-        admitted, remaining, reset = self._take(now)
+        now = self.now()
+        admitted, remaining, reset = self._quota.take(now)
         (self.admitted if admitted else self.refused).append(now)
-        headers = {"date": formatdate(math.floor(now + self.skew), usegmt=True)}
-        if self.style == "x":
-            headers["x-ratelimit-limit"] = str(self.limit)
-            headers["x-ratelimit-remaining"] = str(remaining)
-            headers["x-ratelimit-reset"] = str(self.rounding(reset + self.skew))
-        elif self.style == "ietf":
-            headers["ratelimit-policy"] = f'"default";q={self.limit};w={self.window:g}'
-            headers["ratelimit"] = f'"default";r={remaining};t={self.rounding(reset - now)}'
-        elif self.style == "older":
-            headers["ratelimit-limit"] = str(self.limit)
-            headers["ratelimit-remaining"] = str(remaining)
-            headers["ratelimit-reset"] = str(self.rounding(reset - now))
+        headers = self._fields(remaining, reset, now)
+        headers["date"] = formatdate(math.floor(now), usegmt=True)
         if not admitted and self.retry_after:
             headers["retry-after"] = str(max(1, math.ceil(reset - now)))
         await asyncio.sleep(self._random.uniform(*self.latency))
@@ -94,7 +79,7 @@ class SimulatedServer:
         gap = self.window / (share * self.limit)
         while True:
             await asyncio.sleep(gap * self._random.uniform(0.5, 1.5))
-            if self._take(self._now())[0]:
+            if self._quota.take(self.now()).admitted:
                 self.others_admitted += 1
             else:
                 self.others_refused += 1
@@ -132,14 +117,3 @@ async def use_up(limiter: Limiter, server: SimulatedServer, requests: int, worke
         for _ in range(workers):
             group.create_task(work())
     return loop.time() - began
-
-
-def ideal(server: SimulatedServer, requests: int, phase: float) -> float:
-    """The least seconds in which the server admits so many, begun `phase` windows after a turn."""
-    if server.algorithm == "bucket":
-        return max(0.0, (requests - server.limit) * server.window / server.limit)
-    windows = math.ceil(requests / server.limit) - 1
-    if server.algorithm == "fixed":
-        phase = (phase + server.skew / server.window) % 1.0
-        return max(0.0, (windows - phase) * server.window)
-    return windows * server.window

@@ -5,6 +5,7 @@ order, or never; time passes within and over windows; both clocks may be wrong. 
 model server is independent of the code under test.
 """
 
+import asyncio
 import math
 from dataclasses import dataclass
 from email.utils import formatdate
@@ -20,7 +21,11 @@ from hypothesis.stateful import (
     rule,
 )
 
-from iottly_async.ratelimit.bucket import Bucket, Ticket
+from benchmarks.limiter_quota import ALGORITHMS, quota
+from iottly_async.errors import RateLimitedError
+from iottly_async.ratelimit import Mode, RateLimiter, Ticket, Tier
+from iottly_async.ratelimit.bucket import Bucket
+from tests.support.virtual_time import START, WALL_START, VirtualClock, VirtualLoop, settle
 
 EPOCH = 1_767_225_600.0
 
@@ -172,4 +177,156 @@ class FixedWindowAlone(RuleBasedStateMachine):
             assert self.bucket.granted - self.bucket.ended == self.in_flight
 
 
+class AnyServer(RuleBasedStateMachine):
+    """Any algorithm, other clients, garbled headers, duplicated end calls, the waiters' side.
+
+    Refusals may happen here. What must hold: tickets are conserved, everybody who waits
+    has a turn in the end, and within a priority the order is that of asking.
+    """
+
+    @initialize(
+        algorithm=st.sampled_from(ALGORITHMS),
+        limit=st.integers(1, 30),
+        window=st.sampled_from([1, 5, 60]),
+        mode=st.sampled_from(["burst", "spread"]),
+        tier=st.sampled_from([None, "starter", "unlimited", 5]),
+        seed=st.integers(0, 5),
+    )
+    def start(
+        self, algorithm: str, limit: int, window: int, mode: Mode, tier: Tier | None, seed: int
+    ) -> None:
+        """A limiter on a virtual loop that the machine turns."""
+        self.runner = asyncio.Runner(loop_factory=VirtualLoop)
+        clock = VirtualClock(seed=seed, loop=self.runner.get_loop())
+        self.limit, self.quota = limit, quota(algorithm, limit, window)
+        self.limiter = RateLimiter(clock=clock, mode=mode, tier=tier)
+        self.tickets: list[Ticket] = []
+        self.over: list[Ticket] = []
+        self.tasks: list[asyncio.Task[None]] = []
+        self.asked: dict[int, list[int]] = {}
+        self.served: dict[int, list[int]] = {}
+        self.garbled = False
+
+    def turn(self, seconds: float = 0.0) -> None:
+        """Let the loop run, and time pass."""
+
+        async def pause() -> None:
+            await asyncio.sleep(seconds)
+            await settle()
+
+        self.runner.run(pause())
+
+    @rule(priority=st.sampled_from([0, 0, 5]), patience=st.none() | st.floats(0, 100))
+    def ask(self, priority: int, patience: float | None) -> None:
+        """Somebody asks for a turn, and perhaps only until a deadline."""
+        number = len(self.tasks)
+        loop = self.runner.get_loop()
+        deadline = None if patience is None else loop.time() + patience
+
+        async def wait() -> None:
+            self.asked.setdefault(priority, []).append(number)
+            try:
+                ticket = await self.limiter.acquire(priority=priority, deadline=deadline)
+            except (RateLimitedError, asyncio.CancelledError):
+                self.asked[priority].remove(number)
+                raise
+            self.tickets.append(ticket)
+            self.served.setdefault(priority, []).append(number)
+
+        self.tasks.append(loop.create_task(wait()))
+        self.turn()
+
+    @precondition(lambda self: self.tickets)
+    @rule(data=st.data(), garbled=st.booleans())
+    def answer(self, data: st.DataObject, garbled: bool) -> None:
+        """An answer, in any order; some have no headers, or nonsense."""
+        ticket = self.take(data)
+        now = WALL_START + self.runner.get_loop().time() - START
+        admitted, remaining, reset = self.quota.take(now)
+        headers = {
+            "date": formatdate(math.floor(now), usegmt=True),
+            "x-ratelimit-limit": str(self.limit),
+            "x-ratelimit-remaining": str(remaining),
+            "x-ratelimit-reset": "soon" if garbled else str(math.ceil(reset)),
+        }
+        self.limiter.answered(ticket, 200 if admitted else 429, headers)
+        self.turn()
+
+    def take(self, data: st.DataObject) -> Ticket:
+        """One of the tickets that are out."""
+        index = data.draw(st.integers(0, len(self.tickets) - 1))
+        ticket = self.tickets.pop(index)
+        self.over.append(ticket)
+        return ticket
+
+    @precondition(lambda self: self.tickets)
+    @rule(data=st.data(), sent=st.booleans())
+    def lose(self, data: st.DataObject, sent: bool) -> None:
+        """A request ends without an answer."""
+        (self.limiter.lost if sent else self.limiter.unused)(self.take(data))
+        self.turn()
+
+    @precondition(lambda self: self.over)
+    @rule(data=st.data())
+    def end_again(self, data: st.DataObject) -> None:
+        """A ticket that is over is given back once more."""
+        ticket = data.draw(st.sampled_from(self.over))
+        self.limiter.unused(ticket)
+        self.limiter.lost(ticket)
+        self.limiter.answered(ticket, 200, {})
+
+    @rule(data=st.data(), granted=st.booleans())
+    def cancel(self, data: st.DataObject, granted: bool) -> None:
+        """A waiter is cancelled, some in the very tick in which they are granted their turn."""
+        waiting = [task for task in self.tasks if not task.done()]
+        if waiting:
+            if granted and self.tickets:
+                self.limiter.unused(self.take(data))
+            data.draw(st.sampled_from(waiting)).cancel()
+            self.turn()
+
+    @rule(count=st.integers(1, 10))
+    def others(self, count: int) -> None:
+        """Somebody else uses the key."""
+        now = WALL_START + self.runner.get_loop().time() - START
+        for _ in range(count):
+            self.quota.take(now)
+
+    @rule(seconds=st.floats(0.0, 90.0))
+    def wait(self, seconds: float) -> None:
+        """Time passes."""
+        self.turn(seconds)
+
+    @invariant()
+    def tickets_are_conserved(self) -> None:
+        """What is in flight is what callers hold; what waits is what has not been served."""
+        if hasattr(self, "limiter"):
+            known = self.limiter.quota()
+            assert known.in_flight == len(self.tickets)
+            assert known.waiting == sum(not task.done() for task in self.tasks)
+
+    @invariant()
+    def nobody_overtakes(self) -> None:
+        """Within a priority, turns come in the order of asking."""
+        if hasattr(self, "limiter"):
+            for priority, served in self.served.items():
+                assert served == self.asked[priority][: len(served)]
+
+    def teardown(self) -> None:
+        """Let all tickets end, and see that everybody had a turn."""
+        if not hasattr(self, "limiter"):
+            return
+        for _ in range(3 * len(self.tasks) + 10):
+            for ticket in self.tickets:
+                self.limiter.unused(ticket)
+            self.tickets.clear()
+            self.turn(3700.0)
+        waiting = [task for task in self.tasks if not task.done()]
+        for task in self.tasks:
+            task.cancelled() or (task.done() and task.exception())
+        self.runner.close()
+        assert not waiting, "somebody was forgotten"
+
+
 TestFixedWindowAlone = FixedWindowAlone.TestCase
+TestAnyServer = AnyServer.TestCase

@@ -118,14 +118,22 @@ class VirtualClock:
 
     `offset` is how many seconds the wall clock is ahead of the right time (negative:
     behind); it may be changed at any moment. `random()` is seeded, so a run repeats.
+    With `loop` it follows that one, also while it does not run.
     """
 
-    def __init__(self, *, offset: float = 0.0, seed: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        offset: float = 0.0,
+        seed: int = 0,
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
         self.offset = offset
+        self._loop = loop
         self._random = random.Random(seed)
 
     def monotonic(self) -> float:
-        return asyncio.get_running_loop().time()
+        return (self._loop or asyncio.get_running_loop()).time()
 
     def time(self) -> float:
         return WALL_START + (self.monotonic() - START) + self.offset

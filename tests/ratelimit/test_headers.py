@@ -1,0 +1,148 @@
+"""What answers say of the quota: every spelling that is read, and all that is ignored."""
+
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from iottly_async.ratelimit.headers import Notice, read_notice, retry_after
+
+
+def x(limit: str = "600", remaining: str = "597", reset: str = "1746537600") -> dict[str, str]:
+    """The service's three fields."""
+    return {
+        "x-ratelimit-limit": limit,
+        "x-ratelimit-remaining": remaining,
+        "x-ratelimit-reset": reset,
+    }
+
+
+@pytest.mark.parametrize(
+    ("headers", "notice"),
+    [
+        pytest.param(x(), Notice(600, 597, 1746537600.0), id="the vendor's example"),
+        pytest.param(x(reset="1746537600.5"), Notice(600, 597, 1746537600.5), id="fraction"),
+        pytest.param(x(reset="1746537600000"), Notice(600, 597, 1746537600.0), id="milliseconds"),
+        pytest.param(x(reset="42"), Notice(600, 597, 42.0, relative=True), id="delta seconds"),
+        pytest.param(x(remaining="0"), Notice(600, 0, 1746537600.0), id="none left"),
+        pytest.param(
+            {"ratelimit": '"default";r=50;t=30', "ratelimit-policy": '"default";q=100;w=60'},
+            Notice(100, 50, 30.0, relative=True, window=60.0),
+            id="IETF",
+        ),
+        pytest.param(
+            {"ratelimit": "default;r=50;t=30"},
+            Notice(None, 50, 30.0, relative=True),
+            id="IETF, token, no policy",
+        ),
+        pytest.param(
+            {
+                "ratelimit": '"minute";r=50;t=30, "day";r=7;t=9000',
+                "ratelimit-policy": '"minute";q=100;w=60, "day";q=5000;w=86400;pk=:YQ==:',
+            },
+            Notice(5000, 7, 9000.0, relative=True, window=86400.0),
+            id="IETF, the tightest of two",
+        ),
+        pytest.param(
+            {"ratelimit": "limit=100, remaining=50, reset=5"},
+            Notice(100, 50, 5.0, relative=True),
+            id="IETF, single line",
+        ),
+        pytest.param(
+            {
+                "ratelimit-limit": "100, 100;w=60",
+                "ratelimit-remaining": "50",
+                "ratelimit-reset": "7",
+            },
+            Notice(100, 50, 7.0, relative=True),
+            id="IETF, three fields",
+        ),
+        pytest.param(
+            x() | {"ratelimit": '"default";r=1;t=1'},
+            Notice(600, 597, 1746537600.0),
+            id="the service's own come first",
+        ),
+    ],
+)
+def test_a_notice_is_read(headers: Mapping[str, str], notice: Notice) -> None:
+    """Each known spelling gives the same facts."""
+    assert read_notice(headers) == notice
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param({}, id="nothing"),
+        pytest.param({"date": "Wed, 01 Jan 2025 00:00:00 GMT"}, id="other fields"),
+        pytest.param(x(limit="0"), id="limit 0"),
+        pytest.param(x(limit="-5"), id="limit below 0"),
+        pytest.param(x(limit="many"), id="limit no number"),
+        pytest.param(x(remaining="601"), id="more left than the limit"),
+        pytest.param(x(remaining="-1"), id="less than none left"),
+        pytest.param(x(remaining="٣"), id="another script's digits"),
+        pytest.param(x(remaining="1" * 5000), id="5,000 digits"),
+        pytest.param(x(reset="soon"), id="reset no number"),
+        pytest.param(x(reset="nan"), id="reset NaN"),
+        pytest.param(x(reset="1e400"), id="reset infinite"),
+        pytest.param({"x-ratelimit-remaining": "5"}, id="remaining alone"),
+        pytest.param({"x-ratelimit-limit": "5", "x-ratelimit-reset": "9"}, id="no remaining"),
+        pytest.param({"ratelimit": '"default";r=50'}, id="IETF without a time"),
+        pytest.param({"ratelimit": ";;;=,,"}, id="IETF garbage"),
+        pytest.param({"ratelimit-remaining": "5"}, id="three fields, one there"),
+    ],
+)
+def test_nonsense_is_no_notice(headers: Mapping[str, str]) -> None:
+    """What does not parse, or contradicts itself, is ignored."""
+    assert read_notice(headers) is None
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(
+            [
+                "x-ratelimit-limit",
+                "x-ratelimit-remaining",
+                "x-ratelimit-reset",
+                "ratelimit",
+                "ratelimit-policy",
+                "ratelimit-limit",
+                "ratelimit-remaining",
+                "ratelimit-reset",
+                "retry-after",
+                "date",
+            ]
+        ),
+        st.text() | st.integers().map(str) | st.floats().map(str),
+    )
+)
+def test_no_text_raises(headers: dict[str, str]) -> None:
+    """Whatever a server sends, reading it does not fail, and a notice makes sense."""
+    notice = read_notice(headers)
+    assert notice is None or notice.remaining >= 0
+    wait = retry_after(headers, 0.0)
+    assert wait is None or wait >= 0
+
+
+DATE = {"date": "Tue, 06 May 2025 13:20:00 GMT"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        pytest.param({}, None, id="absent"),
+        pytest.param({"retry-after": "7"}, 7.0, id="seconds"),
+        pytest.param({"retry-after": " 7 "}, 7.0, id="seconds, spaced"),
+        pytest.param({"retry-after": "0"}, 0.0, id="at once"),
+        pytest.param(DATE | {"retry-after": "Tue, 06 May 2025 13:20:30 GMT"}, 30.0, id="date"),
+        pytest.param(DATE | {"retry-after": "Tue, 06 May 2025 13:19:00 GMT"}, 0.0, id="past"),
+        pytest.param({"retry-after": "Tue, 06 May 2025 13:20:30 GMT"}, 25.0, id="no Date"),
+        pytest.param({"retry-after": "-3"}, None, id="below 0"),
+        pytest.param({"retry-after": "later"}, None, id="garbage"),
+        pytest.param({"retry-after": "1e9999"}, None, id="infinite"),
+    ],
+)
+def test_retry_after(headers: Mapping[str, str], seconds: float | None) -> None:
+    """Plain seconds, or a date against the answer's own clock; garbage is ignored."""
+    server_now = 1746537605.0  # 2025-05-06T13:20:05Z
+    assert retry_after(headers, server_now) == seconds

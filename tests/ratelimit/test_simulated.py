@@ -1,0 +1,121 @@
+"""The limiter against simulated servers of every kind, in virtual time.
+
+Half a minute or five are a moment here, so each case is run for several seeds, with
+every figure that does not depend on the machine.
+"""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from benchmarks.limiter_quota import ideal
+from iottly_async.ratelimit import RateLimiter
+from iottly_async.ratelimit.limiter import Mode
+from tests.ratelimit.simulation import SimulatedServer, use_up
+from tests.support.virtual_time import VirtualClock, run_virtual
+
+SHORT: dict[str, Any] = {"limit": 200, "window": 2.0}
+PRO: dict[str, Any] = {"limit": 600, "window": 60.0}
+STARTER: dict[str, Any] = {"limit": 60, "window": 60.0}
+
+
+async def run(
+    server: SimulatedServer,
+    *,
+    seed: int = 0,
+    mode: Mode = "burst",
+    other: float = 0.0,
+    wall: float = 0.0,
+) -> float:
+    """Four windows and three quarters of requests; wall-clock over ideal."""
+    requests = server.limit * 19 // 4
+    one = RateLimiter(clock=VirtualClock(seed=seed, offset=wall), mode=mode)
+    await asyncio.sleep((0.35 * server.window - server.now()) % server.window)
+    competitor = asyncio.create_task(server.other_client(other)) if other else None
+    began = server.now()
+    took = await use_up(one, server, requests, 50)
+    if competitor is not None:
+        competitor.cancel()
+    return took / ideal(server.algorithm, server.limit, server.window, requests, began)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    ("server", "most"),
+    [
+        pytest.param({"algorithm": "fixed", **SHORT}, 1.05, id="fixed"),
+        pytest.param({"algorithm": "fixed", **PRO}, 1.01, id="fixed, pro"),
+        pytest.param({"algorithm": "fixed", **STARTER}, 1.01, id="fixed, starter"),
+        pytest.param({"algorithm": "sliding", **SHORT}, 1.2, id="sliding"),
+        pytest.param({"algorithm": "sliding", **PRO}, 1.02, id="sliding, pro"),
+        pytest.param({"algorithm": "sliding-newest", **SHORT}, 1.2, id="sliding, by the newest"),
+        pytest.param({"algorithm": "bucket", **SHORT}, 1.02, id="bucket"),
+        pytest.param({"algorithm": "bucket", **PRO}, 1.02, id="bucket, pro"),
+        pytest.param({"algorithm": "bucket", **STARTER}, 1.02, id="bucket, starter"),
+        pytest.param({"style": "ietf", **SHORT}, 1.08, id="fixed, IETF"),
+        pytest.param({"style": "older", **SHORT}, 1.08, id="fixed, IETF, older"),
+        pytest.param({"style": "ietf", "algorithm": "bucket", **SHORT}, 1.03, id="bucket, IETF"),
+        pytest.param({"rounding": "down", **SHORT}, 1.05, id="fixed, rounded down"),
+        pytest.param(
+            {"rounding": "down", "algorithm": "bucket", **SHORT}, 1.03, id="bucket, rounded down"
+        ),
+    ],
+)
+def test_alone_nothing_is_refused(server: dict[str, Any], most: float, seed: int) -> None:
+    """Alone on the key, whatever the server counts by: no 429, and close to the ideal."""
+    one = SimulatedServer(seed=seed, **server)
+    assert run_virtual(lambda: run(one, seed=seed)) <= most
+    assert not one.refused
+
+
+@pytest.mark.parametrize("wall", [-0.4, 0.0, 0.4])
+@pytest.mark.parametrize("skew", [-3600.0, -5.0, -0.4, 0.4, 5.0, 3600.0])
+def test_wrong_clocks_cost_little_and_no_refusal(skew: float, wall: float) -> None:
+    """Whatever the server's clock and ours say, only `Date` and Reset are put together."""
+    server = SimulatedServer(skew=skew, **SHORT)
+    assert run_virtual(lambda: run(server, wall=wall)) <= 1.1
+    assert not server.refused
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_competitor_costs_few_refusals(seed: int) -> None:
+    """With another client on the key that takes 30 %, under one request in a hundred is refused."""
+    server = SimulatedServer(seed=seed, **SHORT)
+    run_virtual(lambda: run(server, seed=seed, other=0.3))
+    assert len(server.refused) <= 0.01 * len(server.admitted)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_spread_leaves_others_their_share(seed: int) -> None:
+    """With `spread` a competitor gets what it wishes for, but for a little."""
+    server = SimulatedServer(seed=seed, **SHORT)
+    run_virtual(lambda: run(server, seed=seed, other=0.3, mode="spread"))
+    wish = server.others_admitted + server.others_refused
+    assert server.others_admitted >= 0.75 * wish
+    assert len(server.refused) <= 0.01 * len(server.admitted)
+
+
+def test_a_fixed_window_is_used_whole() -> None:
+    """Each whole window between the first and the last is used to the last request."""
+    server = SimulatedServer(**PRO)
+    run_virtual(lambda: run(server))
+    windows = [int(at // server.window) for at in server.admitted]
+    whole = range(windows[0] + 1, windows[-1])
+    assert len(whole) >= 2
+    assert all(windows.count(window) == server.limit for window in whole)
+
+
+def test_several_processes_keep_in_step_by_headers() -> None:
+    """Limiters that know nothing of each other are refused now and then, and all get through."""
+    server = SimulatedServer(**SHORT)
+
+    async def main() -> None:
+        async with asyncio.TaskGroup() as group:
+            for seed in range(3):
+                one = RateLimiter(clock=VirtualClock(seed=seed))
+                group.create_task(use_up(one, server, 300, 20))
+
+    run_virtual(main)
+    assert len(server.admitted) == 900
+    assert len(server.refused) <= 0.2 * 900
