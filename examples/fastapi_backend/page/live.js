@@ -185,17 +185,18 @@ function showLine(message) {
 function showStatus() {
   const { quota } = status;
   setState(status.live ? "live" : "waiting");
-  const known = quota.limit !== null && quota.remaining !== null;
-  put("quota", known ? quota.remaining : quota.source === "unknown" ? "–" : "∞");
-  put("quota-limit", known ? ` of ${quota.limit}` : "");
-  const share = known ? quota.remaining / quota.limit : 1;
+  // Between two windows the service has said how much there is, and not yet what is left.
+  const limited = quota.limit !== null;
+  const left = quota.remaining ?? quota.limit;
+  put("quota", limited ? left : "–");
+  put("quota-limit", limited ? ` of ${quota.limit}` : "");
+  const share = limited ? left / quota.limit : 0;
   byId("quota-meter").style.width = `${100 * share}%`;
   byId("quota-meter").classList.toggle("low", share < 0.15);
   const seconds = quota.resets_at && Math.round((new Date(quota.resets_at) - Date.now()) / 1000);
-  const reset = known && seconds > 0 ? `Resets in ${seconds} s` : "";
-  const waiting = quota.waiting ? `${quota.waiting} waiting` : "";
-  const none = known ? "Window over, full again" : "No limit known";
-  put("quota-note", [reset, waiting].filter(Boolean).join(" · ") || none);
+  const window = seconds > 0 ? `Resets in ${seconds} s` : "Full again";
+  const waiting = quota.waiting ? ` · ${quota.waiting} waiting` : "";
+  put("quota-note", limited ? window + waiting : "No limit known");
   showCounts();
 }
 
