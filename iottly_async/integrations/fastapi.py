@@ -26,8 +26,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import (
-    AsyncGenerator,
-    AsyncIterable,
     AsyncIterator,
     Awaitable,
     Callable,
