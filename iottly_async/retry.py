@@ -67,14 +67,14 @@ def decide(failure: Failure, route: Route, attempt: int, policy: RetryPolicy) ->
         return None
     if failure.retry_after is not None:
         return failure.retry_after
-    return _jittered(attempt, policy)
+    return jittered(attempt, policy)
 
 
 def _surely_not_taken(failure: Failure) -> bool:
     return failure.sent == "no" or (failure.status == 429 and failure.from_api)
 
 
-def _jittered(attempt: int, policy: RetryPolicy) -> float:
+def jittered(attempt: int, policy: RetryPolicy) -> float:
     """Full jitter below an exponential bound: initial, twice that, four times, ..."""
     waits = backoff.expo(base=2, factor=policy.initial_delay, max_value=policy.max_delay)
     # The generator's first value is none: it waits there to be started.

@@ -44,6 +44,7 @@ OWNERS = {
     "duckdb": {"ingest"},
     "pyarrow": {"ingest"},
     "asyncpg": {"ingest"},
+    "zstandard": {"ingest"},
     "cyclopts": {"cli"},
     "rich": {"cli"},
     "fastapi": {"integrations"},

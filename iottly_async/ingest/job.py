@@ -32,6 +32,7 @@ T = TypeVar("T")
 
 Report = Callable[[Progress], object]
 
+_FLUSH_EVERY: Final = 1.0
 _TICK: Final = 0.25  # seconds between two calls of a progress function
 
 
@@ -58,7 +59,8 @@ class IngestJob:
         concurrency: requests at once, at most, 1 to 1,000; the quota may allow fewer.
             Default 8.
         flush_every: seconds; what was fetched is durable after that long at the latest,
-            and as much is fetched again after a kill. Default 1.
+            and as much is fetched again after a kill. None is what the store prefers (its
+            attribute `flush_every`: 30 for Parquet, whose flushes make files), or else 1.
 
     Raises:
         ConfigurationError: an argument is not as above; nothing was sent or opened.
@@ -75,7 +77,7 @@ class IngestJob:
         end: datetime | None = None,
         type: TypeFilter = "all",  # noqa: A002 - the API's own name
         concurrency: int = 8,
-        flush_every: Seconds = 1.0,
+        flush_every: Seconds | None = None,
     ) -> None:
         self._session = session
         self._project = session.project(project)
@@ -84,8 +86,10 @@ class IngestJob:
         self._query = Query(project_id=project, type=kind, start=low, end=high)
         self._devices = None if devices is None else _checked(devices)
         self._concurrency = whole(concurrency, name="concurrency", least=1, most=1000)
+        self._store = open_store(store, retry=session.config.retry)
+        if flush_every is None:
+            flush_every = getattr(self._store, "flush_every", _FLUSH_EVERY)
         self._flush_every = seconds(flush_every, name="flush_every")
-        self._store = open_store(store)
         self._stopping = asyncio.Event()
         self._running = False
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TypeAlias
 
 from ...errors import ConfigurationError
+
+Buffer: TypeAlias = bytes | memoryview
 
 
 class AppendFile:
@@ -87,7 +90,14 @@ class AppendFile:
 def replace_file(path: str, data: bytes) -> None:
     """Put `data` in place of the file, whole or not at all, whenever the power fails."""
     aside = path + ".new"
-    fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o666)
+    write_synced(aside, data)
+    os.replace(aside, path)
+    sync_directory(path)
+
+
+def write_synced(path: str, data: Buffer) -> None:
+    """Write a file whole; its data is on the disk on return, its name need not be."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o666)
     try:
         view = memoryview(data)
         while view:
@@ -95,8 +105,6 @@ def replace_file(path: str, data: bytes) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
-    os.replace(aside, path)
-    sync_directory(path)
 
 
 def sync_directory(path: str) -> None:

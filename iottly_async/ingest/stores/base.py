@@ -59,6 +59,9 @@ class Store(Protocol):
     A row and the cursor that follows it become durable together, or so that a resume
     sets the rows back to the cursor: it is all that the job builds on. A store says what
     went wrong with a `StoreError`, and by a `ConfigurationError` what it will not open.
+
+    It may have an attribute `flush_every`: seconds between two flushes where the job was
+    not told otherwise.
     """
 
     async def open(self) -> Held:
@@ -66,6 +69,7 @@ class Store(Protocol):
 
         Raises:
             ConfigurationError: it cannot be opened, or is something else.
+            StoreError: it is not reached.
         """
         ...
 

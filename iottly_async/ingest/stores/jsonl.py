@@ -15,7 +15,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
@@ -43,11 +43,16 @@ class JSONLinesStore:
     """Messages as JSON lines; durable at each `flush`.
 
     Args:
-        path: of the file; made where there is none.
+        path: of the file; made where there is none. One that ends in ``.zst`` is compressed.
+
+    Raises:
+        ConfigurationError: the extra ``zstd`` is needed and not installed.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
+        compressed = self.path.lower().endswith(".zst")
+        self._packed = _zstandard() if compressed else _as_they_are
         self._lines = AppendFile(self.path)
         self._rejected = AppendFile(self.path + ".rejected")
         self._sidecar_path = self.path + ".cursor"
@@ -124,7 +129,8 @@ class JSONLinesStore:
     def _write(self, group: Group) -> None:
         try:
             if group.messages:
-                self._lines.append(_encode_lines([line_of(message) for message in group.messages]))
+                lines = _encode_lines([line_of(message) for message in group.messages])
+                self._lines.append(self._packed(lines))
             if group.rejected:
                 self._rejected.open()
                 self._rejected.append(
@@ -161,3 +167,18 @@ class JSONLinesStore:
     def _close(self) -> None:
         self._lines.close()
         self._rejected.close()
+
+
+def _as_they_are(lines: bytes) -> bytes:
+    return lines
+
+
+def _zstandard() -> Callable[[bytes], bytes]:
+    """What makes a frame of lines."""
+    try:
+        import zstandard
+    except ModuleNotFoundError:
+        raise ConfigurationError(
+            "compressed lines need the extra zstd: pip install 'iottly-async[zstd]'"
+        ) from None
+    return zstandard.ZstdCompressor(write_checksum=True).compress

@@ -1,0 +1,271 @@
+"""A PostgreSQL database: rows and cursors in one transaction (the schema: `postgres_schema`).
+
+A group goes by binary COPY into a temporary table, and from there into ``messages`` with
+`ON CONFLICT DO NOTHING`: should the answer to a commit be lost, the group is written once
+more and changes nothing. A row that the database refuses is found by halving the group.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from ...config import RetryPolicy
+from ...errors import ConfigurationError
+from ...models import Message
+from . import postgres_schema as sql
+from .base import Group, Held, Rejected
+
+if TYPE_CHECKING:
+    from .postgres_link import Connection
+
+_NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+_NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+_LOCK_WITHIN: Final = "10s"
+
+Refused = tuple[Message, str]
+
+
+class PostgresStore:
+    """Messages in a PostgreSQL database, with views over them.
+
+    A group is one transaction, durable when `write` returns. A connection that is lost is
+    made again, and the group written again, as often and as soon as `retry` says.
+
+    Args:
+        url: ``postgresql://USER:PASSWORD@HOST:PORT/DATABASE``, as libpq takes it (what it
+            leaves out comes from libpq's environment variables); ``?schema=NAME`` names
+            the schema that the store is in, ``iottly`` by default. A store is of one
+            project; the next one's goes into another schema. The connection is direct, or
+            by a pooler in session mode.
+        part: names the job within the store: its plan and its cursors. Jobs of different
+            parts can write into one store at the same time.
+        retry: how often and how soon a lost connection is sought again.
+
+    Raises:
+        ConfigurationError: the URL is none, or the extra ``postgres`` is not installed.
+    """
+
+    def __init__(self, url: str, *, part: str = "main", retry: RetryPolicy | None = None) -> None:
+        try:
+            from . import postgres_link as link
+        except ModuleNotFoundError:
+            raise ConfigurationError(
+                "the PostgreSQL store needs the extra postgres: "
+                "pip install 'iottly-async[postgres]'"
+            ) from None
+        url, schema = link.split_url(url, "schema")
+        self.schema = "iottly" if schema is None else schema
+        if not _NAME.fullmatch(self.schema):
+            raise ConfigurationError(
+                "schema must be a name of small letters, digits and underscores, "
+                f"not {self.schema!r}"
+            )
+        self._shown = repr(link.without_secrets(url))
+        self._part = part
+        self._row_errors = link.ROW
+        self._held_elsewhere = link.HELD_ELSEWHERE
+        self._text_of = link.text_of
+        self._link = link.Link(
+            url, prepare=self._prepare, retry=retry or RetryPolicy(), shown=self._shown
+        )
+
+    def __repr__(self) -> str:
+        return f"PostgresStore({self._shown})"
+
+    async def open(self) -> Held:
+        """Connect, and make the tables where there are none (`Store.open`)."""
+        return await self._link.run(self._open)
+
+    async def begin(self, plan: str) -> None:
+        """Keep the plan (`Store.begin`)."""
+
+        async def keep(db: Connection) -> None:
+            await db.execute(self._sql(sql.KEEP_PLAN), self._part, plan)
+
+        await self._link.run(keep)
+
+    async def write(self, group: Group) -> Mapping[str, int]:
+        """Write a group in one transaction (`Store.write`)."""
+        return await self._link.run(lambda db: self._write(db, group))
+
+    async def flush(self) -> None:
+        """Nothing is left to do (`Store.flush`): a transaction is durable once it is through."""
+
+    async def close(self) -> None:
+        """End the connection (`Store.close`)."""
+        await self._link.close()
+
+    def _sql(self, statement: str, **more: str) -> str:
+        return statement.format(schema=self.schema, **more)
+
+    # --- what is there -------------------------------------------------------------------
+
+    async def _prepare(self, db: Connection) -> None:
+        """Of each connection: that it alone writes this part, and what a write needs."""
+        encoding = await db.fetchval("SHOW server_encoding")
+        if encoding != "UTF8":
+            raise ConfigurationError(
+                f"store {self._shown} keeps texts as {encoding}, which cannot hold what devices "
+                "send; name a database whose encoding is UTF8"
+            )
+        await self._lock(db)
+        await db.execute(sql.INCOMING)
+
+    async def _lock(self, db: Connection) -> None:
+        # A job that was killed holds it until its server has noticed.
+        await db.execute(f"SET lock_timeout = '{_LOCK_WITHIN}'")
+        try:
+            await db.execute(
+                "SELECT pg_advisory_lock(hashtextextended($1, 0))",
+                f"iottly-async/{self.schema}/{self._part}",
+            )
+        except self._held_elsewhere:
+            pass
+        else:
+            await db.execute("RESET lock_timeout")
+            return
+        raise ConfigurationError(
+            f"store {self._shown} is being written by another job: wait for its end, or name "
+            "another schema, as in '?schema=other'"
+        )
+
+    async def _open(self, db: Connection) -> Held:
+        async with db.transaction():
+            # Two jobs of different parts may find nothing at the same time.
+            await db.execute(
+                "SELECT pg_advisory_xact_lock(hashtextextended($1, 1))",
+                f"iottly-async/{self.schema}",
+            )
+            found = await db.fetchrow(self._sql(sql.FOUND), self.schema)
+            if not found["ours"]:
+                if found["occupied"]:
+                    raise ConfigurationError(
+                        f"store {self._shown}: its schema {self.schema} has tables of something "
+                        "else; name another, as in '?schema=telemetry'"
+                    )
+                await self._create(db)
+            version = await db.fetchval(self._sql("SELECT version FROM {schema}.ingest_store"))
+            if version != sql.VERSION:
+                raise ConfigurationError(
+                    f"store {self._shown} has schema version {version}, this library writes "
+                    f"version {sql.VERSION}; name another, as in '?schema=telemetry'"
+                )
+            plan = await db.fetchval(
+                self._sql("SELECT plan FROM {schema}.ingest_plans WHERE part = $1"), self._part
+            )
+            cursors = await db.fetch(
+                self._sql("SELECT device_id, cursor FROM {schema}.ingest_cursors WHERE part = $1"),
+                self._part,
+            )
+        return Held(plan=plan, cursors={row["device_id"]: row["cursor"] for row in cursors})
+
+    async def _create(self, db: Connection) -> None:
+        for statement in sql.CREATE:
+            await db.execute(self._sql(statement))
+        await db.execute(self._sql(sql.KEEP_VERSION), sql.VERSION)
+        timescale = await db.fetchval(sql.TIMESCALE)
+        if timescale is not None:
+            await db.execute(self._sql(sql.HYPERTABLE, timescale=timescale))
+
+    # --- what is added -------------------------------------------------------------------
+
+    async def _write(self, db: Connection, group: Group) -> Mapping[str, int]:
+        good, bad = _sifted(group.messages)
+        async with db.transaction():
+            refused = bad + await self._insert(db, good)
+            rejected = [
+                *group.rejected,
+                *(Rejected(message=one, reason=why) for one, why in refused),
+            ]
+            if rejected:
+                await db.executemany(self._sql(sql.REJECT), map(_rejected_row, rejected))
+            await db.execute(
+                self._sql(sql.KEEP_CURSORS),
+                self._part,
+                list(group.cursors),
+                [cursor.to_json() for cursor in group.cursors.values()],
+            )
+        return Counter(message.device_id for message, _ in refused)
+
+    async def _insert(self, db: Connection, messages: Sequence[Message]) -> list[Refused]:
+        """Insert rows; those that the database refuses come back, each with its reason."""
+        if not messages:
+            return []
+        try:
+            async with db.transaction():
+                await db.copy_records_to_table(
+                    "iottly_incoming",
+                    schema_name="pg_temp",
+                    columns=sql.COLUMNS,
+                    records=map(_row, messages),
+                )
+                await db.execute(self._sql(sql.TAKE_IN))
+                return []
+        except self._row_errors as error:
+            reason = self._text_of(error)
+        if len(messages) == 1:
+            return [(messages[0], reason)]
+        half = len(messages) // 2
+        refused = []
+        for part in (messages[:half], messages[half:]):
+            await db.execute("TRUNCATE pg_temp.iottly_incoming")
+            refused += await self._insert(db, part)
+        return refused
+
+
+def _sifted(messages: Sequence[Message]) -> tuple[Sequence[Message], list[Refused]]:
+    """Those that hold a NUL apart from the others; the usual poison is not found by halving."""
+    if not any(map(_has_nul, messages)):
+        return messages, []
+    reason = "a text holds a NUL (\\u0000), which jsonb and text cannot"
+    good = [message for message in messages if not _has_nul(message)]
+    return good, [(message, reason) for message in messages if _has_nul(message)]
+
+
+def _has_nul(message: Message) -> bool:
+    payload, extra = message.payload_json, message.extra
+    return (
+        (b"\\u0000" in payload and _NUL.search(payload) is not None)
+        or "\0" in (message.channel or "")
+        or "\0" in (message.type or "")
+        or bool(extra and _NUL.search(msgspec.json.encode(extra)))
+    )
+
+
+def _row(message: Message) -> tuple[Any, ...]:
+    """A message in the order of `COLUMNS`."""
+    return (
+        message.device_id,
+        message.timestamp,
+        message.device_timestamp,
+        message.type,
+        message.channel,
+        message.payload_json.decode(),
+        msgspec.json.encode(message.extra).decode() if message.extra else None,
+        message.key,
+    )
+
+
+def _rejected_row(rejected: Rejected) -> tuple[Any, ...]:
+    """A rejected message; a type or channel that is no text to the database is in `extra`."""
+    message, extra = rejected.message, dict(rejected.message.extra)
+    texts: dict[str, str | None] = {"type": message.type, "channel": message.channel}
+    for name, text in texts.items():
+        if text is not None and "\0" in text:
+            extra[name], texts[name] = text, None
+    return (
+        message.device_id,
+        message.timestamp,
+        message.device_timestamp,
+        texts["type"],
+        texts["channel"],
+        message.payload_json,
+        msgspec.json.encode(extra).decode() if extra else None,
+        message.key,
+        rejected.reason,
+    )

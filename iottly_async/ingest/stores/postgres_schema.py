@@ -1,0 +1,190 @@
+"""The schema of a PostgreSQL store; a user's queries may rely on it.
+
+All is in one schema of the database, ``iottly`` unless the store's URL names another.
+Table ``messages``, one row a message; ``(timestamp, key)`` is its primary key, and
+``(device_id, timestamp)`` is indexed. Where TimescaleDB is in the database when the store
+is made, it is a hypertable in chunks of seven days.
+
+================== =========== =====================================================
+column             type        what
+================== =========== =====================================================
+device_id          text        the device that sent it
+timestamp          timestamptz the server's time of arrival, in milliseconds
+device_timestamp   timestamptz the time the device recorded; NULL where absent
+type               text        "userdefined", "iottlyagent" or another; NULL where absent
+channel            text        the channel it was sent on; NULL where absent
+payload            jsonb       as PostgreSQL keeps it: numbers as they were written, of
+                               keys that come twice the last
+extra              jsonb       fields that the API's documents do not name; mostly NULL
+key                text        the same for the same message in every run: unique
+================== =========== =====================================================
+
+Table ``rejected``: messages that cannot be such a row (their payload is not valid JSON, a
+text in it holds a NUL, a number is beyond what ``numeric`` takes), with the ``reason``;
+``payload`` is a bytea of the bytes that arrived, ``extra`` is json, as text.
+
+================== =================================================================
+view               what
+================== =================================================================
+``devices``        a row a device: messages, first and last timestamp
+``latest``         the latest message of each device, of any type, by the index
+``readings``       every number in a payload as a row: device_id, timestamp, name (its
+                   path, as in ``sensor_data_reading.temperature`` or ``phases[0]``),
+                   value (double precision), type and key of the message
+================== =================================================================
+
+The tables whose names begin with ``ingest_`` are the job's own: the schema's version, the
+plans, the cursors.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+VERSION: Final = 1
+
+CREATE: Final = (
+    "CREATE SCHEMA IF NOT EXISTS {schema}",
+    """
+    CREATE TABLE {schema}.messages (
+        device_id text NOT NULL,
+        timestamp timestamptz NOT NULL,
+        device_timestamp timestamptz,
+        type text,
+        channel text,
+        payload jsonb NOT NULL,
+        extra jsonb,
+        key text NOT NULL,
+        PRIMARY KEY (timestamp, key)
+    )
+    """,
+    "CREATE INDEX messages_by_device ON {schema}.messages (device_id, timestamp)",
+    """
+    CREATE TABLE {schema}.rejected (
+        device_id text NOT NULL,
+        timestamp timestamptz NOT NULL,
+        device_timestamp timestamptz,
+        type text,
+        channel text,
+        payload bytea NOT NULL,
+        extra json,
+        key text NOT NULL,
+        reason text NOT NULL,
+        PRIMARY KEY (timestamp, key)
+    )
+    """,
+    "COMMENT ON COLUMN {schema}.messages.timestamp IS 'when the server got it'",
+    "COMMENT ON COLUMN {schema}.messages.device_timestamp IS 'the time the device recorded'",
+    "CREATE TABLE {schema}.ingest_store (version integer NOT NULL)",
+    "CREATE TABLE {schema}.ingest_plans (part text PRIMARY KEY, plan text)",
+    """
+    CREATE TABLE {schema}.ingest_cursors (
+        part text,
+        device_id text,
+        cursor text NOT NULL,
+        PRIMARY KEY (part, device_id)
+    )
+    """,
+    """
+    CREATE VIEW {schema}.devices AS
+    SELECT device_id, count(*) AS messages, min(timestamp) AS first, max(timestamp) AS last
+    FROM {schema}.messages GROUP BY device_id
+    """,
+    """
+    CREATE VIEW {schema}.latest AS
+    SELECT message.*
+    FROM (SELECT DISTINCT device_id FROM {schema}.ingest_cursors) AS device
+    CROSS JOIN LATERAL (
+        SELECT * FROM {schema}.messages WHERE device_id = device.device_id
+        ORDER BY timestamp DESC, key DESC LIMIT 1
+    ) AS message
+    """,
+    r"""
+    CREATE VIEW {schema}.readings AS
+    SELECT
+        message.device_id,
+        message.timestamp,
+        CASE node.path WHEN '' THEN '$' ELSE ltrim(node.path, '.') END AS name,
+        -- What is nearer to zero than a double can tell is an error to the cast.
+        CASE WHEN abs(node.value::numeric) < 1e-300 THEN 0
+             ELSE node.value::numeric::double precision END AS value,
+        message.type,
+        message.key
+    FROM {schema}.messages AS message
+    CROSS JOIN LATERAL (
+        WITH RECURSIVE node(path, value) AS (
+            SELECT '', message.payload
+            UNION ALL
+            SELECT node.path || child.step, child.value
+            FROM node CROSS JOIN LATERAL (
+                SELECT '.' || CASE WHEN member.key ~ '^[A-Za-z_][A-Za-z0-9_]*$' THEN member.key
+                                   ELSE to_json(member.key)::text END AS step,
+                       member.value
+                FROM jsonb_each(CASE jsonb_typeof(node.value) WHEN 'object' THEN node.value END)
+                    AS member
+                UNION ALL
+                SELECT '[' || element.place - 1 || ']', element.value
+                FROM jsonb_array_elements(
+                    CASE jsonb_typeof(node.value) WHEN 'array' THEN node.value END
+                ) WITH ORDINALITY AS element(value, place)
+            ) AS child
+        )
+        SELECT path, value FROM node WHERE jsonb_typeof(value) = 'number'
+    ) AS node
+    """,
+)
+
+KEEP_VERSION: Final = "INSERT INTO {schema}.ingest_store VALUES ($1)"
+
+TIMESCALE: Final = """
+    SELECT namespace.nspname FROM pg_extension AS extension
+    JOIN pg_namespace AS namespace ON namespace.oid = extension.extnamespace
+    WHERE extension.extname = 'timescaledb'
+"""
+
+HYPERTABLE: Final = """
+    SELECT {timescale}.create_hypertable(
+        '{schema}.messages'::regclass, 'timestamp'::name,
+        chunk_time_interval => interval '7 days', create_default_indexes => false
+    )
+"""
+
+FOUND: Final = """
+    SELECT to_regclass('{schema}.ingest_store') IS NOT NULL AS ours,
+           EXISTS (
+               SELECT FROM pg_class AS class JOIN pg_namespace AS namespace
+               ON namespace.oid = class.relnamespace WHERE namespace.nspname = $1
+           ) AS occupied
+"""
+
+INCOMING: Final = """
+    CREATE TEMPORARY TABLE iottly_incoming (
+        device_id text, timestamp timestamptz, device_timestamp timestamptz, type text,
+        channel text, payload jsonb, extra jsonb, key text
+    ) ON COMMIT DELETE ROWS
+"""
+COLUMNS: Final = (
+    *("device_id", "timestamp", "device_timestamp", "type"),
+    *("channel", "payload", "extra", "key"),
+)
+
+TAKE_IN: Final = """
+    INSERT INTO {schema}.messages SELECT * FROM iottly_incoming
+    ON CONFLICT (key, timestamp) DO NOTHING
+"""
+
+REJECT: Final = """
+    INSERT INTO {schema}.rejected VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    ON CONFLICT (key, timestamp) DO NOTHING
+"""
+
+KEEP_PLAN: Final = """
+    INSERT INTO {schema}.ingest_plans VALUES ($1, $2)
+    ON CONFLICT (part) DO UPDATE SET plan = excluded.plan
+"""
+
+KEEP_CURSORS: Final = """
+    INSERT INTO {schema}.ingest_cursors
+    SELECT $1, device_id, cursor FROM unnest($2::text[], $3::text[]) AS new(device_id, cursor)
+    ON CONFLICT (part, device_id) DO UPDATE SET cursor = excluded.cursor
+"""
