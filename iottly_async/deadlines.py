@@ -28,9 +28,9 @@ class Deadline:
         self._owner.open.add(self)
         return self
 
-    async def __aexit__(self, kind: object, error: object, traceback: object) -> bool | None:
+    async def __aexit__(self, kind: object, error: object, traceback: object) -> None:
         self._owner.leave(self)
-        return await self._scope.__aexit__(kind, error, traceback)  # type: ignore[arg-type]
+        await self._scope.__aexit__(kind, error, traceback)  # type: ignore[arg-type]
 
     @property
     def at(self) -> float | None:
