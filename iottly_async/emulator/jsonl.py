@@ -2,7 +2,9 @@
 
 A line is a message as either endpoint gives it out: ``from`` (the device), ``to`` (the project),
 ``timestamp`` and ``devicetimestamp`` as texts or as ``{"$date": …}``, ``type``, ``payload``, and
-where they are known ``channel`` and ``_id``. Blank lines are passed over.
+where they are known ``channel`` and ``_id``. Or it is a line that ``iottly ingest`` or
+``iottly messages`` wrote, with ``device_id``, ``project_id``, ``device_timestamp`` and ``id`` for
+those names. Blank lines are passed over.
 """
 
 import json
@@ -16,6 +18,15 @@ import attrs
 from .fleet import Fleet, make_fleet
 from .rows import Row, dump_json, make_row
 from .times import to_ms
+
+
+_EXPORTED = {
+    "device_id": "from",
+    "project_id": "to",
+    "device_timestamp": "devicetimestamp",
+    "id": "_id",
+}
+"""The names of an export, and what the service calls the same."""
 
 
 @attrs.frozen
@@ -80,11 +91,13 @@ def _line(value: object) -> _Line:
         raise ValueError("not a JSON object")  # noqa: TRY004 - of the file, not of a caller
     if "payload" not in value:
         raise ValueError("payload is missing")
+    if "from" not in value:
+        value = {_EXPORTED.get(name, name): member for name, member in value.items()}
     moment = to_ms(value.get("timestamp"))
     sent = value.get("devicetimestamp")
     return _Line(
         device=_text(value, "from"),
-        project=_text(value, "to") if "to" in value else None,
+        project=None if value.get("to") is None else _text(value, "to"),
         timestamp=moment,
         device_timestamp=moment if sent is None else to_ms(sent),
         type=_text(value, "type"),

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from iottly_async import Config, IottlySession, RateLimiter
+from iottly_async.emulator import Emulator
 from iottly_async.errors import ConfigurationError, StoreError
-from iottly_async.ingest import Group, Rejected
+from iottly_async.ingest import Group, IngestJob, Rejected
 from iottly_async.ingest.stores import JSONLinesStore
 from iottly_async.models import Cursor, Message
 
@@ -150,3 +152,21 @@ async def test_a_full_disk_is_a_store_error(path: Path) -> None:
     with pytest.raises(StoreError, match="No space left on device"):
         await store.write(group(1))
     await store.close()
+
+
+async def test_an_export_becomes_an_emulated_fleet(tmp_path: Path) -> None:
+    """The file that a job wrote, loaded into an emulator, holds the same messages."""
+    path = tmp_path / "telemetry.jsonl"
+    async with (
+        Emulator(devices=3, messages=300) as emulator,
+        IottlySession(
+            emulator.api_key, config=Config(base_url=emulator.base_url), limiter=RateLimiter()
+        ) as session,
+    ):
+        await IngestJob(session, project=emulator.project_id, store=str(path)).run()
+        async with Emulator(jsonl=path) as other:
+            assert set(other.device_ids) <= set(emulator.device_ids)
+            for device_id in other.device_ids:
+                wanted, found = emulator.stored(device_id), other.stored(device_id)
+                for field in ("timestamp", "devicetimestamp", "type", "channel", "payload"):
+                    assert [row[field] for row in found] == [row[field] for row in wanted], field
