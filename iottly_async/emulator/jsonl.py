@@ -19,7 +19,6 @@ from .fleet import Fleet, make_fleet
 from .rows import Row, dump_json, make_row
 from .times import to_ms
 
-
 _EXPORTED = {
     "device_id": "from",
     "project_id": "to",
