@@ -173,5 +173,13 @@ async def test_an_export_becomes_an_emulated_fleet(tmp_path: Path) -> None:
 
 def _contents(emulator: Emulator, device_id: str) -> Counter[tuple[object, ...]]:
     """What a device's messages say; those of one millisecond have no order (D6)."""
-    fields = ("timestamp", "devicetimestamp", "type", "channel", "payload_json")
-    return Counter(tuple(row[field] for field in fields) for row in emulator.stored(device_id))
+    return Counter(
+        (
+            row["timestamp"],
+            row["devicetimestamp"],
+            row["type"],
+            row["channel"],
+            json.dumps(row["payload"]),
+        )
+        for row in emulator.stored(device_id)
+    )
