@@ -15,9 +15,10 @@ from ..errors import ConfigurationError
 from ..models.cursor import Cursor
 from ..models.message import MessageBatch
 from .ask import Source
-from .cursor import Pin, Track, resumed
+from .cursor import Track, resumed
 from .gate import at_most
 from .order import Lanes
+from .pin import Pin
 from .query import (
     Capacity,
     Fetch,

@@ -7,13 +7,11 @@ what to resume from once that batch is stored.
 
 from __future__ import annotations
 
-import logging
 from math import floor
 
 import attrs
 
 from ..errors import CursorMismatchError
-from ..models._time import from_epoch_ms
 from ..models.cursor import Cursor, Interval
 from ..models.message import MessageBatch
 from .axis import ASCENDING, BEGINNING, DESCENDING, FAR, SECOND, round_up
@@ -21,14 +19,10 @@ from .habits import Habits
 from .intervals import subtract, union, within
 from .lookback import Recent
 from .page import Page
+from .pin import Pin, check_end
 from .query import Fetched, HistoryRequest, PageRequest, WalkQuery, WalkSettings
 from .seek import Piece, Window
 from .verify import HISTORY_LIMIT
-
-_log = logging.getLogger("iottly_async")
-
-_AHEAD_MS = 60_000
-"""How far ahead of the server's clock a message's time may be before it is remarked on."""
 
 
 def resumed(query: WalkQuery, cursor: Cursor | None) -> WalkQuery:
@@ -52,19 +46,6 @@ def resumed(query: WalkQuery, cursor: Cursor | None) -> WalkQuery:
     if differing:
         raise CursorMismatchError(f"the cursor is of another query: {'; '.join(differing)}")
     return query
-
-
-class Pin:
-    """The server's time at the first answer, one for all tracks of a walk.
-
-    Attributes:
-        server_now: seconds since the epoch; None before the first answer.
-    """
-
-    __slots__ = ("server_now",)
-
-    def __init__(self) -> None:
-        self.server_now: float | None = None
 
 
 class Track:
@@ -110,7 +91,6 @@ class Track:
         self._end = FAR if query.end is None else query.end
         self._pin = pin or Pin()
         self._pinned: int | None = None
-        self._warned = False
         self._count = 0 if cursor is None else cursor.count
         self._recent = self._look_back(cursor)
         self.remaining = union(map(self.axis.interval, self._stretches(cursor)))
@@ -188,14 +168,13 @@ class Track:
             PageOrderError: the page is not in the order asked for.
             CursorMismatchError: the cursor's end lies in the server's future.
         """
+        server_now = self._pin.tell(now if fetched.server_time is None else fetched.server_time)
         if self._pinned is None:
-            if self._pin.server_now is None:
-                dated = fetched.server_time is not None
-                self._pin.server_now = fetched.server_time if dated else now
-            self._fix(self._pin.server_now or now)
+            self._fix(server_now)
         page = Page(fetched.messages, self.axis, request)
-        if page and fetched.server_time is not None and not self._warned:
-            self._look_ahead(page, fetched.server_time)
+        if page and fetched.server_time is not None:
+            newest = self.axis.point(page.last if self.axis is ASCENDING else page.first)
+            self._pin.compare(newest, fetched.server_time, self.query.device_id)
         return page
 
     def feed(self, window: Window, request: PageRequest, fetched: Fetched, now: float) -> Piece:
@@ -228,34 +207,13 @@ class Track:
         pinned = min(self._end, floor((server_now - self._settings.settle) * 1000))
         pinned = max(pinned, self._start)
         if self._cursor is not None:
-            self._check_end(self._cursor, server_now)
+            if self._cursor.pinned_end > self._start:
+                check_end(self._cursor, server_now)
             pinned = max(pinned, self._cursor.pinned_end)
         self._pinned = pinned
         if self._recent is not None:
             self._recent.since = self._lookback_from(pinned)
         self.remaining = within(self.remaining, *self.bounds)
-
-    def _check_end(self, cursor: Cursor, server_now: float) -> None:
-        if cursor.pinned_end > max(server_now * 1000 + _AHEAD_MS, self._start):
-            raise CursorMismatchError(
-                f"the cursor says that messages up to {_iso(cursor.pinned_end)} were handed out, "
-                f"but the server's clock shows {_iso(floor(server_now * 1000))}: "
-                "it comes from another server"
-            )
-
-    def _look_ahead(self, page: Page, server_time: float) -> None:
-        newest = self.axis.point(page.last if self.axis is ASCENDING else page.first)
-        if newest <= server_time * 1000 + _AHEAD_MS:
-            return
-        self._warned = True
-        _log.warning(
-            "device %s has a message of %s, ahead of the server's clock, which shows %s: its "
-            "times are probably not UTC but of another time zone; messages later than the "
-            "server's clock are left out",
-            self.query.device_id,
-            _iso(newest),
-            _iso(floor(server_time * 1000)),
-        )
 
     def hand_out(self, piece: Piece) -> MessageBatch | None:
         """Count a stretch as handed out, and make its batch.
@@ -297,7 +255,3 @@ class Track:
             recent=() if recent is None else recent.entries(intervals),
             recent_from=None if recent is None else recent.since,
         )
-
-
-def _iso(ms: int) -> str:
-    return from_epoch_ms(ms).isoformat(timespec="milliseconds")

@@ -19,9 +19,11 @@ from heapq import heapify, heappop, heappush
 from operator import attrgetter
 from typing import NamedTuple
 
+import attrs
+
 from iottly_async.models._time import from_epoch_ms
 from iottly_async.models.message import Message, MessageType
-from iottly_async.walk import Fetched, PageRequest
+from iottly_async.walk import Fetched, HistoryRequest, PageRequest
 
 from .virtual_time import WALL_START, VirtualClock
 
@@ -34,12 +36,16 @@ Identity = tuple[int, bytes]
 
 
 class Row(NamedTuple):
-    """A stored message: its time in milliseconds, a payload, a type, and whose it is."""
+    """A stored message: its time in milliseconds, a payload, a type, and whose it is.
+
+    `serial` tells identical rows apart; it becomes the id that the history shows.
+    """
 
     at: int
     payload: bytes = b"{}"
     type: str = "userdefined"
     device: str = "d1"
+    serial: int = 0
 
 
 def identity(message: Message) -> Identity:
@@ -68,6 +74,7 @@ class MessageServer:
         rows: Iterable[Row] = (),
         *,
         latency: float = 0.05,
+        jitter: float = 0.0,
         unstable: bool = False,
         limit: int = 100,
         round_from: int = 1,
@@ -81,6 +88,7 @@ class MessageServer:
 
         Args:
             latency: seconds a request takes; the page is read halfway.
+            jitter: share of the latency by which a request may be slower or faster.
             unstable: whether rows of one millisecond come in another order every time.
             limit: the longest page it gives, whatever is asked for.
             round_from, round_to: milliseconds to which it rounds the bounds down.
@@ -93,6 +101,7 @@ class MessageServer:
         self.log: list[PageRequest] = []
         self.before: Callable[[PageRequest, int], None] | None = None
         self._latency = latency
+        self._jitter = jitter
         self._unstable = unstable
         self._limit = limit
         self._rounding = (round_from, round_to)
@@ -144,16 +153,29 @@ class MessageServer:
         self.log.append(request)
         self._under_way += 1
         self.peak = max(self.peak, self._under_way)
+        latency = self._latency * (1 + self._jitter * (2 * self._random.random() - 1))
         try:
-            await asyncio.sleep(self._latency / 2)
+            await asyncio.sleep(latency / 2)
             if self.before is not None:
                 self.before(request, number)
             rows = self._page(request)
             server_time = float(self.now_ms() // 1000) if self._dated else None
-            await asyncio.sleep(self._latency / 2)
+            await asyncio.sleep(latency / 2)
         finally:
             self._under_way -= 1
         return Fetched(messages=[self._message(row) for row in rows], server_time=server_time)
+
+    async def history(self, request: HistoryRequest) -> list[Message]:
+        """Answer for some messages of one millisecond, with their ids, in any order."""
+        self.requests += 1
+        await asyncio.sleep(self._latency)
+        rows = [
+            row
+            for row in self.truth(request.at, request.at + 1, request.type, request.device_id)
+            if (request.after_id or "") < _id(row) < (request.before_id or "g")
+        ]
+        self._random.shuffle(rows)
+        return [attrs.evolve(self._message(row), id=_id(row)) for row in rows[: request.size]]
 
     def _arrive(self) -> None:
         while self._coming and self._coming[0][0] <= self.now_ms():
@@ -210,6 +232,10 @@ class MessageServer:
                 payload_json=row.payload,
             )
         return message
+
+
+def _id(row: Row) -> str:
+    return f"{row.serial:024x}"
 
 
 def _down(at: int, unit: int) -> int:
