@@ -55,7 +55,7 @@ class ApiKey:
         if fault is not None:
             del key
             raise ConfigurationError(fault)
-        self._text = key.encode()
+        self._text = RedactedStr(key)
         self.fingerprint = blake2b(key.encode(), digest_size=16, person=b"iottly-key").hexdigest()
         self._headers: dict[Generation, dict[str, str]] = {
             # The name is Authentication and the scheme lower-case, as documented for v1.0.
@@ -67,9 +67,9 @@ class ApiKey:
         """The credential header of a generation; its value redacts itself in a repr."""
         return self._headers[generation]
 
-    def scrubbed(self, body: bytes) -> bytes:
-        """`body` without the key: some services repeat in an error what they were sent."""
-        return body.replace(self._text, _REDACTED.encode()) if self._text in body else body
+    def hidden_in(self, text: str) -> str:
+        """`text` with the key in it, if it is, redacted."""
+        return text.replace(self._text, _REDACTED)
 
     def __repr__(self) -> str:
         return f"ApiKey({_REDACTED})"

@@ -128,6 +128,19 @@ def _check_ssl(_: object, attribute: Attribute[_ssl.SSLContext | None], value: o
             f"{attribute.name} must be an ssl.SSLContext or None, not {value!r}; "
             "verification cannot be switched off, but a context may trust your own authority"
         )
+    if value is None:
+        return
+    if value.verify_mode is not _ssl.CERT_REQUIRED or not value.check_hostname:
+        raise ConfigurationError(
+            f"{attribute.name} must be a context that verifies certificate and host name, as "
+            "ssl.create_default_context() does; to trust an authority of your own, use its "
+            "load_verify_locations()"
+        )
+    if value.minimum_version not in (_ssl.TLSVersion.TLSv1_2, _ssl.TLSVersion.TLSv1_3):
+        raise ConfigurationError(
+            f"{attribute.name} must be a context of TLS 1.2 or newer; set its minimum_version "
+            "to ssl.TLSVersion.TLSv1_2"
+        )
 
 
 def _check_retry(_: object, attribute: Attribute[RetryPolicy], value: object) -> None:
@@ -157,7 +170,8 @@ class Config:
             become visible late (D11). Default 5.
         max_response_bytes: the largest answer accepted, decoded. Default 16 MiB.
         trust_env: whether proxies and .netrc of the environment are used. Default False.
-        ssl: an `ssl.SSLContext` of your own; None is the system's trust, TLS 1.2 or newer.
+        ssl: an `ssl.SSLContext` of your own, which verifies and has TLS 1.2 or newer as
+            its least; None is the system's trust.
         allow_plain_http: accept an http URL to a host that is not loopback; the key
             then travels in clear text. Default False.
 

@@ -112,7 +112,8 @@ class IottlySession:
         self.commands = FleetCommands(self._context)
 
     def __repr__(self) -> str:
-        return f"<IottlySession {self.config.base_url}>"
+        config = getattr(self, "config", None)  # a debugger may ask before it is made
+        return f"<IottlySession {'unfinished' if config is None else config.base_url}>"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a session is not pickled; make one in each process, from its own key")

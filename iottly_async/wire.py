@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Generic, Literal, TypeVar
 from urllib.parse import quote
 
-from attrs import frozen
+from attrs import field, frozen
 
 from .auth import Generation
 from .codec import read_error
@@ -68,8 +68,9 @@ class Answer:
     """
 
     status: int
-    headers: Mapping[str, str]
-    body: bytes
+    # Neither belongs in a log, and a traceback with locals would be as long as they are.
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
 
     @property
     def server_time(self) -> float | None:

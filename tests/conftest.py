@@ -11,6 +11,8 @@ from hypothesis import HealthCheck, settings
 from iottly_async import Config, IottlySession, RateLimiter
 from iottly_async.emulator import Emulator
 
+pytest_plugins = ["tests.support.canary"]
+
 settings.register_profile(
     "ci", max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )

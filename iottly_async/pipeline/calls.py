@@ -8,8 +8,6 @@ import os
 from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
 
-from attrs import evolve
-
 from .._version import __version__
 from ..auth import ApiKey, Generation
 from ..clock import Clock
@@ -179,7 +177,7 @@ class Pipeline:
             course.refusals += 1
             self.stats.refusals += 1
         if answer.status >= 300:
-            answer = evolve(answer, body=self._key.scrubbed(answer.body))
+            answer = self._scrubbed(answer)
         course.answer = answer
         return answer
 
@@ -272,12 +270,18 @@ class Pipeline:
         self.limiter.answered(ticket, answer.status, answer.headers)
         if connection is not None:
             return connection
-        read_answer(request, evolve(answer, body=self._key.scrubbed(answer.body)))
+        read_answer(request, self._scrubbed(answer))
         raise ProtocolError(
             f"{request.route.name}: the service answered {answer.status} and did not upgrade",
             status=answer.status,
             sent="maybe",
         )
+
+    def _scrubbed(self, answer: Answer) -> Answer:
+        """An error answer without the key: some services repeat what they were sent."""
+        headers = {name: self._key.hidden_in(value) for name, value in answer.headers.items()}
+        body = answer.body.decode("latin-1")  # any bytes, there and back
+        return Answer(answer.status, headers, self._key.hidden_in(body).encode("latin-1"))
 
     def _check_usable(self) -> None:
         if self._deadlines.closing:

@@ -19,6 +19,7 @@ from ..errors import (
     ConfigurationError,
     ConnectionLostError,
     DeadlineExceededError,
+    IottlyError,
     ProtocolError,
     ResponseTooLargeError,
     SessionClosedError,
@@ -62,10 +63,12 @@ class AiohttpTransport:
 
         Raises:
             TransportError: no whole answer; `sent` and the class tell what happened.
+            ConfigurationError: the settings do not make a request; nothing was sent.
         """
         async with self._gate:
             session = self._session(outgoing.alone)
             limit = asyncio.timeout(self._config.attempt_timeout)
+            error: IottlyError
             try:
                 async with limit:
                     return await self._exchange(session, outgoing)

@@ -7,19 +7,27 @@ import os
 import aiohttp
 
 from ..errors import (
+    ConfigurationError,
     ConnectError,
     ConnectionLostError,
+    IottlyError,
     ProtocolError,
     TLSError,
-    TransportError,
     TruncatedResponseError,
 )
 from .line import LostError
 from .outgoing import Outgoing
 
 
-def translated(foreign: Exception, outgoing: Outgoing) -> TransportError:
+def translated(foreign: Exception, outgoing: Outgoing) -> IottlyError:
     """Our error for aiohttp's: its class and whether the request left, nothing else of it."""
+    if isinstance(foreign, aiohttp.InvalidURL):
+        return ConfigurationError("base_url is not an address that a request can be made to")
+    if isinstance(foreign, ValueError) and not isinstance(foreign, aiohttp.ClientError | OSError):
+        return ConfigurationError(
+            "the request cannot be made; with trust_env, perhaps because the .netrc of the "
+            "environment has another credential for the service's host"
+        )
     if isinstance(foreign, aiohttp.ClientSSLError):
         reason = _tls_reason(foreign)
         return TLSError(f"TLS with the service failed: {reason}", sent="no")

@@ -28,7 +28,7 @@ from tests.support.fault_proxy import MISHAPS, FaultProxy, Mishap
 from tests.support.raw_server import RawServer, answering
 from tests.support.scale import sized
 
-from .calls import POST, session_on
+from .calls import KEY, POST, session_on
 
 Outcome = Literal["done", "not done", "unknown"]
 
@@ -38,7 +38,7 @@ PATIENT = RetryPolicy(max_attempts=4, initial_delay=0.001, max_delay=0.002)
 @pytest.fixture(scope="module")
 def fleet() -> Iterator[EmulatorThread]:
     """An emulator that executes commands and remembers them."""
-    with EmulatorThread(devices=1, messages=0, api_keys=("ik_live_fault_matrix",)) as emulator:
+    with EmulatorThread(devices=1, messages=0, api_keys=(KEY,)) as emulator:
         yield emulator
 
 

@@ -1,0 +1,239 @@
+"""The key is shown nowhere: not by an object, a log, an error, a pickle, a program's output."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import pickle
+import sys
+import types
+from typing import Any, cast
+
+import pytest
+
+from iottly_async import Config, ConfigurationError, IottlyError, IottlySession, RateLimiter
+from iottly_async.auth import ApiKey
+from iottly_async.emulator import EmulatorThread
+from tests.support.canary import CANARY, EAR, Ear, assert_unshown, shows_key
+from tests.support.raw_server import Peer, RawServer, answer, answering, head
+
+PONG = b'{"status": "pong"}'
+
+
+def session_on(server: RawServer | str, **settings: Any) -> IottlySession:
+    """A session with the canary as its key."""
+    url = server if isinstance(server, str) else server.url
+    config = Config(base_url=url, timeout=10, **settings)
+    return IottlySession(CANARY, config=config, limiter=RateLimiter())
+
+
+def test_the_search_finds_what_it_searches_for() -> None:
+    """A log record with the key is heard, at any level."""
+    ear, logger = Ear(), logging.Logger("anything")
+    logger.addHandler(ear)
+    logger.debug("nothing to see")
+    logger.debug("sent with %s", f"bearer {CANARY}")
+    assert ear.heard == ["a log record of anything at DEBUG"]
+    assert shows_key(f"Bearer {CANARY}")
+
+
+def reachable(root: object, depth: int) -> dict[int, object]:
+    """All objects that can be reached from one, but code, modules and classes."""
+    found = {id(root): root}
+    layer = [root]
+    for _ in range(depth):
+        inner = [each for held in layer for each in gc.get_referents(held)]
+        layer = []
+        for each in inner:
+            if id(each) not in found and not isinstance(each, _UNINTERESTING):
+                found[id(each)] = each
+                layer.append(each)
+    return found
+
+
+_UNINTERESTING = (
+    type,
+    types.ModuleType,
+    types.FunctionType,
+    types.BuiltinFunctionType,
+    types.CodeType,
+    types.FrameType,
+    asyncio.AbstractEventLoop,
+    asyncio.Task,
+)
+
+
+async def test_no_object_shows_it() -> None:
+    """Whatever can be reached from a session that is in use is silent about the key."""
+    async with RawServer(answering(200, PONG)) as server, session_on(server) as session:
+        await session.ping()
+        view = session.with_options(timeout=5)
+        project = view.project("p1")
+        for root in (session, view, project, session.quota, session.stats, session.config):
+            objects = reachable(root, 12)
+            assert not any(shows_key(repr(each)) for each in objects.values())
+        assert len(reachable(session, 12)) > 100
+
+
+async def test_it_stands_in_its_header_alone() -> None:
+    """Neither the address nor any other header or body has it."""
+    async with RawServer(answering(200, b"{}")) as server, session_on(server) as session:
+        for call in (
+            session.ping(),
+            session.devices.get("d"),
+            session.project("p").commands.send("d", "echo", {"a": 1}),
+        ):
+            try:
+                await call
+            except IottlyError as error:
+                assert_unshown(error)
+        for heard in server.requests:
+            assert not shows_key(heard.line)
+            assert not shows_key(heard.body.decode())
+            assert sum(shows_key(value) for _, value in heard.headers) == 1
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda key: ApiKey(f"{key}\n"),
+        lambda key: ApiKey(f" {key}"),
+        lambda key: ApiKey(key.encode()),
+        lambda key: ApiKey(cast(Any, [key])),
+        lambda key: IottlySession(f"{key}\r\nX: y", config=Config()),
+        lambda key: IottlySession(key, config=cast(Any, "no config")),
+        lambda key: IottlySession(key, config=Config(), http="no transport"),
+        lambda key: IottlySession(key.encode(), config=Config()),
+    ],
+)
+def test_a_refusal_does_not_show_it(make: Any) -> None:
+    """What is refused with a key in it is refused without showing it, in any frame of ours."""
+    with pytest.raises(ConfigurationError) as caught:
+        make(CANARY)
+    assert_unshown(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", [f"https://user:{CANARY}@example.org", f"https://example.org/?key={CANARY}"]
+)
+def test_a_refused_url_does_not_show_it(url: str) -> None:
+    """What may be a credential in a URL is not repeated by its refusal."""
+    with pytest.raises(ConfigurationError) as caught:
+        Config(base_url=url)
+    assert not shows_key(f"{caught.value!r}")
+
+
+def test_the_environments_key_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key from the environment that cannot be used is refused as silently."""
+    monkeypatch.setenv("IOTTLY_API_KEY", f"{CANARY}\n")
+    with pytest.raises(ConfigurationError) as caught:
+        IottlySession(config=Config())
+    assert_unshown(caught.value)
+
+
+async def test_it_is_not_pickled() -> None:
+    """Neither session nor key can be pickled, and a pickled error has none in it."""
+    async with (
+        RawServer(answering(401, b'{"error": "no"}')) as server,
+        session_on(server) as session,
+    ):
+        for each in (session, ApiKey(CANARY), ApiKey(CANARY).headers("v1")):
+            with pytest.raises(TypeError):
+                pickle.dumps(each)
+        with pytest.raises(IottlyError) as caught:
+            await session.ping()
+    assert CANARY.encode() not in pickle.dumps(caught.value)
+
+
+async def echoes(peer: Peer) -> None:
+    """Errors, and successes of the wrong form, with the whole request in them."""
+    while True:
+        heard = await peer.request()
+        text = heard.head.decode("latin-1").replace("\r\n", " ").replace('"', "'")
+        body = b'{"error": {"message": "%s", "code": "%s"}, "id": "%s"}' % ((text.encode(),) * 3)
+        status = 200 if "ping" in heard.line else 400
+        lines = (f"X-Echo: {text}", f"Content-Type: text/{text[:60]}")
+        await peer.send(head(status, *lines, length=len(body)) + body)
+
+
+async def test_an_echo_is_not_shown() -> None:
+    """A service that repeats what it was sent does not bring the key into an error."""
+    async with RawServer(echoes) as server, session_on(server) as session:
+        for call in (
+            session.ping(),
+            session.devices.get("d"),
+            session.commands.send("d", "uptime"),
+            session.project("p").devices.get("d"),
+        ):
+            with pytest.raises(IottlyError) as caught:
+                await call
+            told = caught.value
+            assert not shows_key(f"{told!r} {told.facts()} {told.__cause__!r}")
+            if told.status == 400:
+                assert_unshown(told)
+
+
+def test_debug_mode_does_not_show_it() -> None:
+    """With asyncio's debug mode, slow callbacks, lost tasks and an unclosed session, none shows."""
+
+    async def loses_and_drops(peer: Peer) -> None:
+        heard = await peer.request()
+        if "ping" in heard.line:
+            await peer.send(answer(200, PONG, "Connection: close"))
+            peer.finish()
+            return
+        peer.reset()
+
+    async def main() -> None:
+        asyncio.get_running_loop().slow_callback_duration = 0.0
+        complaints: list[str] = []
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _, context: complaints.append(repr(context))
+        )
+        async with RawServer(loses_and_drops) as server, session_on(server) as session:
+            await session.ping()
+            lost = asyncio.create_task(session.devices.get("d"))
+            await asyncio.wait([lost])
+            assert isinstance(lost.exception(), IottlyError)
+            waiting = asyncio.create_task(session.project("p").inspect())
+            await asyncio.sleep(0)
+            waiting.cancel()
+            await asyncio.wait([waiting])
+            del lost, waiting
+            gc.collect()
+        assert not any(map(shows_key, complaints))
+
+    asyncio.run(main(), debug=True)
+    assert not EAR.heard
+
+
+async def run_cli(*arguments: str, **environment: str) -> str:
+    """All that the command line says."""
+    child = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-X", "dev", "-m", "iottly_async", *arguments),
+        env={**os.environ, "IOTTLY_API_KEY": CANARY, "COLUMNS": "200", **environment},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        stdin=asyncio.subprocess.DEVNULL,
+    )
+    out, _ = await child.communicate()
+    return out.decode()
+
+
+async def test_the_command_line_does_not_show_it() -> None:
+    """Neither what works nor what fails prints the key."""
+    with EmulatorThread(devices=1, messages=10, api_keys=(CANARY,)) as emulator:
+        here = {"IOTTLY_BASE_URL": emulator.base_url}
+        told = await asyncio.gather(
+            run_cli("ping", **here),
+            run_cli("devices", emulator.project_id, **here),
+            run_cli("inspect", "no-such-project", **here),
+            run_cli("ping", IOTTLY_BASE_URL="http://127.0.0.1:9"),
+            run_cli("ping", IOTTLY_BASE_URL=f"https://user:{CANARY}@example.org"),
+            run_cli("ping", IOTTLY_API_KEY=f"{CANARY}\n", **here),
+        )
+    assert all(told)
+    assert not any(map(shows_key, told))

@@ -1,0 +1,99 @@
+"""A key that must not be shown: searched for in all that a test run says.
+
+As a plugin of pytest it looks at what every test printed, logged (at any level) and
+warned of, and fails the test that showed the key. `assert_unshown` looks at an error as
+a traceback with locals would show it.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Iterator
+from typing import Any, Final
+
+import pytest
+
+from iottly_async.emulator import DEVELOPMENT_KEY
+
+CANARY: Final = "ik_live_canary_that_must_not_sing_7f3a91"
+"""The key that tests use where any will do."""
+
+KEYS: Final = (CANARY, DEVELOPMENT_KEY)
+
+
+def shows_key(text: str) -> bool:
+    """Whether a text holds one of the keys, or enough of the canary to tell it."""
+    return any(key in text for key in KEYS) or "canary_that_must" in text
+
+
+def assert_unshown(error: BaseException) -> None:
+    """No part of an error shows the key: text, repr, facts, notes, causes, nor any local.
+
+    The locals of the test that made the call are its own affair; what is looked at is
+    every frame of the library's and of what lies below it.
+    """
+    seen: list[BaseException] = []
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        each = waiting.pop()
+        if each is None or any(each is other for other in seen):
+            continue
+        seen.append(each)
+        waiting += [each.__cause__, each.__context__]
+        told = [str(each), repr(each), repr(each.args), repr(vars(each)), *_frames(each)]
+        assert not any(map(shows_key, told)), f"{type(each).__name__} shows the key"
+
+
+def _frames(error: BaseException) -> Iterator[str]:
+    stack = traceback.StackSummary.extract(
+        traceback.walk_tb(error.__traceback__), capture_locals=True
+    )
+    for frame in stack:
+        if "/tests/" not in frame.filename:
+            yield f"{frame.filename}:{frame.lineno} {frame.locals}"
+
+
+class Ear(logging.Handler):
+    """Hears every log record of the run, at any level."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.NOTSET)
+        self.heard: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the names of those that show a key."""
+        text = f"{self.format(record)} {record.args!r} {record.msg!r}"
+        if shows_key(text):
+            self.heard.append(f"a log record of {record.name} at {record.levelname}")
+
+
+EAR: Final = Ear()
+_LOGGERS: Final = ("iottly_async", "aiohttp", "asyncio", "backoff", "redis")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Listen to every logger, and let those concerned say all they have."""
+    logging.getLogger().addHandler(EAR)
+    for name in _LOGGERS:
+        logging.getLogger(name).setLevel(logging.DEBUG)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop listening."""
+    logging.getLogger().removeHandler(EAR)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    """Fail a test that showed a key."""
+    report: pytest.TestReport = yield
+    shown = [*EAR.heard]
+    EAR.heard.clear()
+    shown += [f"{name}" for name, text in report.sections if shows_key(text)]
+    if report.failed and shows_key(report.longreprtext):
+        shown.append("the failure's own text")
+    if shown:
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid}: the API key was shown in {', '.join(shown)}"
+    return report
