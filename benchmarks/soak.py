@@ -1,0 +1,235 @@
+"""Soak: calls, walks, cancellations and faults for as long as is wanted; what is left behind.
+
+::
+
+    python -m benchmarks soak --minutes 10
+
+A mix of reads, renames, commands, walks in all ways, left and cancelled work, and
+sessions closed under their calls goes through a proxy that has mishaps, to an emulator
+in a process of its own. Printed every ten seconds: requests, errors, memory, sockets and
+tasks. At the end: the slope of memory, what was lost or repeated, and what was left.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import json
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+from iottly_async.emulator import DEVELOPMENT_KEY
+from tests.support.fault_proxy import MISHAPS, FaultProxy, Mishap
+from tests.support.leaks import sockets, tasks
+
+from .soak_load import Load, Place
+from .table import Figure
+
+WORKERS = 16
+AUDIT_AFTER = 4000
+"""Commands after which their executions are compared with what their callers were told."""
+
+_SERVE = """
+from iottly_async.emulator.process import run
+from iottly_async.emulator.settings import EmulatorSettings
+run(EmulatorSettings(devices=4, messages=4000, record_limit=1000),
+    ready=lambda emulator: print(emulator.base_url, flush=True))
+"""
+
+_WEIGHTS = {"none": 0.0, "stall-after": 0.1}
+
+
+def control(base_url: str, name: str, body: object = None) -> Any:
+    """Ask the emulator's control address; with a body, tell it."""
+    data = None if body is None else json.dumps(body).encode()
+    request = Request(f"{base_url}/_emulator/{name}", data, {"Content-Type": "application/json"})
+    with urlopen(request, timeout=30) as response:
+        return json.load(response)
+
+
+@asynccontextmanager
+async def emulator() -> AsyncIterator[str]:
+    """The base URL of an emulator in a process of its own."""
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _SERVE, stdout=subprocess.PIPE
+    )
+    assert child.stdout is not None
+    try:
+        yield (await child.stdout.readline()).decode().strip()
+    finally:
+        child.terminate()
+        await child.wait()
+
+
+async def look_around(base_url: str) -> Place:
+    """What there is behind a base URL, learned without mishaps."""
+    state = await asyncio.to_thread(control, base_url, "state")
+    place = Place(
+        base_url,
+        DEVELOPMENT_KEY,
+        state["project_id"],
+        [device["id"] for device in state["devices"]],
+        [device["fleet_id"] for device in state["devices"]],
+    )
+    async with place.session() as session:
+        messages = session.project(place.project).messages
+        for device in place.devices:
+            place.truth[device] = Counter([message.key async for message in messages.walk(device)])
+    if sum(counter.total() for counter in place.truth.values()) != state["messages"]:
+        raise RuntimeError("a walk without mishaps does not have what the emulator has")
+    return place
+
+
+async def audit(base_url: str, load: Load) -> None:
+    """Compare what commands did with what their callers were told, and begin a new book."""
+    await load.rest()
+    executed = Counter(
+        record["body"].get("command")
+        for record in await asyncio.to_thread(control, base_url, "commands")
+    )
+    for text, outcome in load.commands.items():
+        times = executed[text]
+        load.counts[f"commands told {outcome}"] += 1
+        load.wrong["commands executed twice"] += times > 1
+        load.wrong["commands told done that were not"] += outcome == "done" and times == 0
+        load.wrong["commands told not done that were"] += outcome == "not done" and times > 0
+    load.commands.clear()
+    await asyncio.to_thread(control, base_url, "reset", {})
+    load.resume()
+
+
+def memory() -> float:
+    """This process's resident memory, in KiB; 0 where that cannot be told."""
+    try:
+        status = Path("/proc/self/status").read_text("ascii")
+    except OSError:
+        return 0.0
+    return float(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
+
+
+def slope(samples: Sequence[tuple[float, float]]) -> float:
+    """KiB a minute, by least squares over the later two thirds of (seconds, KiB)."""
+    later = samples[len(samples) // 3 :]
+    if len(later) < 3:
+        return 0.0
+    mean_time = sum(at for at, _ in later) / len(later)
+    mean_size = sum(size for _, size in later) / len(later)
+    above = sum((at - mean_time) * (size - mean_size) for at, size in later)
+    return 60 * above / sum((at - mean_time) ** 2 for at, _ in later)
+
+
+class Watch:
+    """Samples memory, prints how it goes, and calls for audits."""
+
+    def __init__(self, load: Load, proxy: FaultProxy, base_url: str) -> None:
+        self.samples: list[tuple[float, float]] = []
+        self._load, self._proxy, self._url = load, proxy, base_url
+        self._begun = time.monotonic()
+
+    async def until(self, seconds: float) -> None:
+        """Watch for so long, then audit a last time."""
+        shown = 0.0
+        while (now := time.monotonic() - self._begun) < seconds:
+            self.samples.append((now, memory()))
+            if now - shown >= 10:
+                shown = now
+                self._show(now)
+            if len(self._load.commands) >= AUDIT_AFTER:
+                await audit(self._url, self._load)
+            await asyncio.sleep(min(1.0, seconds / 20))
+        await audit(self._url, self._load)
+
+    def _show(self, now: float) -> None:
+        requests = sum(self._proxy.befallen.values())
+        wrong = self._load.wrong.total()
+        print(
+            f"{now:6.0f} s  {requests:8} requests  {requests - self._proxy.befallen['none']:7} "
+            f"befallen  {memory() / 1024:6.1f} MiB  {len(sockets()):4} sockets  "
+            f"{len(tasks()):4} tasks  {wrong} wrong",
+            flush=True,
+        )
+
+
+async def soak(seconds: float, share: float, seed: int) -> list[Figure]:
+    """Run the load for so long, with a share of requests befallen."""
+    chance = random.Random(seed)
+    mishaps = [mishap for mishap in MISHAPS if mishap != "none"]
+    weights = [_WEIGHTS.get(mishap, 1.0) for mishap in mishaps]
+
+    def choose() -> Mishap:
+        return chance.choices(mishaps, weights)[0] if chance.random() < share else "none"
+
+    tasks_before, sockets_before = len(tasks()), len(sockets())
+    async with emulator() as base_url:
+        place = await look_around(base_url)
+        async with FaultProxy(int(base_url.rpartition(":")[2]), choose) as proxy:
+            place.url = proxy.url
+            session = place.session()
+            load = Load(place, session, seed)
+            watch = Watch(load, proxy, base_url)
+            workers = [asyncio.create_task(load.work()) for _ in range(WORKERS)]
+            await watch.until(seconds)
+            load.stopping = True
+            await asyncio.gather(*workers)
+            await session.aclose()
+            quota = session.quota
+    for _ in range(5):
+        gc.collect()
+        await asyncio.sleep(0.05)
+    left = (len(tasks()) - tasks_before, len(sockets()) - sockets_before)
+    report(load, proxy)
+    return figures(load, watch, left, quota.in_flight + quota.waiting, seconds)
+
+
+def report(load: Load, proxy: FaultProxy) -> None:
+    """Print the books."""
+    for title, counts in (
+        ("requests by what befell them", Counter(proxy.befallen)),
+        ("work by how it ended", load.counts),
+        ("wrong", +load.wrong),
+    ):
+        print(f"\n{title}:")
+        for name, count in sorted(counts.items()) or [("nothing", 0)]:
+            print(f"  {count:10}  {name}")
+
+
+def figures(
+    load: Load, watch: Watch, left: tuple[int, int], held: int, seconds: float
+) -> list[Figure]:
+    """The figures of a run; the slope is told without a bound where the run was short."""
+    kinds = [*sorted(+load.wrong), "rows lost", "rows repeated", "commands executed twice"]
+    return [
+        Figure("requests a second", watch_rate(watch), None, ">=", "/s"),
+        Figure(
+            "memory slope", slope(watch.samples), 64 if seconds >= 300 else None, "<=", "KiB/min"
+        ),
+        Figure("tasks left", left[0], 0, "<=", ""),
+        Figure("sockets left", left[1], 0, "<=", ""),
+        Figure("turns of the quota left", held, 0, "<=", ""),
+        *(Figure(name, load.wrong[name], 0, "<=", "") for name in dict.fromkeys(kinds)),
+    ]
+
+
+def watch_rate(watch: Watch) -> float:
+    """Requests a second over the whole run."""
+    seconds = watch.samples[-1][0] if watch.samples else 1.0
+    return sum(watch._proxy.befallen.values()) / max(seconds, 1e-9)
+
+
+def main(argv: list[str]) -> list[Figure]:
+    """Run it as the arguments say."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks soak")
+    parser.add_argument("--minutes", type=float, default=10.0, help="how long (default 10)")
+    parser.add_argument("--share", type=float, default=0.1, help="of requests befallen (0.1)")
+    parser.add_argument("--seed", type=int, default=1, help="of all chance (default 1)")
+    arguments = parser.parse_args(argv)
+    return asyncio.run(soak(60 * arguments.minutes, arguments.share, arguments.seed))
