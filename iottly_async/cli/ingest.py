@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated
 
 from attrs import evolve, frozen
@@ -18,9 +19,10 @@ from ..session import IottlySession
 from .codes import Exit
 from .connection import ProjectOption, connected, named
 from .output import FormatOption, Output, iso, say, stderr
+from .reportfile import ReportFile
 from .stopping import signals_stop
 from .values import time_of
-from .watch import watch
+from .watch import limit_text, watch
 
 _SHOWN_FAILURES = 10
 
@@ -32,6 +34,8 @@ async def ingest(
     end: str | None = None,
     type: TypeFilter = "all",  # noqa: A002
     concurrency: int = 8,
+    follow: Annotated[bool, Parameter(negative="")] = False,
+    report: Path | None = None,
     emulator: Annotated[bool, Parameter(negative="")] = False,
     project: ProjectOption = None,
     format: FormatOption = None,  # noqa: A002
@@ -39,7 +43,7 @@ async def ingest(
     """Fetch the messages of a project's devices into a file, each exactly once.
 
     Run it again to go on: where it was killed or stopped, from there on; where it came to
-    its end, with what is new since. Ctrl-C ends it cleanly.
+    its end, with what is new since. Ctrl-C ends it cleanly, a second one at once.
 
     Parameters
     ----------
@@ -55,25 +59,33 @@ async def ingest(
         Messages of which type.
     concurrency
         Requests at once, at most.
+    follow
+        Go on with new messages as they come, until Ctrl-C or SIGTERM, with exit code 0.
+    report
+        A file for the report of the run, as JSON.
     emulator
         Fetch from an emulator within this process: 20 devices, 100,000 messages.
     """
     low, high = time_of(start, name="--start"), time_of(end, name="--end")
     store = open_store(to)
+    file = None if report is None else ReportFile(report)
     async with _emulated() if emulator else _real(project) as source:
         job = IngestJob(
             source.session,
             project=source.project,
             devices=list(devices) or None,
             start=low,
-            end=high or source.end,
+            end=high or (None if follow else source.end),
             type=type,
             store=store,
             concurrency=concurrency,
+            follow=follow,
         )
-        report = await _run(job)
-    _summarise(report, to, Output(format))
-    return _code(report)
+        done = await _run(job)
+    _summarise(done, to, Output(format))
+    if file is not None:
+        file.write({"store": to, **done.as_dict()})
+    return _code(done)
 
 
 @frozen(kw_only=True)
@@ -124,7 +136,7 @@ async def _run(job: IngestJob) -> IngestReport:
 def _summarise(report: IngestReport, to: str, output: Output) -> None:
     """The closing summary: for people on stderr, or in a table; as a record in a pipe."""
     end = None if report.end is None else iso_of(report.end)
-    state = "done"
+    state = "stopped following" if report.followed else "done"
     if report.failed:
         state = f"{report.failed} of {len(report.devices)} devices failed, run it again to go on"
     if report.interrupted:
@@ -141,13 +153,15 @@ def _summarise(report: IngestReport, to: str, output: Output) -> None:
                 f"to {end}",
                 "requests": f"{report.requests:,}",
                 "time": f"{report.seconds:.1f} s, {report.rows_per_second:,.0f} messages a second",
+                "limit": limit_text(report.shares),
             }
         )
     else:
         output.one(report.as_dict())
         say(
             f"{state}: {report.total:,} messages in {to}, {report.rows:,} of them by this run, "
-            f"{report.rejected:,} rejected, {report.requests:,} requests, {report.seconds:.1f} s"
+            f"{report.rejected:,} rejected, {report.requests:,} requests, {report.seconds:.1f} s, "
+            f"limit {limit_text(report.shares)}"
         )
     _complain(report)
 

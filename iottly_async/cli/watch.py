@@ -9,6 +9,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
 from ..ingest import Progress as State
+from ..ingest import Shares
 from ..models import Quota
 from .output import say, stderr
 
@@ -62,7 +63,7 @@ class LineWatch:
         say(
             f"{state.seconds:.0f} s: {state.rows:,} messages, {state.rows_per_second:,.0f} a "
             f"second, {state.requests:,} requests, quota {quota_text(state.quota)}, "
-            f"{devices_text(state)} devices, {left_text(state.seconds_left)} to go"
+            f"{devices_text(state)} devices, limit {limit_text(state.shares)}, {_where(state)}"
         )
 
 
@@ -77,13 +78,14 @@ class LiveWatch:
             TextColumn("{task.fields[requests]}"),
             TextColumn("{task.fields[quota]}", style="magenta"),
             TextColumn("{task.fields[devices]}"),
+            TextColumn("{task.fields[limit]}", style="yellow"),
             _Left(),
             console=stderr(),
             # Drawn when the job tells something new: no thread, and no bar without news.
             auto_refresh=False,
         )
         self._task = self._bar.add_task(
-            "", total=None, rows="", speed="", requests="", quota="", devices="", left=None
+            "", total=None, rows="", speed="", requests="", quota="", devices="", limit="", left=""
         )
 
     def __enter__(self) -> Self:
@@ -101,7 +103,7 @@ class LiveWatch:
     def show(self, state: State) -> None:
         """Draw the line anew."""
         ended = state.done + state.failed == state.devices and not state.waiting
-        share = 1.0 if ended else state.share
+        share, left = 1.0 if ended else state.share, state.seconds_left
         self._bar.update(
             self._task,
             total=None if share is None else 1.0,
@@ -111,16 +113,17 @@ class LiveWatch:
             requests=f"{state.requests:,} requests",
             quota=f"quota {quota_text(state.quota)}",
             devices=f"{devices_text(state)} devices",
-            left=0.0 if ended else state.seconds_left,
+            limit=f"limit {_short(state.shares)}",
+            left=age_text(state) if state.following else left_text(0 if ended else left),
             refresh=True,
         )
 
 
 class _Left(ProgressColumn):
-    """The time to go."""
+    """The time to go, or how far a job that follows is behind."""
 
     def render(self, task: Task) -> Text:
-        return Text(left_text(task.fields["left"]), style="green")
+        return Text(task.fields["left"], style="green")
 
 
 def quota_text(quota: Quota) -> str:
@@ -144,3 +147,26 @@ def left_text(seconds: float | None) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def limit_text(shares: Shares) -> str:
+    """What is the limit, and the shares it was found by."""
+    return f"{shares.limit or 'nothing'} ({shares})"
+
+
+def age_text(state: State) -> str:
+    """How far the store is behind, such as "following, 5.2 s behind"."""
+    age = state.cursor_age
+    return "following" if age is None else f"following, {age:,.0f} s behind"
+
+
+def _where(state: State) -> str:
+    """How far the job is from its end, or from the present."""
+    if state.following:
+        return age_text(state)
+    return f"{state.windows:,} windows open, {left_text(state.seconds_left)} to go"
+
+
+def _short(shares: Shares) -> str:
+    limit = shares.limit
+    return "none" if limit is None else f"{limit} {getattr(shares, limit):.0%}"

@@ -11,6 +11,7 @@ one's own is any object with the methods of `Store`.
 """
 
 from .job import IngestJob
+from .limits import Limit, Shares
 from .plan import Plan, Query
 from .progress import Progress
 from .report import DeviceOutcome, IngestReport, Outcome
@@ -22,11 +23,13 @@ __all__ = [
     "Held",
     "IngestJob",
     "IngestReport",
+    "Limit",
     "Outcome",
     "Plan",
     "Progress",
     "Query",
     "Rejected",
+    "Shares",
     "Store",
     "open_store",
 ]

@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Final, TypeVar, cast
 
-from attrs import evolve
-
-from ..clock import SYSTEM_CLOCK
 from ..codec import MESSAGE_TYPES, choice
 from ..config import Seconds, seconds, whole
-from ..errors import ApiError, ConfigurationError, IottlyError
-from ..models import Cursor
+from ..errors import ConfigurationError, IottlyError
+from ..models import Cursor, MessageBatch
 from ..resources.messages import TypeFilter
 from ..resources.pages import bounds
 from ..session import IottlySession
-from ..walk import PageRequest
 from ..wire import segment
-from .plan import Plan, Query, cursor_for, next_plan, time_of
-from .progress import Course, Meter, Progress
+from .beginning import Beginning, begin_run
+from .following import Followers
+from .keeping import kept, renewal
+from .limits import Ledger
+from .plan import Plan, Query, time_of
+from .progress import Meter, Progress
 from .report import IngestReport, Outcome
 from .stores import Held, Store, open_store
 from .together import end
-from .walks import FATAL, DeviceWalk, Range, walk_devices
+from .walks import DeviceWalk, Range, walk_devices
 from .writer import Writer
 
 T = TypeVar("T")
@@ -33,6 +34,7 @@ T = TypeVar("T")
 Report = Callable[[Progress], object]
 
 _FLUSH_EVERY: Final = 1.0
+_LOOK: Final = 0.05  # seconds between two looks at what is waited for
 _TICK: Final = 0.25  # seconds between two calls of a progress function
 
 
@@ -61,6 +63,8 @@ class IngestJob:
         flush_every: seconds; what was fetched is durable after that long at the latest,
             and as much is fetched again after a kill. None is what the store prefers (its
             attribute `flush_every`: 30 for Parquet, whose flushes make files), or else 1.
+        follow: go on with new messages after the range, until `stop`; devices that come to
+            the project join in where `devices` is None. Goes without an `end`. Default False.
 
     Raises:
         ConfigurationError: an argument is not as above; nothing was sent or opened.
@@ -78,10 +82,13 @@ class IngestJob:
         type: TypeFilter = "all",  # noqa: A002 - the API's own name
         concurrency: int = 8,
         flush_every: Seconds | None = None,
+        follow: bool = False,
     ) -> None:
         self._session = session
         self._project = session.project(project)
         low, high = bounds(start, end)
+        if follow and high is not None:
+            raise ConfigurationError("a job that follows has no end: leave out end, or follow")
         kind = choice(type, MESSAGE_TYPES, name="type")
         self._query = Query(project_id=project, type=kind, start=low, end=high)
         self._devices = None if devices is None else _checked(devices)
@@ -90,6 +97,8 @@ class IngestJob:
         if flush_every is None:
             flush_every = getattr(self._store, "flush_every", _FLUSH_EVERY)
         self._flush_every = seconds(flush_every, name="flush_every")
+        self._follow = follow
+        self._ledger = Ledger(0.0, 0.0)
         self._stopping = asyncio.Event()
         self._running = False
 
@@ -106,6 +115,7 @@ class IngestJob:
 
         An error of one device ends the walk of that one; it is in the report, and the next
         run goes on there. The job itself runs once; make another one to run it again.
+        A job that follows returns only when it is stopped.
 
         Args:
             progress: called in the event loop four times a second, and at the end, with
@@ -122,75 +132,44 @@ class IngestJob:
             raise ConfigurationError("a job runs once; make another one to run it again")
         self._running = True
         begun, before = _now(), self._session.stats.attempts
+        self._ledger = Ledger(begun, time.thread_time())
         try:
             held = await self._store.open()
-            prepared = await self._unless_stopped(self._prepare(held))
-            if prepared is None:
+            beginning = await self._unless_stopped(self._prepare(held))
+            if beginning is None:
                 meter = Meter(now=_now, begun=begun, end=0, courses={})
-                return self._report(meter, before, None, interrupted=True)
-            plan, courses = prepared
-            meter = Meter(now=_now, begun=begun, end=plan.pinned_end, courses=courses)
+                return self._report(meter, before, None)
+            plan = beginning.plan
+            meter = Meter(
+                now=_now,
+                begun=begun,
+                start=plan.query.start,
+                end=plan.pinned_end,
+                courses=beginning.courses,
+                server_ahead=beginning.server_now - _now(),
+            )
             await self._carry_out(plan, meter, lambda: self._snapshot(meter, before), progress)
-            interrupted = meter.count(Outcome.STOPPED) > 0
-            if not interrupted:
-                await self._store.begin(evolve(plan, ended=True).to_json())
-            return self._report(meter, before, plan, interrupted=interrupted)
+            plan = kept(plan, meter)
+            await self._store.begin(plan.to_json())
+            return self._report(meter, before, plan)
         finally:
             await self._store.close()
 
-    async def _prepare(self, held: Held) -> tuple[Plan, dict[str, Course]]:
-        """The plan of this run, kept in the store, and where each device goes on."""
-        old = None if held.plan is None else Plan.from_json(held.plan)
+    async def _prepare(self, held: Held) -> Beginning:
         devices = self._devices
         if devices is None:
-            devices = [device.id for device in await self._project.devices.list()]
-        plan = next_plan(
+            devices = await self._listed()
+        return await begin_run(
+            self._project.messages,
+            self._store,
+            held,
             self._query,
-            old,
-            server_now=await self._server_now(devices),
+            devices,
             settle=self._session.config.settle,
         )
-        await self._store.begin(plan.to_json())
-        courses: dict[str, Course] = {}
-        for device_id in devices:
-            text = held.cursors.get(device_id)
-            saved = None if text is None else Cursor.from_json(text)
-            cursor = cursor_for(plan, device_id, saved)
-            stored = 0 if cursor is None else cursor.count
-            courses[device_id] = course = Course(device_id, cursor=cursor, before=stored)
-            if cursor is not None and cursor.finished:
-                course.outcome = Outcome.DONE
-        return plan, courses
 
-    async def _server_now(self, devices: Sequence[str]) -> float:
-        """Seconds since the epoch on the server's clock; one small request.
-
-        Raises:
-            IottlyError: what the first device was answered, where none gives an answer.
-        """
-        refused: ApiError | None = None
-        for device_id in devices:
-            request = PageRequest(
-                device_id=device_id,
-                start=self._query.start,
-                end=None,
-                type=self._query.type,
-                order="asc",
-                size=1,
-                number=None,
-            )
-            try:
-                fetched = await self._project.messages.fetch(request)
-            except FATAL:
-                raise
-            except ApiError as error:
-                refused = refused or error
-            else:
-                told = fetched.server_time
-                return SYSTEM_CLOCK.time() if told is None else told
-        if refused is not None:
-            raise refused
-        return SYSTEM_CLOCK.time()
+    async def _listed(self) -> list[str]:
+        return [device.id for device in await self._project.devices.list()]
 
     async def _carry_out(
         self,
@@ -200,26 +179,38 @@ class IngestJob:
         progress: Report | None,
     ) -> None:
         """Walk and write, until the end or until stopped; what was fetched is stored."""
-        writer = Writer(self._store, meter, flush_every=self._flush_every)
-        walking = asyncio.ensure_future(self._unless_stopped(self._walk(plan, meter, writer)))
+        writer = Writer(
+            self._store, meter, flush_every=self._flush_every, plan=renewal(plan, meter)
+        )
+        fetching = asyncio.ensure_future(self._unless_stopped(self._fetch(plan, meter, writer)))
         writing = asyncio.ensure_future(writer.run())
-        ticking = asyncio.ensure_future(_tick(snapshot, progress))
+        watching = asyncio.ensure_future(self._watch(writer, snapshot, progress))
         try:
             # Only the walks end by themselves; whatever else ends has failed.
-            await asyncio.wait({walking, writing, ticking}, return_when=asyncio.FIRST_COMPLETED)
-            if not walking.done():
-                await (writing if writing.done() else ticking)
+            await asyncio.wait({fetching, writing, watching}, return_when=asyncio.FIRST_COMPLETED)
+            if not fetching.done():
+                await (writing if writing.done() else watching)
             writer.finish()
             await writing
-            await walking
+            await fetching
         finally:
-            await end([walking, writing, ticking])
+            await end([fetching, writing, watching])
+        self._look(writer)
         if progress is not None:
             progress(snapshot())
 
-    async def _walk(self, plan: Plan, meter: Meter, writer: Writer) -> bool:
+    async def _fetch(self, plan: Plan, meter: Meter, writer: Writer) -> bool:
+        """Walk the range, then follow where that is wanted."""
+        cursors: dict[str, Cursor] = {
+            course.device_id: course.cursor for course in meter.courses.values() if course.cursor
+        }
+
+        async def deliver(batch: MessageBatch) -> None:
+            await writer.put(batch)
+            cursors[batch.cursor.device_id] = batch.cursor
+
         async def ended(device_id: str, error: IottlyError | None) -> None:
-            course = meter.courses[device_id]
+            course = meter.course(device_id)
             course.error = error
             course.outcome = Outcome.DONE if error is None else Outcome.FAILED
 
@@ -236,9 +227,24 @@ class IngestJob:
                 type=cast(TypeFilter, plan.query.type),
             ),
             concurrency=self._concurrency,
-            deliver=writer.put,
+            deliver=deliver,
             ended=ended,
         )
+        if self._follow:
+            meter.following = True
+            failed = {one.device_id for one in meter.courses.values() if one.error is not None}
+            await Followers(
+                messages=self._project.messages,
+                devices=self._devices,
+                listed=self._listed,
+                start=plan.query.start,
+                type=cast(TypeFilter, plan.query.type),
+                concurrency=self._concurrency,
+                cursors=cursors,
+                failed=failed,
+                deliver=deliver,
+                ended=ended,
+            ).run()
         return True
 
     async def _unless_stopped(self, work: Awaitable[T]) -> T | None:
@@ -251,13 +257,35 @@ class IngestJob:
         finally:
             await end([working, stopping])
 
+    async def _watch(
+        self, writer: Writer, snapshot: Callable[[], Progress], progress: Report | None
+    ) -> None:
+        """Look what is waited for, and tell of the progress, without end."""
+        told = -_TICK
+        while True:
+            self._look(writer)
+            if progress is not None and _now() - told >= _TICK:
+                told = _now()
+                progress(snapshot())
+            await asyncio.sleep(_LOOK)
+
+    def _look(self, writer: Writer) -> None:
+        quota = self._session.quota
+        self._ledger.look(
+            _now(),
+            time.thread_time(),
+            waiting=quota.waiting,
+            in_flight=quota.in_flight,
+            held_up=writer.holds_up,
+        )
+
     def _snapshot(self, meter: Meter, before: int) -> Progress:
         requests = self._session.stats.attempts - before
-        return meter.snapshot(requests=requests, quota=self._session.quota)
+        return meter.snapshot(
+            requests=requests, quota=self._session.quota, shares=self._ledger.recent()
+        )
 
-    def _report(
-        self, meter: Meter, before: int, plan: Plan | None, *, interrupted: bool
-    ) -> IngestReport:
+    def _report(self, meter: Meter, before: int, plan: Plan | None) -> IngestReport:
         return IngestReport(
             project_id=self._query.project_id,
             rows=meter.rows,
@@ -265,18 +293,13 @@ class IngestJob:
             total=sum(course.total for course in meter.courses.values()),
             requests=self._session.stats.attempts - before,
             seconds=meter.seconds,
-            interrupted=interrupted,
+            interrupted=plan is None or meter.count(Outcome.STOPPED) > 0,
             start=self._query.start,
             end=None if plan is None else plan.pinned_end,
             devices=tuple(course.as_outcome() for course in meter.courses.values()),
+            followed=meter.following,
+            shares=self._ledger.shares(),
         )
-
-
-async def _tick(snapshot: Callable[[], Progress], progress: Report | None) -> None:
-    while True:
-        if progress is not None:
-            progress(snapshot())
-        await asyncio.sleep(_TICK)
 
 
 def _checked(devices: Sequence[str]) -> list[str]:

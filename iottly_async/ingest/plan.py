@@ -14,11 +14,12 @@ came to its end            the server's now less `Config.settle`, or the end
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
 import msgspec
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from ..errors import ConfigurationError, CursorMismatchError
 from ..models import Cursor
@@ -53,11 +54,13 @@ class Plan:
         query: what was asked for.
         pinned_end: where every device's walk ends, in milliseconds since the epoch.
         ended: whether a run with this plan came to its end (one that was killed did not).
+        failed: the devices whose walk ended in an error in that run, and the error's text.
     """
 
     query: Query
     pinned_end: int
     ended: bool = False
+    failed: Mapping[str, str] = field(factory=dict, hash=False)
 
     def to_json(self) -> str:
         """The plan as one line of JSON, for `from_json`."""
@@ -70,6 +73,7 @@ class Plan:
             end=query.end,
             pinned_end=self.pinned_end,
             ended=self.ended,
+            failed=dict(self.failed),
         )
         return msgspec.json.encode(form).decode()
 
@@ -91,7 +95,7 @@ class Plan:
                 f"the store's plan has version {form.version}, this library reads {VERSION}"
             )
         query = Query(project_id=form.project_id, type=form.type, start=form.start, end=form.end)
-        return cls(query=query, pinned_end=form.pinned_end, ended=form.ended)
+        return cls(query=query, pinned_end=form.pinned_end, ended=form.ended, failed=form.failed)
 
 
 class _Form(msgspec.Struct, frozen=True):
@@ -102,6 +106,7 @@ class _Form(msgspec.Struct, frozen=True):
     end: int | None
     pinned_end: int
     ended: bool
+    failed: dict[str, str] = {}
 
 
 def next_plan(query: Query, held: Plan | None, *, server_now: float, settle: float) -> Plan:
@@ -121,7 +126,7 @@ def next_plan(query: Query, held: Plan | None, *, server_now: float, settle: flo
         _check_same(query, held)
         _check_past(held, server_now)
         if not held.ended and held.query == query:
-            return held
+            return evolve(held, failed={})
     end = int((server_now - settle) * 1000)
     if query.end is not None:
         end = min(end, query.end)

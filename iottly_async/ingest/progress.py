@@ -10,6 +10,7 @@ from attrs import define, field, frozen
 
 from ..models import Cursor, MessageBatch, Quota
 from ..models._time import epoch_ms
+from .limits import Shares
 from .report import DeviceOutcome, Outcome
 
 _SPEED_OVER: Final = 10.0  # seconds that the present speed is taken over
@@ -32,6 +33,12 @@ class Progress:
             far and the rows found in it; None where nothing can be said yet.
         seconds_left: at the present speed; None where nothing can be said yet.
         quota: of the key, as known now.
+        windows: stretches of time, over all devices, of which messages are still to come.
+        cursor_age: seconds of the server's time that the store is behind, by the device
+            that is furthest behind; failed ones apart. None where that is not known, as
+            long as a device without a beginning has not been looked at.
+        following: whether the range is done and new messages are awaited.
+        shares: what the last ten seconds went by on; its `limit` is what is the limit now.
     """
 
     rows: int
@@ -46,6 +53,10 @@ class Progress:
     share: float | None
     seconds_left: float | None
     quota: Quota
+    windows: int
+    cursor_age: float | None
+    following: bool
+    shares: Shares
 
 
 @define
@@ -71,6 +82,17 @@ class Course:
     def total(self) -> int:
         """Messages stored of it by all runs."""
         return 0 if self.cursor is None else self.cursor.count
+
+    @property
+    def windows(self) -> int:
+        """Stretches of time of which messages are still to come."""
+        if self.outcome is not Outcome.STOPPED:
+            return 0
+        return 1 if self.cursor is None else len(self.cursor.remaining)
+
+    def behind(self, start: int | None) -> int | None:
+        """Up to where its messages are stored, in milliseconds; `start` is the range's."""
+        return start if self.cursor is None else epoch_ms(self.cursor.done)
 
     def saw(self, batch: MessageBatch) -> None:
         """Note where the device's messages begin."""
@@ -113,14 +135,19 @@ class Meter:
 
     Attributes:
         now: tells seconds on a clock that never steps back.
-        end: of the range, in milliseconds.
+        start, end: of the range, in milliseconds; `start` is None for the beginning.
+        server_ahead: what to add to `now` for the server's time since the epoch, in seconds.
         courses: one a device.
+        following: whether the range is done and new messages are awaited.
     """
 
     now: Callable[[], float]
     begun: float
     end: int
     courses: dict[str, Course]
+    start: int | None = None
+    server_ahead: float = 0.0
+    following: bool = False
     rows: int = 0
     rejected: int = 0
     waiting: int = 0
@@ -131,11 +158,29 @@ class Meter:
         """Since the run began."""
         return self.now() - self.begun
 
+    def course(self, device_id: str) -> Course:
+        """Of a device, also one that came to the project after the run began."""
+        if device_id not in self.courses:
+            self.courses[device_id] = Course(device_id, outcome=Outcome.DONE)
+        return self.courses[device_id]
+
+    def cursor_age(self) -> float | None:
+        """Seconds of the server's time that the store is behind."""
+        stored = [
+            course.behind(self.start)
+            for course in self.courses.values()
+            if course.outcome is not Outcome.FAILED
+        ]
+        known = [each for each in stored if each is not None]
+        if not known or len(known) < len(stored):
+            return None
+        return max(0.0, self.now() + self.server_ahead - min(known) / 1000)
+
     def count(self, outcome: Outcome) -> int:
         """Devices of that outcome so far."""
         return sum(course.outcome is outcome for course in self.courses.values())
 
-    def snapshot(self, *, requests: int, quota: Quota) -> Progress:
+    def snapshot(self, *, requests: int, quota: Quota, shares: Shares) -> Progress:
         """How far the run is now."""
         speed = self._speed()
         total = expected(self.courses.values(), self.end)
@@ -154,6 +199,10 @@ class Meter:
             share=None if not total else min(1.0, stored / total),
             seconds_left=None if left is None or speed <= 0 else left / speed,
             quota=quota,
+            windows=sum(course.windows for course in self.courses.values()),
+            cursor_age=self.cursor_age(),
+            following=self.following,
+            shares=shares,
         )
 
     def _speed(self) -> float:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
-from attrs import asdict, frozen
+from attrs import asdict, field, frozen
+
+from .limits import Shares
 
 
 class Outcome(StrEnum):
@@ -59,6 +61,8 @@ class IngestReport:
         start, end: the range in milliseconds since the epoch; `start` is None for the
             oldest message, `end` is where this run ended, exclusive.
         devices: one a device, in the order of the job.
+        followed: whether the range was done and new messages were awaited.
+        shares: what the run's time went by on; `shares.limit` is what limited it.
     """
 
     project_id: str
@@ -71,6 +75,8 @@ class IngestReport:
     start: int | None
     end: int | None
     devices: tuple[DeviceOutcome, ...]
+    followed: bool = False
+    shares: Shares = field(factory=Shares)
 
     @property
     def rows_per_second(self) -> float:
@@ -97,6 +103,9 @@ class IngestReport:
             {**device, "outcome": str(device["outcome"])} for device in plain["devices"]
         ]
         plain.update(
-            rows_per_second=round(self.rows_per_second, 1), done=self.done, failed=self.failed
+            rows_per_second=round(self.rows_per_second, 1),
+            done=self.done,
+            failed=self.failed,
+            shares=self.shares.as_dict(),
         )
         return plain

@@ -8,7 +8,7 @@ is room, which is what slows the walks.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -65,10 +65,19 @@ class Writer:
         store: open.
         meter: is told what was stored.
         flush_every: seconds after which what was put is durable, however little it is.
+        plan: asked after each flush: a text for `Store.begin`, where there is a new one.
     """
 
-    def __init__(self, store: Store, meter: Meter, *, flush_every: float) -> None:
+    def __init__(
+        self,
+        store: Store,
+        meter: Meter,
+        *,
+        flush_every: float,
+        plan: Callable[[], str | None] = lambda: None,
+    ) -> None:
         self._store = store
+        self._plan = plan
         self._meter = meter
         self._every = flush_every
         self._gathered = _Gathered()
@@ -78,14 +87,25 @@ class Writer:
         self._finishing = False
         self._flushed = asyncio.get_running_loop().time()
         self._dirty = False
+        self._held_up = 0
+
+    @property
+    def holds_up(self) -> bool:
+        """Whether a walk waits for room at this moment."""
+        return self._held_up > 0
 
     async def put(self, batch: MessageBatch) -> None:
         """Take a batch; returns once it is gathered, not yet stored."""
-        while not self._room.is_set():
-            await self._room.wait()
+        if not self._room.is_set():
+            self._held_up += 1
+            try:
+                while not self._room.is_set():
+                    await self._room.wait()
+            finally:
+                self._held_up -= 1
         gathered = self._gathered
         gathered.add(batch)
-        self._meter.courses[batch.cursor.device_id].saw(batch)
+        self._meter.course(batch.cursor.device_id).saw(batch)
         self._meter.waiting += len(batch.messages)
         if gathered.full:
             self._room.clear()
@@ -141,3 +161,5 @@ class Writer:
         if self._dirty and (now or time - self._flushed >= self._every / 2):
             await self._store.flush()
             self._dirty, self._flushed = False, time
+            if (plan := self._plan()) is not None:
+                await self._store.begin(plan)

@@ -226,6 +226,7 @@ class Following:
                 async for batch in walk:
                     if batch.messages:
                         device.traffic.sent(m.timestamp.timestamp() for m in batch.messages)
+                    if batch.messages or plan.empty:
                         await self._found.put(batch)
                     device.cursor = batch.cursor
         except IottlyError as error:

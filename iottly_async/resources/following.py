@@ -77,6 +77,8 @@ class Follows(Walks):
         slowest: Seconds = 60.0,
         share: float = 0.9,
         concurrency: int = 8,
+        skip: Iterable[str] = (),
+        empty: bool = False,
     ) -> AsyncGenerator[MessageBatch, None]:
         """Messages of many devices as they come, without end, in batches with cursors.
 
@@ -123,6 +125,9 @@ class Follows(Walks):
                 does not allow that, twice the time of a look at every one.
             share: of the quota that may be used; the rest is for others on the key.
             concurrency: looks at once, at most. Default 8.
+            skip: ids of devices that are not followed, as where `device_ids` is None.
+            empty: hand out a batch also where a look found nothing: its cursor says up to
+                when nothing came. Default False.
 
         Raises:
             ConfigurationError, CursorMismatchError: by the call itself; an argument is not
@@ -143,10 +148,13 @@ class Follows(Walks):
         for device_id in {"any"} if fixed is None else {*fixed, *known}:
             resumed(query(device_id), known.get(device_id))
 
+        skipped = frozenset(skip)
+
         async def devices() -> list[str]:
-            if fixed is not None:
-                return fixed
-            return [device.id for device in await self._devices()]
+            ids = fixed
+            if ids is None:
+                ids = [device.id for device in await self._devices()]
+            return [device_id for device_id in ids if device_id not in skipped]
 
         settings: WalkSettings = self.settings(lookback=lookback)
         plan = FollowPlan(
@@ -164,6 +172,7 @@ class Follows(Walks):
             slowest=latest,
             share=_share(share),
             concurrency=whole(concurrency, name="concurrency", least=1),
+            empty=empty,
         )
         return self._context.follower(plan)
 

@@ -29,6 +29,7 @@ class FollowPlan:
         fastest, slowest: seconds between two looks at one device.
         share: of the quota that may be used.
         concurrency: looks at once.
+        empty: whether a look that found nothing is handed out too, for its cursor.
     """
 
     query: Callable[[str], WalkQuery]
@@ -45,6 +46,7 @@ class FollowPlan:
     slowest: float
     share: float
     concurrency: int
+    empty: bool = False
 
 
 Follower = Callable[[FollowPlan], AsyncGenerator[MessageBatch, None]]

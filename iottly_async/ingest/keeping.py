@@ -1,0 +1,48 @@
+"""What the store is to keep of a run beside rows and cursors: its plan, as far as it came."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from attrs import evolve
+
+from .plan import Plan
+from .progress import Meter
+from .report import Outcome
+
+_RENEW: Final = 60.0  # seconds after which a job that follows says how far it is
+
+
+def kept(plan: Plan, meter: Meter) -> Plan:
+    """`plan` with what became of it: whether it came to its end, and which devices failed.
+
+    One that followed ends where the device that is furthest behind stands.
+    """
+    courses = meter.courses.values()
+    failed = {
+        course.device_id: f"{type(course.error).__name__}: {course.error}"
+        for course in courses
+        if course.error is not None
+    }
+    end = plan.pinned_end
+    if meter.following:
+        ends = [each.cursor.pinned_end for each in courses if each.cursor and not each.error]
+        end = max(end, min(ends, default=end))
+    ended = meter.following or not meter.count(Outcome.STOPPED)
+    return evolve(plan, ended=ended, failed=failed, pinned_end=end)
+
+
+def renewal(plan: Plan, meter: Meter) -> Callable[[], str | None]:
+    """A new text for the store once new messages are awaited, and then a minute after the last."""
+    told: float | None = None
+
+    def renewed() -> str | None:
+        nonlocal told
+        now = meter.now()
+        if not meter.following or (told is not None and now - told < _RENEW):
+            return None
+        told = now
+        return kept(plan, meter).to_json()
+
+    return renewed

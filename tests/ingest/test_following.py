@@ -1,0 +1,240 @@
+"""Jobs that follow: the range, then what comes, until they are stopped; each message once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from iottly_async import Config, Cursor, IottlySession, RateLimiter, UnauthorizedError
+from iottly_async.emulator import Emulator, EmulatorThread
+from iottly_async.errors import ConfigurationError
+from iottly_async.ingest import IngestJob, IngestReport, Outcome, Plan, Progress
+from iottly_async.ingest.stores import JSONLinesStore
+from tests.support.stored_rows import keys_of, rows_of, truth_of
+
+PROCESS = Path(__file__).parent / "job_process.py"
+
+
+@pytest.fixture
+async def session(emulator: Emulator) -> AsyncIterator[IottlySession]:
+    """A session to which all is settled at once."""
+    config = Config(base_url=emulator.base_url, settle=0)
+    async with IottlySession(emulator.api_key, config=config, limiter=RateLimiter()) as session:
+        yield session
+
+
+class Watched:
+    """A job that runs, and what it tells."""
+
+    def __init__(self, job: IngestJob) -> None:
+        self.job = job
+        self._news = asyncio.Event()
+        self.last: Progress | None = None
+        self.report: IngestReport | None = None
+
+    def tell(self, progress: Progress) -> None:
+        """Take a progress."""
+        self.last = progress
+        self._news.set()
+
+    async def until(self, condition: Callable[[Progress], bool]) -> Progress:
+        """The first progress of which it is true."""
+        while self.last is None or not condition(self.last):
+            self._news.clear()
+            await self._news.wait()
+        return self.last
+
+
+@asynccontextmanager
+async def following(
+    session: IottlySession, emulator: Emulator, path: Path, **more: object
+) -> AsyncIterator[Watched]:
+    """A job that follows, stopped at the end."""
+    watched = Watched(
+        IngestJob(session, project=emulator.project_id, store=path, follow=True, **more)  # type: ignore[arg-type]
+    )
+    async with asyncio.timeout(60):
+        running = asyncio.create_task(watched.job.run(watched.tell))
+        waiting = asyncio.create_task(watched.until(lambda progress: progress.following))
+        await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        yield watched
+        watched.job.stop()
+        watched.report = await running
+
+
+async def test_after_the_range_it_goes_on_with_what_comes(
+    session: IottlySession, emulator: Emulator, path: Path
+) -> None:
+    """The history and the new messages are in the store, each once; a stop is no interruption."""
+    async with following(session, emulator, path) as watched:
+        for device in emulator.device_ids:
+            emulator.append(device, 3)
+        await watched.until(lambda progress: progress.rows == 609)
+    assert watched.report is not None
+    assert (watched.report.rows, watched.report.interrupted, watched.report.followed) == (
+        609,
+        False,
+        True,
+    )
+    assert rows_of(path) == truth_of(emulator)
+    assert len(set(keys_of(path))) == 609
+
+
+async def test_what_comes_between_two_runs_is_fetched_by_the_second(
+    session: IottlySession, emulator: Emulator, tmp_path: Path
+) -> None:
+    """Whether the next run follows or not, nothing is lost and nothing repeated."""
+    path = tmp_path / "telemetry.jsonl"
+    async with following(session, emulator, path) as watched:
+        emulator.append(emulator.device_ids[0], 2)
+        await watched.until(lambda progress: progress.rows == 602)
+    emulator.append(emulator.device_ids[1], 4)
+    emulator.clock.advance(2)
+    again = await IngestJob(session, project=emulator.project_id, store=path).run()
+    assert again.rows == 4
+    emulator.append(emulator.device_ids[2], 5)
+    async with following(session, emulator, path) as watched:
+        await watched.until(lambda progress: progress.rows == 5)
+    assert rows_of(path) == truth_of(emulator)
+
+
+async def test_a_run_that_only_followed_for_a_while_takes_what_is_left(
+    session: IottlySession, emulator: Emulator, path: Path
+) -> None:
+    """Stopped within its range, a job that follows is interrupted, and gone on with."""
+    job = IngestJob(session, project=emulator.project_id, store=path, concurrency=1, follow=True)
+    emulator.fault("stall", route="paginated", skip=3, count=1)
+    running = asyncio.create_task(job.run())
+    await emulator.until_requests(5)
+    job.stop()
+    report = await running
+    emulator.clear_faults()
+    assert report.interrupted
+    assert not report.followed
+    async with following(session, emulator, path) as watched:
+        await watched.until(lambda progress: progress.rows + report.rows == 600)
+    assert rows_of(path) == truth_of(emulator)
+
+
+async def test_a_device_that_refuses_is_left_out(
+    session: IottlySession, emulator: Emulator, tmp_path: Path
+) -> None:
+    """Its error is in the report, the others are followed on, and the next run fetches it."""
+    path = tmp_path / "telemetry.jsonl"
+    bad, good, _ = emulator.device_ids
+    async with following(session, emulator, path) as watched:
+        emulator.fault("status", status=403, route=f"/v1.0/*/device/{bad}/*", count=None)
+        emulator.append(bad, 1)
+        await watched.until(lambda progress: progress.failed == 1)
+        emulator.append(good, 2)
+        await watched.until(lambda progress: progress.rows == 602)
+    assert watched.report is not None
+    failed = {one.device_id: one.error_type for one in watched.report.devices if one.error}
+    assert failed == {bad: "ForbiddenError"}
+    emulator.clear_faults()
+    emulator.clock.advance(2)
+    again = await IngestJob(session, project=emulator.project_id, store=path).run()
+    assert (again.rows, again.failed) == (1, 0)
+    assert rows_of(path) == truth_of(emulator)
+
+
+async def test_a_device_that_failed_in_the_range_is_not_followed(
+    session: IottlySession, emulator: Emulator, tmp_path: Path
+) -> None:
+    """It stays failed, and costs no request more."""
+    path = tmp_path / "telemetry.jsonl"
+    bad = emulator.device_ids[0]
+    emulator.fault("status", status=403, route=f"/v1.0/*/device/{bad}/*", count=None)
+    async with following(session, emulator, path) as watched:
+        seen = len([one for one in emulator.requests if bad in one.path])
+        emulator.append(emulator.device_ids[1], 1)
+        await watched.until(lambda progress: progress.waiting == 0 and bool(progress.rows))
+    assert len([one for one in emulator.requests if bad in one.path]) == seen
+    assert watched.report is not None
+    assert watched.report.devices[0].outcome is Outcome.FAILED
+
+
+async def test_a_key_that_is_refused_ends_it(
+    session: IottlySession, emulator: Emulator, tmp_path: Path
+) -> None:
+    """What no device would fare better with is raised, with all stored that was fetched."""
+    path = tmp_path / "telemetry.jsonl"
+
+    def refuse(progress: Progress) -> None:
+        if progress.following and not progress.waiting:
+            emulator.fault("status", status=401, route="paginated", count=None)
+
+    job = IngestJob(session, project=emulator.project_id, store=path, follow=True)
+    with pytest.raises(UnauthorizedError):
+        await job.run(refuse)
+    assert rows_of(path) == truth_of(emulator)
+
+
+async def test_the_store_learns_how_far_quiet_devices_are_known(
+    session: IottlySession, emulator: Emulator, tmp_path: Path
+) -> None:
+    """Looks that find nothing move the cursors on, and with them the end of what is covered."""
+    path = tmp_path / "telemetry.jsonl"
+
+    def moved(progress: Progress) -> bool:
+        sidecar = json.loads(Path(f"{path}.cursor").read_text())
+        return all(json.loads(cursor)["end"] is None for cursor in sidecar["cursors"].values())
+
+    async with following(session, emulator, path) as watched:
+        await watched.until(moved)
+    store = JSONLinesStore(path)
+    held = await store.open()
+    await store.close()
+    assert held.plan is not None
+    ends = [Cursor.from_json(text).pinned_end for text in held.cursors.values()]
+    assert Plan.from_json(held.plan).pinned_end == min(ends)
+
+
+async def test_following_has_no_end(session: IottlySession, tmp_path: Path) -> None:
+    """An end and `follow` together are refused."""
+    with pytest.raises(ConfigurationError, match="has no end"):
+        IngestJob(
+            session,
+            project="p",
+            store=tmp_path / "x.jsonl",
+            end=datetime(2026, 1, 1, tzinfo=UTC),
+            follow=True,
+        )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_a_follower_that_is_killed_loses_nothing_and_repeats_nothing(tmp_path: Path) -> None:
+    """Killed while messages stream in, and started again, the store ends up right."""
+    path = tmp_path / "telemetry.jsonl"
+    with EmulatorThread(devices=3, messages=300) as emulator:
+        environment = {
+            **os.environ,
+            "IOTTLY_API_KEY": emulator.api_key,
+            "IOTTLY_BASE_URL": emulator.base_url,
+            "IOTTLY_PROJECT": emulator.project_id,
+        }
+        command = [sys.executable, "-W", "error", "-m", "iottly_async", "ingest"]
+        emulator.start_appending(200)
+        for _ in range(2):
+            seen = len(emulator.requests)
+            with subprocess.Popen(
+                [*command, "--follow", "--to", path], env=environment, stderr=subprocess.DEVNULL
+            ) as job:
+                emulator.until_requests(seen + 14, timeout=60)
+                job.send_signal(signal.SIGKILL)
+        emulator.stop_appending()
+        emulator.clock.advance(6)
+        subprocess.run([*command, "--to", path], env=environment, check=True, capture_output=True)
+        assert rows_of(path) == truth_of(emulator)
+        assert len(set(keys_of(path))) == len(keys_of(path))
