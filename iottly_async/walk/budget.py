@@ -17,9 +17,9 @@ class Budget:
         self._waste = 0.0
 
     def allows(self) -> bool:
-        """Whether the cost stays within 4.5 % of the requests and 8, even with one cut more;
+        """Whether the cost stays within 4.5 % of the requests and 7, even with one cut more;
         of those that have not ended yet, half a page each is expected."""
-        return self._waste + (self._live + 1) / 2 <= 8 + 0.045 * self._requests
+        return self._waste + (self._live + 1) / 2 <= 7 + 0.045 * self._requests
 
     @property
     def misled(self) -> bool:

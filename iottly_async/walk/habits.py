@@ -29,7 +29,7 @@ class Habits:
 
     def is_full(self, length: int, size: int) -> bool:
         """Whether more messages may follow a page of so many when `size` were asked for."""
-        if self.short_page < length < size:
+        if length > self.short_page:
             self.short_page = 0
         return length >= size or (length == self.short_page and length > 0)
 

@@ -124,13 +124,19 @@ class Window:
         low = page.index(start)
         if page.last <= start:
             self._carry += page.messages[low:]
-            self._ask_on(len(page), 0 if run.straight else run.before + low)
+            if run.straight:
+                run.next()
+            else:
+                self._ask_on(len(page), run.before + low)
             return Piece(start, start, [])
         cut = page.tail
         messages = self._complete(page, low, cut)
         self._carry = list(page.messages[cut:])
         self.done = page.last
-        self._ask_on(len(page), run.before + cut)
+        if cut:
+            self._ask_on(len(page), run.before + cut)
+        else:
+            run.go_on(len(page), 0)  # the page begins with it: no need to see it again
         return Piece(start, self.done, messages)
 
     def feed_history(self, messages: Sequence[Message]) -> Piece:

@@ -1,0 +1,180 @@
+"""How many requests walks make, how many rows they make the server skip, how many they hold."""
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from iottly_async.models.cursor import Order
+from iottly_async.walk import WalkQuery, WalkSettings, batches, batches_many
+from tests.support.message_server import NOW_MS, MessageServer, Row, identity
+from tests.support.virtual_time import run_virtual, virtual
+
+from .reference import requests_for
+from .streams import BEGIN, PAGE, SPAN, Case, cases
+
+DAY = 86_400_000
+FULL = 100
+
+
+def stream(rows: int, ties: int = 1, seed: int = 0, span: int = 30 * DAY) -> list[Row]:
+    """So many rows over 30 days, in groups of 1 to `ties` that share a millisecond."""
+    chance = random.Random(seed)
+    times: list[int] = []
+    while len(times) < rows:
+        times += [NOW_MS - DAY - chance.randrange(span)] * chance.randint(1, ties)
+    return [Row(at, b"%d" % serial) for serial, at in enumerate(sorted(times[:rows]))]
+
+
+def bursts(rows: int, seed: int = 0) -> list[Row]:
+    """Twelve bursts of minutes within a year."""
+    chance = random.Random(seed)
+    times: list[int] = []
+    for _ in range(12):
+        start = NOW_MS - DAY - chance.randrange(365 * DAY)
+        length = chance.choice([60_000, 600_000, 3_600_000])
+        times += [start + chance.randrange(length) for _ in range(rows // 12)]
+    return [Row(at, b"%d" % serial) for serial, at in enumerate(sorted(times))]
+
+
+def ideal(rows: int) -> int:
+    return max(1, -(-rows // FULL))
+
+
+async def requests_of(
+    rows: list[Row], concurrency: int, ordered: bool, order: Order = "asc"
+) -> MessageServer:
+    """A server over which a whole walk has gone; every row is checked to have come once."""
+    server = MessageServer(rows, jitter=0.5)
+    query = WalkQuery(
+        project_id="p1", device_id="d1", order=order, start=rows[0].at - DAY, end=rows[-1].at + DAY
+    )
+    generator = batches(
+        server.fetch,
+        query,
+        settings=WalkSettings(),
+        concurrency=concurrency,
+        ordered=ordered,
+        clock=server.clock,
+    )
+    seen = [identity(message) async for batch in generator for message in batch.messages]
+    assert sorted(seen) == sorted((row.at, row.payload) for row in rows)
+    return server
+
+
+@given(case=cases(concurrency=st.just(1), crashes=False))
+def test_a_sequential_walk_makes_the_requests_that_held_back_seek_needs(case: Case) -> None:
+    """Not one more than worked out from the times, and at most one fewer: behind a last
+    millisecond that ends with the range nothing is asked."""
+
+    async def main() -> None:
+        rows = case.rows()
+        server = MessageServer(rows, limit=PAGE, seed=case.seed)
+        query = WalkQuery(project_id="p1", device_id="d1", start=BEGIN, end=BEGIN + SPAN)
+        async for _ in batches(
+            server.fetch, query, settings=WalkSettings(page_size=PAGE), clock=server.clock
+        ):
+            pass
+        needed = requests_for([row.at for row in rows], PAGE)
+        assert needed - 1 <= server.requests <= needed
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize(("ties", "factor"), [(1, 1.02), (5, 1.03)])
+@virtual
+async def test_sequential_walks_make_hardly_more_requests_than_pages(
+    ties: int, factor: float, order: Order
+) -> None:
+    """1.02 times the ideal and 1 without ties, 1.03 with up to five a millisecond, and no
+    page number."""
+    server = await requests_of(stream(20_000, ties), 1, ordered=True, order=order)
+    assert server.requests <= factor * ideal(20_000) + 1
+    assert server.skipped == 0
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize("concurrency", [8, 32])
+@pytest.mark.parametrize("make", [stream, bursts], ids=["even", "bursty"])
+@virtual
+async def test_walks_without_order_skip_nothing_and_stay_within_five_percent(
+    make: type, concurrency: int, order: Order
+) -> None:
+    """1.05 times the ideal and 8 requests; no page number is ever sent."""
+    rows = make(20_000)
+    server = await requests_of(rows, concurrency, ordered=False, order=order)
+    assert server.requests <= 1.05 * ideal(len(rows)) + 8
+    assert server.skipped == 0
+    assert server.peak <= concurrency
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize("concurrency", [8, 32])
+@pytest.mark.parametrize("make", [stream, bursts], ids=["even", "bursty"])
+@virtual
+async def test_walks_in_order_stay_within_six_percent(
+    make: type, concurrency: int, order: Order
+) -> None:
+    """1.06 times the ideal and 8 requests."""
+    rows = make(20_000)
+    server = await requests_of(rows, concurrency, ordered=True, order=order)
+    assert server.requests <= 1.06 * ideal(len(rows)) + 8
+    assert server.peak <= concurrency
+
+
+@virtual
+async def test_one_request_tells_that_there_is_nothing() -> None:
+    """An empty range costs one request in every form, and ends with a finished cursor."""
+    for concurrency, ordered in [(1, True), (8, True), (8, False)]:
+        server = MessageServer()
+        query = WalkQuery(project_id="p1", device_id="d1", start=BEGIN, end=BEGIN + 1)
+        walk = batches(
+            server.fetch,
+            query,
+            settings=WalkSettings(),
+            concurrency=concurrency,
+            ordered=ordered,
+            clock=server.clock,
+        )
+        assert [(batch.messages, batch.cursor.finished) async for batch in walk] == [([], True)]
+        assert server.requests == 1
+
+
+@settings(max_examples=20)
+@given(seed=st.integers(0, 1000), devices=st.integers(1, 40), concurrency=st.integers(1, 32))
+def test_many_devices_in_one_pool(seed: int, devices: int, concurrency: int) -> None:
+    """Every message of every device comes once, each device ends with a finished cursor,
+    and the requests are hardly more than one by one."""
+
+    async def main() -> None:
+        chance = random.Random(seed)
+        rows = [
+            Row(NOW_MS - 10 * DAY + chance.randrange(9 * DAY), b"%d" % serial, device=f"d{number}")
+            for number in range(devices)
+            for serial in range(chance.choice([0, 0, 3, 30, 300, 2000 if number < 2 else 5]))
+        ]
+        server = MessageServer(rows, jitter=0.5)
+        queries = [WalkQuery(project_id="p1", device_id=f"d{n}") for n in range(devices)]
+        got: dict[str, list[tuple[int, bytes]]] = {query.device_id: [] for query in queries}
+        finished: list[str] = []
+        async for batch in batches_many(
+            server.fetch,
+            queries,
+            settings=WalkSettings(),
+            concurrency=concurrency,
+            clock=server.clock,
+        ):
+            got[batch.cursor.device_id] += map(identity, batch.messages)
+            finished += [batch.cursor.device_id] * batch.cursor.finished
+        alone = 0
+        for device, seen in got.items():
+            truth = server.truth(device=device)
+            assert sorted(seen) == sorted((row.at, row.payload) for row in truth)
+            alone += requests_for([row.at for row in truth], FULL)
+        assert sorted(finished) == sorted(got)
+        assert server.requests <= 1.05 * alone + 8
+        assert server.peak <= concurrency
+
+    run_virtual(main)

@@ -1,0 +1,268 @@
+"""Servers that round bounds, cut pages short, are off the clock, or answer nonsense."""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import AsyncGenerator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from iottly_async.errors import (
+    IottlyError,
+    NotFoundError,
+    PageOrderError,
+    UnauthorizedError,
+)
+from iottly_async.models.message import MessageBatch
+from iottly_async.walk import Fetched, PageRequest, WalkQuery, WalkSettings, batches
+from tests.support.message_server import NOW_MS, MessageServer, Row, identity
+from tests.support.virtual_time import WALL_START, run_virtual, virtual
+
+from .streams import Case, cases, counted, rows_of, walk
+
+FORMS = [(1, True), (4, True), (4, False)]
+"""Concurrency and order: the three forms of a walk."""
+
+
+QUERY = WalkQuery(project_id="p1", device_id="d1")
+
+
+async def collect(
+    server: MessageServer, asked: WalkQuery, settings: WalkSettings, form: tuple[int, bool]
+) -> list[MessageBatch]:
+    concurrency, ordered = form
+    walk = batches(
+        server.fetch,
+        asked,
+        settings=settings,
+        concurrency=concurrency,
+        ordered=ordered,
+        clock=server.clock,
+    )
+    return [batch async for batch in walk]
+
+
+async def drain(walk: AsyncGenerator[MessageBatch, None], into: list[MessageBatch]) -> None:
+    async for batch in walk:
+        into += [batch]  # one by one, so that those before an error are kept
+
+
+def seen(got: list[MessageBatch]) -> Counter[tuple[int, bytes]]:
+    return Counter(identity(message) for batch in got for message in batch.messages)
+
+
+@given(case=cases(), unit=st.sampled_from([1000, 60_000, 86_400_000]), both=st.booleans())
+def test_bounds_rounded_down_lose_and_repeat_nothing(case: Case, unit: int, both: bool) -> None:
+    """A `from` that the server rounds to a second, a minute or a day, and a `to` that it
+    rounds to a second, change nothing of what is handed out."""
+
+    async def main() -> None:
+        server = MessageServer(
+            case.rows(),
+            limit=20,
+            round_from=unit,
+            round_to=1000 if both else 1,
+            jitter=0.8,
+            seed=case.seed,
+        )
+        walked = await walk(server, case, WalkSettings(page_size=20))
+        truth = server.truth(case.start, case.end, case.type)
+        assert Counter(map(identity, walked.messages)) == counted(truth)
+
+    run_virtual(main)
+
+
+@given(
+    seed=st.integers(0, 2**16),
+    order=st.sampled_from(["asc", "desc"]),
+    form=st.sampled_from(FORMS),
+    dense=st.sampled_from([50, 1000, 30_000]),
+)
+def test_rounded_bounds_with_unstable_ties(
+    seed: int, order: str, form: tuple[int, bool], dense: int
+) -> None:
+    """Where several pages lie in one second, the next page overlaps with what was held
+    back, so that ties in another order every time lose nothing."""
+
+    async def main() -> None:
+        rows = rows_of([("even", dense, 300)], seed=seed)
+        tied = Counter(row.at for row in rows)
+        rows = [row for row in rows if tied[row.at] <= 8]
+        server = MessageServer(rows, limit=30, round_from=1000, unstable=True, seed=seed)
+        asked = WalkQuery(
+            project_id="p1", device_id="d1", order="asc" if order == "asc" else "desc"
+        )
+        got = await collect(server, asked, WalkSettings(page_size=30), form)
+        assert seen(got) == counted(rows)
+
+    run_virtual(main)
+
+
+@given(
+    parts=st.lists(
+        st.tuples(st.sampled_from(["group", "even"]), st.integers(1, 39_000), st.integers(1, 260)),
+        max_size=4,
+    ),
+    order=st.sampled_from(["asc", "desc"]),
+    form=st.sampled_from(FORMS),
+)
+def test_pages_cut_to_fifty_are_not_taken_for_the_last(
+    parts: list[tuple[str, int, int]], order: str, form: tuple[int, bool]
+) -> None:
+    """A server that gives 50 whatever is asked for: nothing is lost, groups of more than
+    a page included."""
+
+    async def main() -> None:
+        rows = rows_of(parts)
+        server = MessageServer(rows, limit=50)
+        asked = WalkQuery(
+            project_id="p1", device_id="d1", order="asc" if order == "asc" else "desc"
+        )
+        got = await collect(server, asked, WalkSettings(), form)
+        assert seen(got) == counted(rows)
+
+    run_virtual(main)
+
+
+@virtual
+async def test_a_last_page_of_fifty_is_confirmed_by_one_request() -> None:
+    """Exactly 50 messages cost two requests; 49 or 51 cost one; behind a longer page, 50
+    are known to be the end."""
+    for many, requests in [(49, 1), (50, 2), (51, 1), (149, 2)]:
+        server = MessageServer([Row(NOW_MS - 90_000 + n) for n in range(many)])
+        await collect(server, QUERY, WalkSettings(), FORMS[0])
+        assert server.requests == requests, many
+
+
+@pytest.mark.parametrize("form", FORMS)
+@virtual
+async def test_a_page_out_of_order_is_never_handed_on(form: tuple[int, bool]) -> None:
+    """The walk ends with an error that names the device, and nothing of the page comes."""
+    rows = [Row(NOW_MS - 900_000 + 1000 * n, b"%d" % n) for n in range(600)]
+    server = MessageServer(rows)
+
+    async def fetch(request: PageRequest) -> Fetched:
+        fetched = await server.fetch(request)
+        if server.requests < 3:
+            return fetched
+        return Fetched(messages=[*fetched.messages][::-1], server_time=fetched.server_time)
+
+    got: list[MessageBatch] = []
+    walk = batches(
+        fetch,
+        QUERY,
+        settings=WalkSettings(),
+        concurrency=form[0],
+        ordered=form[1],
+        clock=server.clock,
+    )
+    with pytest.raises(PageOrderError, match="d1"):
+        await drain(walk, got)
+    times = [message.timestamp for batch in got for message in batch.messages]
+    assert len(times) < 300
+    assert len(set(times)) == len(times)
+
+
+@pytest.mark.parametrize("error", [NotFoundError("HTML", status=404), UnauthorizedError("no")])
+@pytest.mark.parametrize("form", FORMS)
+@virtual
+async def test_an_error_in_the_middle_passes_through(
+    form: tuple[int, bool], error: IottlyError
+) -> None:
+    """A 404 that is a proxy's page, a 401: the error is raised itself, what came before
+    keeps its cursor, and no task is left."""
+    rows = [Row(NOW_MS - 90_000_000 + 1000 * n, b"%d" % n) for n in range(3000)]
+    server = MessageServer(rows, jitter=0.5)
+
+    def fail(_: PageRequest, number: int) -> None:
+        if number == 12:
+            raise error
+
+    server.before = fail
+    walk = batches(
+        server.fetch,
+        QUERY,
+        settings=WalkSettings(),
+        concurrency=form[0],
+        ordered=form[1],
+        clock=server.clock,
+    )
+    got: list[MessageBatch] = []
+    with pytest.raises(IottlyError) as caught:
+        await drain(walk, got)
+    assert caught.value is error
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    cursor = got[-1].cursor
+    assert cursor.count == sum(len(batch.messages) for batch in got)
+    server.before = None
+    rest = batches(server.fetch, QUERY, settings=WalkSettings(), cursor=cursor, clock=server.clock)
+    await drain(rest, got)
+    assert seen(got) == counted(rows)
+
+
+@pytest.mark.parametrize("offset", [-5.0, 5.0])
+@virtual
+async def test_the_end_is_pinned_in_the_servers_clock(offset: float) -> None:
+    """With a server 5 s off, a walk ends at its now less the settle time, not at ours."""
+    server = MessageServer(clock_offset=offset)
+    [batch] = await collect(server, QUERY, WalkSettings(settle=2.0), FORMS[0])
+    assert batch.cursor.pinned_end == NOW_MS + (offset - 2.0) * 1000
+
+
+@virtual
+async def test_without_a_date_the_local_clock_pins_the_end() -> None:
+    """An answer that tells no time leaves only the caller's own clock."""
+    server = MessageServer(dated=False)
+    [batch] = await collect(server, QUERY, WalkSettings(settle=2.0), FORMS[0])
+    assert batch.cursor.pinned_end == pytest.approx((WALL_START - 2.0) * 1000 + 50, abs=50)
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@virtual
+async def test_times_ahead_of_the_servers_clock_are_remarked_on(
+    order: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Naive times of another zone lie in the server's future: one warning a walk says so."""
+    rows = [Row(NOW_MS - 10_000 * n, b"%d" % n) for n in range(300)]
+    server = MessageServer(rows, zone_ms=2 * 3_600_000)
+
+    async def fetch(request: PageRequest) -> Fetched:
+        # The bounds are taken for times of that zone as well.
+        zone = 2 * 3_600_000
+        start = None if request.start is None else request.start - zone
+        end = None if request.end is None else request.end - zone
+        moved = PageRequest(
+            device_id=request.device_id,
+            start=start,
+            end=end,
+            type=request.type,
+            order=request.order,
+            size=request.size,
+            number=request.number,
+        )
+        return await server.fetch(moved)
+
+    with caplog.at_level(logging.WARNING, logger="iottly_async"):
+        asked = WalkQuery(
+            project_id="p1", device_id="d1", order="asc" if order == "asc" else "desc"
+        )
+        walk = batches(fetch, asked, settings=WalkSettings(), clock=server.clock)
+        async for _ in walk:
+            pass
+    [record] = [record for record in caplog.records if record.name == "iottly_async"]
+    assert "time zone" in record.getMessage()
+    assert "d1" in record.getMessage()
+
+
+@virtual
+async def test_messages_within_the_settle_time_are_not_remarked_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A message of this second is left for the next walk, without a word."""
+    server = MessageServer([Row(NOW_MS - 60_000), Row(NOW_MS - 1)])
+    with caplog.at_level(logging.WARNING, logger="iottly_async"):
+        got = await collect(server, QUERY, WalkSettings(), FORMS[0])
+    assert [len(batch.messages) for batch in got] == [1]
+    assert not [record for record in caplog.records if record.name == "iottly_async"]
