@@ -56,7 +56,7 @@ class FaultProxy:
         self.befallen: dict[Mishap, int] = {}
         self._upstream = upstream
         self._choose = choose
-        self._server = RawServer(self._play)
+        self._server = RawServer(self._play, remembers=False)
 
     async def __aenter__(self) -> Self:
         await self._server.__aenter__()
@@ -78,11 +78,9 @@ class FaultProxy:
     async def _play(self, peer: Peer) -> None:
         while True:
             heard = await peer.request()
-            self._server.requests.clear()  # a long run need not remember them
             mishap = self._choose()
             self.befallen[mishap] = self.befallen.get(mishap, 0) + 1
             if not await self._befall(mishap, heard, peer):
-                self._server.peers.remove(peer)
                 return
 
     async def _befall(self, mishap: Mishap, heard: Heard, peer: Peer) -> bool:

@@ -86,6 +86,8 @@ class Peer:
                 raise GoneError
             self._arrived.clear()
             await self._arrived.wait()
+        if not self.server.remembers:
+            return self.requests.pop(0)
         self._taken += 1
         return self.requests[self._taken - 1]
 
@@ -129,11 +131,12 @@ class Peer:
 
     def at_once(self, data: bytes | None) -> None:
         """Send bytes, or FIN (None), before the loop turns: the client cannot have seen it."""
-        sock = self.writer.transport.get_extra_info("socket")
-        if data is None:
-            sock.shutdown(socket.SHUT_WR)
-        else:
-            os.write(sock.fileno(), data)
+        descriptor = os.dup(self.writer.transport.get_extra_info("socket").fileno())
+        with socket.socket(fileno=descriptor) as same:
+            if data is None:
+                same.shutdown(socket.SHUT_WR)
+            else:
+                same.send(data)
 
     def deafen(self) -> None:
         """Read no more: what the client sends, its farewell too, is not heard."""
@@ -146,8 +149,9 @@ class Peer:
     def reset(self) -> None:
         """Close by RST."""
         transport = self.writer.transport
-        sock: socket.socket = transport.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
+        sock: socket.socket | None = transport.get_extra_info("socket")
+        if sock is not None and not transport.is_closing():
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
         transport.abort()
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
@@ -161,6 +165,8 @@ class Peer:
         finally:
             self.closed.set()
             self._arrived.set()
+            if not self.server.remembers:
+                self.server.peers.remove(self)
 
     def _parse(self) -> None:
         while True:
@@ -172,10 +178,13 @@ class Peer:
             if len(self.received) < end + 4 + length:
                 return
             body = bytes(self.received[end + 4 : end + 4 + length])
-            self._parsed = end + 4 + length
             heard = Heard(head, body)
             self.requests.append(heard)
-            self.server.requests.append(heard)
+            if self.server.remembers:
+                self._parsed = end + 4 + length
+                self.server.requests.append(heard)
+            else:
+                del self.received[: end + 4 + length]
 
 
 class RawServer:
@@ -184,6 +193,7 @@ class RawServer:
     Args:
         scripts: one a connection, in the order of accepting; the last one repeats.
         tls: the server's side of TLS; None is plain.
+        remembers: whether it keeps what arrived; without, it can serve for ever.
 
     Attributes:
         requests: all whole requests, in the order in which they were complete.
@@ -191,7 +201,10 @@ class RawServer:
         failures: what scripts raised that they should not have.
     """
 
-    def __init__(self, *scripts: Script, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, *scripts: Script, tls: ssl.SSLContext | None = None, remembers: bool = True
+    ) -> None:
+        self.remembers = remembers
         self.requests: list[Heard] = []
         self.peers: list[Peer] = []
         self.failures: list[BaseException] = []

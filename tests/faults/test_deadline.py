@@ -1,0 +1,144 @@
+"""The one deadline of a call, wherever it passes, and the caller's own time limits."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from iottly_async import (
+    CommandOutcomeUnknownError,
+    DeadlineExceededError,
+    RateLimitedError,
+    RetryPolicy,
+    ServerError,
+)
+from tests.support.leaks import until
+from tests.support.raw_server import Peer, RawServer, answer, answering, head
+from tests.support.tls import Certificates
+
+from .calls import GET, Verb, each_verb, failure_of, session_on
+
+SHORT = 0.25
+
+
+async def silent(peer: Peer) -> None:
+    """No answer, ever."""
+    await peer.stall()
+
+
+async def half(peer: Peer) -> None:
+    """Half an answer."""
+    await peer.request()
+    await peer.send(head(200, length=100) + b"{")
+    await peer.stall()
+
+
+@pytest.mark.parametrize("play", [silent, half], ids=["head", "body"])
+@each_verb
+async def test_while_an_answer_is_awaited(verb: Verb, play: object) -> None:
+    """The whole call's time ends it in its first attempt; of a command nothing is known."""
+    script = silent if play is silent else half
+    async with RawServer(script) as server, session_on(server, timeout=SHORT) as session:
+        error = await failure_of(verb.make(session))
+        told = error.__cause__ if verb.command else error
+        assert type(told) is DeadlineExceededError
+        assert isinstance(told, TimeoutError)
+        assert (error.sent, error.attempts) == ("maybe", 1)
+        if verb.command:
+            assert type(error) is CommandOutcomeUnknownError
+        await server.left()
+
+
+@each_verb
+async def test_while_it_connects(verb: Verb, certificates: Certificates) -> None:
+    """In the handshake nothing was sent, which is told of a command too."""
+    async with RawServer(silent) as server:
+        url = server.url.replace("http:", "https:")
+        async with session_on(url, certificates, timeout=SHORT) as session:
+            error = await failure_of(verb.make(session))
+            assert type(error) is DeadlineExceededError
+            assert (error.sent, error.attempts) == ("no", 1)
+            await server.left()
+
+
+@pytest.mark.parametrize("places", [1, 5], ids=["gate", "limiter"])
+async def test_while_it_waits_its_turn(places: int) -> None:
+    """In a queue nothing was sent; the call before it goes on."""
+    free = asyncio.Event()
+
+    async def waits(peer: Peer) -> None:
+        while True:
+            await peer.request()
+            await free.wait()
+            await peer.send(answer(200, GET.body))
+
+    async with RawServer(waits) as server, session_on(server, max_connections=places) as session:
+        if places == 1:
+            free.set()
+            await GET.make(session)  # the limiter opens; what is waited for is the gate
+            free.clear()
+        before = len(server.requests)
+        first = asyncio.create_task(session.devices.get("dev_1"))
+        await until(lambda: len(server.requests) > before, "the first request")
+        error = await failure_of(session.with_options(timeout=SHORT).devices.get("dev_1"))
+        assert isinstance(error, DeadlineExceededError | RateLimitedError)
+        assert error.sent == "no"
+        free.set()
+        assert (await first).id == "dev_1"
+        assert len(server.requests) == before + 1
+
+
+async def test_a_pause_beyond_it_is_not_begun() -> None:
+    """Where the pause before the next attempt would pass it, the last failure is told at once."""
+    policy = RetryPolicy(max_attempts=4, initial_delay=10_000.0, max_delay=10_000.0)
+    async with (
+        RawServer(answering(503, b"", "Retry-After: 900")) as server,
+        session_on(server, retry=policy) as session,
+    ):
+        error = await failure_of(GET.make(session))
+    assert type(error) is ServerError
+    assert error.attempts == 1
+
+
+async def test_it_ends_retries_too() -> None:
+    """A service that fails again and again is given up at the deadline at the latest."""
+    policy = RetryPolicy(max_attempts=100_000, initial_delay=0.01, max_delay=0.01, budget=10**9)
+    async with (
+        RawServer(answering(503, b"")) as server,
+        session_on(server, retry=policy, timeout=SHORT) as session,
+    ):
+        error = await failure_of(GET.make(session))
+    assert isinstance(error, ServerError | DeadlineExceededError)
+    assert error.attempts > 1
+    assert len(server.requests) in (error.attempts, error.attempts - 1)
+
+
+@each_verb
+async def test_the_callers_own_limit_is_the_callers(verb: Verb) -> None:
+    """`asyncio.timeout` around a call ends it as a cancellation, and is told to its owner."""
+    async with RawServer(silent) as server, session_on(server) as session:
+        with pytest.raises(TimeoutError) as caught:
+            async with asyncio.timeout(SHORT):
+                await verb.make(session)
+        assert type(caught.value) is TimeoutError
+        assert isinstance(caught.value.__cause__, asyncio.CancelledError)
+        notes = getattr(caught.value.__cause__, "__notes__", [])
+        assert any("may have reached the device" in note for note in notes) == verb.command
+        await server.left()
+
+
+async def test_a_cancellation_in_the_tick_of_the_deadline_wins() -> None:
+    """Where both come at once, the caller who cancelled is not told of a deadline."""
+    async with RawServer(silent) as server, session_on(server, timeout=SHORT) as session:
+        loop = asyncio.get_running_loop()
+        call = asyncio.create_task(session.devices.get("dev_1"))
+        await until(lambda: bool(server.requests), "the request")
+        # The loop is held up until both timers are due: they run in one turn.
+        due = loop.time() + SHORT
+        loop.call_at(due, call.cancel)
+        while loop.time() < due:
+            pass
+        async with asyncio.timeout(10):
+            await asyncio.wait([call])
+        assert call.cancelled()

@@ -1,0 +1,122 @@
+"""With an aiohttp session of the caller's, and on another event loop, the rules are the same."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+
+from iottly_async import (
+    CommandOutcomeUnknownError,
+    ConnectError,
+    ConnectionLostError,
+    IottlyError,
+    IottlySession,
+    ServerError,
+    UnexpectedRedirectError,
+)
+from tests.support.raw_server import Peer, RawServer, answering
+from tests.support.tls import Certificates
+
+from .calls import GET, POST, PUT, Verb, each_verb, failure_of, session_on
+
+
+@asynccontextmanager
+async def given(server: RawServer | str, **options: Any) -> AsyncIterator[IottlySession]:
+    """A session over an aiohttp session of the caller's."""
+    async with (
+        aiohttp.ClientSession(**options) as http,
+        session_on(server, http=http) as session,
+    ):
+        yield session
+
+
+async def hangs_up(peer: Peer) -> None:
+    """FIN instead of an answer."""
+    await peer.request()
+    peer.finish()
+
+
+@each_verb
+async def test_a_loss_is_counted_there_too(verb: Verb) -> None:
+    """Nothing is resent behind our back: as many requests arrive as attempts are told."""
+    async with RawServer(hangs_up) as server, given(server) as session:
+        error = await failure_of(verb.make(session))
+        assert len(server.requests) == error.attempts == (1 if verb.command else 2)
+        told = error.__cause__ if verb.command else error
+        assert type(told) is ConnectionLostError
+
+
+@each_verb
+async def test_no_connection_is_told_there_too(verb: Verb) -> None:
+    """What found no connection was surely not sent."""
+    async with given("http://127.0.0.1:1") as session:
+        error = await failure_of(verb.make(session))
+    assert type(error) is ConnectError
+    assert (error.sent, error.attempts) == ("no", 2)
+
+
+@each_verb
+async def test_a_session_that_raises_for_status_does_not_here(verb: Verb) -> None:
+    """The caller's own way with statuses does not change ours."""
+    body = b'{"error": {"code": "x", "message": "y", "request_id": "req_1"}}'
+    async with (
+        RawServer(answering(500, body)) as server,
+        given(server, raise_for_status=True) as session,
+    ):
+        error = await failure_of(verb.make(session))
+    told = error.__cause__ if verb.command else error
+    assert type(told) is ServerError
+    assert told.request_id == "req_1"
+
+
+@each_verb
+async def test_no_redirect_is_followed_there_either(verb: Verb) -> None:
+    """A redirect is an error with a session of the caller's too (D12)."""
+    async with (
+        RawServer(answering(307, b"", "Location: /elsewhere")) as server,
+        given(server) as session,
+    ):
+        assert type(await failure_of(verb.make(session))) is UnexpectedRedirectError
+        assert len(server.requests) == 1
+
+
+async def every_case(certificates: Certificates) -> None:
+    """Good calls, stale and cut connections, with and without TLS."""
+    for tls in (None, certificates):
+        context = None if tls is None else tls.server
+        for verb in (GET, PUT, POST):
+            async with (
+                RawServer(answering(200, verb.body), tls=context) as server,
+                session_on(server, tls) as session,
+            ):
+                await verb.make(session)
+                if not verb.command and tls is None:
+                    server.peers[0].at_once(None)
+                await verb.make(session)
+                assert session.stats.attempts == len(server.requests) == 2
+            async with (
+                RawServer(hangs_up, tls=context) as server,
+                session_on(server, tls) as session,
+            ):
+                with pytest.raises(IottlyError) as caught:
+                    await verb.make(session)
+                kind = CommandOutcomeUnknownError if verb.command else ConnectionLostError
+                assert type(caught.value) is kind
+                await server.left()
+
+
+def test_on_uvloop(certificates: Certificates) -> None:
+    """uvloop, an option, changes nothing: stale connections are seen there too."""
+    uvloop = pytest.importorskip("uvloop")
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(every_case(certificates))
+
+
+async def test_on_the_ordinary_loop(certificates: Certificates) -> None:
+    """The same cases where they are at home."""
+    await every_case(certificates)
