@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import aclosing
 from math import floor, inf
 from typing import Any, Final
@@ -19,21 +19,27 @@ from ..config import RetryPolicy
 from ..errors import ConfigurationError, IottlyError
 from ..models import Cursor, MessageBatch, Quota
 from ..resources.plan import FollowPlan
-from ..walk import PageRequest, WalkQuery, batches
+from ..walk import Fetched, PageRequest, WalkQuery, batches
 from .doorbell import is_doorbell, listen
 from .handover import Handover
 from .pace import Pace
 from .reconnect import delay, is_passing
 from .rings import Rings
 from .servernow import ServerNow
-from .traffic import Traffic
-from .turns import Turns
+from .traffic import Rhythm, Traffic
+from .turns import Kind, Turns
 
 _log = logging.getLogger("iottly_async")
 
 _REFRESH: Final = 300.0
-_ROUNDS: Final = 2.0
-"""Rounds of all devices after which the quietest is looked at, where the quota is scarce."""
+_TO_KNOW: Final = 20
+"""Messages from which a device's rhythm is learned when following begins."""
+
+_PARTS: Final = 20.0
+"""Where the quota is scarce, a part of a round of all devices is as near as a goal can be."""
+
+_ROUNDS: Final[Mapping[Rhythm, float]] = {"unknown": 0.5, "steady": 3.0, "none": 2.0}
+"""Rounds of all devices after which one is looked at whatever is thought of it."""
 
 
 @attrs.define(eq=False)
@@ -47,6 +53,8 @@ class _Device:
         looked_at: monotonic, when the last look began.
         rings: of the doorbell, for it.
         busy: whether it is being looked at.
+        new: whether nothing is known of it yet.
+        unsettled: the server's time of a message that was seen too early to be handed out.
         failures: of looks, in a row.
     """
 
@@ -56,6 +64,8 @@ class _Device:
     rings: Rings
     looked_at: float = -inf
     busy: bool = False
+    new: bool = True
+    unsettled: float | None = None
     failures: int = 0
 
 
@@ -117,7 +127,7 @@ class Following:
             # All at once: soon, but at the pace that the quota allows.
             for device in self._devices.values():
                 if not device.busy:
-                    self._turns.put(device, now + self._plan.settings.settle)
+                    self._turns.put(device, now + self._plan.settings.settle, "likely")
             return
         for each in self._devices if device_id is None else (device_id,):
             if (rung := self._devices.get(each)) is not None:
@@ -127,7 +137,7 @@ class Following:
     def _answer(self, device: _Device) -> None:
         """Let a device that was rung for have its turn."""
         if not device.busy and (due := device.rings.due) is not None:
-            self._turns.put(device, due, urgent=True)
+            self._turns.put(device, due, "rung")
 
     async def _decide(self) -> None:
         """Give turns, without end."""
@@ -158,16 +168,25 @@ class Following:
             now = self._clock.monotonic()
             if now >= refresh_at:
                 return None
-            rung = self._turns.first(urgent=True)
+            rung = self._turns.first("rung")
             if rung <= now:
                 # A ring is worth a request as soon as it comes; the others keep the pace.
-                return self._turns.take(urgent=True)
-            due = self._turns.first(urgent=False)
+                return self._turns.take("rung")
+            kind, due = self._ordinary(now)
             if due <= now:
                 due = self._pace.next_at(self._quota(), now, self._clock.time())
                 if due <= now:
-                    return self._turns.take(urgent=False)
+                    return self._turns.take(kind)
             await self._turns.changed(min(due, rung, refresh_at) - now)
+
+    def _ordinary(self, now: float) -> tuple[Kind, float]:
+        """The next turn that nobody rang for, and when it may be taken."""
+        likely, guard = self._turns.first("likely"), self._turns.first("guard")
+        if min(likely, guard) <= now or guard == inf:
+            return ("likely", likely) if likely <= guard else ("guard", guard)
+        # What the quota has left over goes to who was not looked at for longest.
+        spare = self._turns.next("guard").looked_at + self._plan.slowest
+        return ("likely", likely) if likely <= spare else ("guard", spare)
 
     async def _enlist(self) -> None:
         """Take in the devices that are there now and were not before."""
@@ -188,7 +207,7 @@ class Following:
         for device_id in ids:
             if device_id not in self._devices:
                 self._devices[device_id] = device = self._device(device_id)
-                self._turns.put(device, now)
+                self._turns.put(device, now, "likely")
 
     def _device(self, device_id: str) -> _Device:
         cursor = self._plan.cursors.get(device_id)
@@ -211,46 +230,90 @@ class Following:
 
     async def _look(self, device: _Device) -> None:
         """Hand out what is new, and give the device its next turn."""
-        plan = self._plan
-        walk = batches(
-            self._now.fetch,
-            device.query,
-            settings=plan.settings,
-            cursor=device.cursor,
-            clock=self._clock,
-            history=plan.history,
-        )
         again: float | None = None
         try:
-            async with aclosing(walk):
-                async for batch in walk:
-                    if batch.messages:
-                        device.traffic.sent(m.timestamp.timestamp() for m in batch.messages)
-                    if batch.messages or plan.empty:
-                        await self._found.put(batch)
-                    device.cursor = batch.cursor
+            if device.new:
+                await self._get_to_know(device)
+            if not device.new:
+                await self._read(device)
         except IottlyError as error:
             if not is_passing(error):
                 raise
             device.failures += 1
             again = self._after(error, device.failures, f"device {device.query.device_id}")
         else:
+            device.new = False
             device.failures = 0
-            if device.cursor is not None:
-                device.traffic.seen_until = device.cursor.pinned_end / 1000
         now = self._clock.monotonic()
         device.busy = False
         device.rings.ended(now, doubt=self._now.doubt)
-        self._turns.put(device, self._due(device) if again is None else now + again)
+        if again is not None:
+            self._turns.put(device, now + again, "likely")
+        else:
+            self._give_turns(device)
         self._answer(device)
 
-    def _due(self, device: _Device) -> float:
-        """When to look again, monotonic."""
+    async def _get_to_know(self, device: _Device) -> None:
+        """Learn a device's rhythm from its last messages; whether there are any to hand out."""
+        query = device.query
+        request = PageRequest(
+            device_id=query.device_id,
+            start=None,
+            end=None,
+            type=query.type,
+            order="desc",
+            size=_TO_KNOW,
+            number=None,
+        )
+        messages = (await self._now.fetch(request)).messages
+        done = (query.start if device.cursor is None else device.cursor.pinned_end) or 0
+        times = [message.timestamp.timestamp() for message in reversed(messages)]
+        # Of a message that is still to be handed out its traffic is told when it is.
+        device.traffic.sent(time for time in times if time * 1000 < done)
+        device.traffic.seen_until = max(done / 1000, self._now.at(device.looked_at))
+        device.new = not times or times[-1] * 1000 < done
+
+    async def _read(self, device: _Device) -> None:
+        """Hand out what is new."""
         plan = self._plan
-        likely = self._now.when(device.traffic.due(plan.goal)) + plan.settings.settle
-        scarce = _ROUNDS * self._pace.round(self._quota(), len(self._devices))
-        latest = device.looked_at + max(plan.slowest, scarce)
-        return max(min(likely, latest), device.looked_at + plan.fastest)
+        newest = -inf
+
+        async def fetch(request: PageRequest) -> Fetched:
+            nonlocal newest
+            fetched = await self._now.fetch(request)
+            if fetched.messages:
+                newest = fetched.messages[-1].timestamp.timestamp()
+            return fetched
+
+        walk = batches(
+            fetch,
+            device.query,
+            settings=plan.settings,
+            cursor=device.cursor,
+            clock=self._clock,
+            history=plan.history,
+        )
+        async with aclosing(walk):
+            async for batch in walk:
+                if batch.messages:
+                    device.traffic.sent(m.timestamp.timestamp() for m in batch.messages)
+                if batch.messages or plan.empty:
+                    await self._found.put(batch)
+                device.cursor = batch.cursor
+        if device.cursor is not None:
+            device.traffic.seen_until = device.cursor.pinned_end / 1000
+        device.unsettled = newest if newest >= device.traffic.seen_until else None
+
+    def _give_turns(self, device: _Device) -> None:
+        """When to look again: when it is likely to have sent, and in any case in a while."""
+        plan = self._plan
+        round_ = self._pace.round(self._quota(), len(self._devices))
+        goal = max(plan.goal, round_ / _PARTS)
+        sent = device.traffic.due(goal) if device.unsettled is None else device.unsettled
+        likely = self._now.when(sent) + plan.settings.settle
+        self._turns.put(device, max(likely, device.looked_at + plan.fastest), "likely")
+        rounds = _ROUNDS[device.traffic.rhythm]
+        self._turns.put(device, device.looked_at + max(plan.slowest, rounds * round_), "guard")
 
     def _after(self, error: IottlyError, failures: int, what: str) -> float:
         seconds = delay(failures, self._policy, self._clock.random(), retry_after=error.retry_after)

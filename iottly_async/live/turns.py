@@ -6,9 +6,11 @@ import asyncio
 from heapq import heappop, heappush
 from itertools import count
 from math import inf
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 T = TypeVar("T")
+
+Kind = Literal["rung", "likely", "guard"]
 
 
 class _Heap(Generic[T]):
@@ -34,35 +36,42 @@ class _Heap(Generic[T]):
             heappop(entries)  # moved, or forgotten
         return entries[0][0] if entries else inf
 
-    def take(self) -> T:
+    def next(self) -> T:
         self.first()
-        return heappop(self._entries)[2]
+        return self._entries[0][2]
 
 
 class Turns(Generic[T]):
-    """Ordinary turns, and urgent ones; a thing may have one of each, and has none once taken."""
+    """Turns of three kinds; a thing may have one of each, and has none once it was taken.
 
-    __slots__ = ("_changed", "_ordinary", "_urgent")
+    "rung": a doorbell rang. "likely": it has probably sent. "guard": whatever is thought of
+    it, it was not looked at for long.
+    """
+
+    __slots__ = ("_changed", "_heaps")
 
     def __init__(self) -> None:
-        self._ordinary: _Heap[T] = _Heap()
-        self._urgent: _Heap[T] = _Heap()
+        self._heaps: dict[Kind, _Heap[T]] = {"rung": _Heap(), "likely": _Heap(), "guard": _Heap()}
         self._changed = asyncio.Event()
 
-    def put(self, thing: T, due: float, *, urgent: bool = False) -> None:
+    def put(self, thing: T, due: float, kind: Kind) -> None:
         """Give a thing a turn, in place of the one of that kind that it has."""
-        (self._urgent if urgent else self._ordinary).put(thing, due)
+        self._heaps[kind].put(thing, due)
         self._changed.set()
 
-    def first(self, *, urgent: bool) -> float:
+    def first(self, kind: Kind) -> float:
         """When the next turn of that kind is due; inf where there is none."""
-        return (self._urgent if urgent else self._ordinary).first()
+        return self._heaps[kind].first()
 
-    def take(self, *, urgent: bool) -> T:
+    def next(self, kind: Kind) -> T:
         """The thing whose turn of that kind is first."""
-        thing = (self._urgent if urgent else self._ordinary).take()
-        self._ordinary.forget(thing)
-        self._urgent.forget(thing)
+        return self._heaps[kind].next()
+
+    def take(self, kind: Kind) -> T:
+        """The same, and it has no turn any more."""
+        thing = self._heaps[kind].next()
+        for heap in self._heaps.values():
+            heap.forget(thing)
         return thing
 
     async def changed(self, patience: float) -> None:

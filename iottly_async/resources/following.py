@@ -82,8 +82,9 @@ class Follows(Walks):
     ) -> AsyncGenerator[MessageBatch, None]:
         """Messages of many devices as they come, without end, in batches with cursors.
 
-        It looks at each device by the walk, when it is likely to have sent: what its last
-        intervals say decides, and what the quota has left is spread over all. So no
+        It looks at each device by the walk, when it is likely to have sent: its last
+        messages, which are asked for first, tell its rhythm, and what the quota has left is
+        spread over all. So no
         message is lost, repeated, or out of its device's order, whatever else fails; a
         fault of the service delays it, and is logged.
 
@@ -121,8 +122,10 @@ class Follows(Walks):
             goal: seconds that a device's oldest unseen message may be old, on average,
                 where the quota allows it.
             fastest: seconds between two looks at one device, at least; a doorbell apart.
-            slowest: seconds between two looks at one device, at most; where the quota
-                does not allow that, twice the time of a look at every one.
+            slowest: seconds between two looks at one device, at most. Where the quota does
+                not allow that: half the time of a look at every device where nobody can
+                tell when it sends, twice that time where it never does, three times where
+                it is steady, and looked at when its time has come.
             share: of the quota that may be used; the rest is for others on the key.
             concurrency: looks at once, at most. Default 8.
             skip: ids of devices that are not followed, as where `device_ids` is None.

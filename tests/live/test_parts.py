@@ -258,12 +258,25 @@ def test_a_burst_does_not_hide_the_rhythm() -> None:
     assert traffic.due(1.0) == pytest.approx(6001.0, abs=0.5)
 
 
-def test_silence_is_doubled() -> None:
-    """A device silent for longer than ever is looked at after as long again."""
+def test_what_is_overdue_is_doubled() -> None:
+    """A device silent for longer than ever is looked at after as long as it is overdue."""
     traffic = Traffic(0.0, 1.0)
-    traffic.sent([10.0, 20.0])
-    traffic.seen_until = 120.0
-    assert traffic.due(1.0) == 220.0
+    traffic.sent([0.0, 10.0, 20.0])
+    traffic.seen_until = 31.0
+    assert traffic.due(1.0) == 32.0
+    traffic.seen_until = 130.0
+    assert traffic.due(1.0) == 230.0
+
+
+def test_rhythms() -> None:
+    """A steady sender, one at random, one that ceased, and one that never began."""
+    steady, random, gone = (Traffic(0.0, 1.0) for _ in range(3))
+    steady.sent(10.0 * n for n in range(9))
+    random.sent(float(n * n) for n in range(2, 11))
+    gone.sent(10.0 * n for n in range(9))
+    gone.seen_until = 200.0
+    rhythms = [each.rhythm for each in (steady, random, gone, Traffic(0.0, 1.0))]
+    assert rhythms == ["steady", "unknown", "none", "none"]
 
 
 @given(st.lists(st.floats(1.0, 1e6), min_size=1, max_size=16), st.floats(0.1, 100.0))
