@@ -14,8 +14,9 @@
 --   12 seconds of gate (0: none)  13 a probe was answered  14 answers without a notice  15 a probe
 --   came to nothing  16 reserve (below 1 a share)  17 spread
 --
--- Returns: turns leased, milliseconds to wait, generation, whether it is a probe, limit, left,
---   milliseconds to the window's end (the last three -1 where not known).
+-- Returns: turns leased, milliseconds until it makes sense to ask again, milliseconds until there
+--   can be another turn, generation, whether it is a probe, limit, left, milliseconds to the window's
+--   end (the last three -1 where not known).
 
 local PROBE_LEASE = 2       -- seconds until a probe that is not heard of is given up
 local POLL = 0.05           -- seconds until a process looks again whether others gave turns back
@@ -74,7 +75,7 @@ if a[12] > 0 then
 end
 
 -- Leases.
-local leased, wait, probing = 0, 0, 0
+local leased, wait, turn, probing = 0, 0, 0, 0
 local reserve = a[16]
 if reserve < 1 then reserve = math.ceil(reserve * s.limit) end
 reserve = math.min(reserve, math.max(s.limit - 1, 0))
@@ -82,7 +83,7 @@ local left = s.least - s.out - s.carry - reserve
 local unknown = s.reset == 0 and s.free == 0
 if want > 0 then
   if now < s.gate then
-    wait = s.gate - now
+    wait, turn = s.gate - now, s.gate - now
   elseif s.shut > 0 or unknown or (s.free == 0 and left < 1 and now >= s.ends) then
     if s.probe <= now then
       leased, probing, s.probe = 1, 1, now + PROBE_LEASE
@@ -95,15 +96,17 @@ if want > 0 then
     leased = math.min(want, math.floor(left))
     if a[17] > 0 then
       if now < s.next_at then
-        leased, wait = 0, s.next_at - now
+        leased = 0
       else
         local gap = math.max(s.ends - now, 0) / left
-        leased, s.next_at = 1, math.max(s.next_at, now - 3 * gap) + gap
-        wait = math.max(s.next_at - now, 0)
+        local due = s.next_at > 0 and s.next_at or now
+        leased, s.next_at = 1, math.max(due, now - 3 * gap) + gap
       end
+      wait = math.max(s.next_at - now, 0)
+      turn = wait
     end
   else
-    wait = s.ends - now
+    wait, turn = s.ends - now, s.ends - now
     if s.out + s.carry > 0 and s.least > reserve then wait = math.min(wait, POLL) end
   end
   s.out = s.out + leased
@@ -118,7 +121,7 @@ redis.call('HSET', KEYS[1], unpack(fields))
 redis.call('EXPIRE', KEYS[1], math.max(FORGET, math.ceil(2 * s.length)))
 local known = s.reset > 0 and now < s.ends
 return {
-  leased, math.ceil(wait * 1000), s.gen, probing,
+  leased, math.ceil(wait * 1000), math.floor(turn * 1000), s.gen, probing,
   s.reset > 0 and s.limit or -1,
   known and math.max(left - leased, 0) or -1,
   known and math.ceil((s.ends - now) * 1000) or -1,

@@ -20,6 +20,7 @@ class Lease(NamedTuple):
     Attributes:
         turns: how many were leased.
         wait: seconds until it makes sense to ask again.
+        turn: seconds until there can be another turn, if nobody gives one back.
         generation: of these turns; given back with them.
         probe: whether it is the one that looks.
         limit: requests a window; None where not known.
@@ -29,6 +30,7 @@ class Lease(NamedTuple):
 
     turns: int
     wait: float
+    turn: float
     generation: int
     probe: bool
     limit: int | None
@@ -38,10 +40,11 @@ class Lease(NamedTuple):
     @classmethod
     def read(cls, reply: Sequence[int]) -> Lease:
         """The script's reply."""
-        turns, wait, generation, probe, limit, left, ends_in = reply
+        turns, wait, turn, generation, probe, limit, left, ends_in = reply
         return cls(
             turns,
             wait / 1000,
+            turn / 1000,
             generation,
             probe > 0,
             None if limit < 0 else limit,

@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, Self
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..config import Seconds, seconds
@@ -44,7 +44,8 @@ class _Leased(Ticket):
 class RedisLimiter:
     """A limiter whose quota all processes that name the same `key` share.
 
-    It works for one running event loop at a time, and is closed in it by `aclose`.
+    It works for one running event loop at a time, and is closed in it: by `aclose`, or as
+    an ``async with`` block, of which there may be one in each of several loops.
 
     Args:
         url: of the Redis, such as ``redis://localhost:6379/0``.
@@ -88,7 +89,7 @@ class RedisLimiter:
         self._queue: WaitQueue[_Leased | None] = WaitQueue()
         self._granted = self._ended = 0
         self._last: Lease | None = None
-        self._last_at = self._not_before = 0.0
+        self._last_at = self._ask_at = self._turn_at = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
@@ -153,10 +154,10 @@ class RedisLimiter:
     def _soonest(self, ahead: int) -> float:
         """The soonest that somebody with so many ahead can have a turn."""
         now = self._monotonic()
-        if self._last is None or now >= self._not_before:
+        if self._last is None or now >= self._turn_at:
             return now
-        windows = ahead // max(self._last.limit or 1, 1) if self._last.limit else 0
-        return self._not_before + windows * self._witness.window.least
+        windows = ahead // self._last.limit if self._last.limit else 0
+        return self._turn_at + windows * self._witness.window.least
 
     # -- a call's way out -------------------------------------------------------
 
@@ -288,10 +289,10 @@ class RedisLimiter:
                 future.set_result(None)
             return False
         self._last, self._last_at = lease, now
-        self._not_before = now + lease.wait
+        self._ask_at, self._turn_at = now + lease.wait, now + lease.turn
         self._hand_out(lease, now)
-        for future in queue.expired(self._not_before if lease.wait else now):
-            future.set_exception(too_late(self.name, self._not_before - now))
+        for future in queue.expired(self._turn_at):
+            future.set_exception(too_late(self.name, lease.turn))
         return bool(queue.live or self._witness.report.urgent)
 
     def _hand_out(self, lease: Lease, now: float) -> None:
@@ -310,7 +311,7 @@ class RedisLimiter:
     async def _pause(self) -> None:
         """Wait until it makes sense to ask again."""
         now = self._monotonic()
-        until = self._not_before
+        until = self._ask_at
         deadline = self._queue.next_deadline()
         if deadline is not None:
             until = min(until, deadline)
@@ -331,6 +332,14 @@ class RedisLimiter:
         self._task = self._idle = None
         self._wake = asyncio.Event()
         self._loop = loop
+
+    async def __aenter__(self) -> Self:
+        """The limiter, open, also after it was closed in an event loop that has ended."""
+        self._closed = False
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
 
     async def aclose(self) -> None:
         """Report what is over, and close the connections; who waits is told."""

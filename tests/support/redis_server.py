@@ -17,7 +17,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-__all__ = ["RedisServer", "redis_server", "redis_url", "running_redis"]
+__all__ = ["RedisServer", "any_redis", "redis_server", "redis_url", "running_redis"]
 
 
 class RedisServer:
@@ -87,7 +87,8 @@ def redis_server() -> Iterator[RedisServer]:
 
 
 @pytest.fixture(scope="session")
-def _any_redis() -> Iterator[str]:
+def any_redis() -> Iterator[str]:
+    """The URL of a Redis that tests share: use keys of your own."""
     given = os.environ.get("REDIS_URL")
     if given:
         yield given
@@ -97,9 +98,9 @@ def _any_redis() -> Iterator[str]:
 
 
 @pytest.fixture
-def redis_url(_any_redis: str) -> str:
+def redis_url(any_redis: str) -> str:
     """The URL of a Redis without any key of ours."""
-    with closing(Redis.from_url(_any_redis)) as client:
+    with closing(Redis.from_url(any_redis)) as client:
         for key in client.scan_iter("iottly:*"):
             client.delete(key)
-    return _any_redis
+    return any_redis
