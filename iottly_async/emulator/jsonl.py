@@ -91,7 +91,7 @@ def _line(value: object) -> _Line:
     if "payload" not in value:
         raise ValueError("payload is missing")
     if "from" not in value:
-        value = {_EXPORTED.get(name, name): member for name, member in value.items()}
+        value = {_EXPORTED.get(str(name), str(name)): member for name, member in value.items()}
     moment = to_ms(value.get("timestamp"))
     sent = value.get("devicetimestamp")
     return _Line(

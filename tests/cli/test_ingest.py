@@ -69,7 +69,7 @@ def test_another_query_into_the_same_store_is_2(iottly: Run, path: Path) -> None
     assert "start is open there" in done.err
 
 
-@pytest.mark.parametrize("store", ["x.parquet", "s3://bucket/x", "/no/such/folder/x.jsonl"])
+@pytest.mark.parametrize("store", ["x.csv", "s3://bucket/x", "/no/such/folder/x.jsonl"])
 def test_a_store_that_cannot_be_is_2(iottly: Run, store: str) -> None:
     """The text names it and says what is accepted, or what the system said."""
     done = iottly("ingest", "--to", store)
