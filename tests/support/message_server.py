@@ -64,7 +64,7 @@ class MessageServer:
         requests: how many pages were asked for.
         skipped: rows that page numbers made the server skip.
         log: every `PageRequest`, in the order they arrived.
-        peak: the most requests under way at once.
+        under_way, peak: requests under way, now and at most.
         before: called with each request and its number from 1, before it is answered;
             may raise, delete or append.
     """
@@ -109,7 +109,7 @@ class MessageServer:
         self._zone = zone_ms
         self._dated = dated
         self._random = random.Random(seed)
-        self._under_way = 0
+        self.under_way = 0
         self._rows: dict[str, list[Row]] = {}
         self._coming: list[tuple[float, Row]] = []
         self._messages: dict[Row, Message] = {}
@@ -151,8 +151,8 @@ class MessageServer:
         self.requests += 1
         number = self.requests
         self.log.append(request)
-        self._under_way += 1
-        self.peak = max(self.peak, self._under_way)
+        self.under_way += 1
+        self.peak = max(self.peak, self.under_way)
         latency = self._latency * (1 + self._jitter * (2 * self._random.random() - 1))
         try:
             await asyncio.sleep(latency / 2)
@@ -162,7 +162,7 @@ class MessageServer:
             server_time = float(self.now_ms() // 1000) if self._dated else None
             await asyncio.sleep(latency / 2)
         finally:
-            self._under_way -= 1
+            self.under_way -= 1
         return Fetched(messages=[self._message(row) for row in rows], server_time=server_time)
 
     async def history(self, request: HistoryRequest) -> list[Message]:
