@@ -173,7 +173,8 @@ class Stream:
         """Run a command on a device over the stream, and wait for its result.
 
         It is sent once, on the connection there is (D10). Where that ends before the
-        result, the result is asked for over HTTP.
+        result, the result is asked for over HTTP. While a full buffer makes the stream
+        wait, results wait too.
 
         Args:
             device_id: such as "dev_01j3k".
