@@ -1,92 +1,70 @@
 """A job that is killed at any moment, and restarted until it is done.
 
-``IOTTLY_TEST_KILLS`` sets how often each store's job is killed; 10 by default.
+``python -m benchmarks kills`` kills each store's job 200 times.
 """
 
 from __future__ import annotations
 
-import os
-import random
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from iottly_async.emulator import EmulatorThread, FaultKind
-from tests.support.stored_rows import keys_of, rows_of, truth_of
+from iottly_async.emulator import EmulatorThread
+from tests.support.kill_trial import STORES, Trial, fleet, trial
+from tests.support.killable_jobs import Nursery, nursery
+from tests.support.postgres_server import PostgresServer
 
-KILLS = int(os.environ.get("IOTTLY_TEST_KILLS", "10"))
-MOST, NET = 25, 10  # requests between two kills, at most, and beyond them
-BROKEN: tuple[FaultKind, ...] = ("reset", "cut", "html")
-PROCESS = Path(__file__).parent / "job_process.py"
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="jobs are forked and killed")
+
+KILLS = 10
+FILE_SIZES = {"duckdb": 500_000, "jsonl": 300_000, "jsonl.zst": 20_000, "parquet": 3_000}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def emulator() -> Iterator[EmulatorThread]:
-    """A fleet with as much history as the kills need, slow enough to be stored meanwhile."""
-    messages = max(KILLS, 5) * (MOST + NET) * 110
-    with EmulatorThread(devices=6, messages=messages, latency=0.02) as emulator:
+    """A fleet with as many messages as the kills need; no job changes it."""
+    with fleet(KILLS) as emulator:
         yield emulator
 
 
-def start(emulator: EmulatorThread, path: Path, *more: str) -> subprocess.Popen[str]:
-    """A process with the job for all that the emulator has."""
-    return subprocess.Popen(
-        [sys.executable, PROCESS, emulator.project_id, path, *more],
-        env={
-            **os.environ,
-            "IOTTLY_API_KEY": emulator.api_key,
-            "IOTTLY_BASE_URL": emulator.base_url,
-        },
-        cwd=Path(__file__).parents[2],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+@pytest.fixture(scope="module")
+def jobs() -> Iterator[Nursery]:
+    """What starts the jobs."""
+    with nursery() as jobs:
+        yield jobs
 
 
-def finish(emulator: EmulatorThread, path: Path) -> None:
-    """Run the job to its end, and compare the store with the emulator's own."""
-    with start(emulator, path) as job:
-        _, told = job.communicate(timeout=120)
-    assert job.returncode == 0, told
-    assert rows_of(path) == truth_of(emulator)
-    assert len(set(keys_of(path))) == len(keys_of(path))
+@pytest.fixture
+def trial_of(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    emulator: EmulatorThread,
+    jobs: Nursery,
+    postgres: PostgresServer,
+) -> Iterator[Trial]:
+    """The trial of a kind of store."""
+    with trial(request.param, tmp_path, emulator=emulator, jobs=jobs, postgres=postgres) as one:
+        yield one
 
 
-def test_a_killed_job_loses_nothing_and_repeats_nothing(
-    emulator: EmulatorThread, path: Path
-) -> None:
-    """Killed at random requests, with connections lost on the way, the store ends up right."""
-    chance = random.Random(f"kills/{path.suffix}")
-    sizes = set()
-    for _ in range(KILLS):
-        more = chance.randint(1, MOST)
-        seen = len(emulator.requests)
-        emulator.clear_faults()
-        # A net for the case that the killer is slower than the job.
-        emulator.fault("stall", route="paginated", skip=more + NET, count=None)
-        for kind in BROKEN:
-            emulator.fault(kind, route="paginated", probability=0.01, count=None)
-        with start(emulator, path) as job:
-            emulator.until_requests(seen + more, timeout=60)
-            job.kill()
-            job.communicate(timeout=60)
-        sizes.add(sum(file.stat().st_size for file in path.parent.iterdir()))
-    emulator.clear_faults()
-    finish(emulator, path)
-    assert len(sizes) > 2, "the kills came before anything was stored"
+@pytest.mark.parametrize("trial_of", STORES, indirect=True)
+def test_a_killed_job_loses_nothing_and_repeats_nothing(trial_of: Trial) -> None:
+    """Killed at requests and within its store's steps, with connections lost and requests
+    refused on the way, the store ends up right, and each run went on where the last was."""
+    trial_of.kill(KILLS)
+    trial_of.finish()
+    assert sum(trial_of.killed.values()) == KILLS
+    assert trial_of.killed["step"]
+    assert len(trial_of.began_anew) < len(trial_of.emulator.device_ids)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there are no limits to a file's size")
-def test_a_disk_that_is_full_leaves_a_store_that_is_right(
-    emulator: EmulatorThread, path: Path
-) -> None:
+@pytest.mark.parametrize("trial_of", FILE_SIZES, indirect=True)
+def test_a_disk_that_is_full_leaves_a_store_that_is_right(trial_of: Trial) -> None:
     """The job says what the system said; with more room, the next run completes the store."""
-    with start(emulator, path, "500000") as job:
-        _, told = job.communicate(timeout=120)
-    assert job.returncode == 1, told
+    code, told = trial_of.start(file_size=FILE_SIZES[trial_of.store]).wait()
+    assert code == 1, told
     assert "Traceback" not in told
     assert "large" in told
-    finish(emulator, path)
+    trial_of.finish()

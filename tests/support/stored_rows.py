@@ -1,4 +1,7 @@
-"""What a store's file holds and what the emulator has, in one form that can be compared."""
+"""What a store holds and what the emulator has, in one form that can be compared.
+
+A store is named by its path, or by its URL where it is a database.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,17 @@ from base64 import b64decode
 from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import duckdb
+from pyarrow.dataset import dataset
+from zstandard import ZstdDecompressor
 
 from iottly_async.emulator import Surface
+
+from .postgres_server import fetch
 
 
 class Row(NamedTuple):
@@ -26,31 +34,74 @@ class Row(NamedTuple):
     payload: str
 
 
-def rows_of(path: Path) -> Counter[Row]:
-    """The rows of a store's file, each with how often it is there."""
-    return Counter(_duckdb_rows(path) if path.suffix == ".duckdb" else _json_rows(path))
+Place = Path | str
 
 
-def keys_of(path: Path) -> list[str]:
+def rows_of(place: Place) -> Counter[Row]:
+    """The rows of a store, each with how often it is there.
+
+    PostgreSQL keeps a payload in a form of its own; its rows' payloads are in `canonical`.
+    """
+    match _kind(place):
+        case "postgresql":
+            found = fetch(str(place), _ROWS_IN_POSTGRES)
+            rows = [Row(*row) for row in found]
+            return Counter(row._replace(payload=canonical(row.payload)) for row in rows)
+        case "duckdb":
+            return Counter(_duckdb_rows(Path(place)))
+        case "parquet":
+            return Counter(map(_parquet_row, _parquet(Path(place))))
+    return Counter(_json_rows(Path(place)))
+
+
+def keys_of(place: Place) -> list[str]:
     """The keys of a store's rows."""
-    if path.suffix == ".duckdb":
-        with duckdb.connect(str(path), read_only=True) as db:
-            return [key for (key,) in db.execute("SELECT key FROM messages").fetchall()]
-    return [line["key"] for line in _lines(path)]
+    match _kind(place):
+        case "postgresql":
+            return [key for (key,) in fetch(str(place), "SELECT key FROM iottly.messages")]
+        case "duckdb":
+            with duckdb.connect(str(place), read_only=True) as db:
+                return [key for (key,) in db.execute("SELECT key FROM messages").fetchall()]
+        case "parquet":
+            return [row["key"] for row in _parquet(Path(place))]
+    return [line["key"] for line in _lines(Path(place))]
 
 
-def rejected_of(path: Path) -> list[tuple[str, bytes, str]]:
+def rejected_of(place: Place) -> list[tuple[str, bytes, str]]:
     """The rejected messages of a store: device, bytes of the payload, reason."""
-    if path.suffix == ".duckdb":
-        with duckdb.connect(str(path), read_only=True) as db:
-            return db.execute("SELECT device_id, payload, reason FROM rejected").fetchall()
-    aside = Path(f"{path}.rejected")
-    if not aside.exists():
-        return []
+    match _kind(place):
+        case "postgresql":
+            query = "SELECT device_id, payload, reason FROM iottly.rejected"
+            return [(row[0], bytes(row[1]), row[2]) for row in fetch(str(place), query)]
+        case "duckdb":
+            with duckdb.connect(str(place), read_only=True) as db:
+                return db.execute("SELECT device_id, payload, reason FROM rejected").fetchall()
+        case "parquet":
+            asides = sorted(Path(place).glob("_rejected/*.jsonl"))
+        case _:
+            asides = [aside for aside in [Path(f"{place}.rejected")] if aside.exists()]
     return [
         (line["device_id"], b64decode(line["payload_base64"]), line["reason"])
+        for aside in asides
         for line in _lines(aside)
     ]
+
+
+def assert_whole(place: Place, emulator: Surface) -> None:
+    """The store holds what the emulator has, row for row, each with a key of its own."""
+    truth = truth_of(emulator)
+    if _kind(place) == "postgresql":
+        truth = Counter(row._replace(payload=canonical(row.payload)) for row in truth.elements())
+    found, keys = rows_of(place), keys_of(place)
+    assert found.total() == truth.total()
+    assert found == truth
+    assert len(set(keys)) == len(keys)
+
+
+def canonical(payload: str) -> str:
+    """A payload as it is written whoever writes it: names in order, numbers by their value."""
+    read = json.loads(payload, parse_float=Decimal, parse_int=Decimal)
+    return json.dumps(read, sort_keys=True, default=lambda number: str(number.normalize()))
 
 
 def truth_of(emulator: Surface, devices: Iterable[str] | None = None) -> Counter[Row]:
@@ -79,8 +130,40 @@ def _duckdb_rows(path: Path) -> Iterable[Row]:
     return [Row(*row) for row in found]
 
 
+def _parquet(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    table = dataset(path, partitioning="hive").to_table()
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
+
+
+def _parquet_row(row: dict[str, Any]) -> Row:
+    assert row["device"] == row["device_id"]
+    assert row["date"] == row["timestamp"].date().isoformat()
+    times = [
+        None if row[name] is None else _ms(row[name].isoformat())
+        for name in ("timestamp", "device_timestamp")
+    ]
+    assert times[0] is not None
+    return Row(row["device_id"], times[0], times[1], row["type"], row["channel"], row["payload"])
+
+
+def _kind(place: Place) -> str:
+    if isinstance(place, str):
+        return "postgresql"
+    return place.suffix.removeprefix(".")
+
+
+_ROWS_IN_POSTGRES = """
+    SELECT device_id, (extract(epoch FROM timestamp) * 1000)::bigint,
+           (extract(epoch FROM device_timestamp) * 1000)::bigint, type, channel, payload::text
+    FROM iottly.messages
+"""
+
+
 def _json_rows(path: Path) -> Iterable[Row]:
-    for line in path.read_text("utf-8").splitlines():
+    for line in _texts(path):
         row = json.loads(line)
         # The payload as it stands in the line: what json.loads makes of it is another text.
         payload = line.split('"payload":', 1)[1].rsplit(',"extra":', 1)[0]
@@ -95,7 +178,15 @@ def _json_rows(path: Path) -> Iterable[Row]:
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    return [json.loads(line) for line in _texts(path)]
+
+
+def _texts(path: Path) -> list[str]:
+    data = path.read_bytes()
+    if path.suffix == ".zst":
+        reader = ZstdDecompressor().stream_reader(data, read_across_frames=True)
+        data = reader.read()
+    return data.decode().splitlines()
 
 
 def _ms(text: str) -> int:

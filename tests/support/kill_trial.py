@@ -1,0 +1,189 @@
+"""One store's trial: its job is killed again and again, then run to its end and looked at.
+
+Half of the kills come at a request of the job, the others at a step of its store: a call
+of the system on a file, a statement, or a piece that goes to the database's server.
+Meanwhile connections are lost and requests refused. All is drawn from a seed; nothing
+depends on a clock.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit, urlunsplit
+
+from attrs import define, field
+
+from iottly_async.emulator import EmulatorThread, FaultKind
+
+from .killable_jobs import Job, Nursery
+from .postgres_server import PostgresServer
+from .stored_rows import Place, assert_whole
+from .tcp_proxy import TcpProxy
+
+STORES: Final = ("duckdb", "jsonl", "jsonl.zst", "parquet", "postgresql")
+STEPS: Final = {"duckdb": 100, "jsonl": 90, "jsonl.zst": 90, "parquet": 250, "postgresql": 120}
+"""Steps of a store at which a job is killed, at most."""
+MOST, NET = 40, 6
+"""Requests between two kills at most, and beyond them where the killer is slow."""
+_PAGE: Final = 20
+"""Messages a request while jobs are killed: small, so that a few thousand are many requests."""
+_ROWS_A_KILL: Final = (MOST + NET + 4) * _PAGE
+_BROKEN: Final[tuple[FaultKind, ...]] = ("reset", "cut", "html")
+_SIGKILL: Final = -9
+
+
+@define
+class Trial:
+    """A store, the job that fills it, and what it is filled from.
+
+    Attributes:
+        place: of the store, as `stored_rows` names it.
+        killed: how often the job was killed so far, by what.
+    """
+
+    store: str
+    place: Place
+    emulator: EmulatorThread
+    killed: dict[str, int] = field(factory=lambda: {"request": 0, "step": 0})
+    _jobs: Nursery = field(kw_only=True)
+    _proxy: TcpProxy | None = field(kw_only=True, default=None)
+
+    def start(self, *, page_size: int = 100, step: int = 0, file_size: int = 0) -> Job:
+        """The job, in a process of its own."""
+        return self._jobs.start(
+            base_url=self.emulator.base_url,
+            api_key=self.emulator.api_key,
+            project=self.emulator.project_id,
+            store=self._text(),
+            page_size=page_size,
+            step=step,
+            file_size=file_size,
+        )
+
+    def _text(self) -> str:
+        if self._proxy is None:
+            return str(self.place)
+        host, port = self._proxy.address
+        parts = urlsplit(str(self.place))
+        who = parts.netloc.rpartition("@")[0]
+        return urlunsplit(parts._replace(netloc=f"{who}@{host}:{port}"))
+
+    def kill(self, times: int) -> None:
+        """Kill the job so often; each time it goes on where it was."""
+        chance = random.Random(f"kills/{self.store}")
+        for time in range(times):
+            self._break(chance)
+            if time % 2:
+                self._kill_at_step(chance.randint(1, STEPS[self.store]))
+            else:
+                self._kill_at_request(chance.randint(1, MOST))
+
+    def _break(self, chance: random.Random) -> None:
+        emulator = self.emulator
+        emulator.clear_faults()
+        emulator.forget_requests()
+        for kind in _BROKEN:
+            emulator.fault(kind, route="paginated", probability=0.02, count=None)
+        emulator.fault(
+            "status",
+            status=429,
+            headers={"Retry-After": "0"},
+            route="paginated",
+            probability=chance.choice([0.0, 0.05]),
+            count=None,
+        )
+
+    def _kill_at_request(self, number: int) -> None:
+        self._stall_at(number + NET)
+        job = self.start(page_size=_PAGE)
+        self.emulator.until_requests(number, timeout=60)
+        job.kill()
+        job.until_ended()
+        self._killed(job, "request")
+
+    def _kill_at_step(self, number: int) -> None:
+        self._stall_at(MOST + NET)
+        if self._proxy is None:
+            job = self.start(page_size=_PAGE, step=number)
+        else:
+            # Before the piece goes to the server, or after it and before its answer.
+            jobs: list[Job] = []
+            self._proxy.cut_at(number, after=bool(number % 2), then=lambda: jobs[0].kill())
+            jobs.append(self.start(page_size=_PAGE))
+            job = jobs[0]
+        ended, stalled = threading.Event(), threading.Event()
+        watching = threading.Thread(target=self._kill_stalled, args=(job, ended, stalled))
+        watching.start()
+        job.until_ended()
+        ended.set()
+        watching.join()
+        self._killed(job, "request" if stalled.is_set() else "step")
+
+    def _stall_at(self, number: int) -> None:
+        """A net: beyond so many requests the job waits for whoever is to kill it."""
+        self.emulator.fault("stall", route="paginated", skip=number, count=None)
+
+    def _kill_stalled(self, job: Job, ended: threading.Event, stalled: threading.Event) -> None:
+        """Kill a job that has fewer steps to go than it was to be killed at."""
+        while not ended.is_set():
+            with suppress(TimeoutError):
+                self.emulator.until_requests(MOST + NET + 1, timeout=0.05)
+                stalled.set()
+                job.kill()
+                return
+
+    def _killed(self, job: Job, by: str) -> None:
+        code, told = job.result()
+        assert code == _SIGKILL, f"the job ended before it was killed: {code} {told}"
+        self.killed[by] += 1
+
+    def finish(self) -> None:
+        """Run the job to its end, and hold the store against the emulator's own messages."""
+        self.emulator.clear_faults()
+        self.emulator.forget_requests()
+        code, told = self.start().wait()
+        assert code == 0, told
+        assert_whole(self.place, self.emulator)
+
+    @property
+    def began_anew(self) -> set[str]:
+        """The devices that the last run fetched from the beginning on."""
+        seen: set[str] = set()
+        anew: set[str] = set()
+        for request in self.emulator.requests:
+            if request.route != "paginated" or request.query.get("l") == "1":
+                continue
+            device = request.path.split("/")[-3]
+            if device not in seen and "from" not in request.query:
+                anew.add(device)
+            seen.add(device)
+        return anew
+
+
+def fleet(kills: int) -> EmulatorThread:
+    """An emulator with as many messages as so many kills need."""
+    return EmulatorThread(devices=6, messages=kills * _ROWS_A_KILL, latency=0.005)
+
+
+@contextmanager
+def trial(
+    store: str,
+    folder: Path,
+    *,
+    emulator: EmulatorThread,
+    jobs: Nursery,
+    postgres: PostgresServer | None = None,
+) -> Iterator[Trial]:
+    """A store of a kind, empty; PostgreSQL's needs a server."""
+    emulator.clear_faults()
+    if store != "postgresql":
+        yield Trial(store, folder / f"telemetry.{store}", emulator, jobs=jobs)
+        return
+    assert postgres is not None
+    with postgres.database() as url, TcpProxy(postgres.address) as proxy:
+        yield Trial(store, url, emulator, jobs=jobs, proxy=proxy)
