@@ -8,8 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
-from contextlib import aclosing
-from math import floor, inf
+from math import inf
 from typing import Any, Final
 
 import attrs
@@ -17,11 +16,11 @@ import attrs
 from ..clock import Clock
 from ..config import RetryPolicy
 from ..errors import ConfigurationError, IottlyError
-from ..models import Cursor, MessageBatch, Quota
+from ..models import MessageBatch, Quota
 from ..resources.plan import FollowPlan
-from ..walk import Fetched, PageRequest, WalkQuery, batches
 from .doorbell import is_doorbell, listen
 from .handover import Handover
+from .look import Reader, Watched
 from .pace import Pace
 from .reconnect import delay, is_passing
 from .rings import Rings
@@ -32,41 +31,11 @@ from .turns import Kind, Turns
 _log = logging.getLogger("iottly_async")
 
 _REFRESH: Final = 300.0
-_TO_KNOW: Final = 20
-"""Messages from which a device's rhythm is learned when following begins."""
-
 _PARTS: Final = 20.0
 """Where the quota is scarce, a part of a round of all devices is as near as a goal can be."""
 
 _ROUNDS: Final[Mapping[Rhythm, float]] = {"unknown": 0.5, "steady": 3.0, "none": 2.0}
 """Rounds of all devices after which one is looked at whatever is thought of it."""
-
-
-@attrs.define(eq=False)
-class _Device:
-    """One device that is followed.
-
-    Attributes:
-        query: from where following began.
-        cursor: behind what was handed out; None before the first look.
-        traffic: when it sends.
-        looked_at: monotonic, when the last look began.
-        rings: of the doorbell, for it.
-        busy: whether it is being looked at.
-        new: whether nothing is known of it yet.
-        unsettled: the server's time of a message that was seen too early to be handed out.
-        failures: of looks, in a row.
-    """
-
-    query: WalkQuery
-    cursor: Cursor | None
-    traffic: Traffic
-    rings: Rings
-    looked_at: float = -inf
-    busy: bool = False
-    new: bool = True
-    unsettled: float | None = None
-    failures: int = 0
 
 
 class Following:
@@ -81,9 +50,10 @@ class Following:
         self._policy = policy
         self._now = ServerNow(plan.fetch, clock, settle=plan.settings.settle)
         self._pace = Pace(plan.share)
-        self._turns: Turns[_Device] = Turns()
-        self._devices: dict[str, _Device] = {}
+        self._turns: Turns[Watched] = Turns()
+        self._devices: dict[str, Watched] = {}
         self._found: Handover[MessageBatch] = Handover(plan.concurrency)
+        self._reader = Reader(plan, self._now, clock, self._found)
         self._slots = asyncio.Semaphore(plan.concurrency)
         self._start: int | None = plan.start
         self._tasks: set[asyncio.Task[None]] = set()
@@ -134,7 +104,7 @@ class Following:
                 rung.rings.ring(now)
                 self._answer(rung)
 
-    def _answer(self, device: _Device) -> None:
+    def _answer(self, device: Watched) -> None:
         """Let a device that was rung for have its turn."""
         if not device.busy and (due := device.rings.due) is not None:
             self._turns.put(device, due, "rung")
@@ -162,7 +132,7 @@ class Following:
         finally:
             self._slots.release()
 
-    async def _next(self, refresh_at: float) -> _Device | None:
+    async def _next(self, refresh_at: float) -> Watched | None:
         """The device whose turn it is, once it is; None when the devices are to be listed."""
         while True:
             now = self._clock.monotonic()
@@ -195,7 +165,7 @@ class Following:
             try:
                 ids = await self._plan.devices()
                 if self._start is None and ids:
-                    self._start = await self._present(ids[0])
+                    self._start = await self._reader.present(ids[0])
             except IottlyError as error:
                 if not is_passing(error):
                     raise
@@ -209,40 +179,27 @@ class Following:
                 self._devices[device_id] = device = self._device(device_id)
                 self._turns.put(device, now, "likely")
 
-    def _device(self, device_id: str) -> _Device:
+    def _device(self, device_id: str) -> Watched:
         cursor = self._plan.cursors.get(device_id)
         query = self._plan.query(device_id)
         if cursor is None:
             query = attrs.evolve(query, start=self._start)
         begun = self._now.at(self._clock.monotonic())
-        return _Device(
+        return Watched(
             query, cursor, Traffic(begun, self._plan.fastest), Rings(self._plan.settings.settle)
         )
 
-    async def _present(self, device_id: str) -> int:
-        """The server's present, in milliseconds: not after it, and hardly before."""
-        request = PageRequest(
-            device_id=device_id, start=None, end=None, type="all", order="desc", size=1, number=None
-        )
-        fetched = await self._now.fetch(request)
-        now = self._clock.time() if fetched.server_time is None else fetched.server_time
-        return floor(now * 1000)
-
-    async def _look(self, device: _Device) -> None:
+    async def _look(self, device: Watched) -> None:
         """Hand out what is new, and give the device its next turn."""
         again: float | None = None
         try:
-            if device.new:
-                await self._get_to_know(device)
-            if not device.new:
-                await self._read(device)
+            await self._reader.look(device)
         except IottlyError as error:
             if not is_passing(error):
                 raise
             device.failures += 1
             again = self._after(error, device.failures, f"device {device.query.device_id}")
         else:
-            device.new = False
             device.failures = 0
         now = self._clock.monotonic()
         device.busy = False
@@ -253,58 +210,7 @@ class Following:
             self._give_turns(device)
         self._answer(device)
 
-    async def _get_to_know(self, device: _Device) -> None:
-        """Learn a device's rhythm from its last messages; whether there are any to hand out."""
-        query = device.query
-        request = PageRequest(
-            device_id=query.device_id,
-            start=None,
-            end=None,
-            type=query.type,
-            order="desc",
-            size=_TO_KNOW,
-            number=None,
-        )
-        messages = (await self._now.fetch(request)).messages
-        done = (query.start if device.cursor is None else device.cursor.pinned_end) or 0
-        times = [message.timestamp.timestamp() for message in reversed(messages)]
-        # Of a message that is still to be handed out its traffic is told when it is.
-        device.traffic.sent(time for time in times if time * 1000 < done)
-        device.traffic.seen_until = max(done / 1000, self._now.at(device.looked_at))
-        device.new = not times or times[-1] * 1000 < done
-
-    async def _read(self, device: _Device) -> None:
-        """Hand out what is new."""
-        plan = self._plan
-        newest = -inf
-
-        async def fetch(request: PageRequest) -> Fetched:
-            nonlocal newest
-            fetched = await self._now.fetch(request)
-            if fetched.messages:
-                newest = fetched.messages[-1].timestamp.timestamp()
-            return fetched
-
-        walk = batches(
-            fetch,
-            device.query,
-            settings=plan.settings,
-            cursor=device.cursor,
-            clock=self._clock,
-            history=plan.history,
-        )
-        async with aclosing(walk):
-            async for batch in walk:
-                if batch.messages:
-                    device.traffic.sent(m.timestamp.timestamp() for m in batch.messages)
-                if batch.messages or plan.empty:
-                    await self._found.put(batch)
-                device.cursor = batch.cursor
-        if device.cursor is not None:
-            device.traffic.seen_until = device.cursor.pinned_end / 1000
-        device.unsettled = newest if newest >= device.traffic.seen_until else None
-
-    def _give_turns(self, device: _Device) -> None:
+    def _give_turns(self, device: Watched) -> None:
         """When to look again: when it is likely to have sent, and in any case in a while."""
         plan = self._plan
         round_ = self._pace.round(self._quota(), len(self._devices))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import random
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -447,3 +450,37 @@ async def test_what_is_refused(live: IottlySession, wrong: dict[str, Any]) -> No
     """Arguments that make no sense are refused before anything is sent."""
     with pytest.raises(ConfigurationError):
         live.stream(**wrong)
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_whatever_befalls_it_every_message_comes_once(seed: int) -> None:
+    """Under drops, losses, reorderings, late rows and identical ones: the store's messages."""
+    chance = random.Random(seed)
+    async with Emulator(devices=2, messages=0) as fleet, session_on(fleet) as session:
+        fleet.clock.pin()
+        stream = session.stream(project_id=fleet.project_id, fill_gaps=True, lookback=5)
+        async with stream, aclosing(stream.messages()) as messages:
+            await stream.until_connected()
+            for turn in range(20):
+                for _ in range(chance.randrange(6)):
+                    rows = numbers(*[chance.randrange(4)] * chance.choice((1, 1, 2)))
+                    late = chance.choice((0.0, 0.0, 0.003))
+                    fleet.append(chance.choice(fleet.device_ids), rows, late_by=late)
+                    fleet.clock.advance(chance.choice((0.0, 0.001, 0.002)))
+                if chance.random() < 0.3:
+                    fleet.reverse_frames(2)
+                fleet.drop_streams(chance.choice((None, None, 1001, 1012)))
+                fleet.clock.advance(0.01)
+                await fleet.until_streams(turn + 2)
+                fleet.clock.advance(0.01)
+            stored = Counter(
+                (row["device_id"], row["timestamp"], row["payload_json"])
+                for device_id in fleet.device_ids
+                for row in fleet.stored(device_id)
+            )
+            found: Counter[tuple[Any, ...]] = Counter()
+            async with asyncio.timeout(20):
+                while found != stored:
+                    message = await anext(messages)
+                    found[message.device_id, message.timestamp, message.payload_json.decode()] += 1
+                    assert found <= stored
