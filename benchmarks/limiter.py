@@ -1,0 +1,279 @@
+"""The limiter and others: share of a quota used, refusals, wall-clock over ideal, and micro costs.
+
+Each scenario is one server process; all clients take turns at it, each a process of its
+own that begins with an unused quota at the same part of the window. 950 requests at 200 a
+window end within a window, so that no client pays or saves a whole one by a hair.
+
+"ideal" is what a client would need that knew the server's state by magic and were
+infinitely quick: only the waiting that the quota itself asks for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from .limiter_clients import CLIENTS, OTHERS
+from .limiter_micro import micro
+from .limiter_quota import ideal
+from .limiter_server import quota_server
+from .table import Figure
+
+QUICK: Final = ["--part", "micro", "--turns", "9"]
+
+LIMIT, WINDOW, REQUESTS, WORKERS = 200, 2.0, 950, 50
+
+SCENARIOS: Final[Mapping[str, tuple[str, ...]]] = {
+    "fixed": (),
+    "5 s ahead": ("--skew", "5"),
+    "5 s behind": ("--skew", "-5"),
+    "other 30 %": ("--other", "0.3"),
+    "bucket": ("--algorithm", "bucket"),
+    "sliding": ("--algorithm", "sliding"),
+}
+
+
+class Result(NamedTuple):
+    """What became of one client, or of several processes of one kind.
+
+    Attributes:
+        wall: wall-clock over ideal.
+        refusals: refusals a request.
+        share: of the quota, in the windows between the first and the last; None where
+            windows are not fixed.
+        others: what the other client got of its wish; None where there is none.
+        calls: calls to Redis a request.
+        seconds: wall-clock.
+        admitted: seconds after the beginning.
+        refused: the same.
+    """
+
+    wall: float
+    refusals: float
+    share: float | None
+    others: float | None
+    calls: float
+    seconds: float
+    admitted: list[float]
+    refused: list[float]
+
+
+def run(
+    client: str,
+    base: str,
+    server: Sequence[str],
+    *,
+    requests: int = REQUESTS,
+    window: float = WINDOW,
+    processes: int = 1,
+    redis: str | None = None,
+) -> Result:
+    """Let one kind of client get its requests done."""
+    options = dict(zip(server[::2], server[1::2], strict=True))
+    skew = float(options.get("--skew", "0"))
+    algorithm = options.get("--algorithm", "fixed")
+    command = [sys.executable, "-m", "benchmarks.limiter_clients", client, base]
+    command += ["--requests", str(requests // processes), "--workers", str(WORKERS // processes)]
+    command += ["--limit", str(LIMIT), "--window", str(window), "--skew", str(skew)]
+    command += ["--processes", str(processes)]
+    if redis is not None:
+        command += ["--redis", redis]
+    if processes > 1:  # they begin together
+        command += ["--begin", str(_reset_at_phase(base, window, skew))]
+    printed = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
+    told = [json.loads(line) for line in printed.splitlines()]
+    with urllib.request.urlopen(base + "/_counts") as answer:
+        counts: dict[str, Any] = json.load(answer)
+    began = min(one["began"] for one in told)
+    ended = max(one["began"] + one["wall"] for one in told)
+    least = ideal(algorithm, LIMIT, window, requests, began + skew)
+    wish = sum(counts["others"].values())
+    return Result(
+        wall=(ended - began) / least,
+        refusals=len(counts["refused"]) / requests,
+        share=_share(counts["admitted"], window) if algorithm == "fixed" else None,
+        others=counts["others"]["admitted"] / wish if wish else None,
+        calls=sum(one["calls"] for one in told) / requests,
+        seconds=ended - began,
+        admitted=[at - began - skew for at in counts["admitted"]],
+        refused=[at - began - skew for at in counts["refused"]],
+    )
+
+
+def _reset_at_phase(base: str, window: float, skew: float) -> float:
+    """Have the quota unused at the usual part of a window, and say when that was."""
+    now = time.time() + 2.0  # time enough to start
+    begin = now + (0.35 * window - (now + skew)) % window
+    time.sleep(max(0.0, begin - 0.05 - time.time()))
+    urllib.request.urlopen(base + "/_reset").close()
+    return begin
+
+
+def _share(admitted: Sequence[float], window: float) -> float | None:
+    windows = [int(at // window) for at in admitted]
+    whole = range(windows[0] + 1, windows[-1])
+    if not whole:
+        return None
+    return sum(number in whole for number in windows) / (LIMIT * len(whole))
+
+
+def scenarios(given: argparse.Namespace) -> list[Figure]:
+    """Every scenario, every client."""
+    results: dict[str, dict[str, Result]] = {}
+    with ExitStack() as stack:
+        redis = _redis(stack)
+        for name, server in SCENARIOS.items():
+            with quota_server("--limit", str(LIMIT), "--window", str(WINDOW), *server) as base:
+                results[name] = {}
+                for client in given.client or CLIENTS:
+                    if client == "redis":
+                        _forget(redis)
+                    results[name][client] = one = run(client, base, server, redis=redis)
+                    _tell(name, client, one)
+    if given.client:
+        return []
+    return _figures(results)
+
+
+def _figures(results: Mapping[str, Mapping[str, Result]]) -> list[Figure]:
+    fixed, other = results["fixed"], results["other 30 %"]
+    ours = fixed["burst"]
+    figures = [
+        Figure("fixed window: refusals a request", ours.refusals, 0, unit=""),
+        Figure("fixed window: share of the quota used", ours.share or 0, 0.995, ">=", ""),
+        Figure("fixed window: wall-clock / ideal", ours.wall, 1.05),
+        Figure(
+            "wall-clock / back-off with full jitter",
+            ours.seconds / fixed["backoff"].seconds,
+            0.45,
+        ),
+    ]
+    for skew in ("5 s ahead", "5 s behind"):
+        wrong = results[skew]["burst"]
+        figures += [
+            Figure(f"server {skew}: wall-clock / unskewed", wrong.wall / ours.wall, 1.03),
+            Figure(f"server {skew}: refusals a request", wrong.refusals, 0, unit=""),
+        ]
+    left = other["spread"].others or 0.0
+    figures += [
+        Figure("another client, 30 %: refusals a request", other["burst"].refusals, 0.01, unit=""),
+        Figure("another client: `spread` leaves of its wish", left, 0.75, ">=", ""),
+    ]
+    for name, bound in (("bucket", 1.02), ("sliding", 1.2)):
+        rolling = results[name]["burst"]
+        figures += [
+            Figure(f"{name}: wall-clock / ideal", rolling.wall, bound),
+            Figure(f"{name}: refusals a request", rolling.refusals, 0, unit=""),
+        ]
+    return figures
+
+
+def long_window(_: argparse.Namespace) -> list[Figure]:
+    """A window of 20 seconds, where rounding and round trips weigh less."""
+    window, requests = 20.0, 450
+    with quota_server("--limit", str(LIMIT), "--window", str(window)) as base:
+        ours = run("burst", base, (), requests=requests, window=window)
+        _tell("fixed, 20 s", "burst", ours)
+        theirs = run("backoff", base, (), requests=requests, window=window)
+        _tell("fixed, 20 s", "backoff", theirs)
+    return [
+        Figure("fixed window of 20 s: wall-clock / ideal", ours.wall, 1.02),
+        Figure("fixed window of 20 s: refusals a request", ours.refusals, 0, unit=""),
+        Figure("20 s: wall-clock / back-off with full jitter", ours.seconds / theirs.seconds),
+    ]
+
+
+def processes(_: argparse.Namespace) -> list[Figure]:
+    """Three processes on one key: through Redis, by headers alone, and as others do it."""
+    count, requests = 3, 948
+    results = {}
+    with ExitStack() as stack:
+        redis = _redis(stack)
+        base = stack.enter_context(quota_server("--limit", str(LIMIT), "--window", str(WINDOW)))
+        for client in CLIENTS:
+            if client == "redis":
+                _forget(redis)
+            results[client] = one = run(
+                client, base, (), requests=requests, processes=count, redis=redis
+            )
+            _tell(f"{count} processes", client, one)
+    shared = results["redis"]
+    return [
+        Figure("3 processes, Redis: refusals a request", shared.refusals, 0, unit=""),
+        Figure("3 processes, Redis: wall-clock / ideal", shared.wall, 1.03),
+        Figure("3 processes, Redis: calls to Redis a turn", shared.calls, 1.0, unit=""),
+        Figure(
+            "3 processes, headers alone: refusals a request", results["burst"].refusals, unit=""
+        ),
+    ]
+
+
+def _redis(stack: ExitStack) -> str:
+    from tests.support.redis_server import running_redis
+
+    return stack.enter_context(running_redis()).url
+
+
+def _forget(redis: str) -> None:
+    from redis import Redis
+
+    with Redis.from_url(redis) as client:
+        client.flushdb()
+
+
+def _tell(scenario: str, client: str, one: Result) -> None:
+    share = "     " if one.share is None else f"{one.share:5.3f}"
+    others = "" if one.others is None else f"  other client {one.others:.2f}"
+    calls = f"  Redis {one.calls:.2f}" if one.calls else ""
+    mark = " " if client in OTHERS else "*"
+    print(
+        f"{scenario:<12} {mark}{client:<15} share {share}  refusals {one.refusals:6.3f}"
+        f"  wall/ideal {one.wall:6.3f}{others}{calls}",
+        flush=True,
+    )
+
+
+def picture(given: argparse.Namespace) -> list[Figure]:
+    """Requests a second against the quota, ours and the vendor's advice, as a PNG."""
+    from .limiter_picture import draw
+
+    window = 6.0
+    lanes = {}
+    with quota_server("--limit", str(LIMIT), "--window", str(window)) as base:
+        for client in ("burst", "spread", "backoff", "aiolimiter"):
+            lanes[client] = run(client, base, (), requests=REQUESTS, window=window)
+            _tell("picture", client, lanes[client])
+    draw(Path(given.png), lanes, limit=LIMIT, window=window)
+    print(f"drawn: {given.png}")
+    return []
+
+
+PARTS: Final[Mapping[str, Callable[[argparse.Namespace], list[Figure]]]] = {
+    "micro": lambda given: micro(given.turns),
+    "scenarios": scenarios,
+    "processes": processes,
+    "long": long_window,
+    "picture": picture,
+}
+
+
+def main(argv: list[str]) -> list[Figure]:
+    """Measure the parts that are asked for; all take some ten minutes."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks limiter", description=__doc__)
+    parser.add_argument("--part", choices=PARTS, action="append", help="only these parts")
+    parser.add_argument("--client", choices=CLIENTS, action="append", help="only these clients")
+    parser.add_argument("--turns", type=int, default=31, help="of the micro figures")
+    parser.add_argument("--png", default="docs/limiter.png", help="where the picture goes")
+    given = parser.parse_args(argv)
+    figures: list[Figure] = []
+    for part in given.part or PARTS:
+        figures += PARTS[part](given)
+    return figures
