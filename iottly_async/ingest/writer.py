@@ -23,6 +23,7 @@ GROUP_ROWS: Final = 10_000
 """Rows at which a group is full."""
 GROUP_BYTES: Final = 16 * 1024 * 1024
 """Bytes of payloads at which a group is full."""
+_WAIT_AT_MOST: Final = 1.0  # seconds; a store may take rows long before it flushes them
 _WORTH_WRITING: Final = 2_000  # rows; a transaction costs as much as a thousand of them
 
 
@@ -122,7 +123,7 @@ class Writer:
         while True:
             if not self._finishing:
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(self._every / 2):
+                    async with asyncio.timeout(min(self._every, _WAIT_AT_MOST) / 2):
                         await self._work.wait()
             finishing = self._finishing
             await self._write()
