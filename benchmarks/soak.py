@@ -35,8 +35,8 @@ from .soak_load import Load, Place
 from .table import Figure
 
 WORKERS = 16
-AUDIT_AFTER = 4000
-"""Commands after which their executions are compared with what their callers were told."""
+AUDITS = 20
+"""How often, in a run, all work rests: books are compared and memory is measured."""
 
 _SERVE = """
 from iottly_async.emulator.process import run
@@ -91,7 +91,6 @@ async def look_around(base_url: str) -> Place:
 
 async def audit(base_url: str, load: Load) -> None:
     """Compare what commands did with what their callers were told, and begin a new book."""
-    await load.rest()
     executed = Counter(
         record["body"].get("command")
         for record in await asyncio.to_thread(control, base_url, "commands")
@@ -104,7 +103,6 @@ async def audit(base_url: str, load: Load) -> None:
         load.wrong["commands told not done that were"] += outcome == "not done" and times > 0
     load.commands.clear()
     await asyncio.to_thread(control, base_url, "reset", {})
-    load.resume()
 
 
 def memory() -> float:
@@ -117,7 +115,7 @@ def memory() -> float:
 
 
 def slope(samples: Sequence[tuple[float, float]]) -> float:
-    """KiB a minute, by least squares over the later two thirds of (seconds, KiB)."""
+    """By how much something grows a minute, by least squares over the later two thirds."""
     later = samples[len(samples) // 3 :]
     if len(later) < 3:
         return 0.0
@@ -131,22 +129,37 @@ class Watch:
     """Samples memory, prints how it goes, and calls for audits."""
 
     def __init__(self, load: Load, proxy: FaultProxy, base_url: str) -> None:
-        self.samples: list[tuple[float, float]] = []
+        self.memory: list[tuple[float, float]] = []
+        self.blocks: list[tuple[float, float]] = []
         self._load, self._proxy, self._url = load, proxy, base_url
         self._begun = time.monotonic()
 
     async def until(self, seconds: float) -> None:
-        """Watch for so long, then audit a last time."""
-        shown = 0.0
+        """Watch for so long, with audits in between and a last one at the end."""
+        shown = audited = 0.0
         while (now := time.monotonic() - self._begun) < seconds:
-            self.samples.append((now, memory()))
             if now - shown >= 10:
                 shown = now
                 self._show(now)
-            if len(self._load.commands) >= AUDIT_AFTER:
-                await audit(self._url, self._load)
-            await asyncio.sleep(min(1.0, seconds / 20))
+            if now - audited >= max(seconds / AUDITS, 1.0):
+                audited = now
+                await self._audit(now)
+            await asyncio.sleep(min(1.0, seconds / AUDITS))
+        await self._audit(now)
+
+    async def _audit(self, now: float) -> None:
+        """Nothing is under way and the books are empty: what is there now is what stays."""
+        await self._load.rest()
         await audit(self._url, self._load)
+        gc.collect()
+        self.memory.append((now, memory()))
+        self.blocks.append((now, float(sys.getallocatedblocks())))
+        self._load.resume()
+
+    @property
+    def rate(self) -> float:
+        """Requests a second over the whole run."""
+        return sum(self._proxy.befallen.values()) / max(time.monotonic() - self._begun, 1e-9)
 
     def _show(self, now: float) -> None:
         requests = sum(self._proxy.befallen.values())
@@ -178,6 +191,7 @@ async def soak(seconds: float, share: float, seed: int) -> list[Figure]:
             watch = Watch(load, proxy, base_url)
             workers = [asyncio.create_task(load.work()) for _ in range(WORKERS)]
             await watch.until(seconds)
+            rate = watch.rate
             load.stopping = True
             await asyncio.gather(*workers)
             await session.aclose()
@@ -187,7 +201,7 @@ async def soak(seconds: float, share: float, seed: int) -> list[Figure]:
         await asyncio.sleep(0.05)
     left = (len(tasks()) - tasks_before, len(sockets()) - sockets_before)
     report(load, proxy)
-    return figures(load, watch, left, quota.in_flight + quota.waiting, seconds)
+    return figures(load, watch, rate, left, quota.in_flight + quota.waiting, seconds)
 
 
 def report(load: Load, proxy: FaultProxy) -> None:
@@ -203,26 +217,20 @@ def report(load: Load, proxy: FaultProxy) -> None:
 
 
 def figures(
-    load: Load, watch: Watch, left: tuple[int, int], held: int, seconds: float
+    load: Load, watch: Watch, rate: float, left: tuple[int, int], held: int, seconds: float
 ) -> list[Figure]:
     """The figures of a run; the slope is told without a bound where the run was short."""
+    bound = seconds >= 300 or None
     kinds = [*sorted(+load.wrong), "rows lost", "rows repeated", "commands executed twice"]
     return [
-        Figure("requests a second", watch_rate(watch), None, ">=", "/s"),
-        Figure(
-            "memory slope", slope(watch.samples), 64 if seconds >= 300 else None, "<=", "KiB/min"
-        ),
+        Figure("requests a second", rate, None, ">=", "/s"),
+        Figure("objects at rest, slope", slope(watch.blocks), bound and 2000, "<=", "blocks/min"),
+        Figure("memory at rest, slope", slope(watch.memory), bound and 256, "<=", "KiB/min"),
         Figure("tasks left", left[0], 0, "<=", ""),
         Figure("sockets left", left[1], 0, "<=", ""),
         Figure("turns of the quota left", held, 0, "<=", ""),
         *(Figure(name, load.wrong[name], 0, "<=", "") for name in dict.fromkeys(kinds)),
     ]
-
-
-def watch_rate(watch: Watch) -> float:
-    """Requests a second over the whole run."""
-    seconds = watch.samples[-1][0] if watch.samples else 1.0
-    return sum(watch._proxy.befallen.values()) / max(seconds, 1e-9)
 
 
 def main(argv: list[str]) -> list[Figure]:

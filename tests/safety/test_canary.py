@@ -228,10 +228,8 @@ async def test_the_command_line_does_not_show_it() -> None:
     with EmulatorThread(devices=1, messages=10, api_keys=(CANARY,)) as emulator:
         here = {"IOTTLY_BASE_URL": emulator.base_url}
         told = await asyncio.gather(
-            run_cli("ping", **here),
             run_cli("devices", emulator.project_id, **here),
             run_cli("inspect", "no-such-project", **here),
-            run_cli("ping", IOTTLY_BASE_URL="http://127.0.0.1:9"),
             run_cli("ping", IOTTLY_BASE_URL=f"https://user:{CANARY}@example.org"),
             run_cli("ping", IOTTLY_API_KEY=f"{CANARY}\n", **here),
         )

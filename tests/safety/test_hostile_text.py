@@ -10,12 +10,13 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from yarl import URL
 
 from iottly_async import Config, ConfigurationError, IottlyError, IottlySession, RateLimiter
 from tests.support.raw_server import Heard, RawServer, answering
+from tests.support.scale import sized
 
 SHARP = "/\\?#%&=+;:@.,~ \t\r\n\0\x7f\x85\xa0\u2028\u202e\ufeff\u2215\uff0f\ud800é漢😀'\"<>|[]{}"
 """Characters that mean something to some reader of URLs, headers or lines."""
@@ -27,6 +28,9 @@ texts = st.one_of(
 )
 
 Use = Callable[[IottlySession, str], Awaitable[Any]]
+
+over_sockets = settings(max_examples=sized(12, 2000))
+"""Each example is a server, a session and a call: few in every run, many in a long one."""
 
 
 def project(session: IottlySession) -> Any:
@@ -117,6 +121,7 @@ def assert_plain(heard: Heard) -> None:
 
 
 @pytest.mark.parametrize(("name", "use", "shape"), IDS, ids=[name for name, _, _ in IDS])
+@over_sockets
 @given(text=texts)
 def test_an_id_stays_one_segment(name: str, use: Use, shape: list[str | None], text: str) -> None:
     """An id is refused unsent, or arrives as itself in its own segment of the path."""
@@ -140,6 +145,7 @@ def test_an_ordinary_id_is_sent(good: str) -> None:
     assert len(requests_of(lambda session, text: session.devices.get(text), good)) == 1
 
 
+@over_sockets
 @given(text=texts)
 def test_a_filter_stays_one_parameter(text: str) -> None:
     """Whatever a filter holds, the query has its two parameters and no other."""
@@ -153,6 +159,7 @@ def test_a_filter_stays_one_parameter(text: str) -> None:
     assert json.loads(found["queryJson"][0]) == query
 
 
+@over_sockets
 @given(name=texts, values=st.dictionaries(texts, texts, max_size=3))
 def test_a_command_is_json_whatever_it_holds(name: str, values: dict[str, str]) -> None:
     """A command's name and values travel in the body, and arrive as they were given."""
@@ -166,6 +173,7 @@ def test_a_command_is_json_whatever_it_holds(name: str, values: dict[str, str]) 
     assert sorted(body["values"].values()) == sorted(values.values())
 
 
+@over_sockets
 @given(name=texts)
 def test_a_name_is_json_whatever_it_holds(name: str) -> None:
     """A device's new name travels in the body, and arrives as it was given."""
@@ -178,6 +186,7 @@ def test_a_name_is_json_whatever_it_holds(name: str) -> None:
 # --- the key ---------------------------------------------------------------------------------
 
 
+@over_sockets
 @given(key=texts)
 @example(key="a\r\nX-Evil: 1")
 @example(key="ключ")
