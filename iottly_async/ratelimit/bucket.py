@@ -95,9 +95,16 @@ class Bucket:
         ticket.ended = self.ended
         return ticket
 
-    def take(self, now: float, wall: float, waiting: int) -> Ticket | None:
-        """A ticket, if one may go now; `waiting` is how many want one, at least 1."""
-        turn, probe = self._turn(now, wall, waiting)
+    def take(self, now: float, wall: float, waiting: int, patience: float = inf) -> Ticket | None:
+        """A ticket, if one may go now.
+
+        Args:
+            now: monotonic.
+            wall: the local wall clock.
+            waiting: how many want one, at least 1.
+            patience: monotonic time at which the first of them gives up.
+        """
+        turn, probe = self._turn(now, wall, waiting, patience)
         if now < turn:
             return None
         if self._spread and not probe:
@@ -106,7 +113,7 @@ class Bucket:
             self._next_at = max(due, now - _BURST_CREDIT * gap) + gap
         return self._grant(now, probe=probe)
 
-    def _turn(self, now: float, wall: float, waiting: int) -> tuple[float, bool]:
+    def _turn(self, now: float, wall: float, waiting: int, patience: float) -> tuple[float, bool]:
         """When the next one may go, as things are, and whether it goes to look."""
         view, gate = self.view, self.gate
         if gate.shut:
@@ -120,9 +127,10 @@ class Bucket:
             return min(back, looks), looks <= back
         if free <= view.kept and free < waiting:
             # As more wait than can go, somebody has to wait for the next window in any
-            # case: the last few go when they tell most of its beginning.
+            # case: the last few go when they tell most of its beginning, unless somebody
+            # would give up before.
             scout_at = view.scout_at(free, now, wall)
-            if scout_at is not None:
+            if scout_at is not None and scout_at <= patience:
                 looks = inf if self._probe else scout_at
                 back = view.supply.next_at(view.kept + 1 - free, now)
                 return min(back, looks), looks <= back
@@ -273,9 +281,11 @@ class Bucket:
 
     # -- looking ahead ----------------------------------------------------------
 
-    def next_turn(self, now: float, wall: float, waiting: int) -> float | None:
+    def next_turn(
+        self, now: float, wall: float, waiting: int, patience: float = inf
+    ) -> float | None:
         """When to look again whether one may go; None: only the end of a ticket can tell."""
-        turn = self._turn(now, wall, waiting)[0]
+        turn = self._turn(now, wall, waiting, patience)[0]
         return None if turn == inf else max(turn, now)
 
     def earliest(self, position: int, now: float, wall: float) -> float:

@@ -13,7 +13,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from math import isfinite
+from math import inf, isfinite
 from threading import get_ident
 from typing import Literal, Protocol
 
@@ -175,9 +175,10 @@ class RateLimiter:
                     raise too_late(self.name, turn - now)
         future: asyncio.Future[Ticket] = loop.create_future()
         lane = queue.add(future, priority, refused, deadline)
-        if first or deadline is not None:
-            # Who joins those who wait has no sooner turn than they, but may give up sooner.
-            self._arm(now, wall, None if first else deadline)
+        if first:
+            self._arm(now, wall)
+        elif deadline is not None and deadline <= queue.next_deadline():
+            self._drain()  # who gives up sooner than all others may change whose turn it is
         return future, lane
 
     def _leave(self, future: asyncio.Future[Ticket], lane: Lane[Ticket]) -> None:
@@ -254,7 +255,9 @@ class RateLimiter:
         now, wall = self._monotonic(), self._wall()
         bucket, queue = self._bucket, self._queue
         while queue.live:
-            ticket = bucket.take_at_once() or bucket.take(now, wall, queue.live)
+            ticket = bucket.take_at_once() or bucket.take(
+                now, wall, queue.live, queue.next_deadline()
+            )
             if ticket is None:
                 break
             future = queue.pop()
@@ -265,21 +268,14 @@ class RateLimiter:
         if queue.live:
             self._arm(now, wall)
 
-    def _arm(self, now: float, wall: float, deadline: float | None = None) -> None:
-        """Let the timer ring when there can be a turn, or somebody's time is up.
-
-        Where only a `deadline` is new, the turn is set already.
-        """
-        if deadline is None:
-            turn = self._bucket.next_turn(now, wall, self._queue.live)
-            for future in self._queue.expired(now if turn is None else turn):
-                future.set_exception(too_late(self.name, (turn or now) - now))
-            deadline = self._queue.next_deadline()
-            if turn is None or (deadline is not None and deadline < turn):
-                turn = deadline
-        else:
-            turn = deadline
-        if turn is None or self._loop is None:
+    def _arm(self, now: float, wall: float) -> None:
+        """Let the timer ring when there can be a turn, or somebody's time is up."""
+        queue = self._queue
+        next_turn = self._bucket.next_turn(now, wall, queue.live, queue.next_deadline())
+        for future in queue.expired(now if next_turn is None else next_turn):
+            future.set_exception(too_late(self.name, (next_turn or now) - now))
+        turn = min(inf if next_turn is None else next_turn, queue.next_deadline())
+        if turn == inf or self._loop is None:
             return
         if self._timer is not None:
             if self._timer_at <= turn:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from heapq import heapify, heappop, heappush
+from math import inf
 from typing import Generic, TypeVar
 
 __all__ = ["Lane", "WaitQueue"]
@@ -147,9 +148,12 @@ class WaitQueue(Generic[_T]):
                 futures.append(future)
         return futures
 
-    def next_deadline(self) -> float | None:
-        """The soonest deadline of a waiter; None where nobody has one."""
-        return self._deadlines[0][0] if self._deadlines else None
+    def next_deadline(self) -> float:
+        """The soonest deadline of a waiter; inf where nobody has one."""
+        deadlines = self._deadlines
+        while deadlines and deadlines[0][2].done():
+            heappop(deadlines)
+        return deadlines[0][0] if deadlines else inf
 
     def clear(self) -> list[asyncio.Future[_T]]:
         """Take everybody out; returns those who still wait."""

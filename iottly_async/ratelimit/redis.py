@@ -311,10 +311,7 @@ class RedisLimiter:
     async def _pause(self) -> None:
         """Wait until it makes sense to ask again."""
         now = self._monotonic()
-        until = self._ask_at
-        deadline = self._queue.next_deadline()
-        if deadline is not None:
-            until = min(until, deadline)
+        until = min(self._ask_at, self._queue.next_deadline())
         with suppress(TimeoutError):
             async with asyncio.timeout(max(until - now, 0.0)):
                 await self._wake.wait()

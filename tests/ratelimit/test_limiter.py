@@ -167,6 +167,26 @@ async def test_a_place_too_far_back_fails_at_once() -> None:
 
 
 @virtual
+async def test_nobody_gives_up_over_a_turn_that_is_kept_back() -> None:
+    """What is kept to look for the window's turn goes to who could not wait for that."""
+    server = SimulatedServer(limit=100, window=60)
+    one = limiter()
+    first = asyncio.create_task(call(one, server))
+    await settle()
+    waiting = [asyncio.create_task(one.acquire()) for _ in range(120)]
+    await first
+    assert sum(task.done() for task in waiting) < 99
+    now = asyncio.get_running_loop().time()
+    hasty = asyncio.create_task(one.acquire(deadline=now + 0.5, priority=1))
+    await settle()
+    assert await hasty
+    assert asyncio.get_running_loop().time() == now
+    for task in waiting:
+        task.cancel()
+    await asyncio.wait(waiting)
+
+
+@virtual
 async def test_a_gate_ends_the_waits_that_it_makes_vain() -> None:
     """When a 429 pushes the next turn beyond a waiter's deadline, it is told at once."""
     server = SimulatedServer(limit=20, window=2)
