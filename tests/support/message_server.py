@@ -77,6 +77,7 @@ class MessageServer:
         jitter: float = 0.0,
         unstable: bool = False,
         limit: int = 100,
+        skips_by_asked: bool = False,
         round_from: int = 1,
         round_to: int = 1,
         clock_offset: float = 0.0,
@@ -91,6 +92,8 @@ class MessageServer:
             jitter: share of the latency by which a request may be slower or faster.
             unstable: whether rows of one millisecond come in another order every time.
             limit: the longest page it gives, whatever is asked for.
+            skips_by_asked: whether a page number counts in the size that was asked for, even
+                where the page given is shorter.
             round_from, round_to: milliseconds to which it rounds the bounds down.
             clock_offset: seconds that its clock, and its rows' times, are ahead.
             zone_ms: milliseconds that its naive times are ahead of UTC.
@@ -104,6 +107,7 @@ class MessageServer:
         self._jitter = jitter
         self._unstable = unstable
         self._limit = limit
+        self._skips_by_asked = skips_by_asked
         self._rounding = (round_from, round_to)
         self._offset = clock_offset
         self._zone = zone_ms
@@ -192,7 +196,8 @@ class MessageServer:
         low = 0 if start is None else bisect_left(rows, _down(start, round_from), key=_at)
         high = len(rows) if end is None else bisect_left(rows, _down(end, round_to), key=_at)
         size = min(request.size, self._limit)
-        skip = 0 if request.number is None else (request.number - 1) * size
+        step = request.size if self._skips_by_asked else size
+        skip = 0 if request.number is None else (request.number - 1) * step
         self.skipped += min(skip, max(0, high - low))
         if request.order == "asc":
             page = self._shuffled(

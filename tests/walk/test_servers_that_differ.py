@@ -20,7 +20,7 @@ from iottly_async.walk import Fetched, PageRequest, WalkQuery, WalkSettings, bat
 from tests.support.message_server import NOW_MS, MessageServer, Row, identity
 from tests.support.virtual_time import WALL_START, run_virtual, virtual
 
-from .streams import Case, cases, counted, rows_of, walk
+from .streams import PAGE, Case, cases, counted, rows_of, walk
 
 FORMS = [(1, True), (4, True), (4, False)]
 """Concurrency and order: the three forms of a walk."""
@@ -61,15 +61,53 @@ def test_bounds_rounded_down_lose_and_repeat_nothing(case: Case, unit: int, both
     async def main() -> None:
         server = MessageServer(
             case.rows(),
-            limit=20,
+            limit=PAGE,
             round_from=unit,
             round_to=1000 if both else 1,
             jitter=0.8,
             seed=case.seed,
         )
-        walked = await walk(server, case, WalkSettings(page_size=20))
+        walked = await walk(server, case, WalkSettings(page_size=PAGE))
         truth = server.truth(case.start, case.end, case.type)
         assert Counter(map(identity, walked.messages)) == counted(truth)
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("group", [1, 2, PAGE, 3 * PAGE, 3 * PAGE + 1])
+@virtual
+async def test_downward_an_upper_bound_rounded_down_loses_nothing(
+    form: tuple[int, bool], group: int
+) -> None:
+    """Groups in the midst of a second, asked for with a `to` that the server cuts to the
+    second: each is missed, asked for again more widely, and found."""
+    rows = [Row(NOW_MS - 60_000 + 1370 * (n // group), b"%d" % n) for n in range(30 * group)]
+    server = MessageServer(rows, limit=PAGE, round_to=1000)
+    asked = WalkQuery(project_id="p1", device_id="d1", order="desc")
+    got = await collect(server, asked, WalkSettings(page_size=PAGE), form)
+    assert seen(got) == counted(rows)
+
+
+@given(seed=st.integers(0, 2**16), form=st.sampled_from(FORMS))
+def test_retention_on_a_server_that_rounds(seed: int, form: tuple[int, bool]) -> None:
+    """Page numbers within a second shift when messages are deleted: what stays still comes."""
+
+    async def main() -> None:
+        rows = rows_of([("even", 4000, 250)], seed=seed)
+        server = MessageServer(rows, limit=20, round_from=60_000, jitter=0.5, seed=seed)
+        deleted = 0
+
+        def retain(_: PageRequest, number: int) -> None:
+            nonlocal deleted
+            if number % 3 == 0:
+                deleted += 7
+                server.delete_before(rows[min(deleted, len(rows) - 1)].at)
+
+        server.before = retain
+        got = seen(await collect(server, QUERY, WalkSettings(page_size=20), form))
+        assert not counted(server.truth()) - got
+        assert not got - counted(rows)
 
     run_virtual(main)
 
@@ -107,16 +145,17 @@ def test_rounded_bounds_with_unstable_ties(
     ),
     order=st.sampled_from(["asc", "desc"]),
     form=st.sampled_from(FORMS),
+    by_asked=st.booleans(),
 )
 def test_pages_cut_to_fifty_are_not_taken_for_the_last(
-    parts: list[tuple[str, int, int]], order: str, form: tuple[int, bool]
+    parts: list[tuple[str, int, int]], order: str, form: tuple[int, bool], by_asked: bool
 ) -> None:
     """A server that gives 50 whatever is asked for: nothing is lost, groups of more than
-    a page included."""
+    a page included, and whichever size its page numbers count in."""
 
     async def main() -> None:
         rows = rows_of(parts)
-        server = MessageServer(rows, limit=50)
+        server = MessageServer(rows, limit=50, skips_by_asked=by_asked)
         asked = WalkQuery(
             project_id="p1", device_id="d1", order="asc" if order == "asc" else "desc"
         )
