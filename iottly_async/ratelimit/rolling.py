@@ -238,14 +238,15 @@ class Rolling(Metered):
         elif self._refusals >= _LEARNS_WITHIN:
             self.account = SlidingLog(account.limit, self._longest, [(now, account.limit)])
 
-    def moved(self, least: float, longest: float) -> None:
-        """Take over what a newer Reset says of the window's length."""
+    def moved(self, limit: int, least: float, longest: float) -> None:
+        """Take over what a newer Reset says of the limit and the window's length."""
         self._longest = longest
         self._at_least = max(self._at_least, least)
         self._at_most = max(self._at_most, self._at_least)
         account = self.account
+        account.limit = limit
         if isinstance(account, SteadyRefill):
-            account.rate = account.limit / longest
+            account.rate = limit / longest
         elif isinstance(account, SlidingLog):
             account.window = min(self._at_most, longest + self._slack)
 

@@ -1,7 +1,7 @@
 """What the answers have taught about the server's quota, pure.
 
 Which way of counting holds (the supply), which window is running and when it ends in our
-own time, and what is kept back: a reserve for others, and one request to look with as
+own time, and what is kept back: a reserve for others, and a few requests to look with as
 long as the end of a window has not been seen to come when it was expected.
 """
 
@@ -17,7 +17,7 @@ from .answer import Answer
 from .headers import Notice, read_notice
 from .rolling import History, Metered, Rolling
 from .serverclock import ServerClock
-from .supply import ENDLESS, FixedWindow, Supply, Unlimited
+from .supply import FixedWindow, Supply, Unlimited
 from .turning import TurnWatch
 from .window import Place, ServerWindow
 
@@ -135,13 +135,15 @@ class ServerView:
             self.watch.next_window()
         elif isinstance(supply, FixedWindow):
             on_time = self.watch.turned(answer.sent, now, answer.wall)
+        another_limit = window.known and notice.limit not in (None, window.limit)
         window.take_over(notice, answer.way, now, server_now, latest)
         self.history.keep(window.longest)
-        if isinstance(supply, Rolling):
-            supply.moved(window.least, window.longest)
-            self._told_rolling(notice, answer)
-        elif not isinstance(supply, FixedWindow):
+        if another_limit or not isinstance(supply, Rolling | FixedWindow):
+            self._early = 0
             self.supply = FixedWindow(notice.remaining, answer.granted)
+        elif isinstance(supply, Rolling):
+            supply.moved(window.limit, window.least, window.longest)
+            self._told_rolling(notice, answer)
         else:
             # In a window that has just begun nothing can be counted but what was in flight
             # when this ticket was granted, what was granted since, and what others sent.
@@ -221,7 +223,7 @@ class ServerView:
             return Outlook(None, None, None, "configured" if self._tier == 0 else "unknown")
         left = max(int(supply.left(now)) - in_flight, 0)
         if not window.known:
-            return Outlook(self._tier, min(left, ENDLESS), None, "configured")
+            return Outlook(self._tier, left, None, "configured")
         ends_in = self.ends(now, wall) - now
         if ends_in <= 0 and isinstance(supply, FixedWindow):
             return Outlook(window.limit, None, None, "server")

@@ -50,8 +50,9 @@ class ServerWindow:
         self.moved_at = 0.0
         """Monotonic time at which this Reset was first seen."""
         self.least = 0.0
-        self.longest = 0.0
-        """Bounds on a window's length in seconds, as far as the answers tell."""
+        self.longest = _ROUNDING
+        """Bounds on a window's length in seconds, as far as the answers tell; whole seconds
+        cannot speak of less than one."""
 
     def place(self, notice: Notice, now: float, server_now: float) -> Place:
         """Where the window of `notice` lies; does not take it over."""
@@ -81,7 +82,7 @@ class ServerWindow:
         else:
             reset, here, latest = notice.reset, server_now, server_latest
         if self.known and notice.limit is not None and notice.limit != self.limit:
-            self.least = self.longest = 0.0
+            self.least, self.longest = 0.0, _ROUNDING
         self.note_limit(notice)
         self.known, self.relative, self.reset, self.moved_at = True, notice.relative, reset, now
         if notice.window is not None:
