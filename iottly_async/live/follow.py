@@ -28,6 +28,8 @@ from .servernow import ServerNow
 from .traffic import Rhythm, Traffic
 from .turns import Kind, Turns
 
+Hold = Callable[[Callable[[], Coroutine[Any, Any, None]]], Coroutine[Any, Any, None]]
+
 _log = logging.getLogger("iottly_async")
 
 _REFRESH: Final = 300.0
@@ -58,11 +60,9 @@ class Following:
         self._start: int | None = plan.start
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def batches(
-        self, hold: Callable[[Coroutine[Any, Any, None]], Coroutine[Any, Any, None]]
-    ) -> AsyncGenerator[MessageBatch, None]:
+    async def batches(self, hold: Hold) -> AsyncGenerator[MessageBatch, None]:
         """Batches as they are found; `hold` ends the work when the session closes."""
-        self._spawn(hold(self._decide()))
+        self._spawn(hold(self._decide))
         if self._plan.doorbell is not None:
             bell = asyncio.ensure_future(listen(self._plan.doorbell, self._ring))
             self._tasks.add(bell)
@@ -75,10 +75,11 @@ class Following:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -120,17 +121,14 @@ class Following:
             self._pace.spent(now)
             if device is None:
                 refresh_at = now + _REFRESH
-                self._spawn(self._freeing(self._enlist()))
+                self._spawn(self._enlist()).add_done_callback(self._free)
             else:
                 device.busy, device.looked_at = True, now
                 device.rings.begin(now)
-                self._spawn(self._freeing(self._look(device)))
+                self._spawn(self._look(device)).add_done_callback(self._free)
 
-    async def _freeing(self, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            await work
-        finally:
-            self._slots.release()
+    def _free(self, _: asyncio.Task[None]) -> None:
+        self._slots.release()
 
     async def _next(self, refresh_at: float) -> Watched | None:
         """The device whose turn it is, once it is; None when the devices are to be listed."""
@@ -233,7 +231,7 @@ def follow(
     clock: Clock,
     quota: Callable[[], Quota],
     policy: RetryPolicy,
-    hold: Callable[[Coroutine[Any, Any, None]], Coroutine[Any, Any, None]],
+    hold: Hold,
 ) -> AsyncGenerator[MessageBatch, None]:
     """Carry `plan` out.
 

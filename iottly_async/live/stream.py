@@ -30,6 +30,9 @@ from .remote import PendingCommand
 
 T = TypeVar("T")
 
+Hold = Callable[[Callable[[], Coroutine[Any, Any, None]]], Coroutine[Any, Any, None]]
+"""Carries out what it is given, and ends it when the session closes."""
+
 _SHORT: Final = 0.001
 _LONG: Final = 3600.0
 _MAY_HAVE_LEFT: Final = (
@@ -68,7 +71,7 @@ class Stream:
         size: int,
         overflow: Overflow,
         filler: Filler | None,
-        hold: Callable[[Coroutine[Any, Any, None]], Coroutine[Any, Any, None]],
+        hold: Hold,
         result: Callable[[str, float], Awaitable[CommandResult]],
     ) -> None:
         self._buffer = Buffer(size, overflow)
@@ -238,7 +241,7 @@ class Stream:
         if self._closed:
             raise SessionClosedError("the stream is closed; open another", sent="no")
         if self._task is None:
-            self._task = asyncio.ensure_future(self._hold(self._keeper.run()))
+            self._task = asyncio.ensure_future(self._hold(self._keeper.run))
             self._task.add_done_callback(self._over)
         return self._task
 

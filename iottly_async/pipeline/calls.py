@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
 from .._version import __version__
@@ -216,27 +216,23 @@ class Pipeline:
         Raises:
             SessionClosedError: the session closed meanwhile.
         """
-        await self.hold(self._clock.sleep(seconds), lasting=False)
+        await self.hold(lambda: self._clock.sleep(seconds), lasting=False)
 
-    async def hold(self, work: Coroutine[Any, Any, T], *, lasting: bool = True) -> T:
+    async def hold(self, work: Callable[[], Coroutine[Any, Any, T]], *, lasting: bool = True) -> T:
         """The result of `work`, which ends at the latest when the session closes.
 
         Args:
-            work: what to await.
+            work: makes what to await.
             lasting: whether it has no end of its own, so that closing does not wait for it.
 
         Raises:
             SessionClosedError: the session is closed, or closed meanwhile.
         """
-        try:
-            self._check_usable()
-        except IottlyError:
-            work.close()
-            raise
+        self._check_usable()
         scope = self._deadlines.scope(None, lasting=lasting)
         try:
             async with scope:
-                return await work
+                return await work()
         except TimeoutError:
             if not scope.expired():
                 raise

@@ -264,6 +264,18 @@ async def test_closing_the_session_ends_it(fleet: Emulator) -> None:
         await waiting
 
 
+async def test_leaving_at_once(messages: Messages, fleet: Emulator) -> None:
+    """Cancelled before anything was looked at, it leaves nothing unawaited."""
+    follow = messages.follow_many(**QUICK)
+    waiting = asyncio.ensure_future(anext(follow))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await follow.aclose()
+    assert len(fleet.requests) == 0
+
+
 async def test_leaving_leaves_no_task(fleet: Emulator, messages: Messages) -> None:
     """Closing the generator ends every look."""
     before = asyncio.all_tasks()

@@ -420,6 +420,13 @@ async def test_closing_a_stream_ends_the_iteration(fleet: Emulator, live: Iottly
     assert [message.payload["n"] for message in found] == [1]
 
 
+async def test_a_stream_that_is_closed_at_once(live: IottlySession) -> None:
+    """Opening and closing in one turn of the loop leaves nothing unawaited."""
+    async with live.stream() as stream:
+        pass
+    assert [event async for event in stream] == []
+
+
 async def test_iterating_opens_and_closes(fleet: Emulator, live: IottlySession) -> None:
     """Without `async with` the stream lasts as long as the loop over it."""
     before = asyncio.all_tasks()
