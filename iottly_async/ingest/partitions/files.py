@@ -1,0 +1,197 @@
+"""A partition's files: written aside, synced, renamed; the manifest last.
+
+What a killed process left aside is taken away by the next one that does the partition. It
+is told from what another process is writing at this moment by its lock, which ends with
+the process that holds it.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from secrets import token_hex
+from typing import Any, Final, Literal, Protocol
+
+import msgspec
+
+from ...errors import ConfigurationError, StoreError
+from ...models import Message
+from ..stores import Rejected
+from ..stores.appendfile import AppendFile, replace_file, sync_directory
+from ..stores.rows import line_of, rejected_line_of
+from .manifest import FOLDER, Manifest, path_of
+
+Format = Literal["jsonl", "parquet"]
+
+_ASIDE: Final = ".aside"
+
+_encode_lines: Final = msgspec.json.Encoder().encode_lines
+
+
+class _Rows(Protocol):
+    """Writes rows into a file that is open."""
+
+    def add(self, messages: Sequence[Message]) -> None: ...
+
+    def end(self) -> None: ...
+
+
+class PartitionFiles:
+    """The files of one partition in a folder.
+
+    Methods raise `StoreError` where the system refuses.
+
+    Args:
+        folder: made where there is none.
+        partition_id: names the files.
+        form: "jsonl" or "parquet".
+
+    Raises:
+        ConfigurationError: the extra ``parquet`` is needed and not installed.
+    """
+
+    def __init__(self, folder: str, partition_id: str, form: Format) -> None:
+        self._folder = folder
+        self._id = partition_id
+        self._form = form
+        if form == "parquet":
+            _parquet()
+        self._files: dict[str, AppendFile] = {}
+        self._rows: _Rows | None = None
+
+    def done(self) -> Manifest | None:
+        """The manifest, where the partition was done before and its files are there."""
+        with _told(self._folder):
+            found = Manifest.read(self._folder, self._id)
+        whole = found is not None and f"{self._id}.{self._form}" in found.files
+        return found if whole else None
+
+    def begin(self) -> None:
+        """Make room: no file of this partition is there afterwards that is not whole."""
+        with _told(self._folder):
+            os.makedirs(os.path.join(self._folder, FOLDER), exist_ok=True)
+            for name in os.listdir(self._folder):
+                if name.startswith(f"{self._id}.") and name.endswith(_ASIDE):
+                    _take_away(os.path.join(self._folder, name))
+            file = self._open(self._form)
+            self._rows = _Lines(file) if self._form == "jsonl" else _parquet()(file)
+
+    def add(self, messages: Sequence[Message], rejected: Sequence[Rejected]) -> None:
+        """Write rows, in this order, and messages that can be none."""
+        with _told(self._folder):
+            if messages and self._rows is not None:
+                self._rows.add(messages)
+            if rejected:
+                lines = [rejected_line_of(one.message, one.reason) for one in rejected]
+                self._open("rejected.jsonl").append(_encode_lines(lines))
+
+    def commit(self) -> dict[str, int]:
+        """Put the files in their places; their names and sizes."""
+        sizes: dict[str, int] = {}
+        with _told(self._folder):
+            if self._rows is not None:
+                self._rows.end()
+            for suffix, file in self._files.items():
+                file.sync()
+                if sys.platform == "win32":
+                    file.close()  # an open file has no other name there
+                name = f"{self._id}.{suffix}"
+                os.replace(file.path, os.path.join(self._folder, name))
+                sizes[name] = file.size
+            with suppress(FileNotFoundError):
+                # Of an earlier run that found other messages.
+                if "rejected.jsonl" not in self._files:
+                    os.unlink(os.path.join(self._folder, f"{self._id}.rejected.jsonl"))
+            sync_directory(os.path.join(self._folder, self._id))
+        return sizes
+
+    def declare(self, manifest: Manifest) -> None:
+        """Write the manifest, after which the partition is done."""
+        with _told(self._folder):
+            replace_file(path_of(self._folder, self._id), manifest.to_json())
+
+    def close(self) -> None:
+        """Let go of the files; what was not committed is taken away."""
+        for file in self._files.values():
+            with suppress(OSError):
+                os.unlink(file.path)
+            file.close()
+
+    def _open(self, suffix: str) -> AppendFile:
+        if suffix not in self._files:
+            name = f"{self._id}.{suffix}.{token_hex(8)}{_ASIDE}"
+            file = AppendFile(os.path.join(self._folder, name))
+            file.open()
+            self._files[suffix] = file
+        return self._files[suffix]
+
+
+class _Lines:
+    def __init__(self, file: AppendFile) -> None:
+        self._file = file
+
+    def add(self, messages: Sequence[Message]) -> None:
+        self._file.append(_encode_lines([line_of(message) for message in messages]))
+
+    def end(self) -> None:
+        """Nothing is left to write."""
+
+
+class Sink(io.RawIOBase):
+    """A file that is appended to, as other libraries want files."""
+
+    def __init__(self, file: AppendFile) -> None:
+        self._file = file
+
+    def writable(self) -> bool:
+        """It is."""
+        return True
+
+    def write(self, data: Any) -> int:
+        """Append `data`, all of it."""
+        taken = bytes(data)
+        self._file.append(taken)
+        return len(taken)
+
+    def tell(self) -> int:
+        """Its size."""
+        return self._file.size
+
+
+class _told:  # noqa: N801 - read as a word of the statement
+    """Turns what the system says into an error of ours."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError):
+            raise StoreError(f"folder {self._folder!r}: {error.strerror or error}") from None
+
+
+def _take_away(path: str) -> None:
+    """Remove what is left of a process that has ended; not what another one is writing."""
+    left = AppendFile(path)
+    try:
+        left.open()
+    except ConfigurationError:
+        return
+    with suppress(FileNotFoundError):
+        os.unlink(path)
+    left.close()
+
+
+def _parquet() -> Any:
+    try:
+        from .parquet_rows import ParquetRows
+    except ModuleNotFoundError:
+        raise ConfigurationError(
+            "files of Parquet need the extra parquet: pip install 'iottly-async[parquet]'"
+        ) from None
+    return ParquetRows

@@ -1,0 +1,170 @@
+"""Planning: the devices are listed, the end is pinned, and the work is cut into partitions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from itertools import zip_longest
+from math import floor
+
+from attrs import evolve, frozen
+
+from ...codec import MESSAGE_TYPES, choice
+from ...config import Config, whole
+from ...errors import ConfigurationError
+from ...resources.messages import TypeFilter
+from ...resources.pages import bounds
+from ...session import IottlySession
+from ...wire import segment
+from ..beginning import server_now
+from ..plan import Query
+from .partition import Partition, Source, Window, named
+
+
+@frozen
+class _Listed:
+    source: Source
+    base_url: str
+    devices: list[str]
+    server_now: float
+
+
+async def plan(
+    sources: Sequence[Source],
+    *,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    type: TypeFilter = "all",  # noqa: A002 - the API's own name
+    window: timedelta | None = None,
+    windows_per_partition: int = 50,
+    concurrency: int = 8,
+    redis_env: str | None = None,
+    config: Config | None = None,
+) -> list[Partition]:
+    """Partitions that together are all messages of some projects over a range, each once.
+
+    It takes two requests a source. The end is pinned once for all, by the clocks of the
+    servers. Partitions of different keys take turns in the list, so that who works through
+    it uses all quotas at the same time.
+
+    Args:
+        sources: projects and their keys.
+        start: aware; inclusive; None is the beginning.
+        end: aware; exclusive; None, or a time to come, is the servers' now less
+            `Config.settle` (D11).
+        type: "all", "userdefined" or "iottlyagent".
+        window: cuts each device's range at multiples of it, counted from the epoch; it
+            needs a `start`. None leaves it whole. About as long as a thousand messages of
+            a device take is right: less costs requests, more leaves workers waiting for
+            the last of them.
+        windows_per_partition: how many windows a partition has, at most. Default 50.
+        concurrency: requests at once in a partition, at most. Default 8.
+        redis_env: the name of the environment variable that holds the URL of the Redis by
+            which all machines share each key's quota; None where they share it by the
+            server's headers alone.
+        config: None is `Config.from_env()`; it is not part of the partitions but for its
+            `base_url`.
+
+    Raises:
+        ConfigurationError: an argument is not as above, or an environment variable is not
+            set; nothing was sent.
+        IottlyError: the devices of a project could not be listed.
+    """
+    low, high = bounds(start, end)
+    kind = choice(type, MESSAGE_TYPES, name="type")
+    step = _milliseconds(window, low)
+    whole(windows_per_partition, name="windows_per_partition", least=1)
+    whole(concurrency, name="concurrency", least=1, most=1000)
+    config = Config.from_env() if config is None else config
+    if not sources:
+        raise ConfigurationError("sources must name one project at least")
+    query = Query(project_id="", type=kind, start=low, end=high)
+    listed = [await _list(source, query, config) for source in sources]
+    pinned = min(floor((one.server_now - config.settle) * 1000) for one in listed)
+    pinned = pinned if high is None else min(pinned, high)
+    if low is not None and low >= pinned:
+        raise ConfigurationError("start must lie before the server's now: there is nothing yet")
+    cut = [_cut(one.devices, low, pinned, step, windows_per_partition) for one in listed]
+    turns = (
+        (one, windows)
+        for turn in zip_longest(*cut)
+        for one, windows in zip(listed, turn, strict=True)
+        if windows is not None
+    )
+    return [
+        named(
+            number,
+            project=one.source.project,
+            key_env=one.source.key_env,
+            redis_env=redis_env,
+            base_url=one.base_url,
+            type=kind,
+            concurrency=concurrency,
+            windows=windows,
+        )
+        for number, (one, windows) in enumerate(turns)
+    ]
+
+
+def from_environment(name: str) -> str:
+    """What an environment variable holds.
+
+    Raises:
+        ConfigurationError: it is not set; the text names it.
+    """
+    value = os.environ.get(name, "")
+    if not value:
+        raise ConfigurationError(f"the environment variable {name} is not set on this machine")
+    return value
+
+
+async def _list(source: Source, query: Query, config: Config) -> _Listed:
+    if source.base_url is not None:
+        config = evolve(config, base_url=source.base_url)
+    async with IottlySession(from_environment(source.key_env), config=config) as session:
+        project = session.project(source.project)
+        if source.devices is None:
+            devices = [device.id for device in await project.devices.list()]
+        else:
+            devices = list(source.devices)
+            for device_id in devices:
+                segment(device_id, name="devices")
+        now = await server_now(project.messages, query, devices)
+    return _Listed(source, config.base_url, sorted(set(devices)), now)
+
+
+def _milliseconds(window: timedelta | None, start: int | None) -> int | None:
+    if window is None:
+        return None
+    step = window // timedelta(milliseconds=1)
+    if step < 1:
+        raise ConfigurationError(f"window must be a millisecond or more, not {window}")
+    if start is None:
+        raise ConfigurationError("window cuts a range that has a start: name one")
+    return step
+
+
+def _cut(
+    devices: Sequence[str], start: int | None, end: int, step: int | None, size: int
+) -> Iterator[tuple[Window, ...]]:
+    """Batches of windows, in order."""
+    batch: list[Window] = []
+    for device_id in devices:
+        for low, high in _stretches(start, end, step):
+            batch.append(Window(device_id, low, high))
+            if len(batch) == size:
+                yield tuple(batch)
+                batch = []
+    if batch:
+        yield tuple(batch)
+
+
+def _stretches(start: int | None, end: int, step: int | None) -> Iterator[tuple[int | None, int]]:
+    while step is not None and start is not None:
+        edge = (start // step + 1) * step
+        if edge >= end:
+            break
+        yield start, edge
+        start = edge
+    yield start, end

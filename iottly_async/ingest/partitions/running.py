@@ -1,0 +1,173 @@
+"""Running a partition: its windows are walked, its files written, its manifest last."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+from hashlib import blake2b
+from typing import Final, TypeVar, cast, get_args
+
+from attrs import evolve
+
+from ...auth import ApiKey
+from ...config import Config
+from ...errors import ConfigurationError, IottlyError
+from ...models import Message
+from ...ratelimit import Limiter
+from ...resources.messages import TypeFilter
+from ...session import IottlySession
+from ..poison import sift
+from ..stores.thread import StoreThread
+from .files import Format, PartitionFiles
+from .manifest import Manifest
+from .partition import Partition, Window
+from .planning import from_environment
+from .windows import in_order
+
+T = TypeVar("T")
+
+_GROUP: Final = 5_000  # rows that are written at once
+
+
+async def run_partition(
+    partition: Partition,
+    to: str | os.PathLike[str],
+    *,
+    format: Format = "jsonl",  # noqa: A002 - as everywhere in this library
+    config: Config | None = None,
+    limiter: Limiter | None = None,
+) -> Manifest:
+    """Fetch a partition into a folder, and say what came of it.
+
+    It can be run again at any time, also while another process runs it, or after one was
+    killed: its files appear whole, and the same each time. One that was done before, with
+    its files still there, is not fetched again.
+
+    Args:
+        partition: of a plan.
+        to: a folder, made where there is none; the same for all partitions of a plan. It
+            has a file a partition, and manifests in ``_manifests``.
+        format: "jsonl", or "parquet" (the extra ``parquet``).
+        config: None is `Config.from_env()`; its `base_url` is replaced by the partition's.
+        limiter: who gives out the quota; None is one through the partition's Redis, or
+            else the one of the key in this process.
+
+    Raises:
+        ConfigurationError: an environment variable that the partition names is not set, or
+            an argument is not as above.
+        UnauthorizedError: the key is not accepted.
+        StoreError: the folder cannot be written.
+        IottlyError: what may pass (no connection, no quota, a fault of the service), after
+            the session's own retries: run the partition again.
+    """
+    if format not in get_args(Format):
+        raise ConfigurationError(f"format must be 'jsonl' or 'parquet', not {format!r}")
+    files = PartitionFiles(os.fspath(to), partition.id, format)
+    thread = StoreThread("iottly-partition")
+    try:
+        done = await thread.run(files.done)
+        if done is not None and not done.failed:
+            return evolve(done, requests=0, seconds=0.0, reused=True)
+        await thread.run(files.begin)
+        config = evolve(config or Config.from_env(), base_url=partition.base_url)
+        async with _session(partition, config, limiter) as session:
+            manifest = await _fetch(session, partition, files, thread)
+        await thread.run(lambda: files.declare(manifest))
+        return manifest
+    finally:
+        await thread.close(files.close)
+
+
+async def _fetch(
+    session: IottlySession, partition: Partition, files: PartitionFiles, thread: StoreThread
+) -> Manifest:
+    now = asyncio.get_running_loop().time
+    begun = now()
+    failures: dict[str, str] = {}
+
+    def failed(window: Window, error: IottlyError) -> None:
+        name = f"{window.device_id} {window.start} {window.end}"
+        failures[name] = f"{type(error).__name__}: {error}"
+
+    writer = _Writer(files, thread)
+    batches = in_order(
+        session.project(partition.project).messages,
+        partition.windows,
+        type=cast(TypeFilter, partition.type),
+        concurrency=partition.concurrency,
+        failed=failed,
+    )
+    async with aclosing(batches):
+        async for batch in batches:
+            await writer.add(batch)
+    await writer.end()
+    return Manifest(
+        partition_id=partition.id,
+        rows=writer.rows,
+        rejected=writer.rejected,
+        digest=writer.digest.hexdigest(),
+        files=await thread.run(files.commit),
+        windows=len(partition.windows),
+        failed=failures,
+        requests=session.stats.attempts,
+        seconds=now() - begun,
+    )
+
+
+class _Writer:
+    """Writes groups of always the same size, so that the same rows make the same files."""
+
+    def __init__(self, files: PartitionFiles, thread: StoreThread) -> None:
+        self.rows = self.rejected = 0
+        self.digest = blake2b(digest_size=16)
+        self._files = files
+        self._thread = thread
+        self._group: list[Message] = []
+
+    async def add(self, messages: list[Message]) -> None:
+        self._group += messages
+        while len(self._group) >= _GROUP:
+            group, self._group = self._group[:_GROUP], self._group[_GROUP:]
+            await self._thread.run(self._put(group))
+
+    async def end(self) -> None:
+        await self._thread.run(self._put(self._group))
+
+    def _put(self, group: list[Message]) -> Callable[[], None]:
+        def put() -> None:
+            good, bad = sift(group)
+            self.rows += len(good)
+            self.rejected += len(bad)
+            for message in group:
+                self.digest.update(message.key.encode() + b"\n")
+            self._files.add(good, bad)
+
+        return put
+
+
+@asynccontextmanager
+async def _session(
+    partition: Partition, config: Config, limiter: Limiter | None
+) -> AsyncIterator[IottlySession]:
+    key = from_environment(partition.key_env)
+    if limiter is not None or partition.redis_env is None:
+        async with IottlySession(key, config=config, limiter=limiter) as session:
+            yield session
+        return
+    url = from_environment(partition.redis_env)
+    try:
+        from ...ratelimit.redis import RedisLimiter
+    except ImportError as missing:
+        reason = str(missing)
+    else:
+        # By its fingerprint: the key itself is nobody's business in Redis.
+        shared = RedisLimiter(url, key=f"{ApiKey(key).fingerprint}@{partition.base_url}")
+        try:
+            async with IottlySession(key, config=config, limiter=shared) as session:
+                yield session
+        finally:
+            await shared.aclose()
+        return
+    raise ConfigurationError(reason)
