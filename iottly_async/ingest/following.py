@@ -11,6 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from datetime import datetime
+from typing import Final
 
 from attrs import define, evolve
 
@@ -24,6 +25,8 @@ from .walks import FATAL, Deliver, Ended
 
 _log = logging.getLogger("iottly_async")
 
+_FASTEST: Final = 1.0  # seconds between two looks at a device, at least
+
 
 @define(kw_only=True)
 class Followers:
@@ -34,6 +37,7 @@ class Followers:
         listed: the devices that the project has now.
         start: of the range, in milliseconds; None for the beginning. A device that comes
             to the project is read from there on.
+        slowest: seconds between two looks at a device, at most.
         cursors: where each device goes on; kept up to date.
         failed: devices to leave out.
         deliver: takes a batch; returns once there is room for the next one.
@@ -46,6 +50,7 @@ class Followers:
     start: int | None
     type: TypeFilter
     concurrency: int
+    slowest: float
     cursors: dict[str, Cursor]
     failed: set[str]
     deliver: Deliver
@@ -77,6 +82,8 @@ class Followers:
             start=self._from,
             type=self.type,
             concurrency=self.concurrency,
+            fastest=min(_FASTEST, self.slowest),
+            slowest=self.slowest,
             skip=self.failed,
             empty=True,
         )

@@ -65,6 +65,9 @@ class IngestJob:
             attribute `flush_every`: 30 for Parquet, whose flushes make files), or else 1.
         follow: go on with new messages after the range, until `stop`; devices that come to
             the project join in where `devices` is None. Goes without an `end`. Default False.
+        slowest: seconds between two looks at a device that is followed, at most, as in
+            `Messages.follow_many`; of devices that send often, each message is looked for
+            when it is due. Default 60.
 
     Raises:
         ConfigurationError: an argument is not as above; nothing was sent or opened.
@@ -83,6 +86,7 @@ class IngestJob:
         concurrency: int = 8,
         flush_every: Seconds | None = None,
         follow: bool = False,
+        slowest: Seconds = 60.0,
     ) -> None:
         self._session = session
         self._project = session.project(project)
@@ -98,6 +102,7 @@ class IngestJob:
             flush_every = getattr(self._store, "flush_every", _FLUSH_EVERY)
         self._flush_every = seconds(flush_every, name="flush_every")
         self._follow = follow
+        self._slowest = seconds(slowest, name="slowest")
         self._ledger = Ledger(0.0, 0.0)
         self._stopping = asyncio.Event()
         self._running = False
@@ -240,6 +245,7 @@ class IngestJob:
                 start=plan.query.start,
                 type=cast(TypeFilter, plan.query.type),
                 concurrency=self._concurrency,
+                slowest=self._slowest,
                 cursors=cursors,
                 failed=failed,
                 deliver=deliver,

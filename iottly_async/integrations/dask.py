@@ -94,15 +94,19 @@ def run(
     futures = submit(client, partitions, to, format=format, config=config, retries=retries)
     manifests: dict[Any, Manifest] = {}
     errors: list[Exception] = []
-    for future in as_completed(futures):  # type: ignore[no-untyped-call]
-        error = future.exception()
-        if error is None:
-            manifests[future.key] = manifest = cast(Manifest, future.result())
-            if progress is not None:
-                progress(manifest)
-        else:
-            error.add_note(f"in {future.key}")
-            errors.append(error)
+    try:
+        for future in as_completed(futures):  # type: ignore[no-untyped-call]
+            error = future.exception()
+            if error is None:
+                manifests[future.key] = manifest = cast(Manifest, future.result())
+                if progress is not None:
+                    progress(manifest)
+            else:
+                error.add_note(f"in {future.key}")
+                errors.append(error)
+    finally:
+        # The cluster would answer the same tasks, given again, with what came of these.
+        client.cancel(futures)  # type: ignore[no-untyped-call]
     if errors:
         raise ExceptionGroup(f"{len(errors)} of {len(futures)} partitions failed", errors)
     return [manifests[future.key] for future in futures]

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ from iottly_async.ingest import IngestJob, IngestReport, Outcome, Plan, Progress
 from iottly_async.ingest.stores import JSONLinesStore
 from tests.support.stored_rows import keys_of, rows_of, truth_of
 
-PROCESS = Path(__file__).parent / "job_process.py"
+FOLLOW: dict[str, Any] = {"follow": True, "slowest": 0.1, "flush_every": 0.2}
 
 
 @pytest.fixture
@@ -57,11 +58,11 @@ class Watched:
 
 @asynccontextmanager
 async def following(
-    session: IottlySession, emulator: Emulator, path: Path, **more: object
+    session: IottlySession, emulator: Emulator, path: Path, **more: Any
 ) -> AsyncIterator[Watched]:
     """A job that follows, stopped at the end."""
     watched = Watched(
-        IngestJob(session, project=emulator.project_id, store=path, follow=True, **more)  # type: ignore[arg-type]
+        IngestJob(session, project=emulator.project_id, store=path, **{**FOLLOW, **more})
     )
     async with asyncio.timeout(60):
         running = asyncio.create_task(watched.job.run(watched.tell))
@@ -113,7 +114,7 @@ async def test_a_run_that_only_followed_for_a_while_takes_what_is_left(
     session: IottlySession, emulator: Emulator, path: Path
 ) -> None:
     """Stopped within its range, a job that follows is interrupted, and gone on with."""
-    job = IngestJob(session, project=emulator.project_id, store=path, concurrency=1, follow=True)
+    job = IngestJob(session, project=emulator.project_id, store=path, concurrency=1, **FOLLOW)
     emulator.fault("stall", route="paginated", skip=3, count=1)
     running = asyncio.create_task(job.run())
     await emulator.until_requests(5)
@@ -175,7 +176,7 @@ async def test_a_key_that_is_refused_ends_it(
         if progress.following and not progress.waiting:
             emulator.fault("status", status=401, route="paginated", count=None)
 
-    job = IngestJob(session, project=emulator.project_id, store=path, follow=True)
+    job = IngestJob(session, project=emulator.project_id, store=path, **FOLLOW)
     with pytest.raises(UnauthorizedError):
         await job.run(refuse)
     assert rows_of(path) == truth_of(emulator)
@@ -226,15 +227,18 @@ def test_a_follower_that_is_killed_loses_nothing_and_repeats_nothing(tmp_path: P
         }
         command = [sys.executable, "-W", "error", "-m", "iottly_async", "ingest"]
         emulator.start_appending(200)
-        for _ in range(2):
+        for requests in (9, 15):
             seen = len(emulator.requests)
             with subprocess.Popen(
                 [*command, "--follow", "--to", path], env=environment, stderr=subprocess.DEVNULL
             ) as job:
-                emulator.until_requests(seen + 14, timeout=60)
+                emulator.until_requests(seen + requests, timeout=60)
                 job.send_signal(signal.SIGKILL)
         emulator.stop_appending()
         emulator.clock.advance(6)
-        subprocess.run([*command, "--to", path], env=environment, check=True, capture_output=True)
+        for _ in range(2):  # to the end of the run that was killed, and then to the present
+            subprocess.run(
+                [*command, "--to", path], env=environment, check=True, capture_output=True
+            )
         assert rows_of(path) == truth_of(emulator)
         assert len(set(keys_of(path))) == len(keys_of(path))
