@@ -30,6 +30,8 @@ from .table import Figure
 QUICK: Final = ["--part", "micro", "--turns", "9"]
 
 LIMIT, WINDOW, REQUESTS, WORKERS = 200, 2.0, 950, 50
+PHASE: Final = 0.35
+"""The part of a window that is over when clients begin."""
 
 SCENARIOS: Final[Mapping[str, tuple[str, ...]]] = {
     "fixed": (),
@@ -83,7 +85,7 @@ def run(
     command = [sys.executable, "-m", "benchmarks.limiter_clients", client, base]
     command += ["--requests", str(requests // processes), "--workers", str(WORKERS // processes)]
     command += ["--limit", str(LIMIT), "--window", str(window), "--skew", str(skew)]
-    command += ["--processes", str(processes)]
+    command += ["--processes", str(processes), "--phase", str(PHASE)]
     if redis is not None:
         command += ["--redis", redis]
     if processes > 1:  # they begin together
@@ -111,7 +113,7 @@ def run(
 def _reset_at_phase(base: str, window: float, skew: float) -> float:
     """Have the quota unused at the usual part of a window, and say when that was."""
     now = time.time() + 2.0  # time enough to start
-    begin = now + (0.35 * window - (now + skew)) % window
+    begin = now + (PHASE * window - (now + skew)) % window
     time.sleep(max(0.0, begin - 0.05 - time.time()))
     urllib.request.urlopen(base + "/_reset").close()
     return begin
@@ -251,7 +253,7 @@ def picture(given: argparse.Namespace) -> list[Figure]:
         for client in ("burst", "spread", "backoff", "aiolimiter"):
             lanes[client] = run(client, base, (), requests=REQUESTS, window=window)
             _tell("picture", client, lanes[client])
-    draw(Path(given.png), lanes, limit=LIMIT, window=window)
+    draw(Path(given.png), lanes, limit=LIMIT, window=window, first_turn=(1 - PHASE) * window)
     print(f"drawn: {given.png}")
     return []
 

@@ -26,7 +26,9 @@ class Lane(Protocol):
     def seconds(self) -> float: ...
 
 
-def draw(path: Path, lanes: Mapping[str, Lane], *, limit: int, window: float) -> None:
+def draw(
+    path: Path, lanes: Mapping[str, Lane], *, limit: int, window: float, first_turn: float
+) -> None:
     """Write the picture.
 
     Args:
@@ -34,6 +36,7 @@ def draw(path: Path, lanes: Mapping[str, Lane], *, limit: int, window: float) ->
         lanes: by client.
         limit: requests a window.
         window: seconds.
+        first_turn: seconds from the beginning until the server's window turns.
     """
     import matplotlib as mpl
 
@@ -46,6 +49,8 @@ def draw(path: Path, lanes: Mapping[str, Lane], *, limit: int, window: float) ->
     )
     for axis, (client, lane) in zip(axes, lanes.items(), strict=True):
         _lane(axis, lane, end)
+        for turn in range(int((end - first_turn) / window) + 1):
+            axis.axvline(first_turn + turn * window, color="0.8", linewidth=0.8, zorder=0)
         axis.axhline(limit / window, color="0.5", linewidth=0.8, linestyle="--")
         axis.set_title(
             f"{_NAMES.get(client, client)}: done after {lane.seconds:.1f} s, "
@@ -56,8 +61,8 @@ def draw(path: Path, lanes: Mapping[str, Lane], *, limit: int, window: float) ->
         axis.set_xlim(0, end)
         axis.set_ylabel("requests/s", fontsize=8)
     axes[-1].set_xlabel(
-        f"seconds; the dashed line is the quota, {limit} in {window:g} s, on average; "
-        "x marks requests that were told 429",
+        f"seconds; the quota is {limit} a window of {window:g} s, between the grey lines, and "
+        "dashed on average; x marks requests that were told 429",
         fontsize=8,
     )
     path.parent.mkdir(parents=True, exist_ok=True)

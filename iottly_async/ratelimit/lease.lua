@@ -20,6 +20,7 @@
 
 local PROBE_LEASE = 2       -- seconds until a probe that is not heard of is given up
 local POLL = 0.05           -- seconds until a process looks again whether others gave turns back
+local PROBE_POLL = 0.015    -- seconds until it looks again whether a probe was answered
 local CARRY_MOST = 5        -- seconds for which what was out when a window ended still counts
 local FORGET = 3600         -- seconds after which a hash that nobody uses is gone
 
@@ -88,7 +89,7 @@ if want > 0 then
     if s.probe <= now then
       leased, probing, s.probe = 1, 1, now + PROBE_LEASE
     else
-      wait = math.min(s.probe - now, POLL / 2)
+      wait = math.min(s.probe - now, PROBE_POLL)
     end
   elseif s.free > 0 then
     leased = want
