@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from iottly_async import ConnectionLostError, DeadlineExceededError, ProtocolError
@@ -174,6 +176,21 @@ async def test_what_the_loop_had_no_time_to_see_is_seen(verb: Verb, unseen: byte
         server.peers[0].at_once(unseen)
         again = await verb.make(session)
         assert again.name == "pump"
+        assert session.stats.attempts == len(server.requests) == len(server.peers) == 2
+
+
+@pytest.mark.parametrize("verb", [GET, PUT], ids=lambda verb: verb.method)
+async def test_an_answer_that_was_read_before_its_question(verb: Verb) -> None:
+    """What arrived unasked and was read already is not taken for the next answer either."""
+    async with (
+        RawServer(answering(200, verb.body)) as server,
+        session_on(server) as session,
+    ):
+        await verb.make(session)
+        server.peers[0].at_once(UNASKED)
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert (await verb.make(session)).name == "pump"
         assert session.stats.attempts == len(server.requests) == len(server.peers) == 2
 
 

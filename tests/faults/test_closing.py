@@ -19,6 +19,7 @@ from iottly_async import (
     RateLimiter,
     SessionClosedError,
 )
+from iottly_async.transport import AiohttpTransport, Outgoing
 from tests.support.leaks import until
 from tests.support.raw_server import Peer, RawServer, answer, answering, head
 from tests.support.stepping import MOMENTS, Moment, Stepped, cuts
@@ -168,6 +169,16 @@ async def test_a_closed_session_sends_nothing() -> None:
             error = await failure_of(call)
             assert type(error) is SessionClosedError
             assert (error.sent, error.attempts) == ("no", 0)
+        assert not server.peers
+
+
+async def test_a_closed_transport_opens_nothing() -> None:
+    """A call that was woken in the very tick of closing finds no connection to open."""
+    async with RawServer(answering(200, GET.body)) as server:
+        transport = AiohttpTransport(session_on(server).config)
+        await transport.aclose()
+        with pytest.raises(SessionClosedError):
+            await transport.send(Outgoing("GET", "/v1/devices/dev_1", {}))
         assert not server.peers
 
 

@@ -27,7 +27,7 @@ from attrs import define, field, frozen
 Script = Callable[["Peer"], Awaitable[None]]
 
 _LINGER_ZERO = struct.pack("ii", 1, 0)
-_PATIENCE = 20.0
+_PATIENCE = 8.0  # less than the fifteen seconds after which an idle connection is given up
 
 
 @frozen
