@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from zstandard import ZstdDecompressor
 
 from iottly_async import Config, IottlySession, RateLimiter
 from iottly_async.emulator import Emulator
@@ -183,3 +184,26 @@ def _contents(emulator: Emulator, device_id: str) -> Counter[tuple[object, ...]]
         )
         for row in emulator.stored(device_id)
     )
+
+
+async def test_compressed_lines_are_cut_to_a_frames_end(tmp_path: Path) -> None:
+    """A file that ends in .zst holds the same lines, a frame a group; a resume cuts whole ones."""
+    plain, packed = tmp_path / "x.jsonl", tmp_path / "x.jsonl.zst"
+    for path in (plain, packed):
+        await killed_after_one_flush(path)
+    assert lines_of_frames(packed) == text_of(plain).splitlines()
+    for path in (plain, packed):
+        store = JSONLinesStore(path)
+        await store.open()
+        await store.write(group(3))
+        await store.flush()
+        await store.close()
+    assert lines_of_frames(packed) == text_of(plain).splitlines()
+    assert len(lines_of_frames(packed)) == 2
+
+
+def lines_of_frames(path: Path) -> list[str]:
+    """The lines of a compressed file, whatever it has of frames."""
+    reader = ZstdDecompressor().stream_reader(path.read_bytes(), read_across_frames=True)
+    text: bytes = reader.read()
+    return text.decode().splitlines()

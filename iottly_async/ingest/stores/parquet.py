@@ -45,12 +45,16 @@ T = TypeVar("T")
 
 
 class _Manifest(msgspec.Struct, kw_only=True):
-    version: int = VERSION
-    plan: str | None = None
-    flush: int = 0
-    rows: int = 0
-    rejected: int = 0
-    cursors: dict[str, str] = {}
+    version: int
+    plan: str | None
+    flush: int
+    rows: int
+    rejected: int
+    cursors: dict[str, str]
+
+
+def _new_manifest() -> _Manifest:
+    return _Manifest(version=VERSION, plan=None, flush=0, rows=0, rejected=0, cursors={})
 
 
 class _Pending(msgspec.Struct):
@@ -87,7 +91,7 @@ class ParquetStore:
         self._part = part
         self._own = os.path.join(self.path, _OWN)
         self._lock = AppendFile(os.path.join(self._own, f"{part}.lock"))
-        self._manifest = _Manifest()
+        self._manifest = _new_manifest()
         self._slices: dict[str, list[pa.RecordBatch]] = {}
         self._rejected: list[bytes] = []
         self._rows = self._bytes = 0
@@ -123,7 +127,7 @@ class ParquetStore:
         try:
             self._make_own()
             self._lock.open()
-            self._manifest = self._read(self._file("json"), _Manifest) or _Manifest()
+            self._manifest = self._read(self._file("json"), _Manifest) or _new_manifest()
             self._undo()
         except OSError as error:
             reason = error.strerror or str(error)
