@@ -115,8 +115,8 @@ def memory() -> float:
 
 
 def slope(samples: Sequence[tuple[float, float]]) -> float:
-    """By how much something grows a minute, by least squares over the later two thirds."""
-    later = samples[len(samples) // 3 :]
+    """By how much something grows a minute, by least squares over the later half."""
+    later = samples[len(samples) // 2 :]
     if len(later) < 3:
         return 0.0
     mean_time = sum(at for at, _ in later) / len(later)
