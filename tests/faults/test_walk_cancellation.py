@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import aclosing
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -65,7 +67,40 @@ def devices(session: IottlySession, _: str, __: str) -> AsyncGenerator[Any, None
     return session.devices.list(per_page=1)
 
 
-WALKS = (walk_one, walk_down, walk_in_order, walk_unordered, walk_all, devices)
+async def followed(session: IottlySession, project: str, device: str) -> AsyncGenerator[Any, None]:
+    """The first batches of a device that is followed from the beginning."""
+    messages = session.project(project).messages
+    async with aclosing(messages.follow(device, start=BEGINNING)) as batches:
+        async for batch in batches:
+            yield batch
+            if sum(1 for _ in batch.messages) < 100:
+                return
+
+
+async def streamed(session: IottlySession, project: str, _: str) -> AsyncGenerator[Any, None]:
+    """The first messages of a stream that begins with a gap to be filled."""
+    async with session.stream(
+        project_id=project, since=BEGINNING, fill_gaps=True, settle=0
+    ) as stream:
+        count = 0
+        async for event in stream:
+            yield event
+            count += 1
+            if count == 50:
+                return
+
+
+BEGINNING = datetime(2020, 1, 1, tzinfo=UTC)
+WALKS = (
+    walk_one,
+    walk_down,
+    walk_in_order,
+    walk_unordered,
+    walk_all,
+    devices,
+    followed,
+    streamed,
+)
 each_walk = pytest.mark.parametrize("walk", WALKS, ids=lambda walk: walk.__name__)
 
 
