@@ -140,7 +140,8 @@ def _acquire_of(client: str, limit: int, window: float) -> Callable[[], Awaitabl
     if client == "aiolimiter":
         from aiolimiter import AsyncLimiter
 
-        return AsyncLimiter(limit, window).acquire
+        acquire: Callable[[], Awaitable[Any]] = AsyncLimiter(limit, window).acquire
+        return acquire
     if client == "pyrate-limiter":
         from pyrate_limiter import InMemoryBucket, Rate
         from pyrate_limiter import Limiter as Pyrate
@@ -155,7 +156,8 @@ def _acquire_of(client: str, limit: int, window: float) -> Callable[[], Awaitabl
         using=RateLimiterType.TOKEN_BUCKET.value,
         quota=per_duration(timedelta(seconds=window), limit, burst=limit),
     )
-    return throttled.limit
+    limited: Callable[[], Awaitable[Any]] = throttled.limit
+    return limited
 
 
 def _client(given: argparse.Namespace) -> Any:
