@@ -1,0 +1,272 @@
+"""The walk over a year of messages: requests, time, skipped rows and memory, against other ways."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from iottly_async.walk import WalkQuery, WalkSettings, batches, batches_many
+from iottly_async.walk.scout import GAP
+from tests.support.virtual_time import VirtualClock, run_virtual
+
+from .table import Figure
+from .walk_data import EPOCH, YEAR, Times, bursty, even, fleet, tied
+from .walk_naive import STRATEGIES
+from .walk_picture import draw
+from .walk_server import LATENCY, PAGE, StandIn
+
+QUICK: Final = ["--rows", "100000", "--devices", "300"]
+
+DEVICE: Final = "device"
+STREAMS: Final[dict[str, Callable[[int], Times]]] = {"even": even, "tied": tied, "bursty": bursty}
+SETTINGS: Final = WalkSettings()
+PER_SECOND: Final = 10.0
+"""The quota of 600 requests a minute."""
+
+MEAN: Final = LATENCY + 0.01 * 0.2
+"""Seconds a request takes on the average: one in a hundred is slow."""
+
+
+class Result(NamedTuple):
+    """What a walk took.
+
+    Attributes:
+        way, stream, concurrency: which.
+        requests, ideal: made, and the fewest possible.
+        seconds: of virtual time.
+        skipped, empty, held: rows skipped, pages without a row, most messages held.
+        wrong: messages lost, repeated, or out of order where order was promised.
+    """
+
+    way: str
+    stream: str
+    concurrency: int
+    requests: int
+    ideal: int
+    seconds: float
+    skipped: int
+    empty: int
+    held: int
+    wrong: int
+
+    @property
+    def over(self) -> float:
+        """Requests over the ideal."""
+        return self.requests / self.ideal
+
+    @property
+    def slower(self) -> float:
+        """Time over that of the ideal number of requests, always so many at once."""
+        return self.seconds / (self.ideal * MEAN / self.concurrency)
+
+
+def main(argv: list[str]) -> list[Figure]:
+    """Run all and print them; draw the picture where asked for."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks walk", description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_000_000, help="messages in the year")
+    parser.add_argument("--devices", type=int, default=2000, help="devices of the fleet")
+    parser.add_argument("--picture", type=Path, help="draw the comparison, as a PNG")
+    given = parser.parse_args(argv)
+    figures: list[Figure] = []
+    results: list[Result] = []
+    heading()
+    for name, make in STREAMS.items():
+        times = make(given.rows)
+        ours = [ours_over(name, times, *form) for form in FORMS]
+        results += ours
+        if name != "tied":
+            results += others_over(name, times)
+        figures += figures_of(name, ours)
+    figures += slow_consumer(even(min(given.rows, 200_000)))
+    figures += fleet_figures(fleet(given.devices, given.rows))
+    figures += quota(even(min(given.rows, 100_000)))
+    if given.picture is not None:
+        draw(results, given.picture)
+    return figures
+
+
+# --- one walk ------------------------------------------------------------------------------
+
+FORMS: Final = [(1, True), (8, False), (32, False), (8, True), (32, True)]
+WAYS: Final = {True: "in order", False: "any order"}
+
+
+def heading() -> None:
+    """Print the head of the table."""
+    print(
+        f"{'way':<22} {'stream':<8} {'at once':>7} {'requests':>9} {'x ideal':>8} {'seconds':>9} "
+        f"{'x ideal':>8} {'skipped rows':>14} {'empty':>6} {'held':>6} {'wrong':>5}"
+    )
+
+
+def measured(
+    way: str,
+    stream: str,
+    concurrency: int,
+    server: StandIn,
+    walk: Callable[[], Awaitable[None]],
+    *,
+    ordered: bool = False,
+) -> Result:
+    """Run a walk in virtual time, and print its line."""
+
+    async def run() -> float:
+        before = asyncio.get_running_loop().time()
+        await walk()
+        return asyncio.get_running_loop().time() - before
+
+    seconds = run_virtual(run)
+    wrong = server.lost + server.repeated + (server.disordered if ordered else 0)
+    result = Result(
+        way,
+        stream,
+        concurrency,
+        server.requests,
+        server.ideal,
+        seconds,
+        server.skipped,
+        server.empty,
+        server.most_held,
+        wrong,
+    )
+    print(
+        f"{way:<22} {stream:<8} {concurrency:>7} {result.requests:>9,} {result.over:>8.3f} "
+        f"{seconds:>9,.1f} {result.slower:>8.2f} {result.skipped:>14,} {result.empty:>6,} "
+        f"{result.held:>6,} {wrong:>5}",
+        flush=True,
+    )
+    return result
+
+
+def ours_over(
+    stream: str,
+    times: Times,
+    concurrency: int,
+    ordered: bool,
+    *,
+    pause: float = 0.0,
+    per_second: float | None = None,
+) -> Result:
+    """One of our walks; the consumer takes `pause` seconds a batch."""
+    server = StandIn({DEVICE: times}, per_second=per_second)
+    query = WalkQuery(project_id="p", device_id=DEVICE, start=EPOCH, end=EPOCH + YEAR)
+
+    async def walk() -> None:
+        async for batch in batches(
+            server.fetch,
+            query,
+            settings=SETTINGS,
+            concurrency=concurrency,
+            ordered=ordered,
+            clock=VirtualClock(),
+        ):
+            server.handed_out(DEVICE, [int(message.payload_json) for message in batch.messages])
+            if pause:
+                await asyncio.sleep(pause)
+
+    way = "walk" if concurrency == 1 else f"walk, {WAYS[ordered]}"
+    return measured(way, stream, concurrency, server, walk, ordered=ordered)
+
+
+def others_over(stream: str, times: Times) -> list[Result]:
+    """The walks that one would write, 32 at once."""
+    results = []
+    for way, strategy in STRATEGIES.items():
+        server = StandIn({DEVICE: times})
+        results.append(measured(way, stream, 32, server, lambda: strategy(server, DEVICE, 32)))  # noqa: B023
+    return results
+
+
+# --- figures -------------------------------------------------------------------------------
+
+
+def figures_of(stream: str, results: list[Result]) -> list[Figure]:
+    """What our walks over one stream are to reach."""
+    alone, *many = results
+    most = {"even": 1.02, "tied": 1.03}.get(stream)
+    figures = [
+        Figure(f"walk {stream}: requests less 1 / ideal", (alone.requests - 1) / alone.ideal, most)
+    ]
+    for result in many:
+        in_order = result.way.endswith("in order")
+        name = f"walk {stream}, {WAYS[in_order]}, {result.concurrency} at once"
+        least = {8: 6.5, 32: 22.0 if in_order else 25.0}[result.concurrency]
+        figures += [
+            Figure(
+                f"{name}: requests less 8 / ideal",
+                (result.requests - 8) / result.ideal,
+                1.06 if in_order else 1.05,
+            ),
+            Figure(f"{name}: faster", alone.seconds / result.seconds, least, ">="),
+        ]
+    # One millisecond of the bursty stream holds 5,000: it is read by page numbers.
+    pages = 50 if stream == "bursty" else 0
+    skipped = sum(result.skipped for result in results if "any order" in result.way)
+    figures.append(
+        Figure(
+            f"walk {stream}, any order: skipped rows",
+            skipped,
+            2 * PAGE * pages**2 / 2 * 1.05,
+            unit="",
+        )
+    )
+    wrong = sum(result.wrong for result in results)
+    figures.append(Figure(f"walk {stream}: lost, repeated, disordered", wrong, 0, unit=""))
+    return figures
+
+
+def slow_consumer(times: Times) -> list[Figure]:
+    """Memory, when the consumer is what the walk waits for."""
+    figures = []
+    for concurrency, ordered, pages in [
+        (1, True, 2),
+        (32, False, 2 * 32),
+        (32, True, (GAP + 3) * 32),
+    ]:
+        result = ours_over("slow use", times, concurrency, ordered, pause=1.2 * MEAN / concurrency)
+        name = f"walk, slow consumer, {WAYS[ordered]}, {concurrency} at once: pages held"
+        figures.append(Figure(name, result.held / PAGE, pages, unit="pages"))
+    return figures
+
+
+def fleet_figures(streams: dict[str, Times]) -> list[Figure]:
+    """Devices of very different sizes, in one pool."""
+    figures = []
+    queries = [
+        WalkQuery(project_id="p", device_id=device, start=EPOCH, end=EPOCH + YEAR)
+        for device in streams
+    ]
+    for concurrency in (8, 32):
+        server = StandIn(streams)
+
+        async def walk(server: StandIn = server, concurrency: int = concurrency) -> None:
+            async for batch in batches_many(
+                server.fetch,
+                queries,
+                settings=SETTINGS,
+                concurrency=concurrency,
+                clock=VirtualClock(),
+            ):
+                rows = [int(message.payload_json) for message in batch.messages]
+                server.handed_out(batch.cursor.device_id, rows)
+
+        result = measured(f"walk, {len(streams)} devices", "even", concurrency, server, walk)
+        name = f"walk, {len(streams)} devices, {concurrency} at once"
+        figures += [
+            Figure(f"{name}: requests less 8 / ideal", (result.requests - 8) / result.ideal, 1.05),
+            Figure(f"{name}: time / ideal", result.slower, 1.06),
+        ]
+    return figures
+
+
+def quota(times: Times) -> list[Figure]:
+    """600 requests a minute: the time against what the requests must take."""
+    figures = []
+    for ordered in (False, True):
+        result = ours_over("600/min", times, 32, ordered, per_second=PER_SECOND)
+        spent = result.seconds / (result.requests / PER_SECOND)
+        figures.append(Figure(f"walk, {WAYS[ordered]}, 600 a minute: time / quota", spent, 1.03))
+    return figures
