@@ -20,7 +20,7 @@ GAP: int = 8
 """Pages between two scouts, at most. The more, the fewer scouts are needed and the
 further the memory reaches: so many pages, and two, for each request at once."""
 
-_LOOK = 2.0
+_LOOK = 3.0
 """Pages to plan in one round, for each request at once."""
 
 _LEAST_SIZE = 0.2
@@ -95,8 +95,8 @@ class Scouting:
         """
         if advanced:
             self._behind = 0
-            self.gap = min(GAP, self.gap * 2)
-            self._many *= 2
+            self.gap = min(GAP, self.gap * 4)
+            self._many *= 4
         else:
             self._behind = plan.numbers[-1]
 

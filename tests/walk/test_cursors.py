@@ -156,6 +156,24 @@ async def test_a_cursor_from_the_servers_future_is_refused() -> None:
         await run(server_of(), query, cursor=cursor)
 
 
+@virtual
+async def test_a_clock_that_goes_back_repeats_nothing() -> None:
+    """A server whose clock is set back a little between two walks: what was handed out
+    stays behind the cursor, and what comes later is found."""
+    query = WalkQuery(project_id="p1", device_id="d1")
+    rows = [Row(NOW_MS - 30_000 + 1000 * n, b"%d" % n) for n in range(34)]
+    first, cursor = await run(MessageServer(rows, clock_offset=9.0), query)
+    behind = MessageServer(rows)
+    nothing, cursor = await run(behind, query, cursor=cursor)
+    behind.append(Row(NOW_MS + 20_000, b"later"), visible_at_ms=NOW_MS + 20_000)
+    await behind.clock.sleep(60)
+    rest, _ = await run(behind, query, cursor=cursor)
+    assert nothing == []
+    assert sorted(map(identity, first + rest)) == sorted(
+        [(row.at, row.payload) for row in rows] + [(NOW_MS + 20_000, b"later")]
+    )
+
+
 @given(case=cases(), forms=st.lists(st.tuples(st.integers(1, 9), st.booleans()), min_size=2))
 def test_any_form_goes_on_where_another_left_off(case: Case, forms: list[tuple[int, bool]]) -> None:
     """A cursor of a parallel walk, with its intervals, resumes a sequential one, and back."""

@@ -92,6 +92,39 @@ async def test_what_is_held_for_a_slow_consumer_is_bounded(form: tuple[int, bool
 
 
 @virtual
+async def test_what_appears_behind_the_scouts_is_bounded_too() -> None:
+    """Messages by the ten thousand that appear where the walk has planned for few: lanes
+    that are ahead wait, the first does not, and what is held stays bounded."""
+    server = server_of(20_000)
+    held = most = 0
+
+    def flood(_: PageRequest, number: int) -> None:
+        if number == 60:
+            begin = NOW_MS - 89_000_000 + 30_000_000
+            for serial in range(40_000):
+                row = Row(begin + 10 * serial, b"late %d" % serial)
+                server.append(row, visible_at_ms=NOW_MS)
+
+    async def fetch(request: PageRequest) -> Fetched:
+        nonlocal held, most
+        fetched = await server.fetch(request)
+        held += len(fetched.messages)
+        most = max(most, held)
+        return fetched
+
+    server.before = flood
+    generator = batches(fetch, QUERY, settings=WalkSettings(), concurrency=16, clock=server.clock)
+    count = 0
+    async with aclosing(generator):
+        async for batch in generator:
+            held -= len(batch.messages)
+            count += len(batch.messages)
+            await server.clock.sleep(0.04)
+    assert count > 30_000
+    assert most - held <= 100 * (10 + 1 + 2) * 16
+
+
+@virtual
 async def test_the_first_lane_never_waits_for_another() -> None:
     """In order, a consumer that takes nothing for an hour finds the walk going on at once."""
     server = server_of(60_000)

@@ -186,7 +186,7 @@ def test_a_scouts_page_is_data_only_where_it_is_whole(
 
 
 def test_scouts_look_further_while_they_find_messages() -> None:
-    """The gap doubles up to its limit and the scouts with it, as far as messages are
+    """The gap grows up to its limit and the scouts with it, as far as messages are
     expected; a miss halves the gap."""
     scouting = Scouting(0, 100)
     scouting.saw(10_000)
@@ -196,8 +196,8 @@ def test_scouts_look_further_while_they_find_messages() -> None:
         gaps.append(plan.gap)
         many.append(len(plan.numbers))
         scouting.hit(plan, advanced=True)
-    assert gaps == [1, 2, 4, 8, GAP]
-    assert many == [1, 2, 4, 7, 7]
+    assert gaps == [1, 4, GAP, GAP, GAP]
+    assert many == [1, 4, 10, 10, 10]
     assert len(scouting.plan(10_000, 10_500, 32).numbers) == 1
     scouting.missed()
     assert scouting.gap == GAP // 2

@@ -111,6 +111,31 @@ async def test_walks_without_order_skip_nothing_and_stay_within_five_percent(
 
 
 @pytest.mark.parametrize("order", ["asc", "desc"])
+@virtual
+async def test_a_range_without_ends_is_shared_out_as_well(order: Order) -> None:
+    """Without a start and an end, from the oldest message there is to the server's now:
+    sixteen at once are at least ten times as fast as one, for one request more at most."""
+    rows = stream(20_000)
+    spent = []
+    for concurrency in (1, 16):
+        server = MessageServer(rows, jitter=0.5)
+        query = WalkQuery(project_id="p1", device_id="d1", order=order)
+        begin = server.clock.monotonic()
+        walk = batches(
+            server.fetch,
+            query,
+            settings=WalkSettings(),
+            concurrency=concurrency,
+            ordered=False,
+            clock=server.clock,
+        )
+        assert sum([len(batch.messages) async for batch in walk]) == 20_000
+        assert server.requests <= 1.05 * ideal(20_000) + 9
+        spent.append(server.clock.monotonic() - begin)
+    assert spent[0] > 10 * spent[1]
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
 @pytest.mark.parametrize("concurrency", [8, 32])
 @pytest.mark.parametrize("make", [stream, bursts], ids=["even", "bursty"])
 @virtual

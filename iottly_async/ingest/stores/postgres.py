@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 _NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _LOCK_WITHIN: Final = "10s"
+_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)  # what the database counts from
+_MICROSECOND: Final = timedelta(microseconds=1)
 
 Refused = tuple[Message, str]
 
@@ -237,12 +240,17 @@ def _has_nul(message: Message) -> bool:
     )
 
 
+def _time(time: datetime | None) -> tuple[int] | None:
+    """A time as the database's own, which `Link` has made asyncpg take: microseconds."""
+    return None if time is None else ((time - _EPOCH) // _MICROSECOND,)
+
+
 def _row(message: Message) -> tuple[Any, ...]:
     """A message in the order of `COLUMNS`."""
     return (
         message.device_id,
-        message.timestamp,
-        message.device_timestamp,
+        _time(message.timestamp),
+        _time(message.device_timestamp),
         message.type,
         message.channel,
         message.payload_json.decode(),
@@ -260,8 +268,8 @@ def _rejected_row(rejected: Rejected) -> tuple[Any, ...]:
             extra[name], texts[name] = text, None
     return (
         message.device_id,
-        message.timestamp,
-        message.device_timestamp,
+        _time(message.timestamp),
+        _time(message.device_timestamp),
         texts["type"],
         texts["channel"],
         message.payload_json,
