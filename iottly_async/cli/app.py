@@ -12,7 +12,7 @@ from cyclopts import App, CycloptsError
 
 from .._version import __version__
 from ..errors import IottlyError
-from . import commands, emulator, ingest, messages, project
+from . import commands, coverage, emulator, ingest, messages, project
 from .codes import Exit, exit_code, explain
 from .output import say, stderr
 
@@ -50,6 +50,7 @@ def make_app() -> App:
         commands.send,
         messages.messages,
         ingest.ingest,
+        coverage.coverage,
         emulator.emulator,
     ):
         app.command(command)

@@ -1,0 +1,153 @@
+"""Which device and which time a store has: drawn in the terminal, or as a page."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from math import floor
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from rich.table import Table
+from rich.text import Text
+
+from ..errors import ConfigurationError
+from ..ingest.coverage import Cell, Coverage, DeviceCoverage, State, page_of, survey
+from ..models._time import from_epoch_ms
+from .codes import Exit
+from .output import FormatOption, Output, iso, say, stdout
+
+_LOOKS: Final = {
+    State.FETCHED: ("█", "blue"),
+    State.EMPTY: ("·", "bright_black"),
+    State.MISSING: ("░", "yellow"),
+    State.FAILED: ("x", "red"),
+}
+_PARTLY: Final = "▒"  # of a stretch of which something is there
+_BESIDE: Final = 28  # columns of messages, share and what is between
+_LEAST: Final = 20
+_MOST: Final = 120
+_PAGE_BINS: Final = 160
+
+
+async def coverage(
+    store: str,
+    /,
+    *,
+    html: Path | None = None,
+    format: FormatOption = None,  # noqa: A002
+) -> int:
+    """Show which device and which time a store has, and what is missing.
+
+    In a pipe it is a record a device, with what is missing as pairs of milliseconds since
+    the epoch. The exit code is 0 where nothing is missing, else 4.
+
+    Parameters
+    ----------
+    store
+        The store, named as for ingest.
+    html
+        A file for a page with the same, drawn larger; it needs no other file.
+    """
+    output = Output(format)
+    width = stdout().width
+    name = min(36, width // 3)
+    bins = max(_LEAST, min(_MOST, width - name - _BESIDE)) if html is None else _PAGE_BINS
+    found = await survey(store, bins=bins)
+    if html is not None:
+        _write(html, page_of(found, store=_shown(store)))
+        say(f"{html}: {_summary(found)}")
+    elif output.form == "table":
+        _draw(found, name)
+    else:
+        output.many([_record(found, device) for device in found.devices], ["device_id"])
+        say(_summary(found))
+    return Exit.DONE if found.whole else Exit.PARTLY
+
+
+def _draw(found: Coverage, name: int) -> None:
+    axis = found.axis
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("device", max_width=name, no_wrap=True, overflow="ellipsis")
+    table.add_column(_ends(found), no_wrap=True, min_width=axis.bins)
+    table.add_column("messages", justify="right", no_wrap=True)
+    table.add_column("complete", justify="right", no_wrap=True)
+    for device in found.devices:
+        table.add_row(Text(device.device_id), _line(device), f"{device.rows:,}", _share(device))
+    stdout().print(table)
+    legend = Text("\n")
+    for state, (sign, style) in _LOOKS.items():
+        legend.append(sign, style).append(f" {state}   ")
+    legend.append(_PARTLY, _LOOKS[State.MISSING][1]).append(" partly")
+    stdout().print(legend)
+    stdout().print(Text(_summary(found)))
+    for device in found.devices:
+        if device.failed is not None:
+            stdout().print(Text(f"{device.device_id}: {device.failed}", "red"), soft_wrap=True)
+
+
+def _ends(found: Coverage) -> str:
+    """The first day and the last, as far apart as the line is long."""
+    first, last = _day(found.axis.start), _day(found.axis.end)
+    return first + last.rjust(found.axis.bins - len(first))
+
+
+def _line(device: DeviceCoverage) -> Text:
+    line = Text(no_wrap=True)
+    for (sign, style), cells in groupby(device.cells, _look):
+        line.append(sign * len([*cells]), style)
+    return line
+
+
+def _look(cell: Cell) -> tuple[str, str]:
+    sign, style = _LOOKS[cell.state]
+    return (_PARTLY if cell.missing and cell.rows else sign), style
+
+
+def _share(device: DeviceCoverage) -> Text:
+    if device.failed is not None:
+        return Text("failed", "red")
+    # 100 % is said of what is whole, and of nothing that only comes near.
+    if not device.missing:
+        return Text("100 %", "green")
+    return Text(f"{floor(device.complete * 1000) / 10:.1f} %", "yellow")
+
+
+def _summary(found: Coverage) -> str:
+    whole = sum(not device.missing and device.failed is None for device in found.devices)
+    failed = sum(device.failed is not None for device in found.devices)
+    told = f", {failed:,} failed" if failed else ""
+    return (
+        f"{found.rows:,} messages, {whole:,} of {len(found.devices):,} devices complete{told}, "
+        f"{_iso(found.axis.start)} to {_iso(found.axis.end)}"
+    )
+
+
+def _record(found: Coverage, device: DeviceCoverage) -> dict[str, Any]:
+    return {**found.record(device), "start": _iso(found.axis.start), "end": _iso(found.axis.end)}
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, "utf-8")
+    except OSError as error:
+        reason = error.strerror or str(error)
+    else:
+        return
+    raise ConfigurationError(f"--html {str(path)!r} cannot be written: {reason}")
+
+
+def _shown(store: str) -> str:
+    """A store's name fit for a page: of a database's URL, no user and no password."""
+    parts = urlsplit(store)
+    if "@" not in parts.netloc:
+        return store
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _day(ms: int) -> str:
+    return from_epoch_ms(ms).date().isoformat()
+
+
+def _iso(ms: int) -> str:
+    return iso(from_epoch_ms(ms))

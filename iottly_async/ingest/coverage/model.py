@@ -1,0 +1,226 @@
+"""What coverage is, computed from a plan, cursors and counts of rows: pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from math import ceil
+from typing import Any
+
+from attrs import field, frozen
+
+from ...models import Cursor
+from ...models.cursor import Interval
+from ..plan import Plan
+
+
+class State(StrEnum):
+    """What a store has of a device in a stretch of time."""
+
+    FETCHED = "fetched"
+    """All messages, and there are some."""
+    EMPTY = "empty"
+    """All messages: there are none."""
+    MISSING = "missing"
+    """Not all yet."""
+    FAILED = "failed"
+    """Not all, for the device's walk ended in an error."""
+
+
+@frozen
+class Cell:
+    """A device in one stretch of time.
+
+    Attributes:
+        rows: messages of it in the store, rejected ones included.
+        missing: how much of the stretch is still to be fetched, 0 to 1.
+        state: what that makes it.
+    """
+
+    rows: int
+    missing: float
+    state: State
+
+
+@frozen(kw_only=True)
+class DeviceCoverage:
+    """A device.
+
+    Attributes:
+        device_id: of the device.
+        rows: messages of it in the store, rejected ones included.
+        complete: how much of the range is fetched, 0 to 1.
+        missing: what is not, as half-open intervals of milliseconds since the epoch.
+        failed: the text of the error that the last run ended with for it; None for none.
+        cells: one for each stretch of the range.
+    """
+
+    device_id: str
+    rows: int
+    complete: float
+    missing: tuple[Interval, ...]
+    failed: str | None
+    cells: tuple[Cell, ...]
+
+
+@frozen(kw_only=True)
+class Axis:
+    """The range, cut into stretches of one length.
+
+    Attributes:
+        start: milliseconds since the epoch.
+        width: of a stretch, in milliseconds.
+        bins: how many there are.
+        end: of the range, within the last stretch.
+    """
+
+    start: int
+    width: int
+    bins: int
+    end: int
+
+    @classmethod
+    def over(cls, start: int, end: int, bins: int) -> Axis:
+        """At most so many stretches from `start` to `end`."""
+        length = max(end - start, 1)
+        width = ceil(length / bins)
+        return cls(start=start, width=width, bins=ceil(length / width), end=max(end, start + 1))
+
+    def stretch(self, index: int) -> Interval:
+        """One of them."""
+        low = self.start + index * self.width
+        return low, min(low + self.width, self.end)
+
+    def gathered(self, rows: Iterable[tuple[str, int, int]]) -> dict[str, list[int]]:
+        """Counts by device, from rows of device, stretch and count; others are left out."""
+        counts: dict[str, list[int]] = {}
+        for device_id, place, count in rows:
+            if 0 <= place < self.bins:
+                counts.setdefault(device_id, [0] * self.bins)[int(place)] += count
+        return counts
+
+
+@frozen(kw_only=True)
+class Coverage:
+    """All devices of a store.
+
+    Attributes:
+        project_id, type: of what was asked for.
+        axis: the range of the job's last plan.
+        devices: by their ids.
+    """
+
+    project_id: str
+    type: str
+    axis: Axis
+    devices: tuple[DeviceCoverage, ...] = field(factory=tuple)
+
+    @property
+    def rows(self) -> int:
+        """Messages of all devices."""
+        return sum(device.rows for device in self.devices)
+
+    @property
+    def complete(self) -> float:
+        """How much of all devices' time is fetched, 0 to 1; 1 where there is no device."""
+        if not self.devices:
+            return 1.0
+        return sum(device.complete for device in self.devices) / len(self.devices)
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is missing of any device."""
+        return not any(device.missing or device.failed for device in self.devices)
+
+    def count(self, state: State) -> int:
+        """Cells of a state."""
+        return sum(cell.state is state for device in self.devices for cell in device.cells)
+
+    def record(self, device: DeviceCoverage) -> dict[str, Any]:
+        """A device as plain values."""
+        return {
+            "device_id": device.device_id,
+            "rows": device.rows,
+            "complete": round(device.complete, 6),
+            "start": self.axis.start,
+            "end": self.axis.end,
+            "missing": device.missing,
+            "failed": device.failed,
+        }
+
+
+def coverage_of(
+    plan: Plan,
+    cursors: Mapping[str, Cursor],
+    counts: Mapping[str, Sequence[int]],
+    axis: Axis,
+) -> Coverage:
+    """What a store covers of its plan.
+
+    Args:
+        plan: of the last run into it.
+        cursors: by device.
+        counts: rows by device, for each stretch of the axis.
+        axis: from the plan's start, or the first message, to its end.
+    """
+    nothing = [0] * axis.bins
+    ids = sorted({*cursors, *counts, *plan.failed})
+    return Coverage(
+        project_id=plan.query.project_id,
+        type=plan.query.type,
+        axis=axis,
+        devices=tuple(
+            _device(device_id, cursors.get(device_id), counts.get(device_id, nothing), plan, axis)
+            for device_id in ids
+        ),
+    )
+
+
+def _device(
+    device_id: str, cursor: Cursor | None, counts: Sequence[int], plan: Plan, axis: Axis
+) -> DeviceCoverage:
+    missing = _missing(cursor, axis)
+    failed = plan.failed.get(device_id)
+    cells = tuple(
+        _cell(rows, _part(missing, axis.stretch(index)), failed)
+        for index, rows in enumerate(counts)
+    )
+    return DeviceCoverage(
+        device_id=device_id,
+        rows=sum(counts),
+        complete=1.0 - sum(b - a for a, b in missing) / (axis.end - axis.start),
+        missing=missing,
+        failed=failed,
+        cells=cells,
+    )
+
+
+def _missing(cursor: Cursor | None, axis: Axis) -> tuple[Interval, ...]:
+    """What of the range is not fetched, in order."""
+    if cursor is None:
+        return ((axis.start, axis.end),)
+    stretches = [*cursor.remaining]
+    if cursor.pinned_end < axis.end:
+        stretches.append((cursor.pinned_end, axis.end))
+    joined: list[Interval] = []
+    for low, high in stretches:
+        low, high = max(low, axis.start), min(high, axis.end)
+        if low >= high:
+            continue
+        if joined and joined[-1][1] >= low:
+            joined[-1] = (joined[-1][0], max(high, joined[-1][1]))
+        else:
+            joined.append((low, high))
+    return tuple(joined)
+
+
+def _part(missing: Sequence[Interval], stretch: Interval) -> float:
+    low, high = stretch
+    lacking = sum(max(0, min(b, high) - max(a, low)) for a, b in missing)
+    return lacking / (high - low)
+
+
+def _cell(rows: int, missing: float, failed: str | None) -> Cell:
+    if not missing:
+        return Cell(rows, 0.0, State.FETCHED if rows else State.EMPTY)
+    return Cell(rows, missing, State.MISSING if failed is None else State.FAILED)

@@ -1,0 +1,58 @@
+"""Coverage as one HTML file, which needs nothing else: no server, no network, no other file."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from html import escape
+from importlib.resources import files
+from typing import Any
+
+import msgspec
+
+from .model import Coverage, DeviceCoverage
+
+
+def page_of(coverage: Coverage, *, store: str, made_at: datetime | None = None) -> str:
+    """The page's text.
+
+    Args:
+        coverage: what to draw.
+        store: how the store is called on it; without a password.
+        made_at: aware; when the store was looked at; None is now.
+    """
+    made_at = datetime.now(UTC) if made_at is None else made_at
+    axis = coverage.axis
+    data: dict[str, Any] = {
+        "store": store,
+        "project": coverage.project_id,
+        "type": coverage.type,
+        "start": axis.start,
+        "end": axis.end,
+        "width": axis.width,
+        "bins": axis.bins,
+        "complete": coverage.complete,
+        "madeAt": int(made_at.timestamp() * 1000),
+        "devices": [_device(device) for device in coverage.devices],
+    }
+    # Within a script element only "<" can end it, whatever a device is called.
+    text = msgspec.json.encode(data).decode().replace("<", "\\u003c")
+    template = files(__package__).joinpath("page.html").read_text("utf-8")
+    head, marker, rest = template.partition("/*DATA*/")
+    title = escape(f"Coverage of {store}")
+    return head.replace("TITLE", title) + text + rest.removeprefix(marker)
+
+
+def _device(device: DeviceCoverage) -> dict[str, Any]:
+    return {
+        "id": device.device_id,
+        "rows": device.rows,
+        "complete": device.complete,
+        "failed": device.failed,
+        "counts": [cell.rows for cell in device.cells],
+        # Only of cells that lack something: most lack nothing.
+        "missing": {
+            str(index): round(cell.missing, 4)
+            for index, cell in enumerate(device.cells)
+            if cell.missing
+        },
+    }
