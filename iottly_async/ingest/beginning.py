@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ..clock import SYSTEM_CLOCK
 from ..errors import ApiError
@@ -52,7 +52,8 @@ async def begin_run(
     old = None if held.plan is None else Plan.from_json(held.plan)
     now = await server_now(messages, query, devices)
     plan = next_plan(query, old, server_now=now, settle=settle)
-    await store.begin(plan.to_json())
+    waiting = tuple(device_id for device_id in devices if device_id not in held.cursors)
+    await store.begin(evolve(plan, waiting=waiting).to_json())
     courses: dict[str, Course] = {}
     for device_id in devices:
         text = held.cursors.get(device_id)

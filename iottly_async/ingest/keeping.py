@@ -20,17 +20,20 @@ def kept(plan: Plan, meter: Meter) -> Plan:
     One that followed ends where the device that is furthest behind stands.
     """
     courses = meter.courses.values()
-    failed = {
-        course.device_id: f"{type(course.error).__name__}: {course.error}"
-        for course in courses
-        if course.error is not None
+    # An older failure stands until the device was walked again.
+    tried = {each.device_id for each in courses if each.outcome is not Outcome.STOPPED}
+    failed = {device: told for device, told in plan.failed.items() if device not in tried} | {
+        each.device_id: f"{type(each.error).__name__}: {each.error}"
+        for each in courses
+        if each.error is not None
     }
     end = plan.pinned_end
     if meter.following:
         ends = [each.cursor.pinned_end for each in courses if each.cursor and not each.error]
         end = max(end, min(ends, default=end))
     ended = meter.following or not meter.count(Outcome.STOPPED)
-    return evolve(plan, ended=ended, failed=failed, pinned_end=end)
+    waiting = tuple(each.device_id for each in courses if each.cursor is None)
+    return evolve(plan, ended=ended, failed=failed, waiting=waiting, pinned_end=end)
 
 
 def renewal(plan: Plan, meter: Meter) -> Callable[[], str | None]:

@@ -54,13 +54,15 @@ class Plan:
         query: what was asked for.
         pinned_end: where every device's walk ends, in milliseconds since the epoch.
         ended: whether a run with this plan came to its end (one that was killed did not).
-        failed: the devices whose walk ended in an error in that run, and the error's text.
+        failed: the devices whose last walk ended in an error, and the error's text.
+        waiting: the devices of the run that have no cursor yet, when this was written.
     """
 
     query: Query
     pinned_end: int
     ended: bool = False
     failed: Mapping[str, str] = field(factory=dict, hash=False)
+    waiting: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """The plan as one line of JSON, for `from_json`."""
@@ -74,6 +76,7 @@ class Plan:
             pinned_end=self.pinned_end,
             ended=self.ended,
             failed=dict(self.failed),
+            waiting=self.waiting,
         )
         return msgspec.json.encode(form).decode()
 
@@ -95,7 +98,13 @@ class Plan:
                 f"the store's plan has version {form.version}, this library reads {VERSION}"
             )
         query = Query(project_id=form.project_id, type=form.type, start=form.start, end=form.end)
-        return cls(query=query, pinned_end=form.pinned_end, ended=form.ended, failed=form.failed)
+        return cls(
+            query=query,
+            pinned_end=form.pinned_end,
+            ended=form.ended,
+            failed=form.failed,
+            waiting=form.waiting,
+        )
 
 
 class _Form(msgspec.Struct, frozen=True):
@@ -107,6 +116,7 @@ class _Form(msgspec.Struct, frozen=True):
     pinned_end: int
     ended: bool
     failed: dict[str, str] = {}
+    waiting: tuple[str, ...] = ()
 
 
 def next_plan(query: Query, held: Plan | None, *, server_now: float, settle: float) -> Plan:
@@ -126,7 +136,7 @@ def next_plan(query: Query, held: Plan | None, *, server_now: float, settle: flo
         _check_same(query, held)
         _check_past(held, server_now)
         if not held.ended and held.query == query:
-            return evolve(held, failed={})
+            return evolve(held, waiting=())
     end = int((server_now - settle) * 1000)
     if query.end is not None:
         end = min(end, query.end)
@@ -138,7 +148,8 @@ def next_plan(query: Query, held: Plan | None, *, server_now: float, settle: flo
             f"start, {_iso(query.start)}, must lie before the server's now, which is "
             f"{_iso(int(server_now * 1000))}: there is nothing to fetch yet"
         )
-    return Plan(query=query, pinned_end=end)
+    failed = {} if held is None else held.failed
+    return Plan(query=query, pinned_end=end, failed=failed)
 
 
 def _check_same(query: Query, held: Plan) -> None:

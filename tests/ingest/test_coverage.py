@@ -80,7 +80,9 @@ def test_what_lies_behind_an_older_walk_is_missing() -> None:
 def test_a_device_that_failed_is_failed_where_it_lacks_something() -> None:
     """Also one that never had a cursor."""
     one, two = covered(
-        plan(100, one="an error", two="another"), cursor("one", (50, 100), end=100), one=[1, 1, 0, 0]
+        plan(100, one="an error", two="another"),
+        cursor("one", (50, 100), end=100),
+        one=[1, 1, 0, 0],
     ).devices
     assert states(one) == ["fetched", "fetched", "failed", "failed"]
     assert states(two) == ["failed"] * 4
@@ -212,7 +214,7 @@ async def test_a_store_is_surveyed_while_it_is_written(
     found = await survey(path)
     assert not found.whole
     job.stop()
-    assert (await running).rows >= found.rows
+    assert (await running).total >= found.rows
 
 
 @pytest.mark.parametrize("name", ["x.jsonl", "x.duckdb", "x.parquet"])
@@ -244,7 +246,9 @@ def page(devices: int = 3) -> str:
     names = [HOSTILE, *(f"device-{number:05d}" for number in range(devices - 1))]
     cursors = [cursor(name, end=100) for name in names[:-1]]
     counts = {name: [number, 0, 1, 0] for number, name in enumerate(names[:-1])}
-    found = covered(plan(100, **{names[-1]: "an <i>error</i>"}), *cursors, **counts)
+    kept = plan(100, **{names[-1]: "an <i>error</i>"})
+    by_device = {one.device_id: one for one in cursors}
+    found = coverage_of(kept, by_device, counts, Axis.over(0, 100, 4))
     return page_of(found, store="<b>store</b>")
 
 

@@ -164,7 +164,7 @@ def coverage_of(
         axis: from the plan's start, or the first message, to its end.
     """
     nothing = [0] * axis.bins
-    ids = sorted({*cursors, *counts, *plan.failed})
+    ids = sorted({*cursors, *counts, *plan.failed, *plan.waiting})
     return Coverage(
         project_id=plan.query.project_id,
         type=plan.query.type,
