@@ -19,6 +19,7 @@ import os
 from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from typing import Any, cast
+from uuid import uuid4
 
 from distributed import Client, Future, as_completed
 
@@ -52,16 +53,28 @@ def submit(
         retries: how often a partition that ends with an error is run again. Default 5.
     """
     folder = os.fspath(to)
+    # The same partition into the same folder is the same task, who ever gives it.
     place = blake2b(f"{folder}\n{format}".encode(), digest_size=4).hexdigest()
+    return _submit(client, partitions, folder, format, config, retries, place)
+
+
+def _submit(
+    client: Client,
+    partitions: Iterable[Partition],
+    folder: str,
+    form: Format,
+    config: Config | None,
+    retries: int,
+    suffix: str,
+) -> list[Future[Any]]:
     return [
         client.submit(
             _run,
             partition,
             folder,
-            format,
+            form,
             config,
-            # The same partition into the same folder is the same task, who ever gives it.
-            key=f"iottly-partition-{partition.id}-{place}",
+            key=f"iottly-partition-{partition.id}-{suffix}",
             priority=-number,
             retries=retries,
             pure=False,
@@ -91,7 +104,10 @@ def run(
         ExceptionGroup: some partitions failed for good; the others are done, and running
             the same again fetches only what is missing.
     """
-    futures = submit(client, partitions, to, format=format, config=config, retries=retries)
+    # Names of this run's own: the cluster forgets a task some time after it was told to, and
+    # would answer one given meanwhile by the same name with what came of the first.
+    folder, suffix = os.fspath(to), uuid4().hex[:8]
+    futures = _submit(client, partitions, folder, format, config, retries, suffix)
     manifests: dict[Any, Manifest] = {}
     errors: list[Exception] = []
     try:
@@ -105,7 +121,6 @@ def run(
                 error.add_note(f"in {future.key}")
                 errors.append(error)
     finally:
-        # The cluster would answer the same tasks, given again, with what came of these.
         client.cancel(futures)  # type: ignore[no-untyped-call]
     if errors:
         raise ExceptionGroup(f"{len(errors)} of {len(futures)} partitions failed", errors)

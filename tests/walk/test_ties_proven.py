@@ -106,15 +106,6 @@ async def test_the_history_tells_identical_messages_apart(payloads: int, unstabl
 
 
 @virtual
-async def test_twins_are_found_when_a_page_shows_both() -> None:
-    """A few identical messages need no history: sooner or later they lie on one page."""
-    rows = group(250, payloads=4000)
-    assert max(counted(rows).values()) == 2
-    got = await walked(MessageServer(rows, unstable=True), PROVE)
-    assert Counter(map(identity, got)) == counted(rows)
-
-
-@virtual
 async def test_without_a_history_the_error_names_the_millisecond() -> None:
     """What cannot be proven is not handed out: the error tells which millisecond."""
     server = MessageServer(group(250, payloads=1), unstable=True)
