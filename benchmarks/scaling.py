@@ -1,0 +1,245 @@
+"""A plan on a Dask cluster: 1, 2 and 4 workers on 10 keys, a task's overhead, cost by devices.
+
+::
+
+    python -m benchmarks scaling [--part workers|overhead|devices] [--keys 10]
+
+The emulator and a Redis run in processes of their own. What is ideal for the workers is
+what the quotas alone would take: the windows that the busiest key needs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+import tracemalloc
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from math import ceil
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+from attrs import evolve
+
+from iottly_async import Config, IottlySession, RateLimiter
+from iottly_async.emulator import EmulatorThread
+from iottly_async.ingest.partitions import (
+    Manifest,
+    Partition,
+    Source,
+    plan,
+    run_partition,
+)
+from tests.support.redis_server import running_redis
+
+from .table import Figure
+
+START, END = datetime(2026, 4, 1, tzinfo=UTC), datetime(2026, 5, 1, tzinfo=UTC)
+LIMIT, WINDOW = 40, 2  # requests a key, in so many seconds
+SLOTS = 12  # partitions at once, whatever the number of workers: more than there are keys
+
+SERVER = """
+import json, sys
+from iottly_async.emulator import EmulatorThread
+with EmulatorThread(**json.loads(sys.argv[1])) as emulator:
+    print(json.dumps([emulator.base_url, emulator.project_id, emulator.device_ids]), flush=True)
+    sys.stdin.read()
+    print(sum(one.refused for one in emulator.requests), flush=True)
+"""
+
+
+@contextmanager
+def emulated(keys: int, **options: Any) -> Iterator[tuple[str, list[str], Callable[[], int]]]:
+    """An emulator in a process; its project, its devices, and how many requests it refused."""
+
+    names = [f"a-key-of-{number}" for number in range(keys)]
+    given = json.dumps({"api_keys": names, **options})
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVER, given],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as server:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        url, project, devices = json.loads(server.stdout.readline())
+        os.environ.update({f"KEY_{number}": name for number, name in enumerate(names)})
+        os.environ["IOTTLY_BASE_URL"] = url
+
+        def refused() -> int:
+            assert server.stdin is not None
+            assert server.stdout is not None
+            server.stdin.close()
+            return int(server.stdout.readline())
+
+        yield project, devices, refused
+        server.kill()
+
+
+def planned(project: str, devices: Sequence[str], keys: int, **more: Any) -> list[Partition]:
+    """The devices dealt to the keys, so that each has as many."""
+    sources = [
+        Source(project=project, key_env=f"KEY_{key}", devices=tuple(devices[key::keys]))
+        for key in range(keys)
+    ]
+    return asyncio.run(plan(sources, start=START, end=END, **more))
+
+
+@contextmanager
+def clustered(workers: int, threads: int) -> Iterator[Any]:
+    """A client of a cluster of processes."""
+    from distributed import Client, LocalCluster
+
+    with (
+        LocalCluster(  # type: ignore[no-untyped-call]
+            n_workers=workers, threads_per_worker=threads, dashboard_address="127.0.0.1:0"
+        ) as cluster,
+        Client(cluster) as client,  # type: ignore[no-untyped-call]
+    ):
+        yield client
+
+
+def workers(keys: int) -> list[Figure]:
+    """The same plan with 1, 2 and 4 workers, each with the same slots in all."""
+    from iottly_async.integrations.dask import run
+
+    figures: list[Figure] = []
+    digests = set()
+    quota = {"rate_limit": LIMIT, "rate_window": WINDOW}
+    for count in (1, 2, 4):
+        with (
+            running_redis() as redis,
+            tempfile.TemporaryDirectory() as folder,
+            emulated(keys, devices=60, messages=60_000, **quota) as (project, devices, refused),
+        ):
+            os.environ["REDIS_OF_OURS"] = redis.url
+            partitions = planned(
+                project,
+                devices,
+                keys,
+                windows_per_partition=10,
+                window=timedelta(days=10),
+                redis_env="REDIS_OF_OURS",
+            )
+            with clustered(count, ceil(SLOTS / count)) as client:
+                begun = perf_counter()
+                manifests = run(client, partitions, folder)
+                took = perf_counter() - begun
+            told = f"{refused():,} requests refused"
+        digests.add(tuple(one.digest for one in manifests))
+        ideal = ideal_of(partitions, manifests)
+        rows = sum(one.rows for one in manifests)
+        print(f"{count} workers: {rows:,} rows, {took:.1f} s, {told}")
+        figures.append(
+            Figure(f"{count} workers, {keys} keys: time / the quotas' own", took / ideal)
+        )
+        figures.append(Figure(f"{count} workers: rows a second", rows / took, unit="/s"))
+    if len(digests) != 1:
+        raise RuntimeError("the same plan gave different rows")
+    return figures
+
+
+def ideal_of(partitions: Sequence[Partition], manifests: Sequence[Manifest]) -> float:
+    """Seconds that the busiest key's quota alone takes; the first window is there at once."""
+    requests: dict[str, int] = {}
+    for partition, manifest in zip(partitions, manifests, strict=True):
+        requests[partition.key_env] = requests.get(partition.key_env, 0) + manifest.requests
+    return float((ceil(max(requests.values()) / LIMIT) - 1) * WINDOW)
+
+
+def overhead(keys: int) -> list[Figure]:
+    """What a task costs beside its requests: on a cluster, alone, and with a session kept."""
+    from iottly_async.integrations.dask import run
+
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        emulated(1, devices=100, messages=100) as (project, devices, _),
+    ):
+        partitions = planned(project, devices, 1, windows_per_partition=1)
+        alone = []
+        for partition in partitions:
+            begun = perf_counter()
+            asyncio.run(run_partition(partition, Path(folder, "alone")))
+            alone.append(perf_counter() - begun)
+        with clustered(1, 1) as client:
+            run(client, partitions[:10], Path(folder, "warm"))
+            begun = perf_counter()
+            run(client, partitions, Path(folder, "dask"))
+            clustered_ms = (perf_counter() - begun) * 1000 / len(partitions)
+            begun = perf_counter()
+            client.gather([client.submit(abs, -number) for number in range(1000)])
+            empty_ms = perf_counter() - begun
+        asking = asyncio.run(_requests(project, devices))
+    alone_ms = median(alone) * 1000
+    return [
+        Figure("a request, session kept", asking, unit="ms"),
+        Figure("a partition of one request, alone", alone_ms, unit="ms"),
+        Figure("the same as a task of a cluster", clustered_ms, unit="ms"),
+        Figure("an empty task of a cluster", empty_ms, unit="ms"),
+    ]
+
+
+async def _requests(project: str, devices: Sequence[str]) -> float:
+    async with IottlySession(os.environ["KEY_0"], limiter=RateLimiter()) as session:
+        messages = session.project(project).messages
+        begun = perf_counter()
+        for device_id in devices:
+            await messages.page(device_id, start=START, end=END, order="asc", size=100)
+        return (perf_counter() - begun) * 1000 / len(devices)
+
+
+def by_devices(keys: int) -> list[Figure]:
+    """What planning and keeping a plan cost a device."""
+    figures: list[Figure] = []
+    with EmulatorThread(devices=1, messages=10) as emulator:
+        os.environ["KEY_0"] = emulator.api_key
+        config = evolve(Config(), base_url=emulator.base_url)
+        for count in (1_000, 10_000, 100_000):
+            ids = [emulator.device_ids[0][:-6] + f"{number:06d}" for number in range(count - 1)]
+            source = Source(
+                project=emulator.project_id,
+                key_env="KEY_0",
+                devices=(emulator.device_ids[0], *ids),
+            )
+            tracemalloc.start()
+            begun = perf_counter()
+            partitions = asyncio.run(
+                plan([source], start=START, end=END, windows_per_partition=100, config=config)
+            )
+            took = perf_counter() - begun
+            held, _ = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+            sent = sum(len(pickle.dumps(one)) for one in partitions)
+            name = f"{count:,} devices"
+            figures += [
+                Figure(f"{name}: planning, a device", took / count * 1e6, unit="us"),
+                Figure(f"{name}: memory of the plan, a device", held / count, unit="B"),
+                Figure(f"{name}: sent to the cluster, a device", sent / count, unit="B"),
+            ]
+    return figures
+
+
+PARTS: dict[str, Callable[[int], list[Figure]]] = {
+    "workers": workers,
+    "overhead": overhead,
+    "devices": by_devices,
+}
+
+
+def main(argv: list[str]) -> list[Figure]:
+    """Run one part, or all."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks scaling")
+    parser.add_argument("--part", choices=[*PARTS], help="one part; all by default")
+    parser.add_argument("--keys", type=int, default=10, help="keys, each with a quota of its own")
+    given = parser.parse_args(argv)
+    chosen = [given.part] if given.part else [*PARTS]
+    return [figure for part in chosen for figure in PARTS[part](given.keys)]
