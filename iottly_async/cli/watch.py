@@ -5,7 +5,10 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Final, Protocol, Self
 
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.console import Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Column, Table
 from rich.text import Text
 
 from ..ingest import Progress as State
@@ -68,28 +71,14 @@ class LineWatch:
 
 
 class LiveWatch:
-    """A bar with the figures beside it, drawn four times a second."""
+    """A bar, and the figures below it, drawn four times a second; as wide as the terminal."""
 
     def __init__(self) -> None:
-        self._bar = Progress(
-            BarColumn(bar_width=None, table_column=None),
-            TextColumn("{task.fields[rows]}"),
-            TextColumn("{task.fields[speed]}", style="cyan"),
-            TextColumn("{task.fields[requests]}"),
-            TextColumn("{task.fields[quota]}", style="magenta"),
-            TextColumn("{task.fields[devices]}"),
-            TextColumn("{task.fields[limit]}", style="yellow"),
-            _Left(),
-            console=stderr(),
-            # Drawn when the job tells something new: no thread, and no bar without news.
-            auto_refresh=False,
-        )
-        self._task = self._bar.add_task(
-            "", total=None, rows="", speed="", requests="", quota="", devices="", limit="", left=""
-        )
+        # Drawn when the job tells something new: no thread, and no bar without news.
+        self._live = Live(console=stderr(), auto_refresh=False, vertical_overflow="visible")
 
     def __enter__(self) -> Self:
-        self._bar.start()
+        self._live.start()
         return self
 
     def __exit__(
@@ -98,32 +87,35 @@ class LiveWatch:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._bar.stop()
+        self._live.stop()
 
     def show(self, state: State) -> None:
-        """Draw the line anew."""
-        ended = state.done + state.failed == state.devices and not state.waiting
-        share, left = 1.0 if ended else state.share, state.seconds_left
-        self._bar.update(
-            self._task,
-            total=None if share is None else 1.0,
-            completed=share or 0.0,
-            rows=f"{state.rows:,} rows",
-            speed=f"{state.rows_per_second:,.0f}/s",
-            requests=f"{state.requests:,} requests",
-            quota=f"quota {quota_text(state.quota)}",
-            devices=f"{devices_text(state)} devices",
-            limit=f"limit {_short(state.shares)}",
-            left=age_text(state) if state.following else left_text(0 if ended else left),
-            refresh=True,
-        )
+        """Draw both anew."""
+        self._live.update(Group(_bar(state), _figures(state)), refresh=True)
 
 
-class _Left(ProgressColumn):
-    """The time to go, or how far a job that follows is behind."""
+def _bar(state: State) -> Table:
+    """How much of the range is stored, and how long the rest takes."""
+    ended = state.done + state.failed == state.devices and not state.waiting
+    share, left = (1.0, 0.0) if ended else (state.share, state.seconds_left)
+    row = Table.grid(Column(ratio=1), Column(no_wrap=True), padding=(0, 1), expand=True)
+    bar = ProgressBar(
+        total=1.0, completed=share or 0.0, pulse=share is None, animation_time=state.seconds
+    )
+    row.add_row(bar, Text(age_text(state) if state.following else left_text(left), "green"))
+    return row
 
-    def render(self, task: Task) -> Text:
-        return Text(task.fields["left"], style="green")
+
+def _figures(state: State) -> Text:
+    parts = (
+        (f"{state.rows:,} rows", ""),
+        (f"{state.rows_per_second:,.0f}/s", "cyan"),
+        (f"{state.requests:,} requests", ""),
+        (f"quota {quota_text(state.quota)}", "magenta"),
+        (f"{devices_text(state)} devices", ""),
+        (f"limit {_short(state.shares)}", "yellow"),
+    )
+    return Text("  ").join(Text(text, style) for text, style in parts)
 
 
 def quota_text(quota: Quota) -> str:

@@ -109,7 +109,7 @@ async def report_of(emulator: Emulator, path: Path, **more: object) -> IngestRep
 
 async def test_a_scarce_quota_is_the_limit(tmp_path: Path) -> None:
     """Twelve requests with eight a window: most of the time is waited for the second one."""
-    async with Emulator(devices=2, messages=1000, rate_limit=8, rate_window=2) as emulator:
+    async with Emulator(devices=2, messages=1000, rate_limit=8, rate_window=1) as emulator:
         report = await report_of(emulator, tmp_path / "x.jsonl")
     assert report.shares.limit == "quota"
 
