@@ -111,9 +111,10 @@ async def test_what_comes_between_two_runs_is_fetched_by_the_second(
 
 
 async def test_a_run_that_only_followed_for_a_while_takes_what_is_left(
-    session: IottlySession, emulator: Emulator, path: Path
+    session: IottlySession, emulator: Emulator, tmp_path: Path
 ) -> None:
     """Stopped within its range, a job that follows is interrupted, and gone on with."""
+    path = tmp_path / "telemetry.jsonl"
     job = IngestJob(session, project=emulator.project_id, store=path, concurrency=1, **FOLLOW)
     emulator.fault("stall", route="paginated", skip=3, count=1)
     running = asyncio.create_task(job.run())
