@@ -11,126 +11,25 @@ Open an `IottlySession`, ask it for a project, and walk its devices' messages::
 To run it without an account, see `iottly_async.emulator`.
 """
 
-from ._version import __version__
-from .config import Config, RetryPolicy
-from .errors import (
-    ApiError,
-    BadRequestError,
-    CommandOutcomeUnknownError,
-    ConfigurationError,
-    ConflictError,
-    ConnectError,
-    ConnectionLostError,
-    CursorMismatchError,
-    DeadlineExceededError,
-    DecodeError,
-    DeviceOfflineError,
-    ForbiddenError,
-    IottlyError,
-    NotFoundError,
-    PageOrderError,
-    ProtocolError,
-    RateLimitedError,
-    ResponseTooLargeError,
-    ServerError,
-    SessionClosedError,
-    StoreError,
-    TLSError,
-    TransportError,
-    TruncatedResponseError,
-    UnauthorizedError,
-    UnexpectedRedirectError,
-    UnstableTieOrderError,
-    WalkError,
-    WebhookError,
-    WebhookSecretError,
-    WebhookTooLargeError,
-)
-from .live.doorbell import Doorbell
-from .live.events import Gap
-from .live.protocol import DefaultStreamProtocol, StreamProtocol
-from .live.stream import Stream
-from .models import (
-    Board,
-    Command,
-    CommandResult,
-    CommandStatus,
-    Cursor,
-    Device,
-    FleetDevice,
-    FleetDevicePage,
-    FleetStatus,
-    License,
-    LicenseStatus,
-    Message,
-    MessageBatch,
-    MessagePage,
-    MessageType,
-    OperatingStatus,
-    ProjectInfo,
-    Quota,
-)
-from .ratelimit import RateLimiter
-from .session import IottlySession
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "ApiError",
-    "BadRequestError",
-    "Board",
-    "Command",
-    "CommandOutcomeUnknownError",
-    "CommandResult",
-    "CommandStatus",
-    "Config",
-    "ConfigurationError",
-    "ConflictError",
-    "ConnectError",
-    "ConnectionLostError",
-    "Cursor",
-    "CursorMismatchError",
-    "DeadlineExceededError",
-    "DecodeError",
-    "DefaultStreamProtocol",
-    "Device",
-    "DeviceOfflineError",
-    "Doorbell",
-    "FleetDevice",
-    "FleetDevicePage",
-    "FleetStatus",
-    "ForbiddenError",
-    "Gap",
-    "IottlyError",
-    "IottlySession",
-    "License",
-    "LicenseStatus",
-    "Message",
-    "MessageBatch",
-    "MessagePage",
-    "MessageType",
-    "NotFoundError",
-    "OperatingStatus",
-    "PageOrderError",
-    "ProjectInfo",
-    "ProtocolError",
-    "Quota",
-    "RateLimitedError",
-    "RateLimiter",
-    "ResponseTooLargeError",
-    "RetryPolicy",
-    "ServerError",
-    "SessionClosedError",
-    "StoreError",
-    "Stream",
-    "StreamProtocol",
-    "TLSError",
-    "TransportError",
-    "TruncatedResponseError",
-    "UnauthorizedError",
-    "UnexpectedRedirectError",
-    "UnstableTieOrderError",
-    "WalkError",
-    "WebhookError",
-    "WebhookSecretError",
-    "WebhookTooLargeError",
-    "__version__",
-]
+if TYPE_CHECKING:
+    from ._public import *  # noqa: F403 - it has an __all__
+    from ._public import __all__ as __all__
+else:
+    # All of it takes a third of a second, and pytest imports this package wherever it is
+    # installed, for the plugin: so the names are loaded with the first that is asked for.
+    def __getattr__(name: str) -> object:
+        if name.startswith("__") and name not in ("__all__", "__version__"):
+            raise AttributeError(name)  # asked by the import system, which wants none of it
+        from importlib import import_module
+
+        public = import_module("._public", __name__)
+        names = {each: getattr(public, each) for each in public.__all__}
+        globals().update(names, __all__=public.__all__)
+        if name not in globals():
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return globals()[name]
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__getattr__("__all__")})

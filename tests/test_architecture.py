@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ FLOORS: list[set[str]] = [
     {"integrations"},
     {"cli"},
     {"__main__"},
+    {"_public"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 ALONE = {"emulator"}
@@ -157,14 +159,26 @@ def test_there_is_no_cycle_between_modules() -> None:
         visit(module, ())
 
 
+def loaded_by(statement: str) -> set[str]:
+    """The packages that are loaded after a statement in a fresh interpreter."""
+    code = f"import sys\n{statement}\nprint(*sorted({{m.split('.')[0] for m in sys.modules}}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
 def test_importing_the_package_loads_no_optional_dependency() -> None:
-    """`import iottly_async` needs the core's dependencies and loads no other."""
-    code = "import sys, iottly_async; print(*sorted({m.split('.')[0] for m in sys.modules}))"
-    loaded = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout.split()
+    """All that the package offers needs the core's dependencies and loads no other."""
+    loaded = loaded_by("from iottly_async import *")
     assert "aiohttp" in loaded
-    assert not OPTIONAL & set(loaded)
+    assert not OPTIONAL & loaded
+
+
+def test_a_name_is_loaded_when_it_is_asked_for() -> None:
+    """`import iottly_async` alone costs nothing; a name that there is not is said so."""
+    core = {"aiohttp", "attrs", "backoff", "cattrs", "msgspec", "asyncio"}
+    assert not core & loaded_by("import iottly_async")
+    with pytest.raises(ImportError, match="no_such_name"):
+        exec("from iottly_async import no_such_name")
 
 
 def test_every_public_name_exists_and_is_documented() -> None:
@@ -173,7 +187,8 @@ def test_every_public_name_exists_and_is_documented() -> None:
 
     names = iottly_async.__all__
     assert names == sorted(names)
-    public = {name for name in vars(iottly_async) if name[0].isupper()}
+    gathered = import_module("iottly_async._public")
+    public = {name for name in vars(gathered) if name[0].isupper()}
     assert public <= set(names)
     for name in names:
         if name != "__version__":

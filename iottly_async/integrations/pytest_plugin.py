@@ -1,7 +1,7 @@
 """pytest fixtures: an Iottly cloud for tests, and a session on it.
 
 They are there wherever this package is installed, and cost nothing where no test takes
-one: the emulator starts with the first that does.
+one: with the first that does the package is loaded, and the emulator starts.
 
 ``iottly_emulator``
     The cloud: a server in a thread of its own, one a test run (one a worker of xdist),

@@ -142,10 +142,17 @@ def test_second(iottly_emulator):
 
 
 def test_it_costs_nothing_where_it_is_not_used() -> None:
-    """Loading the plugin loads no emulator, no web framework and no database."""
+    """Every start of pytest loads the entry point: of this package it loads the plugin alone."""
     code = (
-        "import sys, iottly_async.integrations.pytest_plugin\n"
-        "heavy = {'iottly_async.emulator', 'fastapi', 'sqlite3'}\n"
-        "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
+        "import sys, pytest\n"
+        "from importlib.metadata import entry_points\n"
+        "before = set(sys.modules)\n"
+        "(plugin,) = entry_points(group='pytest11', name='iottly')\n"
+        "plugin.load()\n"
+        "print(*sorted(set(sys.modules) - before))"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    ours = ["iottly_async", "iottly_async.integrations", "iottly_async.integrations.pytest_plugin"]
+    loaded = done.stdout.split()
+    assert [name for name in loaded if name.startswith("iottly_async")] == ours
+    assert not {"aiohttp", "attrs", "cattrs", "msgspec", "fastapi", "sqlite3"} & set(loaded)
