@@ -39,9 +39,11 @@ class Answers:
         if read_object(body).get("status") != "pong":
             raise DecodeError('expected "pong"', path="$.status")
 
-    def project(self, body: bytes) -> ProjectInfo:
-        """v1.0, "Project Inspection"."""
-        return self._model(read_json(body), ProjectInfo)
+    def project(self, body: bytes, project_id: str | None = None) -> ProjectInfo:
+        """v1.0, "Project Inspection"; `project_id` is the one asked for."""
+        project = self._model(read_json(body), ProjectInfo)
+        _same(project.id, project_id, "$.id")
+        return project
 
     def licenses(self, body: bytes) -> list[License]:
         """v1.0, "License Inspection": an object keyed by licence token."""
@@ -52,9 +54,10 @@ class Answers:
     def license(self, body: bytes, token: str) -> License:
         """The one licence asked for, within an object keyed by token."""
         entries = read_object(body)
-        if token not in entries:
+        found = token if token in entries else next((e for e in entries if _alike(e, token)), None)
+        if found is None:
             raise DecodeError("expected the licence that was asked for", path="$")
-        return self._license(token, entries[token], f"$.{token}")
+        return self._license(found, entries[found], f"$.{found}")
 
     def _license(self, token: str, entry: Any, path: str) -> License:
         if type(entry) is not dict:
@@ -117,8 +120,13 @@ class Answers:
 
 def _same(found: str, asked: str | None, path: str) -> None:
     # An answer that belongs to another question, as after a mix-up on a shared connection.
-    if asked is not None and found.casefold() != asked.casefold():
+    if asked is not None and not _alike(found, asked):
         raise DecodeError("expected the id that was asked for", path=path)
+
+
+def _alike(found: str, asked: str) -> bool:
+    # UUIDs and hexadecimal ids are the same in either case, and services differ in theirs.
+    return found.casefold() == asked.casefold()
 
 
 def read_error(body: bytes) -> tuple[str | None, str | None, str | None] | None:

@@ -60,7 +60,7 @@ class Project:
             Request(
                 _INSPECT,
                 target("v1.0", [*self._path, "inspect"]),
-                lambda answer: context.answers.project(answer.body),
+                lambda answer: context.answers.project(answer.body, self.id),
             )
         )
 

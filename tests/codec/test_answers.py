@@ -366,6 +366,7 @@ def test_a_ping_is_answered_with_pong(answer: str) -> None:
             "$.command_id",
         ),
         (lambda: ANSWERS.license(b'{"other": {"status": "paired"}}', TOKEN), "$"),
+        (lambda: ANSWERS.project(b'{"id": "p1"}', "p2"), "$.id"),
     ],
 )
 def test_an_answer_about_something_else_is_an_error(read: Callable[[], Any], path: str) -> None:
@@ -373,6 +374,24 @@ def test_an_answer_about_something_else_is_an_error(read: Callable[[], Any], pat
     with pytest.raises(DecodeError, match="asked for") as caught:
         read()
     assert caught.value.path == path
+
+
+@pytest.mark.parametrize(
+    ("found", "asked"),
+    [
+        (ANSWERS.project(b'{"id": "59C1AB"}', "59c1ab").id, "59C1AB"),
+        (ANSWERS.device(b'{"ID": "9AF7"}', "9af7").id, "9AF7"),
+        (ANSWERS.fleet_device(b'{"id": "dev_01J3K"}', "dev_01j3k").id, "dev_01J3K"),
+        (ANSWERS.license(b'{"AB": {"status": "paired"}}', "ab").token, "AB"),
+        (
+            ANSWERS.license(b'{"AB": {"status": "a"}, "ab": {"status": "b"}}', "ab").token,
+            "ab",
+        ),
+    ],
+)
+def test_an_id_in_other_letters_is_the_same(found: str, asked: str) -> None:
+    """Upper or lower case makes no other id; the model has it as the service writes it."""
+    assert found == asked
 
 
 @pytest.mark.parametrize(

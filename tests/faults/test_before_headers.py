@@ -62,7 +62,7 @@ async def promises_for_ever(peer: Peer) -> None:
     await peer.request()
     while True:
         await peer.send(b"HTTP/1.1 100 Continue\r\n\r\n")
-        await peer.stall(0.001)
+        await peer.stall(0.005)
 
 
 async def talks_garbage(peer: Peer) -> None:

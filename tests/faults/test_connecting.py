@@ -67,7 +67,7 @@ async def test_a_name_that_is_not_found(verb: Verb) -> None:
 
 
 @contextmanager
-def _full_queue() -> Iterator[str]:
+def full_queue() -> Iterator[str]:
     """The URL of a listener whose queue is full: a further connection gets no answer."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -93,7 +93,7 @@ async def test_a_connection_that_does_not_come(
     verb: Verb, limit: str, error: type[IottlyError]
 ) -> None:
     """The time to connect, or the attempt's, ends it: not sent, tried again, commands too."""
-    with _full_queue() as url:
+    with full_queue() as url:
         async with session_on(url, None, **{limit: 0.2}) as session:
             found = await failure_of(verb.make(session))
     hold(found, verb, _fault(error, again=True))

@@ -347,6 +347,7 @@ async def test_each_field_missing_null_and_of_each_wrong_type(reading: Reading) 
     ("make", "body"),
     [
         (lambda s: s.devices.get("dev_2"), GET.good),
+        (lambda s: s.project("p2").inspect(), {"id": "p1"}),
         (lambda s: s.project("p1").devices.get("d2"), PUT.good),
         (lambda s: s.project("p1").devices.rename("d2", "x"), PUT.good),
         (lambda s: s.commands.get("cmd_2"), POST.good),
@@ -354,7 +355,7 @@ async def test_each_field_missing_null_and_of_each_wrong_type(reading: Reading) 
         (lambda s: s.project("p1").messages.page("d2"), {"messages": [ROW]}),
         (lambda s: s.project("p1").messages.recent("d2"), {"messages": [STORED]}),
     ],
-    ids=["fleet-device", "device", "rename", "result", "license", "page", "history"],
+    ids=["fleet-device", "inspect", "device", "rename", "result", "license", "page", "history"],
 )
 async def test_an_answer_for_another_id(
     make: Callable[[IottlySession], Awaitable[Any]], body: dict[str, Any]

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -38,10 +39,9 @@ async def until(
     Raises:
         AssertionError: it is still not so after a long while; names `what`.
     """
-    loop = asyncio.get_running_loop()
-    end = loop.time() + patience
+    end = time.monotonic() + patience  # a loop's own time may be a virtual one, and stand still
     while not reached():
-        if loop.time() > end:
+        if time.monotonic() > end:
             raise AssertionError(f"{what} did not come about")
         await asyncio.sleep(0)
 

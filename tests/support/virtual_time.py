@@ -13,7 +13,10 @@ and every run sees the same times. A loop that has nothing ready and no timer ra
         assert clock.monotonic() - before == 60
 
 Work in threads (`asyncio.to_thread`) is waited for in real time. Sockets are polled, but
-time does not wait for them: use a real loop for tests that talk to a real server.
+time does not wait for them: use a real loop for tests that talk to a server elsewhere. With
+one in the same loop, `run_virtual(..., listens=True)` lets time jump only once the sockets
+have been silent for a moment: what a call takes is then all waiting and no computing, and can
+be held to a bound on any machine.
 """
 
 import asyncio
@@ -36,6 +39,10 @@ START = 1000.0
 WALL_START = 1_767_225_600.0
 """What a wall clock says at the start: 2026-01-01T00:00:00Z."""
 
+_SILENCE = 0.003
+"""Real seconds for which sockets are listened to before time jumps; on loopback, within one
+process, what was sent is there at once."""
+
 HORIZON = 366 * 86_400.0
 """Virtual seconds after which a loop that still turns is taken to turn for ever."""
 
@@ -55,6 +62,8 @@ class _JumpingSelector(selectors.SelectSelector):
             return ready
         if self.loop.has_threads:
             return super().select(0.001 if timeout is not None else 1.0)
+        if self.loop.listens and (ready := super().select(_SILENCE)):
+            return ready
         if timeout is None:
             raise DeadlockError(self.loop.describe_waiting())
         self.loop.jump(timeout)
@@ -62,9 +71,14 @@ class _JumpingSelector(selectors.SelectSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """A selector loop in virtual time; `time()` starts at `START`."""
+    """A selector loop in virtual time; `time()` starts at `START`.
 
-    def __init__(self) -> None:
+    Attributes:
+        listens: whether time jumps only when the sockets are silent.
+    """
+
+    def __init__(self, *, listens: bool = False) -> None:
+        self.listens = listens
         self._virtual_now = START
         self._threads = 0
         selector = _JumpingSelector()
@@ -145,9 +159,9 @@ class VirtualClock:
         return self._random.random()
 
 
-def run_virtual(main: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+def run_virtual(main: Callable[[], Coroutine[Any, Any, _T]], *, listens: bool = False) -> _T:
     """Run `main()` to its end on a fresh virtual loop and return its result."""
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+    with asyncio.Runner(loop_factory=lambda: VirtualLoop(listens=listens)) as runner:
         return runner.run(main())
 
 

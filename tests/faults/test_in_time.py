@@ -1,0 +1,165 @@
+"""Each call ends by its deadline, and closing by its grace: to a tenth of a second.
+
+Measured on a loop whose time passes only while nothing happens. So what is measured is
+all that a call waits for, on any machine and however busy it is, and nothing else: a timer
+rounded up, a farewell that is waited for, a pause begun too late would each show.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import nullcontext
+from typing import Any
+
+import pytest
+
+from iottly_async import IottlyError, RetryPolicy, SessionClosedError
+from tests.support.leaks import nothing_left, until
+from tests.support.raw_server import Peer, RawServer, answer, answering
+from tests.support.tls import Certificates
+from tests.support.virtual_time import run_virtual
+
+from . import test_before_headers, test_body, test_headers
+from .calls import GET, Fault, Verb, each_verb, session_on
+from .test_closing import in_every_state, stalls_by_path
+from .test_connecting import full_queue
+
+MARGIN = 0.1
+LIMIT = 0.25
+AGAIN = RetryPolicy(max_attempts=20, initial_delay=0.1, max_delay=0.1)
+
+FAULTS = (*test_before_headers.FAULTS, *test_headers.FAULTS, *test_body.FAULTS)
+
+
+async def until_it_fails(verb: Verb, url: str, tls: Certificates | None, **settings: Any) -> float:
+    """Seconds until the call ended in an error of ours, with a deadline of `LIMIT`."""
+    loop = asyncio.get_running_loop()
+    async with session_on(url, tls, **({"timeout": LIMIT, "retry": AGAIN} | settings)) as session:
+        begun = loop.time()
+        with pytest.raises(IottlyError):
+            await verb.make(session)
+        return loop.time() - begun
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+@each_verb
+def test_whatever_befalls_it(
+    verb: Verb, tls: bool, fault: Fault, certificates: Certificates
+) -> None:
+    """Under every fault of a connection, whichever it is retried after, the deadline holds."""
+
+    async def main() -> float:
+        async with nothing_left():
+            trusted = certificates if tls else None
+            async with RawServer(fault.play, tls=certificates.server if tls else None) as server:
+                return await until_it_fails(verb, server.url, trusted, **fault.settings)
+
+    assert run_virtual(main, listens=True) <= LIMIT + MARGIN
+
+
+async def silent(peer: Peer) -> None:
+    """No word, ever."""
+    await peer.stall()
+
+
+@pytest.mark.parametrize("where", ["connect", "handshake", "name", "certificate"])
+@each_verb
+def test_while_it_connects(verb: Verb, where: str, certificates: Certificates) -> None:
+    """A connection that does not come about does not hold up the call either."""
+
+    async def main() -> float:
+        async with nothing_left():
+            if where == "name":
+                return await until_it_fails(verb, "https://iottly.invalid", None)
+            context = certificates.untrusted if where == "certificate" else None
+            full = full_queue() if where == "connect" else nullcontext("")
+            async with RawServer(silent, tls=context) as server:
+                with full as url:
+                    url = url or server.url.replace("http:", "https:")
+                    return await until_it_fails(verb, url, certificates)
+
+    assert run_virtual(main, listens=True) <= LIMIT + MARGIN
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+@pytest.mark.parametrize("asked", [None, "0", "1", "0.2", "9" * 400, "soon"])
+@each_verb
+def test_whatever_it_is_told_to_wait(verb: Verb, asked: str | None, status: int) -> None:
+    """No answer and no Retry-After makes a call wait beyond its deadline."""
+    lines = () if asked is None else (f"Retry-After: {asked}",)
+    body = b'{"error": {"code": "c", "message": "m", "request_id": "r"}}'
+
+    async def main() -> float:
+        async with nothing_left(), RawServer(answering(status, body, *lines)) as server:
+            return await until_it_fails(verb, server.url, None)
+
+    assert run_virtual(main, listens=True) <= LIMIT + MARGIN
+
+
+def test_a_long_deadline_is_not_rounded() -> None:
+    """Above five seconds aiohttp would round up; an attempt's and a connection's time do not."""
+
+    async def main() -> list[float]:
+        async with nothing_left(), RawServer(silent) as server:
+            url = server.url.replace("http:", "https:")
+            once: dict[str, Any] = {"retry": RetryPolicy(max_attempts=1), "timeout": 60.0}
+            return [
+                await until_it_fails(GET, server.url, None, attempt_timeout=7.3, **once),
+                await until_it_fails(GET, url, None, connect_timeout=7.3, **once),
+            ]
+
+    assert run_virtual(main, listens=True) == pytest.approx([7.3, 7.3], abs=MARGIN)
+
+
+@pytest.mark.parametrize("grace", [0.0, 0.5, 7.3])
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_closing_ends_by_its_grace(grace: float, tls: bool, certificates: Certificates) -> None:
+    """With calls in every state, closing takes its grace and no more; every caller is told."""
+
+    async def main() -> float:
+        context = certificates.server if tls else None
+        loop = asyncio.get_running_loop()
+        async with nothing_left(), RawServer(stalls_by_path, tls=context) as server:
+            session = session_on(
+                server,
+                certificates if tls else None,
+                max_connections=9,
+                timeout=1000.0,
+                attempt_timeout=500.0,
+            )
+            await session.devices.get("good")
+            calls = [asyncio.create_task(call) for call in in_every_state(session)]
+            await until(lambda: len(server.requests) >= 8, "the requests")
+            begun = loop.time()
+            await session.aclose(grace=grace)
+            took = loop.time() - begun
+            results = await asyncio.gather(*calls, return_exceptions=True)
+            assert {type(result) for result in results} == {SessionClosedError}
+            return took
+
+    took = run_virtual(main, listens=True)
+    assert grace == pytest.approx(took, abs=MARGIN)
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_closing_does_not_wait_for_a_deaf_peer(tls: bool, certificates: Certificates) -> None:
+    """Kept connections whose other side listens no more are closed without its farewell."""
+
+    async def good_then_deaf(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(answer(200, GET.body))
+        peer.deafen()
+        await peer.stall()
+
+    async def main() -> float:
+        context = certificates.server if tls else None
+        loop = asyncio.get_running_loop()
+        async with nothing_left(), RawServer(good_then_deaf, tls=context) as server:
+            session = session_on(server, certificates if tls else None)
+            await GET.make(session)
+            begun = loop.time()
+            await session.aclose()
+            return loop.time() - begun
+
+    assert run_virtual(main, listens=True) <= MARGIN
