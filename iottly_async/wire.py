@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from math import isfinite
 from typing import Final, Generic, Literal, TypeVar
 from urllib.parse import quote
 
@@ -86,7 +87,8 @@ class Answer:
         """
         text = self.headers.get("retry-after", "").strip()
         if text.isascii() and text.isdecimal():
-            return float(text)
+            asked = float(text)
+            return asked if isfinite(asked) else None
         date, now = http_date(text), self.server_time
         return None if date is None or now is None else max(date - now, 0.0)
 

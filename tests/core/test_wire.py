@@ -90,6 +90,7 @@ DATE = format_datetime(NOW, usegmt=True)
         ({"retry-after": "-1"}, None),
         ({"retry-after": "1.5"}, None),
         ({"retry-after": "soon"}, None),
+        ({"retry-after": "9" * 400}, None),
         ({"retry-after": "\u0663"}, None),
         ({"retry-after": "Wed, 06 May 2026 14:22:30 GMT", "date": DATE}, 30.0),
         ({"retry-after": "Wed, 06 May 2026 14:21:30 GMT", "date": DATE}, 0.0),

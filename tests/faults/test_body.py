@@ -11,6 +11,7 @@ import pytest
 from iottly_async import (
     DeadlineExceededError,
     DecodeError,
+    IottlyError,
     ResponseTooLargeError,
     TruncatedResponseError,
 )
@@ -174,7 +175,8 @@ async def test_a_command_leaves_no_socket_to_a_deaf_peer(certificates: Certifica
         await until(lambda: len(sockets()) == before + 1, "the end of the socket")
 
 
-async def test_a_bomb_is_stopped_at_the_bound() -> None:
+@each_verb
+async def test_a_bomb_is_stopped_at_the_bound(verb: Verb) -> None:
     """A gibibyte in a mebibyte of gzip costs a few times the bound in memory, no more."""
     bomb, bound = _gzipped(_bomb(1024)), 4 << 20
     async with (
@@ -183,12 +185,16 @@ async def test_a_bomb_is_stopped_at_the_bound() -> None:
     ):
         tracemalloc.start()
         try:
-            with pytest.raises(ResponseTooLargeError):
-                await GET.make(session)
+            with pytest.raises(IottlyError) as caught:
+                await verb.make(session)
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
+        error = caught.value
         assert peak < 6 * bound
+        assert type(error.__cause__ if verb.command else error) is ResponseTooLargeError
+        assert len(server.requests) == error.attempts == 1
+        await server.left()
 
 
 async def test_what_follows_the_length_is_not_the_next_answer() -> None:
@@ -216,19 +222,16 @@ async def test_an_answer_without_a_length_ends_with_its_connection() -> None:
         assert (await GET.make(session)).id == "dev_1"
 
 
-async def test_gzip_that_is_cut_is_no_json() -> None:
-    """A stream that ends early in good framing is not taken for a whole one."""
-    cut = gzip.compress(GET.body * 50)[:-20]
-    async with RawServer(playing(_gzipped(cut))) as server, session_on(server) as session:
-        assert type(await failure_of(GET.make(session))) is DecodeError
-        told = await failure_of(POST.make(session))
-        assert type(told.__cause__) is DecodeError
+CUT_GZIP = _gzipped(gzip.compress(GET.body + b" " * 5000)[:-20])
+UNKNOWN_CODING = answer(200, b"\x01\x02", "Content-Encoding: rot13")
 
 
-async def test_an_unknown_coding_is_not_guessed_at() -> None:
-    """A content coding that nobody offered leaves bytes that are not JSON."""
-    script = answering(200, b"\x01\x02", "Content-Encoding: rot13")
-    async with RawServer(script) as server, session_on(server) as session:
-        assert type(await failure_of(GET.make(session))) is DecodeError
-        told = await failure_of(POST.make(session))
-        assert type(told.__cause__) is DecodeError
+@pytest.mark.parametrize("data", [CUT_GZIP, UNKNOWN_CODING], ids=["cut-gzip", "unknown-coding"])
+@each_verb
+async def test_what_cannot_be_unpacked_is_no_answer(verb: Verb, data: bytes) -> None:
+    """A stream that ends early in good framing is not whole; an unknown coding is not guessed."""
+    async with RawServer(playing(data)) as server, session_on(server) as session:
+        error = await failure_of(verb.make(session))
+        assert type(error.__cause__ if verb.command else error) is DecodeError
+        assert (error.sent, error.attempts) == ("maybe" if verb.command else "yes", 1)
+        assert len(server.requests) == 1

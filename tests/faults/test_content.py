@@ -58,12 +58,14 @@ async def test_a_success_without_its_content(verb: Verb, name: str) -> None:
     assert len(str(told)) < 300
 
 
-async def test_a_204_has_no_content() -> None:
+@each_verb
+async def test_a_204_has_no_content(verb: Verb) -> None:
     """A success without content is no answer where content is documented."""
     script: Script = answering(204, b"")
     async with RawServer(script) as server, session_on(server) as session:
-        assert type(await failure_of(GET.make(session))) is DecodeError
-        assert type(await failure_of(POST.make(session))) is CommandOutcomeUnknownError
+        error = await failure_of(verb.make(session))
+        assert type(error) is (CommandOutcomeUnknownError if verb.command else DecodeError)
+        assert len(server.requests) == error.attempts == 1
 
 
 async def test_a_command_whose_answer_has_no_documented_content_is_done() -> None:
@@ -77,21 +79,28 @@ async def test_a_command_whose_answer_has_no_documented_content_is_done() -> Non
 
 
 @pytest.mark.parametrize(
-    ("body", "content_type", "name"),
+    ("body", "content_type", "text"),
     [
-        (b'\xef\xbb\xbf{"id": "dev_1", "name": "pump"}', "application/json", "pump"),
-        (b'{"id": "dev_1", "name": "gr\xc3\xbcn"}', "text/plain; charset=iso-8859-1", "grün"),
-        (b'{"id": "dev_1", "name": "first", "name": "last"}', "application/json", "last"),
-        (b'{"id": "dev_1", "name": "\\ud83d\\ude00"}', "application/json", "😀"),
-        (b' {"id":\n"dev_1" , "name": "a\\u0000b"}\r\n', "", "a\0b"),
+        (b'\xef\xbb\xbf{IDS, "WHAT": "pump"}', "application/json", "pump"),
+        (b'{IDS, "WHAT": "gr\xc3\xbcn"}', "text/plain; charset=iso-8859-1", "grün"),
+        (b'{IDS, "WHAT": "first", "WHAT": "last"}', "application/json", "last"),
+        (b'{IDS, "WHAT": "\\ud83d\\ude00"}', "application/json", "😀"),
+        (b' {IDS , \n"WHAT": "a\\u0000b"}\r\n', "", "a\0b"),
     ],
     ids=["bom", "charset", "duplicate-keys", "surrogate-pair", "space"],
 )
-async def test_an_oddity_that_is_borne(body: bytes, content_type: str, name: str) -> None:
+@each_verb
+async def test_an_oddity_that_is_borne(
+    verb: Verb, body: bytes, content_type: str, text: str
+) -> None:
     """JSON is UTF-8 whatever the header says; a byte order mark is passed; the last key wins."""
-    script = answering(200, body, f"Content-Type: {content_type}")
+    ids = b'"id": "dev_1", "ID": "d1", "command_id": "cmd_1"'
+    what = b"status" if verb.command else b"name"
+    data = body.replace(b"IDS", ids).replace(b"WHAT", what)
+    script = answering(200, data, f"Content-Type: {content_type}")
     async with RawServer(script) as server, session_on(server) as session:
-        assert (await session.devices.get("dev_1")).name == name
+        assert getattr(await verb.make(session), what.decode()) == text
+        assert len(server.requests) == 1
 
 
 UNREADABLE = {
@@ -127,6 +136,9 @@ WRONG: dict[str, list[Any]] = {
     "number": ["5", 1.5, True, [], {}, None],
     "array": ["x", 5, True, {}, None],
     "object": ["x", 5, True, [], None],
+    "oid": [5, 1.5, True, [], {}, {"$oid": 5}],
+    "board": ["x", 5, True, []],
+    "any": [],
 }
 
 
@@ -169,6 +181,7 @@ MESSAGE = {
     "devicetimestamp": "time",
     "type": "text",
     "channel": "text",
+    "payload": "any",
 }
 ROW = {
     "from": "d1",
@@ -224,6 +237,12 @@ READINGS = (
         {"t1": "object!", "t1.status": "text!", **within("t1.board", BOARD)},
     ),
     Reading(
+        "licenses",
+        lambda session: session.project("p1").licenses.list(),
+        {"t1": {"status": "paired", "board": {"id": "d1", "name": "a"}}},
+        {"t1.status": "text!", "t1.board": "board", "t1.board.id": "text!"},
+    ),
+    Reading(
         "devices",
         lambda session: session.project("p1").devices.list(),
         {"count": 1, "errors": None, "devices": [PUT.good]},
@@ -241,7 +260,7 @@ READINGS = (
         "history",
         lambda session: session.project("p1").messages.recent("d1"),
         {"status": 200, "messages": [STORED]},
-        {"messages": "array!", **within("messages.0", MESSAGE)},
+        {"messages": "array!", **within("messages.0", MESSAGE | {"_id": "oid"})},
     ),
     Reading(
         "fleet-page",

@@ -40,6 +40,7 @@ FAULTS = (
     _bad("long-name", head(200, "X" * 9000 + ": a", length=0)),
     _bad("hundreds", head(200, *(f"X-{number}: a" for number in range(500)), length=0)),
     _bad("two-lengths", head(200, "Content-Length: 2", "Content-Length: 5") + b"{}   "),
+    _bad("the-same-length-twice", head(200, "Content-Length: 2", "Content-Length: 2") + b"{}"),
     _bad("negative-length", head(200, "Content-Length: -1") + b"{}"),
     _bad("no-length", head(200, "Content-Length: two") + b"{}"),
     _bad("huge-length", head(200, f"Content-Length: {'9' * 30}") + b"{}"),

@@ -62,6 +62,11 @@ def walk_all(session: IottlySession, project: str, _: str) -> AsyncGenerator[Any
     return session.project(project).messages.walk_many(concurrency=3)
 
 
+def batches_of_all(session: IottlySession, project: str, _: str) -> AsyncGenerator[Any, None]:
+    """The batches of all devices, in order, three requests at once."""
+    return session.project(project).messages.batches_many(concurrency=3)
+
+
 def devices(session: IottlySession, _: str, __: str) -> AsyncGenerator[Any, None]:
     """The fleet's devices, one a page."""
     return session.devices.list(per_page=1)
@@ -74,6 +79,18 @@ async def followed(session: IottlySession, project: str, device: str) -> AsyncGe
         async for batch in batches:
             yield batch
             if sum(1 for _ in batch.messages) < 100:
+                return
+
+
+async def all_followed(session: IottlySession, project: str, _: str) -> AsyncGenerator[Any, None]:
+    """The first batches of all devices, followed from the beginning."""
+    messages = session.project(project).messages
+    count = 0
+    async with aclosing(messages.follow_many(start=BEGINNING)) as batches:
+        async for batch in batches:
+            yield batch
+            count += len(batch.messages)
+            if count == MESSAGES:
                 return
 
 
@@ -97,8 +114,10 @@ WALKS = (
     walk_in_order,
     walk_unordered,
     walk_all,
+    batches_of_all,
     devices,
     followed,
+    all_followed,
     streamed,
 )
 each_walk = pytest.mark.parametrize("walk", WALKS, ids=lambda walk: walk.__name__)
