@@ -164,7 +164,9 @@ async def test_an_answer_before_its_question_is_never_handed_out() -> None:
 UNASKED = answer(200, b'{"id": "dev_1", "name": "not this one"}')
 
 
-@pytest.mark.parametrize("unseen", [None, UNASKED, b"HTTP/1.1 408 Too slow\r\n"], ids=repr)
+@pytest.mark.parametrize(
+    "unseen", [None, UNASKED, b"HTTP/1.1 408 Too slow\r\n"], ids=["fin", "answer", "half-answer"]
+)
 @pytest.mark.parametrize("verb", [GET, PUT], ids=lambda verb: verb.method)
 async def test_what_the_loop_had_no_time_to_see_is_seen(verb: Verb, unseen: bytes | None) -> None:
     """A kept connection that ended or spoke while the loop was blocked is not written to."""

@@ -20,7 +20,7 @@ from iottly_async import (
 from tests.support.raw_server import Peer, RawServer, Script, answering
 from tests.support.tls import Certificates
 
-from .calls import GET, Fault, Verb, each_verb, failure_of, hold, session_on
+from .calls import Fault, Verb, each_verb, failure_of, hold, session_on
 
 
 def _fault(error: type[IottlyError], *, again: bool, text: str = "") -> Fault:
@@ -146,11 +146,14 @@ async def test_a_handshake_that_fails(
             await server.left()
 
 
-async def test_plain_http_to_a_tls_port(certificates: Certificates) -> None:
+@each_verb
+async def test_plain_http_to_a_tls_port(verb: Verb, certificates: Certificates) -> None:
     """A TLS server that is spoken to in plain HTTP closes, or answers with what is no HTTP."""
     async with RawServer(_silent, tls=certificates.server) as server:
         url = server.url.replace("https:", "http:")
         async with session_on(url) as session:
-            error = await failure_of(GET.make(session))
-        assert isinstance(error, ProtocolError | ConnectionLostError)
+            error = await failure_of(verb.make(session))
+        told = error.__cause__ if verb.command else error
+        assert isinstance(told, ProtocolError | ConnectionLostError)
+        assert error.sent == "maybe"
         assert not server.requests

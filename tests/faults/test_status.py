@@ -199,11 +199,12 @@ async def test_a_refusal_by_a_proxy_leaves_a_command_open(verb: Verb, asked: str
 
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize("asked", LATE)
-@pytest.mark.parametrize("verb", [GET, PUT], ids=lambda verb: verb.method)
+@each_verb
 async def test_a_wait_beyond_the_deadline_is_not_begun(verb: Verb, status: int, asked: str) -> None:
     """Where the service asks for more time than the call has, it fails at once and says so."""
     error = await refused(verb, status, envelope(verb), *LATE[asked])
-    assert type(error) is (RateLimitedError if status == 429 else ServerError)
+    told = error.__cause__ if verb.command and status == 503 else error
+    assert type(told) is (RateLimitedError if status == 429 else ServerError)
     assert error.attempts == 1
     assert error.retry_after is not None
     assert error.retry_after > 3000
