@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import threading
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any
 
 import aiohttp
@@ -15,17 +16,19 @@ import pytest
 from iottly_async import (
     Config,
     ConfigurationError,
+    ConnectionLostError,
     IottlySession,
     RateLimiter,
     SessionClosedError,
 )
 from iottly_async.transport import AiohttpTransport, Outgoing
+from iottly_async.wire import Answer
 from tests.support.leaks import until
 from tests.support.raw_server import Peer, RawServer, answer, answering, head
 from tests.support.stepping import MOMENTS, Moment, Stepped, cuts
 from tests.support.tls import Certificates
 
-from .calls import GET, POST, failure_of, session_on
+from .calls import GET, POST, Verb, each_verb, failure_of, session_on
 
 SOON = 10.0
 """Seconds within which what ought to end at once has ended on the busiest machine; all that
@@ -195,6 +198,37 @@ async def test_a_caller_who_cancels_in_the_tick_of_closing_is_cancelled() -> Non
             await closing
             with pytest.raises(asyncio.CancelledError):
                 await call
+
+
+class Losing:
+    """A transport of another's, which turns the end that closing makes of it into a loss."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+
+    async def send(self, outgoing: Outgoing) -> Answer:
+        """No answer; a loss as soon as it is ended."""
+        outgoing.left = True
+        self.begun.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        raise ConnectionLostError("lost", sent="maybe")
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+
+@each_verb
+async def test_what_closing_does_to_a_call_is_told_as_closing(verb: Verb) -> None:
+    """A loss that closing brought about is not told as one: neither lost, nor unknown."""
+    http = Losing()
+    session = session_on("http://127.0.0.1:1", http=http)
+    call = asyncio.ensure_future(verb.make(session))
+    await http.begun.wait()
+    await session.aclose()
+    with pytest.raises(SessionClosedError) as caught:
+        await call
+    assert (caught.value.sent, caught.value.attempts) == ("maybe", 1)
 
 
 # --- where a session cannot be used ---------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from iottly_async import Config, ConfigurationError, IottlySession, RateLimiter
+from iottly_async.transport import AiohttpTransport
 from tests.support.raw_server import RawServer, answering
 
 PONG = b'{"status": "pong"}'
@@ -22,13 +23,32 @@ def session_on(url: str, **settings: Any) -> IottlySession:
     return IottlySession("canary", config=config, limiter=RateLimiter())
 
 
+def by_name(server: RawServer) -> str:
+    """A server's URL by its host's name: for an address, aiohttp's own jar keeps no cookie."""
+    return server.url.replace("127.0.0.1", "localhost")
+
+
 async def test_cookies_are_not_kept() -> None:
     """What a server wants remembered is not sent back to it."""
     script = answering(200, PONG, "Set-Cookie: a=b; Path=/", "Set-Cookie: c=d")
-    async with RawServer(script) as server, session_on(server.url) as session:
+    async with RawServer(script) as server, session_on(by_name(server)) as session:
         for _ in range(3):
             await session.ping()
         assert len(server.requests) == 3
+        assert not any(name == "cookie" for heard in server.requests for name, _ in heard.headers)
+
+
+async def test_cookies_are_not_kept_by_sessions_for_streams() -> None:
+    """Nor are they by the sessions that WebSockets are opened with."""
+    script = answering(200, PONG, "Set-Cookie: a=b; Path=/")
+    async with RawServer(script) as server:
+        transport = AiohttpTransport(Config(base_url=by_name(server)))
+        session = transport.for_upgrades()
+        for _ in range(2):
+            async with session.get(f"{by_name(server)}/v1/stream") as response:
+                await response.read()
+        await transport.aclose()
+        assert len(server.requests) == 2
         assert not any(name == "cookie" for heard in server.requests for name, _ in heard.headers)
 
 
