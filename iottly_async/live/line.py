@@ -212,8 +212,16 @@ async def open_line(
 async def _refuse_all_but_upgrades(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> ClientResponse:
-    """aiohttp follows redirects of an upgrade, and the credential with them (D12): not here."""
-    response = await handler(request)
+    """aiohttp follows redirects of an upgrade, and the credential with them (D12): not here.
+
+    Nor is one that was lost asked for again behind our back: its parent class is not resent.
+    """
+    try:
+        response = await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
+        raise aiohttp.ClientConnectionError from None
     if response.status == 101:
         return response
     try:

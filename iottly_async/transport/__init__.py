@@ -22,6 +22,7 @@ that tells when it is gone (``tests/faults/test_aiohttp_facts.py``):
 - `read()` decompresses without a bound: bodies are read in chunks under one.
 - A gzip stream that is cut in good framing passes for whole: nothing is done here, for
   no JSON object is whole when cut, and the codec says so.
+- A closed session raises a bare `RuntimeError`: whether it is that, the session is asked.
 - Time limits above five seconds are rounded up to whole ones: the threshold is lifted.
 - Its exceptions' reprs and tracebacks hold headers: they are translated here, and ours
   are raised outside the `except` block, so that none is chained to them.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import traceback
 from typing import Any, NoReturn
 
 import aiohttp
@@ -114,6 +115,74 @@ async def test_an_unasked_answer_is_handed_to_the_next_question() -> None:
         second = await get(session, server.url)
     if second != b'"unasked"':
         gone("an unasked answer is handed to the next question")
+
+
+async def test_what_the_loop_did_not_read_is_not_seen() -> None:
+    """A kept connection that has ended in the kernel, but not for the loop, is written to."""
+    async with RawServer(answering(200, b"{}")) as server, aiohttp.ClientSession() as session:
+        await get(session, server.url)
+        server.peers[0].at_once(None)
+        await get(session, server.url)  # the loss is hidden by a second sending
+        first, second = server.peers
+        written = len(first.requests) == 2 or bool(first.received[len(first.requests[0].head) :])
+        assert len(second.requests) == 1
+    if not written:
+        gone("a kept connection that ended unseen is written to")
+
+
+async def test_a_post_on_a_stale_connection_fails() -> None:
+    """A POST on a kept connection that ended while the loop was blocked is not sent anew."""
+    async with RawServer(answering(200, b"{}")) as server, aiohttp.ClientSession() as session:
+        await get(session, server.url)
+        server.peers[0].at_once(None)
+        failed = False
+        try:
+            async with session.post(server.url, data=b"{}") as response:
+                await response.read()
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
+            failed = True
+    if not failed:
+        gone("a POST on a stale connection fails")
+
+
+async def test_read_unpacks_without_a_bound() -> None:
+    """`read()` gives out a body as large as it unpacks to, and no setting bounds it."""
+    size = 32 << 20
+    packed = gzip.compress(bytes(size))
+    assert len(packed) < 1 << 16
+    script = answering(200, packed, "Content-Encoding: gzip")
+    async with RawServer(script) as server, aiohttp.ClientSession() as session:
+        try:
+            body = await get(session, server.url)
+        except aiohttp.ClientError:
+            body = b""
+    if len(body) != size:
+        gone("`read()` unpacks without a bound")
+
+
+async def test_an_error_holds_the_headers_of_the_request() -> None:
+    """What aiohttp raises for a broken answer shows the credential in its repr and locals."""
+    script = playing(b"not HTTP at all\r\n\r\n")
+    async with RawServer(script) as server, aiohttp.ClientSession() as session:
+        with pytest.raises(aiohttp.ClientResponseError) as caught:
+            await session.get(server.url, headers={"Authentication": "bearer so-secret"})
+        told = repr(caught.value) + repr(caught.value.args)
+        stack = traceback.StackSummary.extract(
+            traceback.walk_tb(caught.value.__traceback__), capture_locals=True
+        )
+        local = any("so-secret" in str(frame.locals) for frame in stack[1:])
+    if "so-secret" not in told and not local:
+        gone("an error holds the headers of the request")
+
+
+async def test_a_closed_session_is_told_without_a_class() -> None:
+    """A session that was closed raises a bare RuntimeError."""
+    session = aiohttp.ClientSession()
+    await session.close()
+    with pytest.raises(RuntimeError) as caught:
+        await session.get("http://127.0.0.1:1")
+    if type(caught.value) is not RuntimeError:
+        gone("a closed session has no class of its own")
 
 
 async def test_cut_gzip_passes_for_whole() -> None:

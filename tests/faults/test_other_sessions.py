@@ -16,9 +16,11 @@ from iottly_async import (
     ConnectionLostError,
     IottlyError,
     IottlySession,
+    RetryPolicy,
     ServerError,
     UnexpectedRedirectError,
 )
+from tests.support.leaks import until
 from tests.support.raw_server import Peer, RawServer, answering
 from tests.support.tls import Certificates
 
@@ -35,6 +37,9 @@ async def given(server: RawServer | str, **options: Any) -> AsyncIterator[Iottly
         yield session
 
 
+QUICK = RetryPolicy(initial_delay=0.001, max_delay=0.001)
+
+
 async def hangs_up(peer: Peer) -> None:
     """FIN instead of an answer."""
     await peer.request()
@@ -49,6 +54,17 @@ async def test_a_loss_is_counted_there_too(verb: Verb) -> None:
         assert len(server.requests) == error.attempts == (1 if verb.command else 2)
         told = error.__cause__ if verb.command else error
         assert type(told) is ConnectionLostError
+
+
+async def test_an_upgrade_is_not_sent_again_either() -> None:
+    """A stream whose opening is lost asks again by itself alone: as often as it counts."""
+    async with (
+        RawServer(hangs_up) as server,
+        session_on(server, retry=QUICK) as session,
+        session.stream(),
+    ):
+        await until(lambda: len(server.requests) >= 4, "the fourth attempt")
+        assert len(server.requests) == session.stats.attempts
 
 
 @each_verb
