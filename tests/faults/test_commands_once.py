@@ -7,30 +7,22 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import chain, repeat
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iottly_async import (
-    ApiError,
-    CommandOutcomeUnknownError,
-    ConnectError,
-    IottlyError,
-    IottlySession,
-    RetryPolicy,
-)
+from iottly_async import ConnectError, RetryPolicy
 from iottly_async.emulator import EmulatorThread
 from iottly_async.transport import AiohttpTransport, Outgoing
 from iottly_async.wire import Answer
-from tests.support.fault_proxy import MISHAPS, FaultProxy, Mishap
+from tests.support.fault_proxy import MISHAPS, PASSING, Mishap
 from tests.support.raw_server import RawServer, answering
 from tests.support.scale import sized
+from tests.support.storm import Outcome, Storm, wrongly_told
 
 from .calls import KEY, POST, session_on
-
-Outcome = Literal["done", "not done", "unknown"]
 
 PATIENT = RetryPolicy(max_attempts=4, initial_delay=0.001, max_delay=0.002)
 
@@ -42,45 +34,16 @@ def fleet() -> Iterator[EmulatorThread]:
         yield emulator
 
 
-async def outcome(session: IottlySession, device: str, text: str) -> Outcome:
-    """What the caller of a command is told became of it."""
-    try:
-        await session.commands.send(device, text)
-    except IottlyError as error:
-        failure = error
-    else:
-        return "done"
-    if isinstance(failure, CommandOutcomeUnknownError):
-        assert failure.sent == "maybe"
-        return "unknown"
-    assert failure.sent == ("yes" if isinstance(failure, ApiError) else "no")
-    return "not done"
-
-
-def assert_once(told: dict[str, Outcome], fleet: EmulatorThread) -> None:
-    """No command was executed twice, and each as its caller was told."""
-    executed = Counter(record.body["command"] for record in fleet.commands)
-    for text, outcome in told.items():
-        allowed = {"done": {1}, "not done": {0}, "unknown": {0, 1}}[outcome]
-        assert executed[text] in allowed, (text, outcome, executed[text])
-
-
 async def send_all(
     fleet: EmulatorThread, choose: Callable[[], Mishap], texts: list[str], at_once: int
-) -> tuple[dict[str, Outcome], FaultProxy]:
-    """Send commands through a proxy that has mishaps, so many at once."""
-    told: dict[str, Outcome] = {}
-    waiting = iter(texts)
-    async with FaultProxy(int(fleet.base_url.rpartition(":")[2]), choose) as proxy:
-        settings: dict[str, Any] = {"attempt_timeout": 0.5, "retry": PATIENT, "timeout": 60.0}
-        async with session_on(proxy.url, None, **settings) as session:
-
-            async def sender() -> None:
-                for text in waiting:
-                    told[text] = await outcome(session, fleet.fleet_ids[0], text)
-
-            await asyncio.gather(*(sender() for _ in range(at_once)))
-    return told, proxy
+) -> tuple[dict[str, Outcome], Storm]:
+    """Send commands through mishaps: each caller is told, and rightly; none is executed twice."""
+    storm = Storm(fleet.base_url, KEY, fleet.fleet_ids[0], choose, at_once=at_once)
+    told = await storm.commands(texts)
+    executed = Counter(record.body["command"] for record in fleet.commands)
+    assert wrongly_told(told, executed) == []
+    assert set(told) == set(texts)
+    return told, storm
 
 
 quick = [mishap for mishap in MISHAPS if mishap != "stall-after"]
@@ -94,12 +57,7 @@ def test_in_any_run_of_mishaps(mishaps: list[Mishap], fleet: EmulatorThread) -> 
     none: Mishap = "none"
     coming = chain(mishaps, repeat(none))
 
-    async def run() -> None:
-        told, _ = await send_all(fleet, lambda: next(coming), texts, 1)
-        assert_once(told, fleet)
-        assert set(told) == set(texts)
-
-    asyncio.run(run())
+    asyncio.run(send_all(fleet, lambda: next(coming), texts, 1))
 
 
 async def test_in_a_storm_of_mishaps(fleet: EmulatorThread) -> None:
@@ -108,42 +66,27 @@ async def test_in_a_storm_of_mishaps(fleet: EmulatorThread) -> None:
     chance = random.Random(4)
     weights = [40.0 if m == "none" else 1.0 if m == "stall-after" else 6.0 for m in MISHAPS]
     texts = [f"storm {number}" for number in range(count)]
-    told, proxy = await send_all(
+    told, storm = await send_all(
         fleet, lambda: chance.choices(MISHAPS, weights)[0], texts, at_once=20
     )
-    assert_once(told, fleet)
-    assert len(told) == count
     kinds = Counter(told.values())
     assert kinds["done"] > count / 3
     assert kinds["unknown"] > count / 10
-    assert set(proxy.befallen) == set(MISHAPS)
+    assert kinds["not done"] > count / 50
+    assert set(storm.befallen) == set(MISHAPS)
 
 
 async def test_reads_get_through(fleet: EmulatorThread) -> None:
     """With a fifth of all requests befallen, 99.5 % of reads succeed within four attempts."""
     count = sized(600, 20_000)
     chance = random.Random(5)
-    befalls = [mishap for mishap in quick if mishap not in ("none", "garbage-after")]
 
     def choose() -> Mishap:
-        return chance.choice(befalls) if chance.random() < 0.2 else "none"
+        return chance.choice(PASSING) if chance.random() < 0.2 else "none"
 
-    failures: list[IottlyError] = []
-    async with (
-        FaultProxy(int(fleet.base_url.rpartition(":")[2]), choose) as proxy,
-        session_on(proxy.url, None, retry=PATIENT, timeout=60.0) as session,
-    ):
-        left = iter(range(count))
-
-        async def reader() -> None:
-            for _ in left:
-                try:
-                    await session.devices.get(fleet.fleet_ids[0])
-                except IottlyError as error:
-                    failures.append(error)
-
-        await asyncio.gather(*(reader() for _ in range(20)))
-        assert session.stats.retries > count / 10
+    storm = Storm(fleet.base_url, KEY, fleet.fleet_ids[0], choose, at_once=20)
+    failures = await storm.reads(count)
+    assert storm.retries > count / 10
     assert len(failures) <= 0.005 * count, Counter(map(repr, failures))
 
 

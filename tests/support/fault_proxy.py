@@ -18,6 +18,7 @@ Mishap = Literal[
     "end-before",
     "page-before",
     "refuse-before",
+    "offline-before",
     "proxy-refuses",
     "reset-after",
     "end-after",
@@ -28,7 +29,8 @@ Mishap = Literal[
 ]
 """What befalls a request. ``before``: it does not reach the server. ``after``: it did, and
 its answer does not come back as it was. ``page`` is a proxy's 502; ``refuse`` a 429 in the
-API's own form and ``proxy-refuses`` one in another."""
+API's own form and ``proxy-refuses`` one in another; ``offline`` the API's own word that the
+device is not connected."""
 
 MISHAPS: tuple[Mishap, ...] = get_args(Mishap)
 
@@ -38,7 +40,22 @@ _REFUSAL = answer(
     b'{"error": {"code": "rate_limited", "message": "slow down", "request_id": "req_0"}}',
     "Retry-After: 0",
 )
+_OFFLINE = answer(
+    409, b'{"error": {"code": "device_offline", "message": "not there", "request_id": "req_0"}}'
+)
 _PROXY_REFUSAL = answer(429, b"<html>slow down</html>", "Content-Type: text/html", "Retry-After: 0")
+_PAGES: dict[Mishap, bytes] = {
+    "page-before": _PAGE,
+    "refuse-before": _REFUSAL,
+    "offline-before": _OFFLINE,
+    "proxy-refuses": _PROXY_REFUSAL,
+}
+PASSING: tuple[Mishap, ...] = tuple(
+    mishap
+    for mishap in MISHAPS
+    if mishap not in ("none", "stall-after", "garbage-after", "offline-before")
+)
+"""Those that another attempt of a read gets over, and quickly."""
 
 
 class FaultProxy:
@@ -85,9 +102,8 @@ class FaultProxy:
 
     async def _befall(self, mishap: Mishap, heard: Heard, peer: Peer) -> bool:
         """Do it; whether the connection goes on."""
-        if mishap in ("page-before", "refuse-before", "proxy-refuses"):
-            pages = {"page-before": _PAGE, "refuse-before": _REFUSAL}
-            await peer.send(pages.get(mishap, _PROXY_REFUSAL))
+        if mishap in _PAGES:
+            await peer.send(_PAGES[mishap])
             return True
         passed = b"" if mishap.endswith("before") else await self._pass_on(heard)
         match mishap:

@@ -1,0 +1,72 @@
+"""Commands at most once: thousands under every mishap of a network, and reads that get through.
+
+::
+
+    python -m benchmarks commands --commands 20000 --reads 20000
+
+Commands and reads go to an emulator in a process of its own, through a proxy that resets,
+cuts, refuses, answers in a proxy's stead, before or after the request reached the emulator.
+What is counted: how often each command was executed, against what its caller was told; and
+how many reads succeed within four attempts where a fifth of all requests is befallen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+from collections import Counter
+
+from iottly_async.emulator import DEVELOPMENT_KEY
+from tests.support.fault_proxy import MISHAPS, PASSING, Mishap
+from tests.support.storm import Storm, wrongly_told
+
+from .soak import control, emulator
+from .table import Figure
+
+QUICK: list[str] = ["--commands", "500", "--reads", "500"]
+
+
+async def measure(commands: int, reads: int, seed: int) -> list[Figure]:
+    """Send and read so many, and compare with what the emulator has executed."""
+    chance = random.Random(seed)
+    weights = [40.0 if m == "none" else 1.0 if m == "stall-after" else 6.0 for m in MISHAPS]
+
+    def any_mishap() -> Mishap:
+        return chance.choices(MISHAPS, weights)[0]
+
+    def a_fifth() -> Mishap:
+        return chance.choice(PASSING) if chance.random() < 0.2 else "none"
+
+    async with emulator() as base_url:
+        state = await asyncio.to_thread(control, base_url, "state")
+        device = state["devices"][0]["fleet_id"]
+        storm = Storm(base_url, DEVELOPMENT_KEY, device, any_mishap, at_once=20)
+        told = await storm.commands(f"storm {number}" for number in range(commands))
+        records = await asyncio.to_thread(control, base_url, "commands")
+        executed: Counter[str] = Counter(record["body"]["command"] for record in records)
+        reading = Storm(base_url, DEVELOPMENT_KEY, device, a_fifth, at_once=20)
+        failures = await reading.reads(reads)
+    print("\ncommands by what befell each request:")
+    for mishap, count in sorted(storm.befallen.items()):
+        print(f"  {count:8}  {mishap}")
+    print("\ncommands by what their caller was told, and how often they were executed:")
+    for (outcome, times), count in sorted(Counter((told[t], executed[t]) for t in told).items()):
+        print(f"  {count:8}  told {outcome}, executed {times} times")
+    print(f"\nreads: {reads}, {reading.retries} retries, failed: {Counter(map(repr, failures))}\n")
+    return [
+        Figure("commands whose caller was told", len(told), commands, ">=", ""),
+        Figure("commands executed twice", sum(n > 1 for n in executed.values()), 0, "<=", ""),
+        Figure("commands told wrongly", len(wrongly_told(told, executed)), 0, "<=", ""),
+        Figure("reads within four attempts", 100 - 100 * len(failures) / reads, 99.5, ">=", "%"),
+    ]
+
+
+def main(argv: list[str]) -> list[Figure]:
+    """Run it as the arguments say."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks commands")
+    parser.add_argument("--commands", type=int, default=20_000, help="to send (default 20,000)")
+    parser.add_argument("--reads", type=int, default=20_000, help="to make (default 20,000)")
+    parser.add_argument("--seed", type=int, default=1, help="of all chance (default 1)")
+    given = parser.parse_args(argv)
+    return asyncio.run(measure(given.commands, given.reads, given.seed))
