@@ -23,7 +23,7 @@ from .live.opening import make_stream
 from .live.protocol import StreamProtocol
 from .live.stream import Stream
 from .models import CommandResult, Quota
-from .pipeline import Options, Pipeline, Stats
+from .pipeline import Observer, Options, Pipeline, Stats
 from .ratelimit import Limiter, shared_limiter
 from .resources import FleetCommands, FleetDevices, Project
 from .resources.context import Context
@@ -141,10 +141,18 @@ class IottlySession:
 
     async def call(self, request: Request[T], *, patient: bool = False) -> T:
         """Make one call; what the resources are built on (`Requester`)."""
-        return await self._pipeline.call(request, self._options, patient=patient)
+        observer = self._options.observer
+        if observer is None:
+            return await self._pipeline.call(request, self._options, patient=patient)
+        with observer(request.route):
+            return await self._pipeline.call(request, self._options, patient=patient)
 
     def with_options(
-        self, *, timeout: Seconds | None = None, priority: int | None = None
+        self,
+        *,
+        timeout: Seconds | None = None,
+        priority: int | None = None,
+        observer: Observer | None = None,
     ) -> IottlySession:
         """A view of this session with other options, sharing everything else.
 
@@ -152,6 +160,8 @@ class IottlySession:
             timeout: seconds a call may take; None keeps this session's.
             priority: calls of a higher one are given quota first; a session has 0,
                 None keeps this session's.
+            observer: called with the `Route` of each call, for what to enter around it, as
+                `iottly_async.integrations.otel` does; None keeps this session's.
 
         Raises:
             ConfigurationError: an option is not as above.
@@ -163,6 +173,8 @@ class IottlySession:
             options = evolve(
                 options, priority=whole(priority, name="priority", least=-1000, most=1000)
             )
+        if observer is not None:
+            options = evolve(options, observer=observer)
         view = object.__new__(type(self))
         view._pipeline = self._pipeline
         view._owner = False

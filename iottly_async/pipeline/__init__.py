@@ -5,6 +5,6 @@ what its caller is told of it (`course`), and what others need to know of it (`o
 """
 
 from .calls import Pipeline
-from .options import Options, Requester, Stats, Upgrade
+from .options import Observer, Options, Requester, Stats, Upgrade
 
-__all__ = ["Options", "Pipeline", "Requester", "Stats", "Upgrade"]
+__all__ = ["Observer", "Options", "Pipeline", "Requester", "Stats", "Upgrade"]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
 from attrs import define, frozen
 
 from ..transport import Transport
-from ..wire import Answer, Request
+from ..wire import Answer, Request, Route
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -42,12 +43,21 @@ class Requester(Protocol):
         ...
 
 
+class Observer(Protocol):
+    """Told of each call, by being around it; it changes nothing about the call."""
+
+    def __call__(self, route: Route) -> AbstractContextManager[object]:
+        """What to enter before the call, and to leave with its end or its error."""
+        ...
+
+
 @frozen(kw_only=True)
 class Options:
-    """What `IottlySession.with_options` sets: seconds a call, and its priority."""
+    """What `IottlySession.with_options` sets: seconds a call, its priority, who observes it."""
 
     timeout: float
     priority: int = 0
+    observer: Observer | None = None
 
 
 @define
