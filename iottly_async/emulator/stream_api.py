@@ -30,7 +30,7 @@ from .streams import StreamConnection
 
 VERSION = 1
 BAD_FRAME = 4400
-_MAX_FRAME = 65_536
+_MAX_FRAME = 1_048_576  # a subscription to some 25,000 devices
 
 
 class _BadFrame(Exception):  # noqa: N818 - the client's fault

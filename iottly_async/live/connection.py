@@ -6,13 +6,14 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from math import inf
 from typing import Final
 
 from attrs import define, frozen
 
 from ..clock import Clock
 from ..config import RetryPolicy
-from ..errors import DecodeError, IottlyError
+from ..errors import BadRequestError, ConnectionLostError, DecodeError, IottlyError
 from ..models import Message
 from .buffer import Buffer, Hole
 from .events import Gap, GapReason
@@ -36,7 +37,11 @@ from .sequence import Lost, Sequence
 _log = logging.getLogger("iottly_async")
 
 _STEADY: Final = 10.0
-"""Seconds after which a connection that ends was a good one, whatever came by it."""
+"""Seconds after which a connection that ends was a good one. One that ends sooner was none,
+whatever came by it: else a service that welcomes and drops would be stormed."""
+
+_TOO_BIG: Final = 1009
+_LAST_WORDS: Final = 0.1
 
 
 @define
@@ -66,6 +71,7 @@ class Wiring:
         policy: how soon after a failure the next connection is tried.
         clock: time and chance.
         pause: waits; ends with an error when the session closes.
+        opening: seconds from the connection to the word that messages come.
         patience: seconds that a frame which was overtaken is waited for.
         since: messages from then on are wanted; None: from the first connection on.
     """
@@ -76,6 +82,7 @@ class Wiring:
     policy: RetryPolicy
     clock: Clock
     pause: Callable[[float], Awaitable[None]]
+    opening: float
     patience: float
     since: datetime | None
 
@@ -98,6 +105,7 @@ class Keeper:
         self._sequence = Sequence(patience=wiring.patience)
         self._complete = wiring.since
         self._begun = False
+        self._opened_at = inf
         self._failures = 0
         self._connected = asyncio.Event()
 
@@ -110,22 +118,23 @@ class Keeper:
         wiring = self._wiring
         while True:
             retry_after: float | None = None
-            begun = wiring.clock.monotonic()
             try:
                 await self._connection()
             except LineEndedError as ended:
                 final = None if ended.code is None else wiring.protocol.final(ended.code)
                 if final is not None:
+                    await self._hand_on(self._sequence.end(wiring.clock.monotonic()))
                     raise final from None
                 reason = str(ended)
-                if wiring.clock.monotonic() - begun > _STEADY:
-                    self._failures = 0
             except DecodeError as error:
                 reason = f"{error} at {error.path}"
             except IottlyError as error:
                 if not is_passing(error):
                     raise
                 reason, retry_after = str(error), error.retry_after
+            await self._hand_on(self._sequence.end(wiring.clock.monotonic()))
+            if wiring.clock.monotonic() - self._opened_at > _STEADY:
+                self._failures = 0
             seconds = delay(
                 self._failures, wiring.policy, wiring.clock.random(), retry_after=retry_after
             )
@@ -146,36 +155,68 @@ class Keeper:
         Raises:
             LineEndedError: always in the end, or an `IottlyError` before.
         """
-        wiring, protocol = self._wiring, self._wiring.protocol
+        wiring = self._wiring
+        self._opened_at = inf
         line = await wiring.dial()
+        self._opened_at = wiring.clock.monotonic()
         self.stats.connections += 1
         try:
-            for text in (protocol.hello(), protocol.subscribe(wiring.wanted)):
-                if text is not None:
-                    await line.send(text)
-            if protocol.subscribe(wiring.wanted) is None:
-                self._subscribed(line, Subscribed())
-            while True:
-                data = await line.receive(self._sequence.deadline)
-                if data is None:
-                    await self._hand_on(self._sequence.give_up(wiring.clock.monotonic()))
-                    continue
-                frame = protocol.read(data)
-                if frame is not None:
-                    await self._take(line, frame)
+            await self._begin(line)
+            await self._listen(line)
+        except LineEndedError as ended:
+            if ended.code != _TOO_BIG or self.line is not None:
+                raise
+            raise BadRequestError(
+                "stream: the subscription is too large for the service (close code 1009); "
+                "name fewer devices, or None for all of the project",
+                sent="yes",
+            ) from None
         finally:
             self.line = None
             self.commands.lost()
             await line.aclose()
 
+    async def _listen(self, line: Line) -> None:
+        """Take what comes, until the connection ends."""
+        wiring = self._wiring
+        begun_by = self._opened_at + wiring.opening
+        while True:
+            subscribed = self.line is not None
+            data = await line.receive(self._sequence.deadline if subscribed else begun_by)
+            if data is not None:
+                frame = wiring.protocol.read(data)
+                if frame is not None:
+                    await self._take(line, frame)
+            elif subscribed:
+                await self._hand_on(self._sequence.give_up(wiring.clock.monotonic()))
+            else:
+                raise LineEndedError(f"it did not subscribe us within {wiring.opening:g} s")
+
+    async def _begin(self, line: Line) -> None:
+        """Greet, and ask for the messages."""
+        wiring, protocol = self._wiring, self._wiring.protocol
+        subscription = protocol.subscribe(wiring.wanted)
+        try:
+            async with asyncio.timeout(wiring.opening):
+                for text in (protocol.hello(), subscription):
+                    if text is not None:
+                        await line.send(text)
+        except ConnectionLostError:
+            # It may have said why before it went.
+            while await line.receive(wiring.clock.monotonic() + _LAST_WORDS) is not None:
+                pass
+            raise
+        except TimeoutError:
+            raise LineEndedError("it does not read what is sent") from None
+        if subscription is None:
+            self._subscribed(line, Subscribed())
+
     async def _take(self, line: Line, frame: Frame) -> None:
         now = self._wiring.clock.monotonic()
         match frame:
             case MessageFrame():
-                self._failures = 0
                 await self._hand_on(self._sequence.take(frame.message, frame.seq, now))
             case Heartbeat():
-                self._failures = 0
                 self._sequence.beat(frame.seq, now)
                 if self._sequence.deadline is None:
                     self._completed(frame.at)

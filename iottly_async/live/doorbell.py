@@ -74,9 +74,11 @@ async def listen(doorbell: Any, heard: Callable[[str | None], None]) -> None:
     if hasattr(doorbell, "__aiter__"):
         async for ring in doorbell:
             heard(device_of(ring))
+            await asyncio.sleep(0)  # one that never waits must not stop all else
     elif callable(doorbell):
         while True:
             heard(device_of(await doorbell()))
+            await asyncio.sleep(0)
     else:
         heard(device_of(await doorbell))
 

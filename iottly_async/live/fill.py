@@ -2,31 +2,28 @@
 
 A gap is walked a little wider than it is: from `lookback` before it, for messages that
 became visible late (D11), and once the service has had `settle` seconds to show what it
-would have sent. What was handed out already is told by the messages' digests, counted,
-so that identical messages come as often as they are.
-
-The one thing that counting cannot tell: two identical messages of one millisecond, of
-which one fell into the gap and the other came by the stream after it, and later than the
-walk. They are taken for one.
+would have sent. What was handed out already is left out.
 """
 
 from __future__ import annotations
 
 import logging
-from collections import Counter
+from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from math import ceil
 from typing import Final, Protocol, TypeVar
 
+from attrs import define
+
 from ..clock import Clock
 from ..config import RetryPolicy
 from ..errors import IottlyError
-from ..models import Cursor, Message
+from ..models import Cursor, Message, MessageBatch
 from ..models._time import epoch_ms
 from ..walk import Fetched, PageRequest, WalkQuery, WalkSettings, batches
 from .buffer import Hole
+from .handed import HandedOut
 from .reconnect import delay, is_passing
 
 _T = TypeVar("_T")
@@ -53,19 +50,28 @@ class MessageSource(Protocol):
         ...
 
 
-class _Copies:
-    """How many copies of one message came by the stream, and how many were handed out."""
+@define
+class Stretch:
+    """Of one device, what is read for a gap.
 
-    __slots__ = ("at", "came", "handed")
+    Attributes:
+        query: from where to where.
+        doubtful: of messages from then on the stream may bring copies later.
+        cursor: up to where it was read; None: not begun.
+        failures: of the service, in a row.
+    """
 
-    def __init__(self, at: datetime) -> None:
-        self.at = at
-        self.came = 0
-        self.handed = 0
+    query: WalkQuery
+    doubtful: datetime
+    cursor: Cursor | None = None
+    failures: int = 0
 
 
 class Filler:
-    """Knows what was handed out of late, and reads what was not.
+    """Reads what was not handed out.
+
+    Attributes:
+        handed: what was handed out of late; told of what comes by the stream, too.
 
     Args:
         source: of the project's messages.
@@ -97,104 +103,55 @@ class Filler:
         self._clock = clock
         self._pause = pause
         self._policy = policy
-        self._copies: dict[str, _Copies] = {}
-        self._floor: datetime | None = None
+        self.handed = HandedOut(self._lookback)
 
-    def is_new(self, message: Message) -> bool:
-        """Whether a message that came by the stream is to be handed out; notes that it is."""
-        at = message.timestamp
-        copies = self._copies.get(message.digest)
-        if copies is None:
-            if self._floor is not None and at < self._floor:
-                return True  # older than any walk will reach back: it comes by the stream alone
-            copies = self._copies[message.digest] = _Copies(at)
-            self._forget(at - self._lookback)
-        copies.came += 1
-        if copies.came <= copies.handed:
-            return False
-        copies.handed += 1
-        return True
+    def fill(self, hole: Hole) -> Filling:
+        """What reads the messages of a gap that were not handed out."""
+        return Filling(self, hole)
 
-    async def fill(self, hole: Hole) -> AsyncGenerator[Message, None]:
-        """The messages of a gap that were not handed out, device by device in order."""
+    async def stretches(self, hole: Hole) -> deque[Stretch]:
+        """What is to be read for a gap, device by device, once the service can show all of it."""
         ready = hole.since + self._settle
         await self._pause(max(ready - self._clock.monotonic(), 0.0))
         devices = await self._patiently(self._devices)
         if not devices:
-            return
+            return deque()
         end = hole.gap.end
         if end is None:
             end = await self._patiently(lambda: self._present(devices[0]))
         start = end if hole.gap.start is None else min(hole.gap.start, end)
         start -= self._lookback
         # All that came before the gap was handed out: what lies further back is done with.
-        self._forget(start)
-        start = start if self._floor is None else max(start, self._floor)
-        for device_id in devices:
-            messages = self._missing(device_id, start, end)
-            async with aclosing(messages):
-                async for message in messages:
-                    yield message
-
-    async def _missing(
-        self, device_id: str, start: datetime, end: datetime
-    ) -> AsyncGenerator[Message, None]:
-        # Of these the stream may still bring copies, as they became visible near its end.
-        doubtful = end - self._lookback
-        whole = self._source.query(device_id)
-        query = WalkQuery(
-            project_id=whole.project_id,
-            device_id=device_id,
-            type=self._type,
-            start=epoch_ms(start),
-            end=epoch_ms(end) + 1,
+        self.handed.forget(start)
+        start = max(start, self.handed.floor or start)
+        project_id = self._source.query(devices[0]).project_id
+        low, high = epoch_ms(start), epoch_ms(end) + 1
+        # Of the last ones the stream may still bring copies, as they became visible near its end.
+        return deque(
+            Stretch(
+                WalkQuery(
+                    project_id=project_id,
+                    device_id=device_id,
+                    type=self._type,
+                    start=low,
+                    end=high,
+                ),
+                doubtful=end - self._lookback,
+            )
+            for device_id in devices
         )
+
+    def walk(self, stretch: Stretch) -> AsyncGenerator[MessageBatch, None]:
+        """The messages of a stretch, from where it was read to."""
         page_size = self._source.settings().page_size
         settings = WalkSettings(page_size=page_size, settle=_SURE)
-        cursor: Cursor | None = None
-        failures = 0
-        while True:
-            walk = batches(
-                self._source.fetch, query, settings=settings, cursor=cursor, clock=self._clock
-            )
-            try:
-                async with aclosing(walk):
-                    async for batch in walk:
-                        for message in self._unseen(batch.messages, doubtful):
-                            yield message
-                        cursor, failures = batch.cursor, 0
-            except IottlyError as error:
-                failures = await self._after(error, failures)
-            else:
-                return
-
-    def _unseen(self, messages: Sequence[Message], doubtful: datetime) -> list[Message]:
-        """Those of whole milliseconds that were not handed out yet; notes the doubtful ones."""
-        found: Counter[str] = Counter()
-        unseen: list[Message] = []
-        for message in messages:
-            digest = message.digest
-            found[digest] += 1
-            copies = self._copies.get(digest)
-            if copies is None:
-                copies = _Copies(message.timestamp)
-                if message.timestamp >= doubtful:
-                    self._copies[digest] = copies
-            if found[digest] > copies.handed:
-                unseen.append(message)
-                copies.handed = found[digest]
-        return unseen
-
-    def _forget(self, floor: datetime) -> None:
-        """Forget what lies before `floor`: no walk will read it again."""
-        if self._floor is not None and floor <= self._floor:
-            return
-        self._floor = floor
-        while self._copies:
-            oldest = next(iter(self._copies))
-            if self._copies[oldest].at >= floor:
-                return
-            del self._copies[oldest]
+        return batches(
+            self._source.fetch,
+            stretch.query,
+            settings=settings,
+            cursor=stretch.cursor,
+            clock=self._clock,
+        )
 
     async def _present(self, device_id: str) -> datetime:
         """A moment not before the server's now."""
@@ -212,9 +169,9 @@ class Filler:
             try:
                 return await ask()
             except IottlyError as error:
-                failures = await self._after(error, failures)
+                failures = await self.after(error, failures)
 
-    async def _after(self, error: IottlyError, failures: int) -> int:
+    async def after(self, error: IottlyError, failures: int) -> int:
         """Wait after a failure that may pass; any other is raised."""
         if not is_passing(error):
             raise error
@@ -222,3 +179,46 @@ class Filler:
         _log.warning("a gap of the stream is not filled yet (%s); again in %.1f s", error, seconds)
         await self._pause(seconds)
         return failures + 1
+
+
+class Filling:
+    """The reading of one gap. It may be cancelled at any moment, and goes on where it was."""
+
+    def __init__(self, filler: Filler, hole: Hole) -> None:
+        self._filler = filler
+        self._hole = hole
+        self._stretches: deque[Stretch] | None = None
+        self._walk: AsyncGenerator[MessageBatch, None] | None = None
+        self._ready: deque[Message] = deque()
+
+    async def next(self) -> Message | None:
+        """The next message that was not handed out, device by device in order; None at the end."""
+        while not self._ready:
+            if self._stretches is None:
+                self._stretches = await self._filler.stretches(self._hole)
+            elif not self._stretches:
+                return None
+            else:
+                await self._read_on(self._stretches)
+        return self._ready.popleft()
+
+    async def _read_on(self, stretches: deque[Stretch]) -> None:
+        stretch = stretches[0]
+        # Not kept while it is awaited: what is cancelled, or fails, is begun anew.
+        walk, self._walk = self._walk or self._filler.walk(stretch), None
+        try:
+            batch = await anext(walk, None)
+        except IottlyError as error:
+            stretch.failures = await self._filler.after(error, stretch.failures)
+            return
+        if batch is None:
+            stretches.popleft()
+            return
+        self._walk, stretch.cursor, stretch.failures = walk, batch.cursor, 0
+        self._ready.extend(self._filler.handed.unseen(batch.messages, stretch.doubtful))
+
+    async def pause(self) -> None:
+        """Leave nothing open; `next` goes on all the same."""
+        walk, self._walk = self._walk, None
+        if walk is not None:
+            await walk.aclose()

@@ -2,13 +2,14 @@
 
 A connection can end without a word: the network goes, and nothing tells. So whoever says
 nothing for long is asked by a ping, and who does not answer is left. Where the service
-has promised frames, an answer to a ping is not enough.
+has promised frames, an answer to a ping is not enough: it is left without them as well.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from math import inf
 from typing import Any, Final
 
 import aiohttp
@@ -72,10 +73,12 @@ class Line:
         self._heartbeat = heartbeat
         self._promised: float | None = None
         self._asked = False
-        self._silent_since: float | None = None
+        self._listening = False
+        self._frame_at = 0.0
+        self._life_at = 0.0
 
     def promise(self, heartbeat: float | None) -> None:
-        """The service will send a frame at least every so many seconds."""
+        """The service will send a frame at least every so many seconds; None: no promise."""
         self._promised = heartbeat
 
     async def send(self, text: str) -> None:
@@ -99,40 +102,41 @@ class Line:
             LineEndedError: the connection ended, or is taken to be half-open.
         """
         loop = asyncio.get_running_loop()
-        # Only time in which we listened counts: a slow consumer is not the peer's silence.
-        if self._silent_since is None:
-            self._silent_since = loop.time()
+        if not self._listening:
+            # Only time in which we listened counts: a slow consumer is not the peer's silence.
+            self._frame_at = self._life_at = loop.time()
+            self._listening, self._asked = True, False
         while True:
-            deadline = self._silent_since + self._patience
-            if self._promised is None and not self._asked:
-                deadline = self._silent_since + self._heartbeat
-            soonest = deadline if until is None else min(deadline, until)
+            frame_due, life_due = self._dues()
+            soonest = min(frame_due, life_due, inf if until is None else until)
             try:
                 async with asyncio.timeout_at(soonest):
                     message = await self._socket.receive()
             except TimeoutError:
-                if until is not None and loop.time() >= until:
+                now = loop.time()
+                if until is not None and now >= until:
                     return None
-                await self._ask()
+                if now >= frame_due or (self._asked and now >= life_due):
+                    raise LineEndedError("it was silent for too long") from None
+                if now >= life_due:
+                    await self._ask()
                 continue
             if message.type is WSMsgType.PONG or message.type is WSMsgType.PING:
                 await self._pong(message)
                 continue
-            self._silent_since, self._asked = None, False
+            self._listening = False
             if message.type is WSMsgType.TEXT or message.type is WSMsgType.BINARY:
                 frame: str | bytes = message.data
                 return frame
             raise self._ended(message)
 
-    @property
-    def _patience(self) -> float:
-        if self._promised is not None:
-            return max(self._promised * _PROMISE, self._promised + 1.0)
-        return self._heartbeat * 2
+    def _dues(self) -> tuple[float, float]:
+        """When a promised frame is overdue, and when a sign of life is, or an answer."""
+        promised = self._promised
+        patience = inf if promised is None else max(promised * _PROMISE, promised + 1.0)
+        return self._frame_at + patience, self._life_at + self._heartbeat * (1 + self._asked)
 
     async def _ask(self) -> None:
-        if self._promised is not None or self._asked:
-            raise LineEndedError("it was silent for too long")
         self._asked = True
         try:
             await self._socket.ping()
@@ -140,8 +144,7 @@ class Line:
             raise LineEndedError("the connection was lost") from None
 
     async def _pong(self, message: aiohttp.WSMessage) -> None:
-        if self._promised is None:
-            self._silent_since, self._asked = asyncio.get_running_loop().time(), False
+        self._life_at, self._asked = asyncio.get_running_loop().time(), False
         if message.type is WSMsgType.PING:
             try:
                 await self._socket.pong(message.data)

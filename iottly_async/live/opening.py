@@ -86,6 +86,7 @@ def make_stream(
         policy=config.retry,
         clock=clock,
         pause=pipeline.pause,
+        opening=config.attempt_timeout,
         patience=_OVERTAKEN,
         since=None if since is None else aware(since, name="since"),
     )

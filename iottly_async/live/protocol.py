@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, Final, Protocol
 
 import msgspec
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from ..auth import Generation
 from ..codec import Answers, decode_message, encode_fleet_command
@@ -121,7 +121,11 @@ class StreamProtocol(Protocol):
         ...
 
     def subscribe(self, wanted: Subscription) -> str | None:
-        """What to send to get messages; None for nothing: they come by themselves."""
+        """What to send to get messages; None for nothing: they come by themselves.
+
+        Where something is sent, the service must answer by what `read` takes for
+        `Subscribed`, soon: else the connection is made anew.
+        """
         ...
 
     def command(self, ref: str, device_id: str, command: str, timeout: float) -> str:
@@ -152,6 +156,7 @@ class _Wire(msgspec.Struct, rename={"kind": "type"}):
     message: msgspec.Raw = msgspec.Raw(b"")
 
 
+_OURS: Final = ("type", "ref")
 _decode: Final = msgspec.json.Decoder(_Wire).decode
 _FINAL: Final[Mapping[int, type[ApiError]]] = {4401: UnauthorizedError, 4403: ForbiddenError}
 
@@ -208,7 +213,8 @@ class DefaultStreamProtocol:
             case "heartbeat":
                 return Heartbeat(seq=wire.seq, at=_time(wire.at))
             case "welcome":
-                return Welcome(heartbeat=wire.heartbeat)
+                promised = wire.heartbeat is not None and wire.heartbeat > 0
+                return Welcome(heartbeat=wire.heartbeat if promised else None)
             case "subscribed":
                 return Subscribed(seq=wire.seq, at=_time(wire.at))
             case "accepted":
@@ -225,10 +231,10 @@ class DefaultStreamProtocol:
         return None if kind is None else kind(f"stream: closed with code {code}", sent="yes")
 
     def _finished(self, wire: _Wire, data: str | bytes) -> Finished:
-        plain = msgspec.json.decode(data)
-        body = {name: value for name, value in plain.items() if name not in ("type", "ref")}
-        result = self._answers.command_result(msgspec.json.encode(body), wire.command_id or "")
-        return Finished(ref=wire.ref or "", result=result)
+        body = data.encode() if isinstance(data, str) else data
+        result = self._answers.command_result(body, wire.command_id or "")
+        extra = {name: value for name, value in result.extra.items() if name not in _OURS}
+        return Finished(ref=wire.ref or "", result=evolve(result, extra=extra))
 
 
 def _text(frame: Mapping[str, Any]) -> str:

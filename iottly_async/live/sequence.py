@@ -79,6 +79,19 @@ class Sequence:
         self._wait(now, moved=True)
         return ready
 
+    def end(self, now: float) -> list[Message | Lost]:
+        """The connection is over: what was held is handed on, and what is missing lost.
+
+        What is missing behind the last one is not told: the gap to the next connection
+        begins there.
+        """
+        ready: list[Message | Lost] = []
+        while self._held:
+            ready += self.give_up(now)
+        self.begin(None)
+        self._since = None
+        return ready
+
     def _ready(self) -> list[Message | Lost]:
         ready: list[Message | Lost] = []
         while self._next is not None and (message := self._held.pop(self._next, None)) is not None:

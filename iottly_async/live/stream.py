@@ -24,7 +24,7 @@ from ..wire import segment
 from .buffer import Buffer, Hole, Overflow
 from .connection import Keeper, StreamStats, Wiring
 from .events import Gap
-from .fill import Filler
+from .fill import Filler, Filling
 from .line import Line
 from .remote import PendingCommand
 
@@ -78,6 +78,7 @@ class Stream:
         self._keeper = Keeper(wiring, self._buffer)
         self._wiring = wiring
         self._filler = filler
+        self._filling: Filling | None = None
         self._hold = hold
         self._result = result
         self._task: asyncio.Task[None] | None = None
@@ -129,7 +130,9 @@ class Stream:
 
         Messages of one device come in the order in which the service shows them, which is
         that of their time but for late ones (D11). With `fill_gaps` a gap's messages
-        follow it at once, device by device, and every message comes exactly once.
+        follow it at once, device by device, and every message comes exactly once. Where
+        it is cancelled, as by a timeout around `anext`, another iteration over the same
+        open stream goes on behind what was handed out.
 
         Raises:
             SessionClosedError: the session was closed under it.
@@ -152,25 +155,33 @@ class Stream:
         try:
             while True:
                 try:
-                    entry = await self._buffer.get()
+                    event = await self._next()
                 except _ClosedError:
                     return
-                if isinstance(entry, Hole):
-                    async with aclosing(self._gap(entry)) as filled:
-                        async for event in filled:
-                            yield event
-                elif self._filler is None or self._filler.is_new(entry):
-                    yield entry
+                if event is not None:
+                    yield event
         finally:
+            if self._filling is not None:
+                await self._filling.pause()
             if opened_here:
                 await self.aclose()
 
-    async def _gap(self, hole: Hole) -> AsyncGenerator[Message | Gap, None]:
-        yield evolve(hole.gap, filled=self._filler is not None)
-        if self._filler is not None:
-            async with aclosing(self._filler.fill(hole)) as missing:
-                async for message in missing:
-                    yield message
+    async def _next(self) -> Message | Gap | None:
+        """The next event; None for what was handed out before.
+
+        Cancelled at any moment, it loses nothing: what was begun is kept by the stream.
+        """
+        if self._filling is not None:
+            missing = await self._filling.next()
+            if missing is not None:
+                return missing
+            self._filling = None
+        entry = await self._buffer.get()
+        if isinstance(entry, Hole):
+            if self._filler is not None:
+                self._filling = self._filler.fill(entry)
+            return evolve(entry.gap, filled=self._filler is not None)
+        return entry if self._filler is None or self._filler.handed.is_new(entry) else None
 
     async def run(self, device_id: str, command: str, *, timeout: Seconds = 10.0) -> CommandResult:
         """Run a command on a device over the stream, and wait for its result.

@@ -12,22 +12,27 @@ from typing import Any
 import pytest
 
 from iottly_async import (
+    BadRequestError,
     CommandOutcomeUnknownError,
     Config,
     ConfigurationError,
     DeadlineExceededError,
     DeviceOfflineError,
+    ForbiddenError,
     IottlySession,
     Message,
     NotFoundError,
     RateLimiter,
     RetryPolicy,
     SessionClosedError,
+    Stream,
     UnauthorizedError,
     UnexpectedRedirectError,
 )
 from iottly_async.emulator import Emulator
 from iottly_async.live.events import Gap
+
+from ..support.stepping import MOMENTS, Moment, Stepped, cuts
 
 QUICK = RetryPolicy(initial_delay=0.01, max_delay=0.02)
 
@@ -106,7 +111,10 @@ async def test_a_stream_of_some_devices_and_one_type(fleet: Emulator, live: Iott
         assert await take(aiter(stream), 1) == [3]
 
 
-@pytest.mark.parametrize("code", [None, 1000, 1001, 1011, 1012, 4000])
+CODES = [None, *range(1000, 1004), 1007, 1008, *range(1009, 1015), 3000, 4000, 4400, 4999]
+
+
+@pytest.mark.parametrize("code", CODES)
 async def test_a_connection_that_ends_is_made_anew(
     fleet: Emulator, live: IottlySession, code: int | None
 ) -> None:
@@ -169,6 +177,13 @@ async def test_a_frame_too_large_ends_the_connection_and_comes_by_the_walk(
         fleet.append(fleet.device_ids[0], [{"payload": {"n": 1, "long": "x" * 5000}}])
         gap, message = await take(aiter(stream), 2)
         assert (gap.reason, message) == ("reconnect", 1)
+
+
+async def test_a_subscription_too_large_for_the_service(live: IottlySession) -> None:
+    """It is refused for good, and the error says what to do."""
+    async with live.stream(devices=[f"{n:0>90}" for n in range(20_000)]) as stream:
+        with pytest.raises(BadRequestError, match="fewer devices"):
+            await stream.until_connected()
 
 
 async def test_lost_frames_are_a_gap(fleet: Emulator, live: IottlySession) -> None:
@@ -281,22 +296,30 @@ async def test_a_key_that_is_not_accepted_is_final(fleet: Emulator) -> None:
         assert (refused.value.code, len(fleet.requests)) == ("unauthorized", 1)
 
 
-async def test_a_revoked_key_is_final(fleet: Emulator, live: IottlySession) -> None:
-    """Close code 4401 ends the stream like a 401."""
+@pytest.mark.parametrize(("code", "error"), [(4401, UnauthorizedError), (4403, ForbiddenError)])
+async def test_a_revoked_key_is_final(
+    fleet: Emulator, live: IottlySession, code: int, error: type[Exception]
+) -> None:
+    """Close codes 4401 and 4403 end the stream like a 401 and a 403; what came before comes."""
     async with live.stream() as stream:
         await stream.until_connected()
-        fleet.drop_streams(4401)
-        with pytest.raises(UnauthorizedError):
-            await anext(aiter(stream))
+        send(fleet, 0, 1)
+        await until(lambda: stream.stats.messages)
+        fleet.drop_streams(code)
+        events = aiter(stream)
+        assert await take(events, 1) == [1]
+        with pytest.raises(error):
+            await anext(events)
 
 
 @pytest.mark.parametrize(
-    ("status", "error"), [(404, NotFoundError), (302, UnexpectedRedirectError)]
+    ("status", "error"),
+    [(403, ForbiddenError), (404, NotFoundError), (302, UnexpectedRedirectError)],
 )
-async def test_no_such_address_is_final(
+async def test_a_refusal_is_final(
     fleet: Emulator, live: IottlySession, status: int, error: type[Exception]
 ) -> None:
-    """A 404 or a redirect says that the address is wrong; no redirect is followed (D12)."""
+    """A key without access, a wrong address, a redirect, which is not followed (D12)."""
     fleet.fault("status", route="stream", status=status, headers={"Location": "/v1/elsewhere"})
     async with live.stream() as stream:
         with pytest.raises(error):
@@ -457,6 +480,40 @@ async def test_what_is_refused(live: IottlySession, wrong: dict[str, Any]) -> No
     """Arguments that make no sense are refused before anything is sent."""
     with pytest.raises(ConfigurationError):
         live.stream(**wrong)
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+async def test_a_consumer_cancelled_anywhere_loses_nothing(
+    fleet: Emulator, live: IottlySession, moment: Moment
+) -> None:
+    """Cut at its first wait, its second, ..., the next iteration goes on behind the last message,
+    also amid a gap that is being filled."""
+    fleet.clock.pin()
+    async with live.stream(project_id=fleet.project_id, fill_gaps=True) as stream:
+        for turn, cut in enumerate(cuts(moment)):
+            await fleet.until_streams(turn + 1)
+            await stream.until_connected()
+            fleet.drop_streams()
+            send(fleet, 0, 1, 2)
+            send(fleet, 1, 3)
+            await fleet.until_streams(turn + 2)
+            send(fleet, 0, 4)
+            found: list[int] = []
+            whole = await Stepped(numbers_of(stream, found, 4), cut).ended_by_itself()
+            if not whole:
+                await numbers_of(stream, found, 4 - len(found))
+            assert [n for n in found if n != 3] == [1, 2, 4]
+            assert len(found) == 4
+            if whole:
+                assert turn > 5
+                return
+
+
+async def numbers_of(stream: Stream, found: list[int], count: int) -> None:
+    """Add the numbers of so many messages."""
+    async with aclosing(stream.messages()) as messages:
+        for _ in range(count):
+            found.append((await anext(messages)).payload["n"])  # noqa: PERF401 - it may be cut
 
 
 @pytest.mark.parametrize("seed", range(3))
