@@ -11,6 +11,8 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import FileResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
+from iottly_async.integrations.fastapi import message_events
+
 from .hub import Hub
 
 PAGE = Path(__file__).parent / "page"
@@ -34,7 +36,11 @@ async def page() -> FileResponse:
 @router.get("/api/live", response_class=EventSourceResponse, tags=["live"])
 async def live(hub: Annotated[Hub, Depends(get_hub)]) -> AsyncIterator[ServerSentEvent]:
     """Events: `fleet` and `status` as they stand and change, each `message`, and `gap`."""
-    yield ServerSentEvent(retry=1000)
+    async for event in message_events(_told(hub)):
+        yield event
+
+
+async def _told(hub: Hub) -> AsyncIterator[ServerSentEvent]:
     async with aclosing(hub.events()) as events:
         async for name, data, identity in events:
             yield ServerSentEvent(event=name, raw_data=data, id=identity)

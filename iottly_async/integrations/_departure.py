@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
+from contextvars import ContextVar
 from typing import Any, Final
 
 Scope = MutableMapping[str, Any]
@@ -14,6 +15,19 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 _PATIENCE: Final = 0.05  # seconds; a request that is answered sooner costs no task
+
+_open: Final[ContextVar[list[AsyncGenerator[Any, None]] | None]] = ContextVar("open", default=None)
+
+
+def close_with_request(generator: AsyncGenerator[Any, None]) -> None:
+    """Close a generator when the request in whose context this is called is over.
+
+    A framework that cancels what hands a generator on may leave the generator as it is,
+    with all that it holds, until Python collects it. Outside a request this does nothing.
+    """
+    generators = _open.get()
+    if generators is not None:
+        generators.append(generator)
 
 
 class CancelOnDisconnect:
@@ -44,6 +58,8 @@ class CancelOnDisconnect:
         line = _Line(receive, send, limit)
         if not _has_body(scope):
             line.begin()
+        generators: list[AsyncGenerator[Any, None]] = []
+        mark = _open.set(generators)
         try:
             async with limit:
                 await self._app(scope, line.receive, line.send)
@@ -52,6 +68,10 @@ class CancelOnDisconnect:
                 raise
         finally:
             line.stop()
+            _open.reset(mark)
+            for generator in generators:
+                if not getattr(generator, "ag_running", False):
+                    await generator.aclose()
 
 
 class _Line:

@@ -12,12 +12,13 @@ from pydantic import TypeAdapter
 
 from ..errors import IottlyError
 from ..models import Message, MessageBatch
+from ._departure import close_with_request
 from ._problems import problem_of
 
 _write_message: Final = TypeAdapter(Message).dump_json
 
 
-async def message_events(
+def message_events(
     source: AsyncIterable[Any], *, retry: int | None = 1000
 ) -> AsyncGenerator[ServerSentEvent, None]:
     """Messages as server-sent events, for a path operation that yields them::
@@ -30,16 +31,27 @@ async def message_events(
 
     A `Message` becomes an event "message" with its key as id. A `MessageBatch` becomes
     one a message, the last of them with the batch's cursor as id: a browser that lost
-    the connection hands it back as ``Last-Event-ID``, from where a walk goes on. Any
-    other value becomes an event with the name of its class in lower case. An error of
-    the library becomes an event "problem", and ends the events.
+    the connection hands it back as ``Last-Event-ID``, from where a walk goes on. A
+    `ServerSentEvent` passes as it is; any other value becomes an event with the name of
+    its class in lower case. An error of the library becomes an event "problem", and ends
+    the events.
 
     Args:
         source: of messages, batches or both: `session.stream(...)`, `messages.follow(...)`,
-            `messages.walk(...)`; closed at the end if it can be.
+            `messages.walk(...)`; asked for the next one when the last was taken, and closed
+            at the end, if it can be: in an application with `install`, when the browser
+            goes away.
         retry: milliseconds after which a browser connects again; None leaves it to the
             browser.
     """
+    events = _events(source, retry)
+    close_with_request(events)
+    return events
+
+
+async def _events(
+    source: AsyncIterable[Any], retry: int | None
+) -> AsyncGenerator[ServerSentEvent, None]:
     if retry is not None:
         yield ServerSentEvent(retry=retry)
     items = aiter(source)
@@ -66,6 +78,8 @@ def _events_of(item: Any) -> list[ServerSentEvent]:
             _event_of(message, cursor if place == last else None)
             for place, message in enumerate(item.messages)
         ]
+    if isinstance(item, ServerSentEvent):
+        return [item]
     facts = attrs.asdict(item) if attrs.has(type(item)) else item
     return [ServerSentEvent(event=type(item).__name__.lower(), data=jsonable_encoder(facts))]
 

@@ -23,6 +23,9 @@ from .message import Message
 # `payload` stands for the slice that it is kept as, and `key` tells messages apart.
 _MESSAGE_FIELDS: Final[Mapping[str, Any]] = {"payload": Any, "key": str}
 
+_DEEPEST: Final = 200
+"""Levels of a payload that are written as they are; Pydantic's own bound is 255 in all."""
+
 
 def teach_pydantic(*models: type[Any]) -> None:
     """Give each of these models the hook that Pydantic looks for."""
@@ -91,11 +94,31 @@ def _make_message(*, payload: Any = None, key: str = "", **fields: Any) -> Messa
 
 
 def _shown_payload(message: Message) -> Any:
+    text = message.payload_json
     try:
-        return message.payload
+        shown = message.payload
     except DecodeError:
-        # One bad payload must not take its page with it: its text goes out as a text.
-        return message.payload_json.decode("utf-8", "replace")
+        pass
+    else:
+        if text.count(b"[") + text.count(b"{") <= _DEEPEST or not _is_deep(shown):
+            return shown
+    # One bad payload must not take its page with it: its text goes out as a text.
+    return text.decode("utf-8", "replace")
+
+
+def _is_deep(value: Any) -> bool:
+    """Whether a value is nested more deeply than Pydantic writes, within what may be around it."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for each in level
+            if isinstance(each, dict | list)
+            for inner in (each.values() if isinstance(each, dict) else each)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _field(kind: Any, handler: Any) -> Any:

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import aiohttp
@@ -424,6 +424,49 @@ async def test_the_source_is_closed_with_the_events(session: IottlySession) -> N
     async with aclosing(message_events(source(), retry=None)) as found:
         assert (await anext(found)).event == "message"
     assert closed == [True]
+
+
+class Ticking:
+    """Messages without end, each made when it is asked for."""
+
+    def __init__(self) -> None:
+        self.made = 0
+        self.closed = asyncio.Event()
+
+    async def messages(self) -> AsyncIterator[Message]:
+        try:
+            while True:
+                self.made += 1
+                time = datetime(2026, 4, 30, tzinfo=UTC)
+                yield Message(device_id="d", timestamp=time, payload_json=b"%d" % self.made)
+        finally:
+            self.closed.set()
+
+
+async def test_nothing_is_read_ahead_of_a_slow_browser() -> None:
+    """What a browser does not take waits where it comes from, and in no memory of ours."""
+    source = Ticking()
+    async with aclosing(message_events(source.messages(), retry=None)) as found:
+        for taken in range(1, 4):
+            await anext(found)
+            assert source.made == taken
+
+
+async def test_a_browser_that_goes_away_ends_its_source() -> None:
+    """Although it was slow, and the source had more to say."""
+    app, source = FastAPI(), Ticking()
+    install(app)
+
+    @app.get("/", response_class=EventSourceResponse)
+    async def live() -> AsyncIterator[ServerSentEvent]:
+        async for event in message_events(source.messages()):
+            yield event
+
+    async with serving(app) as url, aiohttp.ClientSession(url) as http:
+        async with http.get("/") as answer:
+            assert await answer.content.readline() == b"retry: 1000\n"
+        async with asyncio.timeout(10):
+            await source.closed.wait()
 
 
 @pytest.mark.parametrize("chunks", [1, 50])

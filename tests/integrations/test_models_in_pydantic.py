@@ -131,11 +131,23 @@ def test_a_message_that_was_read_back_has_its_key() -> None:
     assert adapter.validate_json(adapter.dump_json(MESSAGE)).key == MESSAGE.key
 
 
-def test_a_payload_that_is_not_json_is_written_as_its_text() -> None:
-    """One bad payload does not take the page with it."""
-    page = MessagePage(messages=(MESSAGE, attrs.evolve(MESSAGE, payload_json=b'{"t":NaN}')))
+@pytest.mark.parametrize(
+    "bad", ['{"t":NaN}', "[" * 300 + "]" * 300, '{"a":' * 300 + "1" + "}" * 300, "[" * 9000]
+)
+def test_a_payload_that_cannot_be_written_is_written_as_its_text(bad: str) -> None:
+    """One bad payload, no JSON or nested too deeply, does not take the page with it."""
+    page = MessagePage(messages=(MESSAGE, attrs.evolve(MESSAGE, payload_json=bad.encode())))
     written = json.loads(TypeAdapter(MessagePage).dump_json(page))
-    assert [message["payload"] for message in written["messages"]] == [{"t": 37.4}, '{"t":NaN}']
+    assert [message["payload"] for message in written["messages"]] == [{"t": 37.4}, bad]
+
+
+def test_a_payload_with_many_members_is_written_as_it_is() -> None:
+    """What is wide, or nested as deeply as may be, is no text."""
+    payloads: tuple[Any, ...] = ([{}] * 500, json.loads("[" * 199 + "]" * 199))
+    for payload in payloads:
+        text = json.dumps(payload).encode()
+        written = TypeAdapter(Message).dump_json(attrs.evolve(MESSAGE, payload_json=text))
+        assert json.loads(written)["payload"] == payload
 
 
 def test_an_unknown_word_is_kept_and_no_list_of_words_is_closed() -> None:

@@ -139,13 +139,33 @@ async def test_a_body_that_is_too_large_is_refused(chunked: bool) -> None:
     """Told by its length or by what arrives, the body is read no further than accepted."""
 
     async def endless() -> AsyncIterator[bytes]:
-        for _ in range(64):
+        while True:
             yield b" " * 1024
 
     inbox = Inbox()
     async with receiving(inbox, max_bytes=2048) as (_, post):
         status, problem = await post(endless() if chunked else b" " * 4096)
     assert (status, problem["type"]) == (413, "urn:iottly-async:webhook-too-large")
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
+async def test_the_content_type_plays_no_part(kind: str) -> None:
+    """Nothing says which one the platform sends: what counts is what the body is."""
+    inbox = Inbox()
+    async with receiving(inbox) as (_, post):
+        assert (await post(headers={**SECRET, "Content-Type": kind}))[0] == 204
+    assert len(inbox.messages) == 1
+
+
+@pytest.mark.parametrize(("payload_only", "status"), [(False, 204), (True, 400)])
+async def test_a_body_nested_without_end(payload_only: bool, status: int) -> None:
+    """A payload of 10,000 levels is passed on unread, or refused where it is to be read."""
+    nested = b"[" * 10_000 + b"]" * 10_000
+    inbox = Inbox()
+    async with receiving(inbox, payload_only=payload_only) as (_, post):
+        body = nested if payload_only else BODY.replace(b'{"t": 37.4}', nested)
+        assert (await post(body))[0] == status
+    assert [message.payload_json for message in inbox.messages] == [nested] * (status == 204)
 
 
 async def test_a_message_that_comes_twice_is_handled_once() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import random
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from datetime import timedelta
@@ -216,6 +218,70 @@ async def test_a_doorbell_that_fails_costs_no_message(
         send(fleet, 0, 1)
         assert (await waiting)[0] == [1]
     assert "the doorbell failed" in caplog.text
+
+
+async def test_a_ring_that_is_lost_costs_time_and_no_message(fleet: Emulator) -> None:
+    """The stream at the door loses its frame: the message comes at the next look all the same."""
+    async with session_on(fleet) as session:
+        messages, stream = session.project(fleet.project_id).messages, session.stream()
+        rare = {**PATIENT, "fastest": 0.2, "slowest": 0.2}
+        async with stream, aclosing(messages.follow_many(doorbell=stream, **rare)) as follow:
+            waiting = asyncio.ensure_future(take(follow, 1))
+            await fleet.until_streams(1)
+            await started(fleet)
+            fleet.lose_frames(1)
+            send(fleet, 0, 1)
+            assert (await waiting)[0] == [1]
+        assert stream.stats.messages == 0
+
+
+async def test_a_bell_that_never_waits_stops_nothing(fleet: Emulator, messages: Messages) -> None:
+    """An awaitable that is always ready rings without end, and all else goes on."""
+
+    async def always() -> None:
+        """Ready at once."""
+
+    async with aclosing(messages.follow(fleet.device_ids[0], doorbell=always, **QUICK)) as follow:
+        waiting = asyncio.ensure_future(take(follow, 1))
+        await fleet.until_requests(2, route="paginated")
+        send(fleet, 0, 1)
+        assert (await waiting)[0] == [1]
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_whatever_befalls_it_each_message_comes_once_in_order(seed: int) -> None:
+    """Under ties, identical rows, faults, rings and restarts: each device's rows of the store."""
+    chance = random.Random(seed)
+    async with Emulator(devices=3, messages=0) as fleet, session_on(fleet) as session:
+        messages, bell = session.project(fleet.project_id).messages, Doorbell()
+        fleet.clock.pin()
+        start = fleet.clock.now()
+        found: dict[str, list[tuple[Any, str]]] = {each: [] for each in fleet.device_ids}
+        cursors: dict[str, Cursor] = {}
+        for _ in range(5):
+            follow = messages.follow_many(start=start, cursors=cursors, doorbell=bell, **QUICK)
+            async with aclosing(follow), asyncio.timeout(20):
+                for _ in range(5):
+                    device = chance.choice(fleet.device_ids)
+                    rows = [{"payload": chance.randrange(3)}] * chance.choice((1, 2, 3, 120))
+                    fleet.append(device, rows)
+                    fleet.clock.advance(chance.choice((0.0, 0.001, 0.5)))
+                if chance.random() < 0.7:
+                    fleet.fault("status", route="paginated", status=503, count=chance.randrange(9))
+                bell.ring(chance.choice((None, *fleet.device_ids)))
+                fleet.clock.advance(1)  # what follows lies in a later millisecond
+                due = sum(len(fleet.stored(each)) for each in fleet.device_ids)
+                while sum(map(len, found.values())) < due:
+                    batch = await anext(follow)
+                    found[batch.cursor.device_id] += [
+                        (message.timestamp, message.payload_json.decode())
+                        for message in batch.messages
+                    ]
+                    cursors[batch.cursor.device_id] = batch.cursor
+        for device, came in found.items():
+            stored = [(row["timestamp"], row["payload_json"]) for row in fleet.stored(device)]
+            assert [time for time, _ in came] == [time for time, _ in stored]
+            assert Counter(came) == Counter(stored)
 
 
 async def test_a_failing_service_delays_and_loses_nothing(

@@ -511,7 +511,7 @@ async def test_a_consumer_cancelled_anywhere_loses_nothing(
 
 async def numbers_of(stream: Stream, found: list[int], count: int) -> None:
     """Add the numbers of so many messages."""
-    async with aclosing(stream.messages()) as messages:
+    async with asyncio.timeout(10), aclosing(stream.messages()) as messages:
         for _ in range(count):
             found.append((await anext(messages)).payload["n"])  # noqa: PERF401 - it may be cut
 
