@@ -17,7 +17,7 @@ _ISO = re.compile(
     r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,6}))?(Z|[+-]\d\d:\d\d)?",
     re.ASCII,
 )
-_EPOCH = re.compile(r"\d{1,15}", re.ASCII)
+_EPOCH = re.compile(r"(\d{1,15})(?:\.(\d{1,6}))?", re.ASCII)
 # An integer below this counts seconds (to the year 5138), above it milliseconds (from 1973 on).
 _SECONDS_BELOW = 100_000_000_000
 
@@ -59,13 +59,16 @@ def read_text(text: str) -> int:
     """Milliseconds of a time text of any accepted form (D2).
 
     Accepted: ISO 8601 with ``T``, up to six digits of fraction, naive (UTC), with ``Z`` or an
-    offset; epoch milliseconds; epoch seconds. A finer fraction is rounded up, so that an inclusive
-    start and an exclusive end both keep their meaning over whole milliseconds. Raises
-    ``ValueError`` for anything else.
+    offset; epoch milliseconds; epoch seconds, of which both may have a fraction. A finer fraction
+    than a millisecond is rounded up, so that an inclusive start and an exclusive end both keep
+    their meaning over whole milliseconds. Raises ``ValueError`` for anything else.
     """
-    if _EPOCH.fullmatch(text):
-        number = int(text)
-        return number * 1000 if number < _SECONDS_BELOW else number
+    epoch = _EPOCH.fullmatch(text)
+    if epoch is not None:
+        number, part = int(epoch[1]), int((epoch[2] or "").ljust(6, "0"))
+        if number < _SECONDS_BELOW:
+            return number * 1000 + -(-part // 1000)
+        return number + (part > 0)
     found = _ISO.fullmatch(text)
     if found is None:
         raise ValueError("not a time")

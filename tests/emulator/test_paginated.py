@@ -88,6 +88,9 @@ async def test_from_is_inclusive_and_to_exclusive(empty: Api) -> None:
         "2026-03-01T13:00:01+01:00",
         "1772366401000",
         "1772366401",
+        "1772366401.000",
+        "1772366400.9995",
+        "1772366400999.5",
     ],
 )
 async def test_every_form_of_a_time(empty: Api, text: str) -> None:

@@ -66,6 +66,19 @@ async def test_every_message_of_a_range_once(order: Any, kind: Any) -> None:
             assert len(emulator.requests) - before <= 1.03 * len(truth) / 100 + 2
 
 
+@pytest.mark.parametrize("form", ["iso", "iso-z", "epoch-ms", "epoch-s"])
+async def test_a_walk_asks_in_the_form_that_is_set(form: Any) -> None:
+    """Whatever the form of a time, it is the same instant, to the millisecond (D2)."""
+    async with (
+        Emulator(devices=1, messages=700) as emulator,
+        session_on(emulator, timestamp_format=form) as session,
+    ):
+        device_id = emulator.device_ids[0]
+        messages = session.project(emulator.project_id).messages
+        found = [m async for m in messages.walk(device_id)]
+        assert_same(walked(found), stored(emulator, device_id), order="asc")
+
+
 async def test_identical_messages_of_a_millisecond_are_all_there() -> None:
     """Rows that are the same to the last byte come as often as they are, with unlike keys."""
     async with Emulator(devices=1, messages=0) as emulator, session_on(emulator) as session:
