@@ -98,7 +98,7 @@ READ: Final[dict[str, tuple[Callable[[bytes], Any], Any]]] = {
         [MESSAGE],
     ),
     "fleet_devices.json": (
-        ANSWERS.fleet_page,
+        lambda body: ANSWERS.fleet_page(body, 1, 20),
         FleetDevicePage(devices=(GATEWAY,), total=42, number=1, per_page=20),
     ),
     "fleet_command.json": (

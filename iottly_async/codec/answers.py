@@ -78,14 +78,16 @@ class Answers:
         _same(device.id, device_id, "$.ID")
         return device
 
-    def fleet_page(self, body: bytes) -> FleetDevicePage:
-        """v1, "List devices"."""
+    def fleet_page(self, body: bytes, number: int, per_page: int) -> FleetDevicePage:
+        """v1, "List devices"; `number` and `per_page` are those asked for."""
         answer = read_object(body)
         meta = answer.get("meta")
         if type(meta) is not dict:
             raise DecodeError("expected an object", path="$.meta")
+        told = {name: value for name, value in meta.items() if value is not None}
+        told = {"page": number, "per_page": per_page} | told
         total, number, per_page = (
-            self._model(meta.get(name), int, f"$.meta.{name}")
+            self._model(told.get(name), int, f"$.meta.{name}")
             for name in ("total", "page", "per_page")
         )
         devices = self._list(answer, "data", FleetDevice)

@@ -48,6 +48,9 @@ _WIRE_NAMES: Final[Mapping[type[AttrsInstance], Mapping[str, str]]] = {
     Command: {"id": "command_id"},
     CommandResult: {"id": "command_id"},
 }
+# Another name of a field, which is read where the documented one is missing: licences and
+# the fleet call a device's id so.
+_OTHER_NAMES: Final[Mapping[type[AttrsInstance], Mapping[str, str]]] = {Device: {"id": "ID"}}
 _NO_WIRE_NAME: Final = "\0"
 
 
@@ -59,11 +62,12 @@ def make_converter() -> Converter:
     """A cattrs converter that reads every model but messages from the wire's JSON.
 
     It is strict: a text is a text and a number a number, and never turned into the
-    other. Unknown enumeration values and unknown fields are kept.
+    other, but 42.0 is the whole number 42. Unknown enumeration values and unknown fields are kept.
     """
     converter = Converter(detailed_validation=True)
-    for kind, expected in ((str, "a text"), (int, "a whole number"), (bool, "true or false")):
+    for kind, expected in ((str, "a text"), (bool, "true or false")):
         converter.register_structure_hook(kind, _exactly(kind, expected))
+    converter.register_structure_hook(int, lambda value, _: _whole(value))
     converter.register_structure_hook(datetime, lambda value, _: _strict_time(value))
     for words in (CommandStatus, FleetStatus, LicenseStatus, OperatingStatus):
         converter.register_structure_hook(words, _member(words))
@@ -79,6 +83,13 @@ def _exactly(kind: type[T], expected: str) -> Callable[[Any, Any], T]:
         return value
 
     return hook
+
+
+def _whole(value: Any) -> int:
+    # JSON knows one kind of number: 42.0 is the same as 42.
+    if type(value) is int or (type(value) is float and value.is_integer()):
+        return int(value)
+    raise _WrongTypeError("a whole number")
 
 
 def _member(kind: type[OpenEnum]) -> Callable[[Any, Any], OpenEnum]:
@@ -105,10 +116,15 @@ def _model_hook(converter: Converter, model: type[M]) -> Callable[[Any, Any], M]
     generated = make_dict_structure_fn(model, converter, **overrides)
     known = frozenset(names.values())
     nullable = {names[field.name] for field in fields(model) if field.default is None}
+    others = _OTHER_NAMES.get(model, {})
 
     def hook(value: Any, kind: Any) -> M:
         if type(value) is not dict:
             raise _WrongTypeError("an object")
+        for other, name in others.items():
+            if name not in value and other in value:
+                value = {name: value[other], **value}
+                del value[other]
         given = {k: v for k, v in value.items() if v is not None or k not in nullable}
         found = generated(given, kind)
         extra = {name: member for name, member in value.items() if name not in known}

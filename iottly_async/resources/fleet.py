@@ -44,7 +44,7 @@ class FleetDevices:
             Request(
                 _PAGE,
                 target("v1", ["devices"], fleet_query(number, per_page)),
-                lambda answer: context.answers.fleet_page(answer.body),
+                lambda answer: context.answers.fleet_page(answer.body, number, per_page),
             )
         )
 

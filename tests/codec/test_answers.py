@@ -97,7 +97,7 @@ FORMS: Final = {
         FLEET_DEVICE,
         lambda value: {"data": [value], "meta": {"total": 1, "page": 1, "per_page": 20}},
         "$.data[0]",
-        lambda body: ANSWERS.fleet_page(body).devices[0],
+        lambda body: ANSWERS.fleet_page(body, 1, 20).devices[0],
         frozenset(["id"]),
     ),
     "Command": Form(
@@ -269,13 +269,41 @@ def test_an_available_licence_has_no_board(board: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["total", "page", "per_page"])
-@pytest.mark.parametrize("value", [None, "1", 1.5, True, []], ids=repr)
-def test_a_page_of_the_fleet_needs_its_numbers(name: str, value: Any) -> None:
-    """Each of a page's numbers must be a whole number; without them no page can follow."""
+@pytest.mark.parametrize("value", ["1", 1.5, True, []], ids=repr)
+def test_a_page_of_the_fleet_has_whole_numbers(name: str, value: Any) -> None:
+    """Each of a page's numbers is a whole number, or an error at its path."""
     answer = {"data": [], "meta": {"total": 1, "page": 1, "per_page": 20, name: value}}
     with pytest.raises(DecodeError) as caught:
-        ANSWERS.fleet_page(json.dumps(answer).encode())
+        ANSWERS.fleet_page(json.dumps(answer).encode(), 1, 20)
     assert caught.value.path == f"$.meta.{name}"
+
+
+@pytest.mark.parametrize("meta", [{"total": 42}, {"total": 42, "page": None, "per_page": None}])
+def test_a_page_of_the_fleet_that_does_not_number_itself(meta: dict[str, Any]) -> None:
+    """Number and size that an answer does not tell are those asked for (D8)."""
+    page = ANSWERS.fleet_page(json.dumps({"data": [], "meta": meta}).encode(), 3, 7)
+    assert (page.number, page.per_page, page.total) == (3, 7, 42)
+
+
+@pytest.mark.parametrize("meta", ["{}", '{"total": null}'])
+def test_a_page_of_the_fleet_needs_the_total(meta: str) -> None:
+    """Without the total nobody knows whether a page follows."""
+    with pytest.raises(DecodeError) as caught:
+        ANSWERS.fleet_page(b'{"data": [], "meta": %s}' % meta.encode(), 1, 20)
+    assert caught.value.path == "$.meta.total"
+
+
+def test_a_whole_number_may_be_written_with_a_point() -> None:
+    """JSON has one kind of number: 0.0 is the whole number 0."""
+    result = read("CommandResult", {**FORMS["CommandResult"].whole, "exit_code": 0.0})
+    assert (result.exit_code, type(result.exit_code)) == (0, int)
+
+
+def test_a_device_may_call_its_id_as_licences_do() -> None:
+    """Where `ID` is missing, `id` is read, and is then no extra field."""
+    device = read("Device", {"id": "9af7", "name": "sensor"})
+    assert (device.id, device.extra) == ("9af7", {})
+    assert read("Device", {**DEVICE, "id": 7}).extra == {"id": 7}
 
 
 @pytest.mark.parametrize(
@@ -290,7 +318,7 @@ def test_a_page_of_the_fleet_needs_its_numbers(name: str, value: Any) -> None:
 def test_a_page_of_the_fleet_of_another_shape(text: str, path: str) -> None:
     """What is not around the devices as documented is an error at its path."""
     with pytest.raises(DecodeError) as caught:
-        ANSWERS.fleet_page(text.encode())
+        ANSWERS.fleet_page(text.encode(), 1, 20)
     assert caught.value.path == path
 
 
@@ -309,7 +337,7 @@ READERS: Final[list[Callable[[bytes], Any]]] = [
     lambda body: ANSWERS.license(body, TOKEN),
     ANSWERS.devices,
     ANSWERS.device,
-    ANSWERS.fleet_page,
+    lambda body: ANSWERS.fleet_page(body, 1, 20),
     lambda body: ANSWERS.fleet_device(body, "dev_1"),
     ANSWERS.command,
     lambda body: ANSWERS.command_result(body, "cmd_1"),
