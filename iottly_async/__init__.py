@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ._public import *  # noqa: F403 - it has an __all__
     from ._public import __all__ as __all__
+    from .ratelimit import RedisLimiter as RedisLimiter
 else:
     # All of it takes a third of a second, and pytest imports this package wherever it is
     # installed, for the plugin: so the names are loaded with the first that is asked for.
@@ -24,6 +25,8 @@ else:
             raise AttributeError(name)  # asked by the import system, which wants none of it
         from importlib import import_module
 
+        if name == "RedisLimiter":  # not in `__all__`, for it needs the extra `redis`
+            return import_module(".ratelimit.redis", __name__).RedisLimiter
         public = import_module("._public", __name__)
         names = {each: getattr(public, each) for each in public.__all__}
         globals().update(names, __all__=public.__all__)

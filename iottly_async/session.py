@@ -24,7 +24,7 @@ from .live.protocol import StreamProtocol
 from .live.stream import Stream
 from .models import CommandResult, Quota
 from .pipeline import Observer, Options, Pipeline, Stats
-from .ratelimit import Limiter, shared_limiter
+from .ratelimit import Limiter, chosen_limiter
 from .resources import FleetCommands, FleetDevices, Project
 from .resources.context import Context
 from .resources.messages import TypeFilter
@@ -83,9 +83,8 @@ class IottlySession:
         if not isinstance(config, Config):
             raise ConfigurationError(f"config must be a Config, not {type(config).__name__}")
         transport: Transport = as_transport(http, config)
-        if limiter is None:
-            limiter = shared_limiter(key.fingerprint, urlsplit(config.base_url).netloc)
-        self._pipeline = Pipeline(config, key, transport, limiter, SYSTEM_CLOCK)
+        chosen = chosen_limiter(limiter, key.fingerprint, urlsplit(config.base_url).netloc)
+        self._pipeline = Pipeline(config, key, transport, chosen, SYSTEM_CLOCK)
         self._owner = True
         self._bind(Options(timeout=config.timeout), Answers(), SYSTEM_CLOCK)
 

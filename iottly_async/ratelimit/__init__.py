@@ -1,6 +1,21 @@
 """All of the quota, never a 429: for coroutines, sessions and processes."""
 
-from .limiter import Limiter, Mode, RateLimiter, Ticket, Tier
-from .shared import shared_limiter
+from typing import TYPE_CHECKING
 
-__all__ = ["Limiter", "Mode", "RateLimiter", "Ticket", "Tier", "shared_limiter"]
+from .limiter import Limiter, Mode, RateLimiter, Ticket, Tier
+from .shared import chosen_limiter, shared_limiter
+
+if TYPE_CHECKING:
+    from .redis import RedisLimiter as RedisLimiter
+else:
+
+    def __getattr__(name: str) -> object:
+        # Not in `__all__`: it needs the extra `redis`, which is loaded for nobody else.
+        if name != "RedisLimiter":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from .redis import RedisLimiter
+
+        return RedisLimiter
+
+
+__all__ = ["Limiter", "Mode", "RateLimiter", "Ticket", "Tier", "chosen_limiter", "shared_limiter"]

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from math import inf, isfinite
 from threading import get_ident
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..errors import ConfigurationError, RateLimitedError
@@ -26,14 +26,15 @@ from .queue import Lane, WaitQueue
 __all__ = ["Limiter", "Mode", "RateLimiter", "Ticket", "Tier", "too_late"]
 
 Mode = Literal["burst", "spread"]
-Tier = Literal["starter", "pro", "unlimited"]
+Tier = Literal["starter", "pro", "enterprise", "unlimited"]
 
-_TIERS: dict[str, int] = {"starter": 60, "pro": 600, "unlimited": 0}
+_TIERS: dict[str, int] = {"starter": 60, "pro": 600, "enterprise": 0, "unlimited": 0}
 
 _SOONEST = 0.0005
 """A timer never rings sooner than this: one that rings early would ring again at once."""
 
 
+@runtime_checkable
 class Limiter(Protocol):
     """What a call asks of a limiter: a ticket before it sends, and one end call after."""
 
@@ -67,8 +68,8 @@ class RateLimiter:
         reserve: requests of each window never used, for others on the same key; below
             1 a share of the limit. 0 by default.
         tier: what holds where no header comes: "starter" (60 a minute), "pro" (600),
-            "unlimited", or requests a minute. None (default): without headers only 429s
-            hold us back.
+            "enterprise" or "unlimited", or requests a minute. None (default): without
+            headers only 429s hold us back.
         clock: the time; the real one by default.
         name: how the limiter is named in error texts.
 

@@ -28,6 +28,7 @@ from .witness import Witness
 
 __all__ = ["RedisLimiter"]
 
+_HASH: Final = "iottly:quota:"
 _IDLE: Final = 0.02
 """Seconds after which what is over is reported although nobody here wants a turn."""
 
@@ -50,7 +51,8 @@ class RedisLimiter:
     Args:
         url: of the Redis, such as ``redis://localhost:6379/0``.
         key: names the quota: the same in all processes that use one API key, and not
-            the API key itself.
+            the API key itself. None (default): the session that is given the limiter
+            names it, by its host and a digest of its key.
         mode: as of `RateLimiter`.
         reserve: as of `RateLimiter`.
         tier: as of `RateLimiter`; it holds only while Redis is gone.
@@ -66,15 +68,17 @@ class RedisLimiter:
         self,
         url: str,
         *,
-        key: str,
+        key: str | None = None,
         mode: Mode = "burst",
         reserve: float = 0,
         tier: Tier | int | None = None,
         timeout: Seconds = 0.5,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        if not key:
-            raise ConfigurationError("key must name the quota, and is empty")
+        if key is not None and (not isinstance(key, str) or not key):
+            raise ConfigurationError(f"key must be a text that names the quota, not {key!r}")
+        self._named = key
+        self._serving: str | None = None
         self.name = f"key {key}"
         self._alone = RateLimiter(
             mode=mode, reserve=reserve, tier=tier, clock=clock, name=self.name
@@ -84,7 +88,7 @@ class RedisLimiter:
         self._monotonic = time.monotonic if real else clock.monotonic
         self._wall = time.time if real else clock.time
         limit = seconds(timeout, name="timeout")
-        self._link = RedisLink(url, f"iottly:quota:{key}", limit, self._monotonic)
+        self._link = RedisLink(url, _HASH + (key or ""), limit, self._monotonic)
         self._witness = Witness(clock.random)
         self._queue: WaitQueue[_Leased | None] = WaitQueue()
         self._granted = self._ended = 0
@@ -95,6 +99,21 @@ class RedisLimiter:
         self._wake = asyncio.Event()
         self._idle: asyncio.TimerHandle | None = None
         self._closed = False
+
+    def serve(self, quota: str) -> None:
+        """Name the quota, where no `key` was given; a session does this.
+
+        Raises:
+            ConfigurationError: it serves another quota already.
+        """
+        if self._named is None:
+            self._named, self.name = quota, f"key {quota}"
+            self._serving, self._link.name = quota, _HASH + quota
+        elif self._serving not in (None, quota):
+            raise ConfigurationError(
+                "this RedisLimiter serves another API key or host; make one for each, or name "
+                "the quota that they share by key=..."
+            )
 
     @property
     def calls(self) -> int:
@@ -112,6 +131,8 @@ class RedisLimiter:
             self._move_to(loop)
         if self._closed:
             raise SessionClosedError(f"the limiter {self.name} is closed", sent="no")
+        if self._named is None:
+            raise ConfigurationError("key must name the quota where no session does: key=...")
         if not self._link.gone:
             ticket = await self._stand_in_line(loop, priority, deadline, refused)
             if ticket is not None:

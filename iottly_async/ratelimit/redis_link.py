@@ -36,7 +36,7 @@ class RedisLink:
 
     Args:
         url: of the Redis.
-        name: of the hash.
+        name: of the hash; may be set until the first call.
         timeout: seconds that a call may take.
         monotonic: the time.
     """
@@ -44,7 +44,8 @@ class RedisLink:
     def __init__(self, url: str, name: str, timeout: float, monotonic: Callable[[], float]) -> None:
         self.gone = False
         self.calls = 0
-        self._url, self._name, self._timeout = url, name, timeout
+        self.name = name
+        self._url, self._timeout = url, timeout
         self._monotonic = monotonic
         self._client: Redis | None = None
         self._retry_in, self._retry_at = _RETRY_FIRST, 0.0
@@ -67,7 +68,7 @@ class RedisLink:
         self.calls += 1
         try:
             async with asyncio.timeout(self._timeout):
-                reply = await self._script(keys=[self._name], args=arguments)
+                reply = await self._script(keys=[self.name], args=arguments)
         except (RedisError, OSError, TimeoutError) as error:
             self._fail(error)
             return None

@@ -8,14 +8,41 @@ key's fingerprint.
 from __future__ import annotations
 
 from threading import Lock, get_ident
+from typing import Protocol, runtime_checkable
 from weakref import WeakValueDictionary
 
-from .limiter import RateLimiter
+from ..errors import ConfigurationError
+from .limiter import Limiter, RateLimiter
 
-__all__ = ["forget_limiters", "shared_limiter"]
+__all__ = ["chosen_limiter", "forget_limiters", "shared_limiter"]
 
 _limiters: WeakValueDictionary[tuple[str, str, int], RateLimiter] = WeakValueDictionary()
 _lock = Lock()
+
+
+@runtime_checkable
+class _Nameless(Protocol):
+    """A limiter that takes its quota's name from who uses it."""
+
+    def serve(self, quota: str) -> None:
+        """Name the quota."""
+
+
+def chosen_limiter(given: object, key_fingerprint: str, host: str) -> Limiter:
+    """The limiter to use for this key and host where a caller gave `given`; None is the shared one.
+
+    Raises:
+        ConfigurationError: it is no limiter, or serves another key or host already.
+    """
+    if given is None:
+        return shared_limiter(key_fingerprint, host)
+    if not isinstance(given, Limiter):
+        raise ConfigurationError(
+            f"limiter must be a RateLimiter or a RedisLimiter, not {type(given).__name__}"
+        )
+    if isinstance(given, _Nameless):
+        given.serve(f"{key_fingerprint}@{host}")
+    return given
 
 
 def shared_limiter(key_fingerprint: str, host: str) -> RateLimiter:

@@ -8,7 +8,9 @@ from contextlib import asynccontextmanager
 import pytest
 from redis import Redis
 
+import iottly_async
 from benchmarks.limiter_server import quota_server
+from iottly_async import Config, IottlySession
 from iottly_async.errors import ConfigurationError, RateLimitedError, SessionClosedError
 from iottly_async.ratelimit import Ticket
 from iottly_async.ratelimit.redis import RedisLimiter
@@ -266,6 +268,29 @@ def test_one_loop_after_another(redis_url: str) -> None:
     asyncio.run(use(50))
     asyncio.run(use(40))
     assert one.quota().source == "redis"
+
+
+async def test_a_session_names_the_quota(any_redis: str) -> None:
+    """Without a key the quota is that of the session's key and host; another's is refused."""
+    url = Config(base_url="http://127.0.0.1:1")
+    one = RedisLimiter(any_redis, timeout=5)
+    with pytest.raises(ConfigurationError, match="where no session does"):
+        await one.acquire()
+    for _ in range(2):
+        IottlySession("secret", config=url, limiter=one)
+    assert "@127.0.0.1:1" in one.name
+    assert "secret" not in one.name
+    with pytest.raises(ConfigurationError, match="another API key or host"):
+        IottlySession("other", config=url, limiter=one)
+    await begin(one, 5)
+    assert one.quota().source == "redis"
+    await one.aclose()
+
+
+def test_the_limiter_is_where_one_looks_for_it() -> None:
+    """It can be imported beside `RateLimiter`, though neither package's names load Redis."""
+    assert iottly_async.RedisLimiter is iottly_async.ratelimit.RedisLimiter is RedisLimiter
+    assert "RedisLimiter" not in iottly_async.__all__
 
 
 def test_a_quota_needs_a_name() -> None:
