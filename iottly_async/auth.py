@@ -80,7 +80,9 @@ class ApiKey:
 
 def _fault(key: object) -> str | None:
     """Why `key` is refused; None where it is not. Never with the key in it."""
-    if not isinstance(key, str) or not key:
+    if not isinstance(key, str):
+        return f"api_key must be a text, not {type(key).__name__}"
+    if not key:
         return "api_key is missing; pass api_key=... or set IOTTLY_API_KEY in the environment"
     if not all("!" <= character <= "~" for character in key):
         return (

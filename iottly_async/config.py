@@ -62,6 +62,17 @@ def whole(value: object, *, name: str, least: int, most: int | None = None) -> i
     return value
 
 
+def flag(value: object, *, name: str) -> bool:
+    """`value`, True or False.
+
+    Raises:
+        ConfigurationError: it is neither.
+    """
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"{name} must be True or False, not {value!r}")
+    return value
+
+
 def _seconds(_: object, attribute: Attribute[float], value: object) -> None:
     seconds(value, name=attribute.name, zero=attribute.name in _MAY_BE_ZERO)
 
@@ -83,8 +94,7 @@ def _number(default: int, least: int, most: int | None = None) -> int:
 
 def _flag(default: bool) -> bool:
     def check(_: object, attribute: Attribute[bool], value: object) -> None:
-        if not isinstance(value, bool):
-            raise ConfigurationError(f"{attribute.name} must be True or False, not {value!r}")
+        flag(value, name=attribute.name)
 
     made: bool = field(default=default, validator=check)
     return made

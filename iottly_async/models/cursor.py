@@ -128,7 +128,7 @@ class Cursor:
         """
         try:
             form = msgspec.json.decode(text, type=_Form)
-        except (ValueError, RecursionError):
+        except (ValueError, TypeError, RecursionError):
             form = None
         if form is None:
             raise CursorMismatchError("this text is not a cursor written by Cursor.to_json()")

@@ -14,7 +14,7 @@ from ..errors import ConfigurationError
 from ..models import Cursor, MessageBatch
 from ..walk import WalkSettings
 from ..walk.cursor import resumed
-from ..wire import segment
+from .given import by_device, several
 from .pages import bounds
 from .plan import FollowPlan
 from .walks import TypeFilter, Walks
@@ -147,7 +147,7 @@ class Follows(Walks):
         latest = seconds(slowest, name="slowest")
         if latest < soonest:
             raise ConfigurationError(f"slowest, {latest:g} s, must not be less than fastest")
-        known = {} if cursors is None else dict(cursors)
+        known = by_device(cursors)
         fixed = _ids(device_ids)
         query = partial(self.query, type=type)
         for device_id in {"any"} if fixed is None else {*fixed, *known}:
@@ -185,11 +185,7 @@ class Follows(Walks):
 def _ids(device_ids: Iterable[str] | None) -> list[str] | None:
     if device_ids is None:
         return None
-    if isinstance(device_ids, str):
-        raise ConfigurationError("device_ids must be several ids, not one text")
-    ids = list(dict.fromkeys(device_ids))
-    for device_id in ids:
-        segment(device_id, name="device_ids")
+    ids = several(device_ids)
     if not ids:
         raise ConfigurationError("device_ids is empty; None is every device of the project")
     return ids

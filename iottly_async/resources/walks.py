@@ -6,12 +6,13 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mappi
 from datetime import datetime
 from typing import Literal
 
-from ..config import Seconds, seconds, whole
+from ..config import Seconds, flag, seconds, whole
 from ..errors import ConfigurationError
 from ..models import Cursor, Device, Message, MessageBatch
 from ..models.cursor import Order
 from ..walk import Fetched, PageRequest, WalkQuery, WalkSettings, batches, batches_many
 from .context import Context
+from .given import by_device, several
 from .pages import Pages
 
 TypeFilter = Literal["all", "userdefined", "iottlyagent"]
@@ -117,10 +118,10 @@ class Walks:
         return batches(
             self._pages.fetch,
             self.query(device_id, start=start, end=end, type=type, order=order),
-            settings=self.settings(verify_ties=verify_ties, lookback=lookback),
+            settings=self.settings(verify_ties=verify_ties, lookback=lookback, order=order),
             cursor=cursor,
             concurrency=whole(concurrency, name="concurrency", least=1),
-            ordered=ordered,
+            ordered=flag(ordered, name="ordered"),
             clock=context.clock,
             capacity=context.capacity,
             history=self._pages.history,
@@ -189,18 +190,19 @@ class Walks:
                 where the devices are named.
         """
         whole(concurrency, name="concurrency", least=1)
-        settings = self.settings(verify_ties=verify_ties, lookback=lookback)
+        settings = self.settings(verify_ties=verify_ties, lookback=lookback, order=order)
         context = self._context
+        known = by_device(cursors)
 
-        def over(ids: Iterable[str]) -> AsyncGenerator[MessageBatch, None]:
+        def over(ids: list[str]) -> AsyncGenerator[MessageBatch, None]:
             return batches_many(
                 self._pages.fetch,
                 [
                     self.query(device_id, start=start, end=end, type=type, order=order)
-                    for device_id in dict.fromkeys(ids)
+                    for device_id in ids
                 ],
                 settings=settings,
-                cursors=cursors,
+                cursors=known,
                 concurrency=concurrency,
                 clock=context.clock,
                 capacity=context.capacity,
@@ -208,7 +210,7 @@ class Walks:
             )
 
         async def over_all() -> AsyncGenerator[MessageBatch, None]:
-            found = over([device.id for device in await self._devices()])
+            found = over(several([device.id for device in await self._devices()]))
             try:
                 async for batch in found:
                     yield batch
@@ -220,9 +222,7 @@ class Walks:
                 "any", start=start, end=end, type=type, order=order
             )  # refused now, if at all
             return over_all()
-        if isinstance(device_ids, str):
-            raise ConfigurationError("device_ids must be several ids, not one text")
-        return over(device_ids)
+        return over(several(device_ids))
 
     def query(
         self,
@@ -240,14 +240,23 @@ class Walks:
         """
         return self._pages.query(device_id, start=start, end=end, type=type, order=order)
 
-    def settings(self, *, verify_ties: bool = False, lookback: Seconds = 0.0) -> WalkSettings:
-        """What a walk takes from the session's settings, and the two that are its own."""
+    def settings(
+        self, *, verify_ties: bool = False, lookback: Seconds = 0.0, order: Order = "asc"
+    ) -> WalkSettings:
+        """What a walk takes from the session's settings, and the two that are its own.
+
+        Raises:
+            ConfigurationError: one of them is not as in `batches`.
+        """
         config = self._context.config
+        back = seconds(lookback, name="lookback", zero=True)
+        if back and order == "desc":
+            raise ConfigurationError("lookback is for ascending walks; leave it 0 with order=desc")
         return WalkSettings(
             page_size=config.page_size,
             settle=config.settle,
-            verify_ties=verify_ties,
-            lookback=seconds(lookback, name="lookback", zero=True),
+            verify_ties=flag(verify_ties, name="verify_ties"),
+            lookback=back,
         )
 
     async def fetch(self, request: PageRequest) -> Fetched:

@@ -11,7 +11,7 @@ from math import floor
 
 import attrs
 
-from ..errors import CursorMismatchError
+from ..errors import ConfigurationError, CursorMismatchError
 from ..models.cursor import Cursor, Interval
 from ..models.message import MessageBatch
 from .axis import ASCENDING, BEGINNING, DESCENDING, FAR, SECOND, round_up
@@ -30,9 +30,15 @@ def resumed(query: WalkQuery, cursor: Cursor | None) -> WalkQuery:
 
     Raises:
         CursorMismatchError: the cursor is of another query; the text says what differs.
+        ConfigurationError: it is no cursor.
     """
     if cursor is None:
         return query
+    if not isinstance(cursor, Cursor):
+        raise ConfigurationError(
+            f"cursor must be a Cursor, not {type(cursor).__name__}; "
+            "Cursor.from_json() reads one that was stored"
+        )
     if query.start is None:
         query = attrs.evolve(query, start=cursor.start)
     if query.end is None:
