@@ -139,7 +139,12 @@ class IottlySession:
             await self._pipeline.aclose(seconds(grace, name="grace", zero=True))
 
     async def call(self, request: Request[T], *, patient: bool = False) -> T:
-        """Make one call; what the resources are built on (`Requester`)."""
+        """Make one call; what the resources are built on (`Requester`).
+
+        Args:
+            request: which call, with its arguments.
+            patient: whether the wait for quota is not counted against the timeout.
+        """
         observer = self._options.observer
         if observer is None:
             return await self._pipeline.call(request, self._options, patient=patient)

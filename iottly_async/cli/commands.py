@@ -23,8 +23,9 @@ async def send(
     cmd_type
         A message type that the project declares, such as echo.
     values
-        Its parameters as name=value, such as content=hi; a value that is JSON is sent as
-        such, so that level=3 is a number and level='"3"' a text.
+        Its parameters as name=value, such as content=hi.
+        JSON is sent as such: level=3 is a number, and
+        level='"3"' a text.
     """
     parameters = pairs(values)
     async with in_project(project) as found:

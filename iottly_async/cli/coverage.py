@@ -39,8 +39,9 @@ async def coverage(
 ) -> int:
     """Show which device and which time a store has, and what is missing.
 
-    In a pipe it is a record a device, with what is missing as pairs of milliseconds since
-    the epoch. The exit code is 0 where nothing is missing, else 4.
+    In a pipe it is a record a device, with what is missing as pairs of
+    milliseconds since the epoch. The exit code is 0 where nothing is missing,
+    else 4.
 
     Parameters
     ----------

@@ -40,17 +40,20 @@ async def ingest(
     project: ProjectOption = None,
     format: FormatOption = None,  # noqa: A002
 ) -> int:
-    """Fetch the messages of a project's devices into a file, each exactly once.
+    """Fetch the messages of a project's devices into a store, each exactly once.
 
-    Run it again to go on: where it was killed or stopped, from there on; where it came to
-    its end, with what is new since. Ctrl-C ends it cleanly, a second one at once.
+    Run it again to go on: from where it was killed or stopped, or, where it had
+    come to its end, with what is new since.
+    Ctrl-C ends it cleanly, a second one at once.
 
     Parameters
     ----------
     devices
         Ids of the devices; all of the project by default.
     to
-        The store: a file ending in .duckdb or .jsonl, or duckdb:PATH or jsonl:PATH.
+        A file ending in .duckdb, .jsonl or .jsonl.zst;
+        a folder ending in .parquet; any path after duckdb:,
+        jsonl: or parquet:; or postgresql://HOST/DATABASE.
     start
         First time, inclusive, such as 2026-01-01T00:00Z; the beginning by default.
     end

@@ -40,6 +40,8 @@ class Fault:
     Which requests: ``route`` is a route's name, or a pattern of a path that begins with a slash
     (``/v1/*``); None is every route. ``method`` is one verb or None. Of those that fit, the first
     ``skip`` pass, then each is struck with ``probability`` until ``count`` were (None: for ever).
+    ``after``: the handler runs first, so that a command is executed whose answer is then spoiled;
+    otherwise it never runs. ``struck`` counts.
     """
 
     kind: FaultKind = attrs.field(validator=attrs.validators.in_(_KINDS))
@@ -75,7 +77,7 @@ class Fault:
         return self.route == route
 
     def strikes(self, rng: Random) -> bool:
-        """Whether it strikes a request that fits; counts it."""
+        """Whether it strikes a request that fits, by chance of ``rng``; counts it."""
         if self.count is not None and self.struck >= self.count:
             return False
         if self._passed < self.skip:

@@ -16,7 +16,15 @@ from .times import to_datetime
 
 @attrs.define(kw_only=True)
 class RequestRecord:
-    """One request. ``time`` is the server's, in epoch seconds; ``status`` None: not answered."""
+    """One request: its ``number`` (from 1), ``method``, ``path`` and ``query_string``, as sent.
+
+    ``time`` is the server's, in epoch seconds. ``generation`` is ``v1.0`` or ``v1``, ``route`` the
+    route's name; None where the path leads nowhere. ``authorized``: whether it had a key that is
+    accepted; ``refused``: whether the rate limit turned it away; ``acted``: whether a handler ran
+    (a command whose answer was lost was executed all the same). ``fault`` is the kind of the fault
+    that struck it, or None; ``status`` the answer's, None while there is none. ``rows`` are the
+    messages in the answer, ``skipped`` those that were passed over to reach the page.
+    """
 
     number: int
     time: float
@@ -27,15 +35,11 @@ class RequestRecord:
     route: str | None
     authorized: bool = False
     refused: bool = False
-    """Whether the rate limit turned it away."""
     acted: bool = False
-    """Whether a handler ran: a command whose answer was lost was executed all the same."""
     fault: str | None = None
     status: int | None = None
     rows: int = 0
-    """Messages in the answer."""
     skipped: int = 0
-    """Messages that the server had to pass over to reach the page."""
 
     @property
     def query(self) -> dict[str, str]:
@@ -49,7 +53,11 @@ class RequestRecord:
 
 @attrs.frozen(kw_only=True)
 class CommandRecord:
-    """An executed command: the body as it came, and to whom. ``timestamp`` is in epoch ms."""
+    """An executed command: its ``id``, and the ``body`` as it came.
+
+    ``device_id`` is the device's id on v1.0, whichever ``generation`` it was sent by;
+    ``timestamp`` is in epoch ms.
+    """
 
     id: str
     generation: str

@@ -67,7 +67,7 @@ class LiveSurface(ABC):
         return self._call(lambda: self._world.streams.count)
 
     def set_stream_heartbeat(self, seconds: float) -> None:
-        """How long a stream opened from now on may be silent; 10 s by default."""
+        """How many ``seconds`` a stream opened from now on may be silent; 10 by default."""
         if not seconds > 0:
             raise ValueError(f"seconds={seconds!r}: more than 0")
 

@@ -18,8 +18,9 @@ Ready = Callable[[Emulator], None]
 async def serve(settings: EmulatorSettings | None = None, *, ready: Ready | None = None) -> None:
     """Serve until SIGINT or SIGTERM, then close cleanly and return.
 
-    ``ready`` is called once, with the running emulator. Raises what starting raises (``OSError``
-    for a port that is taken). Only the main thread can handle signals; elsewhere cancel it.
+    ``settings``: None takes the defaults. ``ready`` is called once, with the running emulator.
+    Raises what starting raises (``OSError`` for a port that is taken). Only the main
+    thread can handle signals; elsewhere cancel it.
     """
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     with contextlib.ExitStack() as handlers:
@@ -34,5 +35,8 @@ async def serve(settings: EmulatorSettings | None = None, *, ready: Ready | None
 
 
 def run(settings: EmulatorSettings | None = None, *, ready: Ready | None = None) -> None:
-    """``serve`` in an event loop of its own; returns once a signal has ended it."""
+    """``serve`` in an event loop of its own, with the same ``settings`` and ``ready``.
+
+    Returns once a signal has ended it.
+    """
     asyncio.run(serve(settings, ready=ready))

@@ -14,7 +14,10 @@ from .settings import Algorithm, EmulatorSettings, Rounding
 
 @attrs.frozen
 class Verdict:
-    """What the limit says to one request: ``reset`` is in epoch seconds of the server's clock."""
+    """What the limit says to one request: whether it was ``admitted``, and what ``remaining`` is.
+
+    ``limit`` is in requests a window; ``reset`` in epoch seconds of the server's clock.
+    """
 
     admitted: bool
     limit: int
@@ -22,7 +25,10 @@ class Verdict:
     reset: float
 
     def headers(self, now: float, *, rounding: Rounding, retry_after: bool) -> dict[str, str]:
-        """The three headers, and ``Retry-After`` on a refusal where ``retry_after`` asks for it."""
+        """The three headers, the reset rounded as ``rounding`` says.
+
+        And ``Retry-After`` on a refusal where ``retry_after`` asks for it, counted from ``now``.
+        """
         reset = math.ceil(self.reset) if rounding == "up" else math.floor(self.reset)
         named = {
             "X-RateLimit-Limit": str(self.limit),

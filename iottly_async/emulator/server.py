@@ -54,7 +54,7 @@ class Emulator(Surface):
         return function()
 
     async def until_requests(self, count: int, *, route: str | None = None) -> None:
-        """Return once ``count`` requests have arrived, answered or not, of one route or in all."""
+        """Return once ``count`` requests arrived, answered or not, of ``route`` or (None) all."""
         await self._world.journal.until(count, route)
 
     async def until_streams(self, count: int) -> None:

@@ -71,7 +71,7 @@ class Surface(LiveSurface):
         return self._world.clock
 
     def set_connected(self, device_id: str, connected: bool) -> None:
-        """Connect or disconnect a device (id of either generation)."""
+        """Make a device (``device_id`` of either generation) ``connected`` or not."""
 
         def change() -> None:
             self._world.fleet.find(device_id).connected = connected
@@ -87,7 +87,7 @@ class Surface(LiveSurface):
         *,
         late_by: float | None = None,
     ) -> list[int]:
-        """Add messages of a device (id of either generation); returns their row numbers.
+        """Add messages of a device (``device_id`` of either generation); returns their row numbers.
 
         ``messages`` is how many readings the device should make up, or mappings of which every
         field may be missing: ``payload`` (any JSON value), ``payload_json`` (its text, taken as it
@@ -115,11 +115,11 @@ class Surface(LiveSurface):
         return self._call(lambda: self._world.stored(device_id, start, end, type))
 
     def expire(self, before: datetime | int, device_id: str | None = None) -> int:
-        """Delete messages older than ``before``, of one device or all; returns how many."""
+        """Delete what is older than ``before``, of ``device_id`` or (None) all; says how many."""
         return self._call(lambda: self._world.expire(before, device_id))
 
     def start_appending(self, rate: float, device_ids: list[str] | None = None) -> None:
-        """Append ``rate`` messages a second from now on, the devices (None: all) in turn."""
+        """Append ``rate`` messages a second from now on, ``device_ids`` (None: all) in turn."""
         self._call(lambda: self._world.appender.start(rate, device_ids))
 
     def stop_appending(self) -> None:
@@ -127,7 +127,7 @@ class Surface(LiveSurface):
         self._call(self._world.appender.stop)
 
     def load_jsonl(self, path: str | PathLike[str]) -> int:
-        """Replace the fleet by that of a file of messages, and start over; returns how many.
+        """Replace the fleet by that of the messages in ``path``, and start over; returns how many.
 
         Lines are messages as either endpoint gives them out. Raises ``ValueError`` naming the line
         that is none.
@@ -167,7 +167,12 @@ class Surface(LiveSurface):
         headers: Mapping[str, str] | None = None,
         seconds: float | None = None,
     ) -> Fault:
-        """Put a fault in force; see ``Fault`` for the meaning of each. Its ``struck`` counts."""
+        """Put a fault in force; what comes back counts in ``struck`` how often it did.
+
+        ``kind``, ``status``, ``body``, ``headers``, ``seconds`` and ``after`` say what happens,
+        ``route``, ``method``, ``count``, ``probability`` and ``skip`` to which requests: see
+        ``Fault``. Raises ``ValueError`` for what is not as there.
+        """
         made = Fault(
             kind=kind,
             route=route,
@@ -201,7 +206,10 @@ class Surface(LiveSurface):
         self._world.streams.release()
 
     def spend(self, requests: int = 1, *, key: str | None = None) -> Verdict | None:
-        """Spend a key's quota as another client would; the last verdict, None if unlimited."""
+        """Spend ``requests`` of a ``key``'s quota (None: ``api_key``), as another client would.
+
+        Returns the last verdict; None if unlimited.
+        """
 
         def spend() -> Verdict | None:
             verdict: Verdict | None = None

@@ -60,15 +60,18 @@ class EmulatorThread(Surface):
     def until_requests(
         self, count: int, *, route: str | None = None, timeout: float | None = None
     ) -> None:
-        """Return once ``count`` requests arrived; ``TimeoutError`` after ``timeout`` seconds."""
+        """Return once ``count`` requests arrived, of one ``route`` or (None) in all.
+
+        Raises ``TimeoutError`` after ``timeout`` seconds; None waits as long as it takes.
+        """
         self._run(self._emulator.until_requests(count, route=route), timeout)
 
     def until_streams(self, count: int, *, timeout: float | None = None) -> None:
-        """Return once streams have subscribed ``count`` times; ``TimeoutError`` as above."""
+        """Return once streams have subscribed ``count`` times; ``timeout`` as above."""
         self._run(self._emulator.until_streams(count), timeout)
 
     def until_deliveries(self, count: int, *, timeout: float | None = None) -> None:
-        """Return once ``count`` messages were sent to webhooks; ``TimeoutError`` as above."""
+        """Return once ``count`` messages were sent to webhooks; ``timeout`` as above."""
         self._run(self._emulator.until_deliveries(count), timeout)
 
     def start(self) -> Self:

@@ -32,7 +32,12 @@ def _copied(headers: Mapping[str, str]) -> Mapping[str, str]:
 
 @attrs.frozen(kw_only=True)
 class Webhook:
-    """Where messages are sent to, which ones, and with what headers."""
+    """Where messages are sent to, which ones, and with what headers.
+
+    ``url`` is an http address on the loopback interface. ``type`` is all, userdefined or
+    iottlyagent, ``channel`` one channel or None for any. ``payload_only``: the bare payload instead
+    of the envelope. ``headers``: up to five. Raises ``ValueError`` for what is not so.
+    """
 
     url: str
     type: str = "all"
@@ -55,7 +60,7 @@ class Webhook:
                 raise ValueError(f"headers: {name!r} cannot be set, or not to this")
 
     def wants(self, row: Row) -> bool:
-        """Whether a message is one of those that it is for."""
+        """Whether a message, ``row``, is one of those that it is for."""
         return self.type in ("all", row.type) and self.channel in (None, row.channel)
 
     def as_json(self) -> dict[str, Any]:
@@ -65,7 +70,10 @@ class Webhook:
 
 @attrs.frozen(kw_only=True)
 class Delivery:
-    """One try to deliver: the message's row number, and the answer's status or what went wrong."""
+    """One try to deliver the message with the number ``row`` to ``url``.
+
+    ``status`` is the answer's, None where there was none; ``error`` then tells what went wrong.
+    """
 
     url: str
     row: int

@@ -29,7 +29,7 @@ class Doorbell:
         self._rung = asyncio.Event()
 
     def ring(self, device_id: str | None = None) -> None:
-        """There may be news of a device; None: of any."""
+        """There may be news of the device `device_id`; None: of any."""
         if device_id is None:
             self._all = True
         else:

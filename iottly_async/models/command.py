@@ -32,7 +32,13 @@ class CommandStatus(OpenEnum):
 
 @frozen(kw_only=True)
 class Command:
-    """A command that the service took: its id and status."""
+    """A command that the service took (v1, "Send a command").
+
+    Attributes:
+        id: such as "cmd_…"; what `commands.wait` takes.
+        status: pending, as a rule.
+        extra: fields that the documents do not name, by their names on the wire.
+    """
 
     id: str
     status: CommandStatus
@@ -41,7 +47,7 @@ class Command:
 
 @frozen(kw_only=True)
 class CommandResult:
-    """What became of a command.
+    """What became of a command (v1, "Get command result").
 
     Attributes:
         id: such as "cmd_…".

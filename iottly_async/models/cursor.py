@@ -123,6 +123,9 @@ class Cursor:
     def from_json(cls, text: str | bytes) -> Cursor:
         """The cursor that `to_json` wrote.
 
+        Args:
+            text: what it wrote.
+
         Raises:
             CursorMismatchError: not a cursor, of another version, or altered.
         """

@@ -216,14 +216,17 @@ class RateLimiter:
             self._drain()
 
     def lost(self, ticket: Ticket) -> None:
-        """The request was sent perhaps and no answer came: the server may have counted it."""
+        """The request with this `ticket` was sent perhaps, and no answer came.
+
+        The server may have counted it.
+        """
         if ticket.number:
             self._bucket.lost(ticket, self._monotonic())
             if self._queue.live:
                 self._drain()
 
     def unused(self, ticket: Ticket) -> None:
-        """The request surely never left: its turn goes to the next."""
+        """The request with this `ticket` surely never left: its turn goes to the next."""
         if ticket.number:
             self._bucket.unused(ticket)
             if self._queue.live:

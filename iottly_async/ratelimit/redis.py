@@ -125,7 +125,14 @@ class RedisLimiter:
     async def acquire(
         self, *, priority: int = 0, deadline: float | None = None, refused: bool = False
     ) -> Ticket:
-        """Wait for a turn; see `RateLimiter.acquire`."""
+        """Wait for a turn; `priority`, `deadline` and `refused` as in `RateLimiter.acquire`.
+
+        Raises:
+            RateLimitedError: the turn cannot come before the deadline.
+            SessionClosedError: the limiter is closed.
+            ConfigurationError: nobody named the quota, or another event loop, running
+                now, uses this limiter.
+        """
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             self._move_to(loop)
@@ -183,7 +190,7 @@ class RedisLimiter:
     # -- a call's way out -------------------------------------------------------
 
     def answered(self, ticket: Ticket, status: int, headers: Mapping[str, str]) -> None:
-        """The request was answered just now; see `RateLimiter.answered`."""
+        """The request was answered just now; `ticket`, `status`, `headers` as of `RateLimiter`."""
         number = ticket.number
         if not number:
             return
@@ -202,7 +209,7 @@ class RedisLimiter:
         self._tell()
 
     def lost(self, ticket: Ticket) -> None:
-        """The request was sent perhaps and no answer came.
+        """The request with this `ticket` was sent perhaps, and no answer came.
 
         Its turn is not reported over: it counts until its generation ends.
         """
@@ -214,7 +221,7 @@ class RedisLimiter:
             self._tell()
 
     def unused(self, ticket: Ticket) -> None:
-        """The request surely never left: its turn goes to the next."""
+        """The request with this `ticket` surely never left: its turn goes to the next."""
         if not isinstance(ticket, _Leased):
             self._alone.unused(ticket)
         elif ticket.number:

@@ -45,7 +45,18 @@ class Walks:
         verify_ties: bool = False,
         lookback: Seconds = 0.0,
     ) -> AsyncGenerator[Message, None]:
-        """Every message of a range, each once; the arguments and errors of `batches`."""
+        """Every message of a range, each once.
+
+        Args:
+            device_id: of the device.
+            start, end: aware; `start` inclusive, `end` exclusive; None is open.
+            type, order, concurrency, ordered, cursor, verify_ties, lookback: as in
+                `batches`, which is the fast way and gives cursors.
+
+        Raises:
+            ConfigurationError, CursorMismatchError, PageOrderError, UnstableTieOrderError:
+                as in `batches`, all of them while iterating.
+        """
         found = self.batches(
             device_id,
             start=start,
@@ -140,7 +151,16 @@ class Walks:
         verify_ties: bool = False,
         lookback: Seconds = 0.0,
     ) -> AsyncGenerator[Message, None]:
-        """Every message of many devices, each once; the arguments of `batches_many`."""
+        """Every message of many devices, each once.
+
+        Args:
+            device_ids, start, end, type, order, concurrency, cursors, verify_ties, lookback:
+                as in `batches_many`.
+
+        Raises:
+            ConfigurationError, CursorMismatchError, PageOrderError, UnstableTieOrderError:
+                as in `batches_many`, all of them while iterating.
+        """
         found = self.batches_many(
             device_ids,
             start=start,
@@ -235,6 +255,9 @@ class Walks:
     ) -> WalkQuery:
         """The query of a walk, checked; what ingestion plans with.
 
+        Args:
+            device_id, start, end, type, order: as in `batches`.
+
         Raises:
             ConfigurationError: as `batches`.
         """
@@ -243,7 +266,10 @@ class Walks:
     def settings(
         self, *, verify_ties: bool = False, lookback: Seconds = 0.0, order: Order = "asc"
     ) -> WalkSettings:
-        """What a walk takes from the session's settings, and the two that are its own.
+        """What a walk takes from the session's settings, and what is its own.
+
+        Args:
+            verify_ties, lookback, order: as in `batches`.
 
         Raises:
             ConfigurationError: one of them is not as in `batches`.
@@ -260,5 +286,8 @@ class Walks:
         )
 
     async def fetch(self, request: PageRequest) -> Fetched:
-        """One page for a walk; waiting for quota is not counted against the deadline."""
+        """The page of a `request`, for a walk; as patient as one.
+
+        Waiting for quota is not counted against the deadline.
+        """
         return await self._pages.fetch(request)

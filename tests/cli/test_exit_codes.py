@@ -79,3 +79,9 @@ def test_help_and_version_are_0(iottly: Run) -> None:
     """Both go to stdout."""
     assert iottly("--version").out.strip()
     assert "ingest" in iottly("--help").out
+
+
+@pytest.mark.parametrize("kind", [".duckdb", ".jsonl.zst", ".parquet", "postgresql://"])
+def test_the_help_of_ingest_names_every_kind_of_store(iottly: Run, kind: str) -> None:
+    """Who asks where messages can go is told all of it."""
+    assert kind in iottly("ingest", "--help").out
