@@ -208,6 +208,16 @@ async def test_what_follows_the_length_is_not_the_next_answer(verb: Verb) -> Non
             assert len(server.peers) == len(server.requests) == count
 
 
+async def test_a_connection_that_went_back_is_not_cut() -> None:
+    """An answer that fails once it is whole leaves its connection alone: it may be another's."""
+    script = answering(200, GET.body + b" " * 2000)
+    async with RawServer(script) as server, session_on(server, max_response_bytes=1024) as session:
+        for _ in range(3):
+            assert type(await failure_of(GET.make(session))) is ResponseTooLargeError
+        assert len(server.requests) == 3
+        assert len(server.peers) == 1
+
+
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
 async def test_a_compressed_answer_is_read(coding: str) -> None:
     """gzip and deflate, which are offered, are understood."""

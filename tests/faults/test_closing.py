@@ -61,6 +61,15 @@ def in_every_state(session: IottlySession) -> list[Coroutine[Any, Any, Any]]:
         async for _ in messages.walk("d1", concurrency=4, ordered=False):
             pass
 
+    async def follow() -> None:
+        async for _ in session.project("p1").messages.follow("d1"):
+            pass
+
+    async def listen() -> None:
+        async with session.stream() as stream:
+            async for _ in stream:
+                pass
+
     return [
         session.devices.get("silent"),
         session.devices.get("half"),
@@ -70,6 +79,8 @@ def in_every_state(session: IottlySession) -> list[Coroutine[Any, Any, Any]]:
         session.project("p1").devices.rename("d1", "x"),
         walk(),
         walk_at_once(),
+        follow(),
+        listen(),
         *(session.devices.get(f"queued_{number}") for number in range(20)),
     ]
 

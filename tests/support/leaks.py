@@ -39,9 +39,9 @@ async def until(
     Raises:
         AssertionError: it is still not so after a long while; names `what`.
     """
-    end = time.monotonic() + patience  # a loop's own time may be a virtual one, and stand still
+    end = time.perf_counter() + patience  # a loop's own time may be virtual, and stand still
     while not reached():
-        if time.monotonic() > end:
+        if time.perf_counter() > end:
             raise AssertionError(f"{what} did not come about")
         await asyncio.sleep(0)
 

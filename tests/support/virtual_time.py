@@ -25,7 +25,9 @@ import random
 import selectors
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
+from contextlib import nullcontext
 from typing import Any, ParamSpec, TypeVar, TypeVarTuple
+from unittest.mock import patch
 
 __all__ = ["DeadlockError", "VirtualClock", "VirtualLoop", "run_virtual", "settle", "virtual"]
 
@@ -160,9 +162,15 @@ class VirtualClock:
 
 
 def run_virtual(main: Callable[[], Coroutine[Any, Any, _T]], *, listens: bool = False) -> _T:
-    """Run `main()` to its end on a fresh virtual loop and return its result."""
+    """Run `main()` to its end on a fresh virtual loop and return its result.
+
+    With `listens` the loop's time is also what `time.monotonic` tells meanwhile, as it is
+    for a real loop; so what takes the real clock can be run without a clock of its own.
+    """
     with asyncio.Runner(loop_factory=lambda: VirtualLoop(listens=listens)) as runner:
-        return runner.run(main())
+        told = patch("time.monotonic", runner.get_loop().time) if listens else nullcontext()
+        with told:
+            return runner.run(main())
 
 
 def virtual(test: Callable[_P, Coroutine[Any, Any, _T]]) -> Callable[_P, _T]:
