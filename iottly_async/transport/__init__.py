@@ -10,6 +10,8 @@ that tells when it is gone (``tests/faults/test_aiohttp_facts.py``):
   body on 307 and 308: redirects are never followed (D12).
 - GET and PUT are silently sent twice on a lost connection: a middleware turns the loss
   into an exception that aiohttp does not resend on. Retries are `retry`'s alone.
+- The request of a WebSocket is redirected and resent alike, whatever is asked for: what
+  opens one brings a middleware against both.
 - A POST on a stale kept-alive connection fails although nothing was sent: commands use
   a connection of their own each.
 - Bytes that arrive on an idle kept connection are handed out as the answer to the next

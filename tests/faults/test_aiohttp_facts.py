@@ -89,6 +89,23 @@ async def test_a_credential_travels_with_a_redirect() -> None:
         gone("a redirect takes `Authentication` and the body to another origin")
 
 
+async def test_an_upgrade_is_redirected_and_resent() -> None:
+    """The request that opens a WebSocket goes where a redirect leads, and twice when lost."""
+
+    async def hangs_up(peer: Peer) -> None:
+        await peer.request()
+        peer.finish()
+
+    async with RawServer(hangs_up) as thief:
+        there = answer(302, b"", f"Location: {thief.url}/")
+        async with RawServer(playing(there)) as server, aiohttp.ClientSession() as session:
+            with pytest.raises(aiohttp.ClientError):
+                await session.ws_connect(server.url, headers={"Authentication": "bearer canary"})
+        heard = thief.requests
+    if len(heard) != 2 or ("authentication", "bearer canary") not in heard[0].headers:
+        gone("the request of a WebSocket is redirected and resent")
+
+
 async def test_a_lost_get_is_sent_twice() -> None:
     """A GET whose connection ends without an answer is silently sent again."""
 
