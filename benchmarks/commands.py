@@ -21,7 +21,8 @@ from iottly_async.emulator import DEVELOPMENT_KEY
 from tests.support.fault_proxy import MISHAPS, PASSING, Mishap
 from tests.support.storm import Storm, wrongly_told
 
-from .soak import control, emulator
+from .soak import emulator
+from .soak_audit import control
 from .table import Figure
 
 QUICK: list[str] = ["--commands", "500", "--reads", "500"]

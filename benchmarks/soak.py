@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import ctypes
 import gc
 import json
 import random
@@ -24,13 +25,12 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
-from urllib.request import Request, urlopen
 
 from iottly_async.emulator import DEVELOPMENT_KEY
 from tests.support.fault_proxy import MISHAPS, FaultProxy, Mishap
 from tests.support.leaks import sockets, tasks
 
+from .soak_audit import control
 from .soak_load import Load, Place
 from .table import Figure
 
@@ -46,14 +46,6 @@ run(EmulatorSettings(devices=4, messages=4000, record_limit=1000),
 """
 
 _WEIGHTS = {"none": 0.0, "stall-after": 0.1}
-
-
-def control(base_url: str, name: str, body: object = None) -> Any:
-    """Ask the emulator's control address; with a body, tell it."""
-    data = None if body is None else json.dumps(body).encode()
-    request = Request(f"{base_url}/_emulator/{name}", data, {"Content-Type": "application/json"})
-    with urlopen(request, timeout=30) as response:
-        return json.load(response)
 
 
 @asynccontextmanager
@@ -91,18 +83,27 @@ async def look_around(base_url: str) -> Place:
 
 async def audit(base_url: str, load: Load) -> None:
     """Compare what commands did with what their callers were told, and begin a new book."""
-    executed = Counter(
-        record["body"].get("command")
-        for record in await asyncio.to_thread(control, base_url, "commands")
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "benchmarks.soak_audit", base_url),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[1],
     )
-    for text, outcome in load.commands.items():
-        times = executed[text]
-        load.counts[f"commands told {outcome}"] += 1
-        load.wrong["commands executed twice"] += times > 1
-        load.wrong["commands told done that were not"] += outcome == "done" and times == 0
-        load.wrong["commands told not done that were"] += outcome == "not done" and times > 0
+    said, _ = await child.communicate(json.dumps(load.commands).encode())
+    found = json.loads(said)
+    load.counts.update(found["counts"])
+    load.wrong.update(found["wrong"])
     load.commands.clear()
-    await asyncio.to_thread(control, base_url, "reset", {})
+
+
+def settle() -> None:
+    """Collect what is garbage, and give back what the allocator holds free, where it can."""
+    gc.collect()
+    try:
+        trim = ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError, TypeError):
+        return  # another C library
+    trim(0)
 
 
 def memory() -> float:
@@ -151,7 +152,7 @@ class Watch:
         """Nothing is under way and the books are empty: what is there now is what stays."""
         await self._load.rest()
         await audit(self._url, self._load)
-        gc.collect()
+        settle()
         self.memory.append((now, memory()))
         self.blocks.append((now, float(sys.getallocatedblocks())))
         self._load.resume()

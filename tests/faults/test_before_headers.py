@@ -197,11 +197,12 @@ async def test_an_answer_that_was_read_before_its_question(verb: Verb) -> None:
 
 
 async def test_commands_do_not_share_connections() -> None:
-    """Each command has a connection of its own, closed behind it."""
+    """Each command has a connection of its own, announced as such and closed behind it."""
     async with RawServer(answering(200, POST.body)) as server, session_on(server) as session:
         for count in (1, 2, 3):
             await POST.make(session)
             assert len(server.peers) == count
+            assert ("connection", "close") in server.requests[-1].headers
             await server.left()
 
 

@@ -208,6 +208,16 @@ async def test_what_follows_the_length_is_not_the_next_answer(verb: Verb) -> Non
             assert len(server.peers) == len(server.requests) == count
 
 
+async def test_an_answer_as_large_as_the_bound_is_read() -> None:
+    """The bound is the largest size that is accepted, not the first that is not."""
+    size = 2000
+    async with RawServer(answering(200, GET.body.ljust(size))) as server:
+        async with session_on(server, max_response_bytes=size) as session:
+            assert (await GET.make(session)).id == "dev_1"
+        async with session_on(server, max_response_bytes=size - 1) as session:
+            assert type(await failure_of(GET.make(session))) is ResponseTooLargeError
+
+
 async def test_a_connection_that_went_back_is_not_cut() -> None:
     """An answer that fails once it is whole leaves its connection alone: it may be another's."""
     script = answering(200, GET.body + b" " * 2000)
