@@ -53,7 +53,7 @@ async def test_cookies_are_not_kept_by_sessions_for_streams() -> None:
 
 
 async def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The environment's proxy hears nothing by default."""
+    """The environment's proxy hears nothing by default, of calls and of streams."""
     async with RawServer(answering(200, PONG)) as proxy, RawServer(answering(200, PONG)) as server:
         for name in PROXIES:
             monkeypatch.setenv(name, proxy.url)
@@ -61,7 +61,12 @@ async def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.Monkey
         monkeypatch.delenv("NO_PROXY", raising=False)
         async with session_on(server.url) as session:
             await session.ping()
-        assert len(server.requests) == 1
+        transport = AiohttpTransport(Config(base_url=server.url))
+        upgrading = transport.for_upgrades()
+        async with upgrading.get(f"{server.url}/v1/stream") as response:
+            await response.read()
+        await transport.aclose()
+        assert len(server.requests) == 2
         assert not proxy.peers
 
 
