@@ -178,6 +178,11 @@ class IottlySession:
                 options, priority=whole(priority, name="priority", least=-1000, most=1000)
             )
         if observer is not None:
+            if not callable(observer):
+                raise ConfigurationError(
+                    "observer must be callable with a Route and return a context manager, "
+                    f"not {type(observer).__name__}"
+                )
             options = evolve(options, observer=observer)
         view = object.__new__(type(self))
         view._pipeline = self._pipeline

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from attrs import frozen
@@ -17,6 +17,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from iottly_async import (
     Config,
+    ConfigurationError,
     IottlySession,
     NotFoundError,
     RateLimiter,
@@ -181,6 +182,12 @@ async def test_it_is_off_unless_asked_for(plain: IottlySession, told: Told) -> N
     assert not told.spans.get_finished_spans()
     await view.with_options(timeout=5).ping()
     assert told.only().name == "ping"
+
+
+async def test_an_observer_that_cannot_be_called_is_refused(plain: IottlySession) -> None:
+    """The argument is named, and what it must be."""
+    with pytest.raises(ConfigurationError, match="observer must be callable with a Route"):
+        plain.with_options(observer=cast(Any, 5))
 
 
 async def test_the_key_is_in_none_of_it(
