@@ -81,7 +81,6 @@ class Pipeline:
             if not deadline.closed and (isinstance(error, IottlyError) or not deadline.expired()):
                 raise
         except asyncio.CancelledError as error:
-            self._note_failure(error, course)
             if request.route.command and course.sent == "maybe":
                 error.add_note(_MAY_HAVE_LEFT)
             raise

@@ -69,7 +69,7 @@ class Stats:
         attempts: requests sent, or tried to.
         retries: attempts after the first of a call, those after a 429 included.
         refusals: answers of 429.
-        failures: calls that ended in an error.
+        failures: calls that ended in an error; those that were cancelled are none.
         bytes_received: of bodies, decoded.
     """
 

@@ -79,6 +79,16 @@ async def test_a_walk_asks_in_the_form_that_is_set(form: Any) -> None:
         assert_same(walked(found), stored(emulator, device_id), order="asc")
 
 
+async def test_a_walk_that_is_left_early_is_no_failure() -> None:
+    """The page that was being fetched meanwhile is cancelled, and counts as no error."""
+    async with Emulator(devices=1, messages=700) as emulator, session_on(emulator) as session:
+        walk = session.project(emulator.project_id).messages.walk(emulator.device_ids[0])
+        await anext(walk)
+        await emulator.until_requests(2)
+        await walk.aclose()
+        assert session.stats.failures == 0
+
+
 async def test_identical_messages_of_a_millisecond_are_all_there() -> None:
     """Rows that are the same to the last byte come as often as they are, with unlike keys."""
     async with Emulator(devices=1, messages=0) as emulator, session_on(emulator) as session:
