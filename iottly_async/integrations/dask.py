@@ -21,7 +21,12 @@ from hashlib import blake2b
 from typing import Any, cast
 from uuid import uuid4
 
-from distributed import Client, Future, as_completed
+try:
+    from distributed import Client, Future, as_completed
+except ImportError as error:
+    raise ImportError(
+        "iottly_async.integrations.dask needs the extra dask: pip install 'iottly-async[dask]'"
+    ) from error
 
 from ..config import Config
 from ..ingest.partitions import Format, Manifest, Partition, run_partition

@@ -34,9 +34,15 @@ from collections.abc import (
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, FastAPI, Request, Response
-from fastapi.responses import JSONResponse
-from starlette.requests import HTTPConnection
+try:
+    from fastapi import APIRouter, Depends, FastAPI, Request, Response
+    from fastapi.responses import JSONResponse
+    from starlette.requests import HTTPConnection
+except ImportError as error:
+    raise ImportError(
+        "iottly_async.integrations.fastapi needs the extra fastapi: "
+        "pip install 'iottly-async[fastapi]'"
+    ) from error
 
 from ..config import Seconds
 from ..errors import DecodeError, IottlyError

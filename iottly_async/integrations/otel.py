@@ -37,16 +37,21 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from opentelemetry.metrics import Meter, MeterProvider, get_meter
-from opentelemetry.trace import (
-    Span,
-    SpanKind,
-    Status,
-    StatusCode,
-    Tracer,
-    TracerProvider,
-    get_tracer,
-)
+try:
+    from opentelemetry.metrics import Meter, MeterProvider, get_meter
+    from opentelemetry.trace import (
+        Span,
+        SpanKind,
+        Status,
+        StatusCode,
+        Tracer,
+        TracerProvider,
+        get_tracer,
+    )
+except ImportError as error:
+    raise ImportError(
+        "iottly_async.integrations.otel needs the extra otel: pip install 'iottly-async[otel]'"
+    ) from error
 
 from .._version import __version__
 from ..errors import IottlyError
