@@ -36,8 +36,9 @@ _REFRESH: Final = 300.0
 _PARTS: Final = 20.0
 """Where the quota is scarce, a part of a round of all devices is as near as a goal can be."""
 
-_ROUNDS: Final[Mapping[Rhythm, float]] = {"unknown": 0.5, "steady": 3.0, "none": 2.0}
-"""Rounds of all devices after which one is looked at whatever is thought of it."""
+_ROUNDS: Final[Mapping[Rhythm, float]] = {"unknown": 0.4, "steady": 3.0, "none": 3.0}
+"""Rounds of all devices after which one is looked at whatever is thought of it; chosen by
+`python -m benchmarks live --part policy`."""
 
 
 class Following:
@@ -116,9 +117,9 @@ class Following:
         refresh_at = inf if self._plan.fixed else self._clock.monotonic() + _REFRESH
         while True:
             await self._slots.acquire()
-            device = await self._next(refresh_at)
+            device, kind = await self._next(refresh_at)
             now = self._clock.monotonic()
-            self._pace.spent(now)
+            self._pace.spent(now, rung=kind == "rung")
             if device is None:
                 refresh_at = now + _REFRESH
                 self._spawn(self._enlist()).add_done_callback(self._free)
@@ -130,21 +131,21 @@ class Following:
     def _free(self, _: asyncio.Task[None]) -> None:
         self._slots.release()
 
-    async def _next(self, refresh_at: float) -> Watched | None:
+    async def _next(self, refresh_at: float) -> tuple[Watched | None, Kind]:
         """The device whose turn it is, once it is; None when the devices are to be listed."""
         while True:
             now = self._clock.monotonic()
             if now >= refresh_at:
-                return None
+                return None, "guard"
             rung = self._turns.first("rung")
             if rung <= now:
                 # A ring is worth a request as soon as it comes; the others keep the pace.
-                return self._turns.take("rung")
+                return self._turns.take("rung"), "rung"
             kind, due = self._ordinary(now)
             if due <= now:
                 due = self._pace.next_at(self._quota(), now, self._clock.time())
                 if due <= now:
-                    return self._turns.take(kind)
+                    return self._turns.take(kind), kind
             await self._turns.changed(min(due, rung, refresh_at) - now)
 
     def _ordinary(self, now: float) -> tuple[Kind, float]:
@@ -201,7 +202,7 @@ class Following:
             device.failures = 0
         now = self._clock.monotonic()
         device.busy = False
-        device.rings.ended(now, doubt=self._now.doubt)
+        device.rings.ended(now, doubt=self._now.doubt, newest=self._now.when(device.newest))
         if again is not None:
             self._turns.put(device, now + again, "likely")
         else:
@@ -215,9 +216,15 @@ class Following:
         goal = max(plan.goal, round_ / _PARTS)
         sent = device.traffic.due(goal) if device.unsettled is None else device.unsettled
         likely = self._now.when(sent) + plan.settings.settle
-        self._turns.put(device, max(likely, device.looked_at + plan.fastest), "likely")
-        rounds = _ROUNDS[device.traffic.rhythm]
-        self._turns.put(device, device.looked_at + max(plan.slowest, rounds * round_), "guard")
+        likely = max(likely, device.looked_at + plan.fastest)
+        self._turns.put(device, likely, "likely")
+        rhythm = device.traffic.rhythm
+        guard = max(plan.slowest, _ROUNDS[rhythm] * round_)
+        if rhythm == "steady" and round_:
+            # Spread evenly over its pause: a look shortly before its time would be wasted.
+            pause = likely - device.looked_at
+            guard = max(guard, pause / max(1.0, pause // guard))
+        self._turns.put(device, device.looked_at + guard, "guard")
 
     def _after(self, error: IottlyError, failures: int, what: str) -> float:
         seconds = delay(failures, self._policy, self._clock.random(), retry_after=error.retry_after)

@@ -34,6 +34,7 @@ class Watched:
         busy: whether it is being looked at.
         new: whether nothing is known of it yet.
         unsettled: the server's time of a message that was seen too early to be handed out.
+        newest: the server's time of the newest message that the last look handed out.
         failures: of looks, in a row.
     """
 
@@ -45,6 +46,7 @@ class Watched:
     busy: bool = False
     new: bool = True
     unsettled: float | None = None
+    newest: float = -inf
     failures: int = 0
 
 
@@ -103,7 +105,7 @@ class Reader:
     async def _read(self, device: Watched) -> None:
         """Hand out what is new."""
         plan = self._plan
-        newest = -inf
+        newest = device.newest = -inf
 
         async def fetch(request: PageRequest) -> Fetched:
             nonlocal newest
@@ -124,6 +126,7 @@ class Reader:
             async for batch in walk:
                 if batch.messages:
                     device.traffic.sent(m.timestamp.timestamp() for m in batch.messages)
+                    device.newest = batch.messages[-1].timestamp.timestamp()
                 if batch.messages or plan.empty:
                     await self._found.put(batch)
                 device.cursor = batch.cursor

@@ -8,10 +8,13 @@ another off: a bell that never stops would stop all looks.
 from __future__ import annotations
 
 from collections import deque
-from math import ceil
+from math import ceil, inf
 from typing import Final
 
 _PARTS: Final = 8
+_DELIVERY: Final = 0.05
+"""Seconds from a message to its ring, as a rule."""
+
 _RETRIES: Final = (0.01, 0.1, 0.4, 1.0)
 
 
@@ -61,15 +64,22 @@ class Rings:
         if self._answered is not None:
             self._lead = now - self._answered
 
-    def ended(self, now: float, *, doubt: float) -> None:
+    def ended(self, now: float, *, doubt: float, newest: float = -inf) -> None:
         """A look has ended, which read up to a moment known to `doubt` seconds.
 
         One that began less than that after its ring may have stopped short of the message
-        that was rung for, and is made again.
+        that was rung for, and is made again; unless it brought one of the ring's own time.
+
+        Args:
+            now: monotonic.
+            doubt: seconds.
+            newest: when the newest message that the look brought was sent, monotonic.
         """
         if self._answered is None:
             return
-        if self._lead >= doubt or self._tried == len(_RETRIES):
+        rung = self._answered - self._settle - self._grain
+        brought = newest >= rung - doubt - _DELIVERY
+        if brought or self._lead >= doubt or self._tried == len(_RETRIES):
             self._answered = None
         else:
             self._retry = now + _RETRIES[self._tried]

@@ -125,9 +125,10 @@ class Follows(Walks):
                 where the quota allows it.
             fastest: seconds between two looks at one device, at least; a doorbell apart.
             slowest: seconds between two looks at one device, at most. Where the quota does
-                not allow that: half the time of a look at every device where nobody can
-                tell when it sends, twice that time where it never does, three times where
-                it is steady, and looked at when its time has come.
+                not allow that: two fifths of the time of a look at every device where
+                nobody can tell when it sends, three times that time where it never does,
+                and three to six times where it is steady, and looked at when its time has
+                come.
             share: of the quota that may be used; the rest is for others on the key.
             concurrency: looks at once, at most. Default 8.
             skip: ids of devices that are not followed, as where `device_ids` is None.

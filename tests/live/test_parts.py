@@ -373,6 +373,10 @@ def test_a_look_that_may_have_stopped_short_is_made_again() -> None:
         now = rings.due or now
     assert found[:2] == pytest.approx([1.01, 1.11])
     assert found[2] is None
+    rings.ring(4.0)
+    rings.begin(4.0)
+    rings.ended(4.1, doubt=0.5, newest=3.99)
+    assert rings.due is None, "the message that was rung for is here"
     rings.ring(9.0)
     for _ in range(5):
         rings.begin(9.0)

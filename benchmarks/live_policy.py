@@ -1,0 +1,315 @@
+"""Whom to look at next, in virtual time: many devices under a quota, no sockets, every run alike.
+
+The fleet of `live_laws`, the follower as it is, and a service that is a list of rows with a
+round trip and a quota by the minute. Beside the follower stand a plain round robin at an even
+pace, the follower rung by a doorbell, and two figures by arithmetic. A look at every device in
+turn takes devices / limit, 200 s: who knows nothing of the devices cannot have the oldest
+unseen message younger. Who knows each device's law can, but for those that send at random:
+what chance alone leaves is the floor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from bisect import bisect_left
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from datetime import UTC, datetime
+from functools import partial
+from heapq import heapify, heapreplace
+from itertools import cycle
+from math import floor
+
+from attrs import evolve
+
+from iottly_async import Doorbell, Message, MessageBatch, Quota, RetryPolicy
+from iottly_async.live.follow import follow
+from iottly_async.resources.plan import FollowPlan
+from iottly_async.walk import Fetched, PageRequest, WalkQuery, WalkSettings, batches
+from tests.support.virtual_time import VirtualClock, run_virtual
+
+from .live_common import percentile
+from .live_laws import HISTORY, AtRandom, ByTheClock, laws
+from .table import Figure
+
+_LIMIT = 600
+_WINDOW = 60.0
+_TRIP = 0.05
+_SETTINGS = WalkSettings(page_size=100, settle=0.0)
+
+
+class Service:
+    """Rows, a round trip, and so many requests a minute."""
+
+    def __init__(self, clock: VirtualClock, devices: int, limit: int) -> None:
+        self._clock = clock
+        self.limit = limit
+        self._left = limit
+        self._resets_at = clock.time() + _WINDOW
+        self._rows: dict[str, tuple[list[int], list[Message]]] = {
+            f"device-{n}": ([], []) for n in range(devices)
+        }
+        self.requests = 0
+
+    @property
+    def device_ids(self) -> list[str]:
+        """All of them."""
+        return list(self._rows)
+
+    def append(self, device_id: str, at: float) -> None:
+        """A message, of that moment of the wall clock."""
+        time = floor(at * 1000)
+        times, messages = self._rows[device_id]
+        times.append(time)
+        messages.append(
+            Message(device_id=device_id, timestamp=datetime.fromtimestamp(time / 1000, UTC))
+        )
+
+    def _turn(self) -> None:
+        now = self._clock.time()
+        if now >= self._resets_at:
+            self._left = self.limit
+            self._resets_at += _WINDOW * (1 + (now - self._resets_at) // _WINDOW)
+
+    def quota(self) -> Quota:
+        """What is left, as the headers would tell."""
+        self._turn()
+        return Quota(
+            limit=self.limit,
+            remaining=self._left,
+            resets_at=datetime.fromtimestamp(self._resets_at, UTC),
+            waiting=0,
+            in_flight=0,
+            refusals=0,
+            source="server",
+        )
+
+    async def fetch(self, request: PageRequest) -> Fetched:
+        """One page, once there is quota for it."""
+        self._turn()
+        while self._left == 0:
+            await self._clock.sleep(self._resets_at - self._clock.time())
+            self._turn()
+        self._left -= 1
+        self.requests += 1
+        await self._clock.sleep(_TRIP / 2)
+        times, messages = self._rows[request.device_id]
+        low = 0 if request.start is None else bisect_left(times, request.start)
+        high = len(times) if request.end is None else bisect_left(times, request.end)
+        page = messages[low:high]
+        page = page[-request.size :][::-1] if request.order == "desc" else page[: request.size]
+        now = floor(self._clock.time())
+        await self._clock.sleep(_TRIP / 2)
+        return Fetched(messages=page, server_time=now)
+
+
+class Observed:
+    """What the devices sent, and what of it was seen."""
+
+    def __init__(self, service: Service, clock: VirtualClock, bell: Doorbell) -> None:
+        self._service = service
+        self._clock = clock
+        self._bell = bell
+        self._unseen: dict[str, deque[float]] = {each: deque() for each in service.device_ids}
+        self._turns: list[tuple[float, int, str, Callable[[], float]]] = []
+        self.ages: list[float] = []
+        self.oldest: list[float] = []
+        self.measuring = False
+
+    def saw(self, batch: MessageBatch) -> None:
+        """Messages were handed out."""
+        now, unseen = self._clock.time(), self._unseen[batch.cursor.device_id]
+        for _ in batch.messages:
+            age = now - unseen.popleft()
+            if self.measuring:
+                self.ages.append(age)
+
+    def fill(self) -> None:
+        """Give each device a history of its own law, and its next turn."""
+        chance, now = random.Random(12), self._clock.time()
+        device_ids = self._service.device_ids
+        for number, wait in enumerate(laws(len(device_ids))):
+            device_id = device_ids[number]
+            if wait is None:
+                continue
+            at = ahead = chance.random() * wait()
+            past: list[float] = []
+            while len(past) < HISTORY:
+                at -= wait()
+                past.append(now + min(at, -1.0))
+            for time in reversed(past):
+                self._service.append(device_id, time)
+            self._turns.append((now + ahead, number, device_id, wait))
+        heapify(self._turns)
+
+    async def send(self) -> None:
+        """Send, each device by its own law, without end."""
+        while True:
+            at, number, device_id, wait = self._turns[0]
+            await self._clock.sleep(max(at - self._clock.time(), 0.0))
+            self._unseen[device_id].append(self._clock.time())
+            self._service.append(device_id, self._clock.time())
+            self._bell.ring(device_id)
+            heapreplace(self._turns, (at + wait(), number, device_id, wait))
+
+    async def sample(self) -> None:
+        """Note the age of the oldest unseen message, second by second."""
+        while True:
+            await self._clock.sleep(1.0)
+            if self.measuring:
+                now = self._clock.time()
+                oldest = min((line[0] for line in self._unseen.values() if line), default=now)
+                self.oldest.append(now - oldest)
+
+
+Contender = Callable[[Service, Observed, VirtualClock, Doorbell], Awaitable[None]]
+
+
+def _query(device_id: str, start: int | None = None) -> WalkQuery:
+    return WalkQuery(project_id="p", device_id=device_id, type="all", start=start, end=None)
+
+
+async def _round_robin(
+    service: Service, observed: Observed, clock: VirtualClock, _bell: Doorbell
+) -> None:
+    """Every device in turn, evenly."""
+    start = floor(clock.time() * 1000)
+    queries = {each: _query(each, start) for each in service.device_ids}
+
+    async def look(device_id: str) -> None:
+        walk = batches(service.fetch, queries[device_id], settings=_SETTINGS, clock=clock)
+        async with aclosing(walk):
+            async for batch in walk:
+                observed.saw(batch)
+                queries[device_id] = evolve(queries[device_id], start=batch.cursor.pinned_end)
+
+    async with asyncio.TaskGroup() as looks:
+        for device_id in cycle(service.device_ids):
+            looks.create_task(look(device_id))
+            await clock.sleep(_WINDOW / service.limit)
+
+
+async def _follow(
+    service: Service, observed: Observed, clock: VirtualClock, bell: Doorbell, *, rung: bool
+) -> None:
+    async def devices() -> list[str]:
+        return service.device_ids
+
+    async def history(_request: object) -> list[Message]:
+        raise AssertionError("no millisecond here holds a hundred")
+
+    plan = FollowPlan(
+        query=_query,
+        devices=devices,
+        fixed=True,
+        fetch=service.fetch,
+        history=history,
+        settings=_SETTINGS,
+        start=floor(clock.time() * 1000),
+        cursors={},
+        doorbell=bell if rung else None,
+        goal=1.0,
+        fastest=1.0,
+        slowest=60.0,
+        share=1.0,
+        concurrency=8,
+    )
+    found: AsyncGenerator[MessageBatch, None] = follow(
+        plan,
+        clock=clock,
+        quota=service.quota,
+        policy=RetryPolicy(),
+        hold=lambda work: work(),
+    )
+    async with aclosing(found):
+        async for batch in found:
+            observed.saw(batch)
+
+
+async def _measured(
+    contender: Contender, devices: int, limit: int, warm: float, seconds: float
+) -> tuple[Observed, Service]:
+    clock, bell = VirtualClock(), Doorbell()
+    service = Service(clock, devices, limit)
+    observed = Observed(service, clock, bell)
+    observed.fill()
+    tasks = [
+        asyncio.ensure_future(contender(service, observed, clock, bell)),
+        asyncio.create_task(observed.send()),
+        asyncio.create_task(observed.sample()),
+    ]
+    try:
+        for wait in (warm, seconds):
+            done, _ = await asyncio.wait(tasks, timeout=wait)
+            for task in done:
+                task.result()
+            observed.measuring = True
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    return observed, service
+
+
+def chance_alone(devices: int, limit: int) -> float:
+    """The oldest unseen message, on average, of a fleet whose clocks never err and whose silent
+    devices are known as such: what sends by the clock costs one request a message and is seen
+    at once, and all other requests go, evenly, to the devices that nobody can foretell."""
+    chance, all_laws = random.Random(12), laws(devices)
+    means = [each.mean for each in all_laws if isinstance(each, AtRandom)]
+    by_the_clock = sum(1.0 / each.period for each in all_laws if isinstance(each, ByTheClock))
+    every = len(means) / (limit / _WINDOW - by_the_clock)
+    rounds = 400
+    total = 0.0
+    for _ in range(rounds):
+        ages = (chance.random() * every - chance.expovariate(1 / mean) for mean in means)
+        total += max(0.0, *ages)
+    print(
+        f"by arithmetic: {len(means)} devices at random, one look in {every:.0f} s each", flush=True
+    )
+    return total / rounds
+
+
+async def policy(quick: bool) -> list[Figure]:
+    """The figures; in a thread, for virtual time needs a loop of its own."""
+    return await asyncio.to_thread(_figures, quick)
+
+
+def _figures(quick: bool) -> list[Figure]:
+    devices, warm, seconds = (400, 600.0, 600.0) if quick else (2000, 900.0, 3600.0)
+    limit = _LIMIT * devices // 2000
+    print(f"{devices} devices, {limit} requests a minute, {seconds:g} s after {warm:g} s")
+    whole = devices / limit * _WINDOW
+    left = chance_alone(devices, limit)
+    contenders: dict[str, Contender] = {
+        "round robin": _round_robin,
+        "follow": partial(_follow, rung=False),
+        "follow, rung by a doorbell": partial(_follow, rung=True),
+    }
+    figures = [
+        Figure("a look at every device in turn takes", whole, unit="s"),
+        Figure("oldest unseen message, what chance alone leaves", left, unit="s"),
+    ]
+    means: dict[str, float] = {}
+    for name, contender in contenders.items():
+        observed, service = run_virtual(
+            partial(_measured, contender, devices, limit, warm, seconds)
+        )
+        means[name] = sum(observed.oldest) / len(observed.oldest)
+        print(
+            f"{name:<28} oldest unseen: mean {means[name]:6.1f} s, p99 "
+            f"{percentile(observed.oldest, 0.99):6.1f} s; a message: p50 "
+            f"{percentile(observed.ages, 0.5):6.1f} s, mean "
+            f"{sum(observed.ages) / len(observed.ages):6.1f} s, p99 "
+            f"{percentile(observed.ages, 0.99):6.1f} s; {len(observed.ages)} messages, "
+            f"{service.requests / (warm + seconds) * 60:.0f} requests a minute",
+            flush=True,
+        )
+        figures.append(Figure(f"{name}: oldest unseen message, mean", means[name], unit="s"))
+    figures.append(
+        Figure("oldest unseen: follow / round robin", means["follow"] / means["round robin"], 0.5)
+    )
+    figures.append(Figure("oldest unseen: follow / what chance leaves", means["follow"] / left))
+    return figures
