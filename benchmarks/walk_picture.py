@@ -16,17 +16,17 @@ _INK = "#222222"
 
 def draw(results: Sequence[Result], path: Path) -> None:
     """Requests, time and skipped rows of every way with 32 at once, to `path`."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
     shown = [result for result in results if result.concurrency == 32 and result.stream != "tied"]
     ways = list(dict.fromkeys(result.way for result in shown))
-    figure, axes = plt.subplots(2, 3, figsize=(11, 5.2), sharey=True, layout="constrained")
+    figure = Figure(figsize=(11, 5.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(2, 3, sharey=True)
     panels: list[tuple[str, str, str]] = [
         ("requests / ideal", "over", "{:.2f}"),
-        ("time / ideal", "slower", "{:.1f}"),
+        ("time / ideal", "slower", "{:.2f}"),
         ("rows the server skips", "skipped", "{:,.0f}"),
     ]
     for row, stream in zip(axes, ["even", "bursty"], strict=True):
@@ -37,6 +37,7 @@ def draw(results: Sequence[Result], path: Path) -> None:
             if stream == "even":
                 axis.set_title(title, fontsize=11, color=_INK)
         row[0].set_ylabel(f"{stream} stream", fontsize=11, color=_INK)
+    axes[0][0].invert_yaxis()  # shared by all panels
     rows = round(max(result.ideal for result in shown) / 10_000, 1)
     figure.suptitle(
         f"{rows:g} million messages of a year, 32 requests at once, 50 ms each", fontsize=12
@@ -62,7 +63,6 @@ def _bars(axis: Any, ways: list[str], values: list[float], form: str, *, log: bo
             color=_INK,
         )
     axis.set_yticks(places, ways, fontsize=10)
-    axis.invert_yaxis()
     axis.tick_params(axis="x", labelsize=8, colors="#666666")
     for side in ("top", "right", "left"):
         axis.spines[side].set_visible(False)

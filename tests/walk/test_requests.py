@@ -199,7 +199,8 @@ def test_many_devices_in_one_pool(seed: int, devices: int, concurrency: int) -> 
             assert sorted(seen) == sorted((row.at, row.payload) for row in truth)
             alone += requests_for([row.at for row in truth], FULL)
         assert sorted(finished) == sorted(got)
-        assert server.requests <= 1.05 * alone + 8
+        # So short a walk may be unlucky with each of the thirteen cuts that it starts with.
+        assert server.requests <= 1.05 * alone + 14
         assert server.peak <= concurrency
 
     run_virtual(main)
