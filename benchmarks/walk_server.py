@@ -79,12 +79,13 @@ class StandIn:
         times = self._accounts[device].times
         await self._admit()
         self.requests += 1
-        self.skipped += skip
-        late = self._chance.random() < 0.01
-        latency = LATENCY * (0.8 + 0.4 * self._chance.random()) + 0.2 * late
-        await asyncio.sleep(latency + SKIP_COST * skip)
         low = 0 if start is None else bisect_left(times, start)
         high = max(low, len(times) if end is None else bisect_left(times, end))
+        skipped = min(skip, high - low)
+        self.skipped += skipped
+        late = self._chance.random() < 0.01
+        latency = LATENCY * (0.8 + 0.4 * self._chance.random()) + 0.2 * late
+        await asyncio.sleep(latency + SKIP_COST * skipped)
         if ascending:
             rows = range(min(low + skip, high), min(low + skip + size, high))
         else:

@@ -30,6 +30,7 @@ from .resources.context import Context
 from .resources.messages import TypeFilter
 from .resources.project import ping
 from .transport import Transport, as_transport
+from .walk import Habits
 from .wire import Request
 
 T = TypeVar("T")
@@ -86,9 +87,9 @@ class IottlySession:
         chosen = chosen_limiter(limiter, key.fingerprint, urlsplit(config.base_url).netloc)
         self._pipeline = Pipeline(config, key, transport, chosen, SYSTEM_CLOCK)
         self._owner = True
-        self._bind(Options(timeout=config.timeout), Answers(), SYSTEM_CLOCK)
+        self._bind(Options(timeout=config.timeout), Answers(), SYSTEM_CLOCK, Habits())
 
-    def _bind(self, options: Options, answers: Answers, clock: Clock) -> None:
+    def _bind(self, options: Options, answers: Answers, clock: Clock, habits: Habits) -> None:
         self.config = self._pipeline.config
         self._options = options
         self._context = Context(
@@ -106,6 +107,7 @@ class IottlySession:
                 policy=self.config.retry,
                 hold=self._pipeline.hold,
             ),
+            habits=habits,
         )
         self.devices = FleetDevices(self._context)
         self.commands = FleetCommands(self._context)
@@ -187,7 +189,8 @@ class IottlySession:
         view = object.__new__(type(self))
         view._pipeline = self._pipeline
         view._owner = False
-        view._bind(options, self._context.answers, self._context.clock)
+        context = self._context
+        view._bind(options, context.answers, context.clock, context.habits)
         return view
 
     async def ping(self) -> None:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from math import ceil
 from typing import Final, Protocol, TypeVar
 
-from attrs import define
+from attrs import define, evolve
 
 from ..clock import Clock
 from ..config import RetryPolicy
@@ -143,8 +143,7 @@ class Filler:
 
     def walk(self, stretch: Stretch) -> AsyncGenerator[MessageBatch, None]:
         """The messages of a stretch, from where it was read to."""
-        page_size = self._source.settings().page_size
-        settings = WalkSettings(page_size=page_size, settle=_SURE)
+        settings = evolve(self._source.settings(), settle=_SURE)
         return batches(
             self._source.fetch,
             stretch.query,

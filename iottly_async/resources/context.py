@@ -10,6 +10,7 @@ from ..clock import Clock
 from ..codec import Answers
 from ..config import Config
 from ..pipeline import Requester
+from ..walk import Habits
 from .plan import Follower
 
 
@@ -26,6 +27,7 @@ class Context:
         capacity: how many requests at once the quota can feed; None where it sets no bound.
         timeout: seconds a call, of the session or the view.
         follower: carries out what is to be followed.
+        habits: what walks have learned of the server.
     """
 
     requester: Requester
@@ -36,3 +38,4 @@ class Context:
     pause: Callable[[float], Awaitable[None]]
     timeout: float
     follower: Follower
+    habits: Habits

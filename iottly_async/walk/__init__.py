@@ -1,6 +1,6 @@
 """Walks: every message of a range once, in order or not, by a `fetch` of single pages.
 
-Pure windows (`seek`, over `page`, `run`, `ties`, `verify`, `habits`) decide what is
+Pure windows (`seek`, over `page`, `run`, `ties`, `verify`, `trial`, `habits`) decide what is
 complete and what to ask for next; tracks (`cursor`) know what was handed out; three
 rooms await: `sequence` one page at a time, `split` many without order, `order` many in
 order.
@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 
+import attrs
+
 from ..clock import SYSTEM_CLOCK, Clock
 from ..errors import ConfigurationError
 from ..models.cursor import Cursor
@@ -17,6 +19,7 @@ from ..models.message import MessageBatch
 from .ask import Source
 from .cursor import Track, resumed
 from .gate import at_most
+from .habits import Habits
 from .order import Lanes
 from .pin import Pin
 from .query import (
@@ -36,6 +39,7 @@ __all__ = [
     "Capacity",
     "Fetch",
     "Fetched",
+    "Habits",
     "History",
     "HistoryRequest",
     "PageRequest",
@@ -131,6 +135,7 @@ def batches_many(
     """
     _check(concurrency)
     known = {} if cursors is None else cursors
+    settings = attrs.evolve(settings, habits=settings.habits or Habits())
     for query in queries:
         resumed(query, known.get(query.device_id))
 

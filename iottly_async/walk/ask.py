@@ -5,8 +5,9 @@ from __future__ import annotations
 from ..clock import Clock
 from .cursor import Track
 from .page import Page
+from .piece import Piece
 from .query import Fetch, History, HistoryRequest, PageRequest
-from .seek import Piece, Window
+from .seek import Window
 
 
 class Source:

@@ -14,14 +14,15 @@ import attrs
 from ..errors import ConfigurationError, CursorMismatchError
 from ..models.cursor import Cursor, Interval
 from ..models.message import MessageBatch
-from .axis import ASCENDING, BEGINNING, DESCENDING, FAR, SECOND, round_up
+from .axis import ASCENDING, BEGINNING, DESCENDING, FAR, SECOND, round_down, round_up
 from .habits import Habits
 from .intervals import subtract, union, within
 from .lookback import Recent
 from .page import Page
+from .piece import Piece
 from .pin import Pin, check_end
 from .query import Fetched, HistoryRequest, PageRequest, WalkQuery, WalkSettings
-from .seek import Piece, Window
+from .seek import Window
 from .verify import HISTORY_LIMIT
 
 
@@ -89,7 +90,7 @@ class Track:
         self.axis = ASCENDING if query.order == "asc" else DESCENDING
         self.finished = False
         self.page_size = settings.page_size
-        self._habits = Habits(settings.short_page)
+        self._habits = settings.habits or Habits()
         self._settings = settings
         self._cursor = cursor
         self._has_history = has_history
@@ -134,6 +135,10 @@ class Track:
     def request(self, window: Window) -> PageRequest | HistoryRequest:
         """What `window` wants to be asked for next."""
         query, run = self.query, window.run
+        trial = window.trial
+        if trial is not None:
+            number, size, _ = trial.question
+            return self.page_request(trial.anchor, trial.at + 1, size=size, number=number)
         if window.ids is not None:
             return HistoryRequest(
                 device_id=query.device_id,
@@ -155,6 +160,9 @@ class Track:
             # A server that rounds it down to the second leaves out nothing this way, and
             # upward, where a walk ends as soon as a message lies beyond, it costs nothing.
             end = end if end == FAR else round_up(end, SECOND)
+        elif start > BEGINNING:
+            # Nor does one that leaves out what lies on its lower bound, for the same cost.
+            start = round_down(start - 1, SECOND)
         return PageRequest(
             device_id=self.query.device_id,
             start=None if start <= BEGINNING else start,

@@ -13,14 +13,15 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable
 
 from ..models._time import epoch_ms
-from ..models.message import MessageBatch
+from ..models.message import Message, MessageBatch
 from .ask import Source
 from .crew import Crew
 from .cursor import Track
 from .gate import Gate
 from .page import Page
-from .scout import GAP, Plan, Scouting, sight
-from .seek import Piece, Window
+from .piece import Piece
+from .scout import GAP, Plan, Scouting, repeats, sight
+from .seek import Window
 
 _SCOUT = -1
 """More urgent than any lane: a lane's work waits for what the scouts find."""
@@ -128,13 +129,12 @@ class Lanes:
         """Cut [start, end) into stretches, by a first page and rounds of scouts."""
         track = self._track
         window = track.window(start, end)
-        piece = await self._ask(window, _SCOUT)
-        self._append(piece)
+        messages = await self._first(window)
         frontier, end = window.done, window.end
-        messages = piece.messages
         start = track.axis.point(epoch_ms(messages[0].timestamp)) if messages else frontier
         scouting = Scouting(start, track.page_size)
         scouting.saw(len(messages))
+        last: list[Page] = []
         while frontier < end:
             while self._planned > self._most_pages:
                 self._room.clear()
@@ -147,13 +147,25 @@ class Lanes:
             pages = await asyncio.gather(*scouts)
             before = frontier
             frontier, missed = self._read(pages, plan, frontier, end, scouting)
-            if not missed:
-                scouting.hit(plan, advanced=frontier > before)
-            elif plan.gap > 1:
+            repeated, last = repeats([*last, *pages]), pages[-1:]
+            if missed and plan.gap > 1:
                 scouting.missed()
-            else:
+            elif missed or repeated:
                 self._open_lane(frontier, end, 1, scouting)
                 return
+            else:
+                scouting.hit(plan, advanced=frontier > before)
+
+    async def _first(self, window: Window) -> list[Message]:
+        """The first page of what is to be planned; more where it may be cut short, or tells
+        nothing for it holds a single millisecond."""
+        messages: list[Message] = []
+        while True:
+            piece = await self._ask(window, _SCOUT)
+            self._append(piece)
+            messages += piece.messages
+            if window.finished or (messages and window.certain):
+                return messages
 
     def _read(
         self, pages: list[Page], plan: Plan, frontier: int, end: int, scouting: Scouting

@@ -27,7 +27,7 @@ class Page:
         tied: whether two messages may share a millisecond.
     """
 
-    __slots__ = ("_axis", "_rising", "first", "last", "messages", "tied")
+    __slots__ = ("_axis", "_request", "_rising", "first", "last", "messages", "tied")
 
     def __init__(self, messages: Sequence[Message], axis: Axis, request: PageRequest) -> None:
         """Read a page.
@@ -37,6 +37,7 @@ class Page:
         """
         self.messages = messages
         self._axis = axis
+        self._request = request
         times = [message.timestamp for message in messages]
         if axis.direction == -1:
             times.reverse()
@@ -49,15 +50,23 @@ class Page:
         self.first, self.last = (low, high) if axis.direction == 1 else (~high, ~low)
         finer = times[0].microsecond % 1000 or times[-1].microsecond % 1000
         if finer or not all(map(lt, times, times[1:])):
-            self._look_closer(times, request)
+            self._look_closer(times)
 
-    def _look_closer(self, times: list[datetime], request: PageRequest) -> None:
+    def _look_closer(self, times: list[datetime]) -> None:
         self.tied = True
         if all(map(le, times, times[1:])):
             return
         for earlier, later in pairwise(map(epoch_ms, times)):
             if earlier > later:
-                raise PageOrderError(_out_of_order(earlier, later, request))
+                raise self.error(_out_of_order(earlier, later))
+
+    def error(self, what: str) -> PageOrderError:
+        """The error that says what the service has answered."""
+        request = self._request
+        return PageOrderError(
+            f"the service answered sort={request.order} for device {request.device_id} with "
+            f"{what}; nothing of the page was handed out"
+        )
 
     def __len__(self) -> int:
         return len(self.messages)
@@ -78,9 +87,8 @@ class Page:
         return before if self._axis.direction == 1 else len(self.messages) - before
 
 
-def _out_of_order(earlier: int, later: int, request: PageRequest) -> str:
+def _out_of_order(earlier: int, later: int) -> str:
     return (
-        f"the service answered sort={request.order} for device {request.device_id} with a page "
-        f"out of order: {from_epoch_ms(earlier).isoformat()} stands on the wrong side of "
-        f"{from_epoch_ms(later).isoformat()}; nothing of the page was handed out"
+        f"a page out of order: {from_epoch_ms(earlier).isoformat()} stands on the wrong side of "
+        f"{from_epoch_ms(later).isoformat()}"
     )

@@ -11,6 +11,7 @@ from attrs import frozen
 
 from ..models.cursor import Order
 from ..models.message import Message
+from .habits import Habits
 
 
 @frozen(kw_only=True)
@@ -42,9 +43,6 @@ class WalkSettings:
         page_size: messages asked for in one request, 1 to 100. Default 100.
         settle: seconds before the server's now at which a walk ends, so that messages
             that become visible late are not missed (D11). Default 5.
-        short_page: the size that a server may cut pages to, whatever was asked for. A
-            page of exactly this length is not taken for the last one until another
-            request has shown that it is. Default 50, the service's own default.
         verify_ties: prove that a millisecond which fills more than one page was read
             whole even if the order among its messages changes between requests: passes
             over it are repeated until the messages found are as many as there are; then
@@ -55,13 +53,16 @@ class WalkSettings:
             read again when it is resumed, ascending, to hand out messages that became
             visible later than `settle`. The cursor then remembers the messages of that
             stretch, some 40 bytes each. Default 0: nothing is read again.
+        habits: what is known of the server already, and what is learned of it; one for
+            all walks over the same server saves the requests that find it out. None:
+            nothing is known.
     """
 
     page_size: int = 100
     settle: float = 5.0
-    short_page: int = 50
     verify_ties: bool = False
     lookback: float = 0.0
+    habits: Habits | None = None
 
 
 @frozen(kw_only=True)

@@ -17,14 +17,15 @@ class Run:
         anchor: the position from which pages are counted.
         number: None for the first page; k for the k-th.
         size: messages to ask for.
+        limit: messages a page, as the first page has shown it.
         straight: whether the page begins where the one before it ended, so that what is
             held back goes on there; otherwise it overlaps with the one before it.
     """
 
-    __slots__ = ("_limit", "_marked", "_page_size", "anchor", "number", "size", "straight")
+    __slots__ = ("_marked", "_page_size", "anchor", "limit", "number", "size", "straight")
 
     def __init__(self, page_size: int) -> None:
-        self._page_size = self._limit = page_size
+        self._page_size = self.limit = page_size
         self._marked: tuple[int | None, int] = (None, page_size)
         self.anchor = 0
         self.restart(0)
@@ -51,8 +52,8 @@ class Run:
         if self.number is None:
             # Later pages are not longer than the first, so that their numbers count alike
             # on a server that gives shorter pages than it is asked for.
-            self._limit = length
-        overlapping = _overlapping(held, self._limit)
+            self.limit = length
+        overlapping = _overlapping(held, self.limit)
         if overlapping[0] * overlapping[1] > self.before + length:
             self.number, self.size = overlapping
             self.straight = False
@@ -64,7 +65,7 @@ class Run:
             self._marked = (self.number, self.size)
             self.straight = True
         if self.number is None:
-            self.number, self.size = 2, self._limit
+            self.number, self.size = 2, self.limit
         else:
             self.number += 1
 

@@ -8,12 +8,14 @@ Pure arithmetic: how far to look, with how many, and what a page that came back 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from math import sqrt
 from typing import NamedTuple
 
 from .axis import DESCENDING, Axis
 from .page import Page
-from .seek import Piece
+from .piece import Piece
 from .ties import canonical
 
 GAP: int = 8
@@ -131,3 +133,14 @@ def sight(page: Page, frontier: int, end: int, *, full: bool, axis: Axis) -> Sig
     if page.tied:
         messages = canonical(messages, descending=axis is DESCENDING)
     return Sighting(gap_end, Piece(gap_end, until, messages))
+
+
+def repeats(pages: Sequence[Page]) -> bool:
+    """Whether a page is the one before it again: the server takes no notice of numbers.
+
+    Pages of one millisecond are not told apart by this.
+    """
+    return any(
+        one.first < one.last and (one.first, one.last) == (next_.first, next_.last)
+        for one, next_ in pairwise(pages)
+    )

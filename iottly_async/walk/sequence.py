@@ -10,7 +10,7 @@ from .ask import Source
 from .crew import abandon
 from .cursor import Track
 from .handover import Handover
-from .seek import Piece
+from .piece import Piece
 
 
 async def in_sequence(source: Source, track: Track) -> AsyncGenerator[MessageBatch, None]:

@@ -20,8 +20,9 @@ from .budget import Budget
 from .crew import Crew
 from .cursor import Track
 from .gate import Gate
+from .piece import Piece
 from .query import PageRequest
-from .seek import Piece, Window
+from .seek import Window
 
 _LEAST_PAGES = 3.0
 """A window with fewer pages left, by estimate, is not cut."""
@@ -62,6 +63,7 @@ class Pool:
         self._crew = Crew()
         self._ready: deque[tuple[Track, Piece | None]] = deque()
         self._places = Gate(lambda: 2 * limit())
+        self._sounded: set[Track] = set()
 
     async def batches(self) -> AsyncGenerator[MessageBatch, None]:
         """What the workers fetch, as it comes."""
@@ -159,7 +161,8 @@ class Pool:
                 self._waiting.appendleft(job)
                 return
             if job.sounds:
-                self._put(track, await self._sound(job))
+                await self._sound(job)
+                self._places.leave()
                 return
             first = window.fresh
             piece = await self._source.ask(track, window)
@@ -180,12 +183,15 @@ class Pool:
 
         Until it is known, a cut would fall somewhere between now and the year 1.
         """
-        if any(other.sounds and other.track is job.track for other in self._active):
+        if job.track in self._sounded:
             return None
+        self._sounded.add(job.track)
         return _Job(job.track, job.window, sounds=True)
 
-    async def _sound(self, job: _Job) -> Piece:
-        track = job.track
+    async def _sound(self, job: _Job) -> None:
+        """Cut the window where the oldest message lies; what should be empty is walked too,
+        for a service may have answered with another message."""
+        track, window = job.track, job.window
         oldest = PageRequest(
             device_id=track.query.device_id,
             start=None,
@@ -196,9 +202,8 @@ class Pool:
             number=None,
         )
         messages = (await self._source.fetch(oldest)).messages
-        # Nothing at all: the messages seen so far were deleted meanwhile.
-        bottom = -epoch_ms(messages[0].timestamp) if messages else job.window.done
-        for other in [*self._active, *self._waiting]:
-            if other.track is track and other.window.end == -BEGINNING:
-                other.window.end = max(other.window.done, bottom)
-        return Piece(max(job.window.done, bottom), -BEGINNING, [])
+        bottom = -epoch_ms(messages[0].timestamp) if messages else window.done
+        if window.done < bottom < window.end:
+            below = track.window(bottom, window.end)
+            window.end = bottom
+            self._waiting.append(_Job(track, below))

@@ -273,4 +273,5 @@ async def test_a_pool_of_devices_is_bounded_too() -> None:
         assert server.requests <= taken + 3 * 8
     assert taken == 300
     assert server.peak == 8
-    assert server.requests == 300
+    # Those that came first may have been cut short by the server: they are asked on.
+    assert 300 <= server.requests <= 308

@@ -15,8 +15,9 @@ from iottly_async.errors import (
     PageOrderError,
     UnauthorizedError,
 )
+from iottly_async.models.cursor import Order
 from iottly_async.models.message import MessageBatch
-from iottly_async.walk import Fetched, PageRequest, WalkQuery, WalkSettings, batches
+from iottly_async.walk import Fetched, Habits, PageRequest, WalkQuery, WalkSettings, batches
 from tests.support.message_server import NOW_MS, MessageServer, Row, identity
 from tests.support.virtual_time import WALL_START, run_virtual, virtual
 
@@ -166,13 +167,28 @@ def test_pages_cut_to_fifty_are_not_taken_for_the_last(
 
 
 @virtual
-async def test_a_last_page_of_fifty_is_confirmed_by_one_request() -> None:
-    """Exactly 50 messages cost two requests; 49 or 51 cost one; behind a longer page, 50
-    are known to be the end."""
-    for many, requests in [(49, 1), (50, 2), (51, 1), (149, 2)]:
+async def test_a_short_page_is_confirmed_where_it_may_have_been_cut() -> None:
+    """A first page of ten or more that is not full costs one more request, for a server may
+    cut pages to its own size; behind a longer page, and where the server is known, none."""
+    habits = Habits()
+    for many, requests in [(9, 1), (50, 2), (49, 1), (51, 2), (149, 2), (99, 1), (52, 1)]:
         server = MessageServer([Row(NOW_MS - 90_000 + n) for n in range(many)])
-        await collect(server, QUERY, WalkSettings(), FORMS[0])
+        await collect(server, QUERY, WalkSettings(habits=habits), FORMS[0])
         assert server.requests == requests, many
+
+
+@pytest.mark.parametrize("limit", [11, 20, 66, 99])
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize("form", FORMS)
+@virtual
+async def test_pages_cut_to_any_size_are_not_taken_for_the_last(
+    limit: int, order: Order, form: tuple[int, bool]
+) -> None:
+    """Whatever the size to which a server cuts its pages, nothing is lost."""
+    rows = rows_of([("even", 39_000, 300), ("group", 20_000, 130), ("even", 200, 40)])
+    server = MessageServer(rows, limit=limit)
+    asked = WalkQuery(project_id="p1", device_id="d1", order=order)
+    assert seen(await collect(server, asked, WalkSettings(), form)) == counted(rows)
 
 
 @pytest.mark.parametrize("form", FORMS)
