@@ -21,6 +21,10 @@ Interval = tuple[int, int]
 
 VERSION: Final = 1
 
+YEAR_1: Final = -62_135_596_800_000
+YEAR_10000: Final = 253_402_300_800_000
+"""The first and the last millisecond that a cursor may tell of."""
+
 
 def query_fingerprint(
     *,
@@ -152,7 +156,7 @@ class Cursor:
             recent=tuple(form.recent),
             recent_from=form.recent_from,
         )
-        if cursor.fingerprint != form.fingerprint or not _ascending(cursor.remaining):
+        if cursor.fingerprint != form.fingerprint or not _is_sound(cursor):
             raise CursorMismatchError("the cursor was altered after it was written")
         return cursor
 
@@ -173,6 +177,8 @@ class _Form(msgspec.Struct, frozen=True):
     recent_from: int | None = None
 
 
-def _ascending(intervals: tuple[Interval, ...]) -> bool:
-    flat: list[Any] = [edge for interval in intervals for edge in interval]
-    return all(a < b for a, b in intervals) and flat == sorted(flat)
+def _is_sound(cursor: Cursor) -> bool:
+    flat: list[Any] = [edge for interval in cursor.remaining for edge in interval]
+    ascending = all(a < b for a, b in cursor.remaining) and flat == sorted(flat)
+    times = [*flat, cursor.pinned_end, *(at for at, _ in cursor.recent)]
+    return ascending and cursor.count >= 0 and all(YEAR_1 <= at <= YEAR_10000 for at in times)

@@ -13,12 +13,12 @@ from typing import Final, Literal
 
 from attrs import frozen
 
-from ..models.cursor import Interval
+from ..models.cursor import YEAR_1, YEAR_10000, Interval
 
-BEGINNING: Final = -62_135_596_800_000
+BEGINNING: Final = YEAR_1
 """The first millisecond of the year 1: stands for a range without a start."""
 
-FAR: Final = 253_402_300_800_000
+FAR: Final = YEAR_10000
 """The end of the year 9999: stands for a range without an end."""
 
 SECOND: Final = 1000

@@ -234,3 +234,61 @@ def test_a_cursor_survives_its_json(case: Case) -> None:
         assert done.tzinfo is not None
 
     run_virtual(main)
+
+
+WRITTEN = Cursor(
+    project_id="p1",
+    device_id="d1",
+    type="all",
+    order="asc",
+    start=None,
+    end=None,
+    remaining=((5, 7), (9, 12)),
+    pinned_end=12,
+).to_json()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "null",
+        "[]",
+        "{}",
+        "nonsense",
+        b"\xff\xfe",
+        "[" * 5000,
+        WRITTEN[:-1],
+        WRITTEN.replace('"asc"', '"up"'),
+        WRITTEN.replace('"remaining":[[5,7]', '"remaining":[[5,"7"]'),
+        WRITTEN.replace('"pinned_end":12', '"pinned_end":null'),
+        WRITTEN.replace('"pinned_end":12', '"pinned_end":NaN'),
+    ],
+)
+def test_what_is_no_cursor_is_refused(text: str | bytes) -> None:
+    """With one error that says what is expected, whatever the text is."""
+    with pytest.raises(CursorMismatchError, match=r"not a cursor written by Cursor\.to_json"):
+        Cursor.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('"version":1', '"version":2', "version 2"),
+        ('"device":"d1"', '"device":"d2"', "altered"),
+        ('"type":"all"', '"type":"userdefined"', "altered"),
+        ('"order":"asc"', '"order":"desc"', "altered"),
+        ("[[5,7],[9,12]]", "[[9,12],[5,7]]", "altered"),
+        ("[[5,7],[9,12]]", "[[5,10],[9,12]]", "altered"),
+        ("[[5,7],[9,12]]", "[[7,5]]", "altered"),
+        ("[[5,7],[9,12]]", "[[5,1000000000000000000]]", "altered"),
+        ('"pinned_end":12', '"pinned_end":1000000000000000000', "altered"),
+        ('"count":0', '"count":-1', "altered"),
+    ],
+)
+def test_an_altered_cursor_is_refused(old: str, new: str, says: str) -> None:
+    """Another version, another query under the old fingerprint, intervals that overlap,
+    times that no calendar has."""
+    assert old in WRITTEN
+    with pytest.raises(CursorMismatchError, match=says):
+        Cursor.from_json(WRITTEN.replace(old, new))

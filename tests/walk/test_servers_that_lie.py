@@ -1,0 +1,239 @@
+"""Servers that keep the documents' promises otherwise: the truth comes of it, or an error.
+
+Never does a walk lose a message in silence, hand one out twice, or turn for ever.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+
+import attrs
+import pytest
+
+from iottly_async.errors import PageOrderError
+from iottly_async.models.cursor import Order
+from iottly_async.models.message import Message
+from iottly_async.walk import Fetched, Habits, PageRequest, WalkQuery, WalkSettings, batches
+from tests.support.message_server import NOW_MS, MessageServer, Row
+from tests.support.virtual_time import virtual
+
+LIMIT = 20
+"""Messages a page."""
+
+MOST = 1500
+"""Requests; a walk that makes more turns for ever."""
+
+FORMS = [(1, True), (4, True), (4, False)]
+
+Asked = Callable[[PageRequest], PageRequest]
+Answered = Callable[[list[Message]], list[Message]]
+
+
+def as_it_is(request: PageRequest) -> PageRequest:
+    return request
+
+
+def moved(start: int = 0, end: int = 0) -> Asked:
+    """Bounds taken for others."""
+
+    def ask(asked: PageRequest) -> PageRequest:
+        return attrs.evolve(
+            asked,
+            start=None if asked.start is None else asked.start + start,
+            end=None if asked.end is None else asked.end + end,
+        )
+
+    return ask
+
+
+def ignoring(*names: str) -> Asked:
+    """Parameters of which no notice is taken."""
+    return lambda asked: attrs.evolve(asked, **dict.fromkeys(names))
+
+
+def sorted_always(order: Order) -> Asked:
+    return lambda asked: attrs.evolve(asked, order=order)
+
+
+def numbered_from(first: int) -> Asked:
+    """Page numbers that count from another number than the walk's."""
+
+    def ask(asked: PageRequest) -> PageRequest:
+        number = None if asked.number is None else max(1, asked.number + 1 - first)
+        return attrs.evolve(asked, number=number)
+
+    return ask
+
+
+def of_two_thirds(asked: PageRequest) -> PageRequest:
+    return attrs.evolve(asked, size=max(1, asked.size * 2 // 3))
+
+
+def without_fraction(page: list[Message]) -> list[Message]:
+    return [attrs.evolve(one, timestamp=one.timestamp.replace(microsecond=0)) for one in page]
+
+
+def with_microseconds(page: list[Message]) -> list[Message]:
+    return [
+        attrs.evolve(one, timestamp=one.timestamp + timedelta(microseconds=n * 7919 % 1000))
+        for n, one in enumerate(page)
+    ]
+
+
+def thinned(page: list[Message]) -> list[Message]:
+    """Filtered after the limit was applied, so that every page is short."""
+    return [one for one in page if int(one.payload_json) % 5]
+
+
+def stuck() -> Answered:
+    first: list[Message] = []
+
+    def answer(page: list[Message]) -> list[Message]:
+        first[:] = first or page
+        return first
+
+    return answer
+
+
+def rows(kind: str) -> list[Row]:
+    """Streams that are hard on page numbers, bounds and short pages."""
+    chance = random.Random(3)
+    at = NOW_MS - 900_000
+    times = {
+        "mixed": [chance.randrange(600_000) for _ in range(200)]
+        + [t for size in (19, 20, 21, 45) for t in [chance.randrange(600_000)] * size]
+        + [610_000 + chance.randrange(3000) for _ in range(90)],
+        "plain": [chance.randrange(600_000) for _ in range(300)],
+        "group first": [0] * 70 + [1000 + 700 * n for n in range(60)],
+        "groups": [5000 * n for n in range(6) for _ in range(20)],
+        "dense": [chance.randrange(6000) for _ in range(240)],
+    }[kind]
+    return [Row(at + time, b"%d" % n, serial=n) for n, time in enumerate(sorted(times))]
+
+
+async def walked(
+    kind: str,
+    ask: Asked,
+    answer: Answered,
+    order: Order,
+    form: tuple[int, bool],
+    **server_ways: int,
+) -> tuple[Counter[bytes], Counter[bytes], PageOrderError | None]:
+    """What a walk over such a server handed out, what there is, and how the walk ended."""
+    stream = rows(kind)
+    server = MessageServer(stream, limit=LIMIT, jitter=0.5, **server_ways)
+
+    async def fetch(request: PageRequest) -> Fetched:
+        assert server.requests < MOST, "it turns for ever"
+        fetched = await server.fetch(ask(request))
+        return attrs.evolve(fetched, messages=answer([*fetched.messages]))
+
+    walk = batches(
+        fetch,
+        WalkQuery(project_id="p1", device_id="d1", order=order),
+        settings=WalkSettings(page_size=LIMIT),
+        concurrency=form[0],
+        ordered=form[1],
+        clock=server.clock,
+    )
+    got: Counter[bytes] = Counter()
+    error = None
+    try:
+        async for batch in walk:
+            got.update(message.payload_json for message in batch.messages)
+    except PageOrderError as caught:
+        error = caught
+    return got, Counter(row.payload for row in stream), error
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize("kind", ["mixed", "plain", "group first", "groups", "dense"])
+@pytest.mark.parametrize("start", [0, 1], ids=["from inclusive", "from exclusive"])
+@pytest.mark.parametrize("end", [0, 1], ids=["to exclusive", "to inclusive"])
+@virtual
+async def test_bounds_may_include_and_leave_out_what_they_like(
+    end: int, start: int, kind: str, order: Order, form: tuple[int, bool]
+) -> None:
+    """`from` exclusive, `to` inclusive: the walk finds out, and nothing is lost or repeated."""
+    got, truth, _ = await walked(kind, moved(start, end), list, order, form)
+    assert got == truth
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize("kind", ["mixed", "dense"])
+@pytest.mark.parametrize("answer", [without_fraction, with_microseconds])
+@virtual
+async def test_times_may_be_coarser_or_finer(
+    answer: Answered, kind: str, order: Order, form: tuple[int, bool]
+) -> None:
+    """Times cut to the second while bounds are kept to the millisecond, or with microseconds."""
+    got, truth, _ = await walked(kind, as_it_is, answer, order, form)
+    assert got == truth
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@virtual
+async def test_pages_filtered_after_their_limit_are_not_the_last(
+    order: Order, form: tuple[int, bool]
+) -> None:
+    """Where every page is shorter than asked for, each time by another number."""
+    got, truth, _ = await walked("plain", as_it_is, thinned, order, form)
+    assert got == Counter({payload: 1 for payload in truth if int(payload) % 5})
+
+
+LIES: dict[str, tuple[Asked, Callable[[], Answered], dict[str, int]]] = {
+    "sort is always asc": (sorted_always("asc"), lambda: list, {}),
+    "sort is always desc": (sorted_always("desc"), lambda: list, {}),
+    "p is ignored": (ignoring("number"), lambda: list, {}),
+    "p is ignored, from rounded": (ignoring("number"), lambda: list, {"round_from": 60_000}),
+    "from and p are ignored": (ignoring("number", "start"), lambda: list, {}),
+    "to and p are ignored": (ignoring("number", "end"), lambda: list, {}),
+    "all bounds and p are ignored": (ignoring("number", "start", "end"), lambda: list, {}),
+    "p counts from 0": (numbered_from(0), lambda: list, {}),
+    "p counts from 0, from rounded": (numbered_from(0), lambda: list, {"round_from": 60_000}),
+    "p counts from 2": (numbered_from(2), lambda: list, {}),
+    "pages of two thirds": (of_two_thirds, lambda: list, {}),
+    "one page for ever": (as_it_is, stuck, {}),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize("kind", ["mixed", "plain", "group first", "groups", "dense"])
+@pytest.mark.parametrize("lie", LIES)
+@virtual
+async def test_a_lie_is_an_error_or_makes_no_difference(
+    lie: str, kind: str, order: Order, form: tuple[int, bool]
+) -> None:
+    """The walk ends, with all there is or with `PageOrderError`; nothing comes twice."""
+    ask, answer, ways = LIES[lie]
+    got, truth, error = await walked(kind, ask, answer(), order, form, **ways)
+    assert not got - truth
+    assert error is not None or got == truth
+
+
+@virtual
+async def test_what_a_walk_learned_is_known_to_the_next() -> None:
+    """With the habits of a first walk, a second one over many in one millisecond asks for
+    nothing to find out how the server counts."""
+    habits = Habits()
+    spent = []
+    for _ in range(2):
+        server = MessageServer(rows("group first"), limit=LIMIT)
+        query = WalkQuery(project_id="p1", device_id="d1")
+        settings = WalkSettings(page_size=LIMIT, habits=habits)
+        async for _ in batches(server.fetch, query, settings=settings, clock=server.clock):
+            pass
+        spent.append(server.requests)
+    assert spent[1] == spent[0] - 3
+
+
+@virtual
+async def test_the_error_says_what_to_set() -> None:
+    """A page number that counts otherwise is most often a wrong setting."""
+    *_, error = await walked("group first", numbered_from(0), list, "asc", (1, True))
+    assert "Config.first_page" in str(error)
