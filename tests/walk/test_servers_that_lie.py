@@ -47,9 +47,14 @@ def moved(start: int = 0, end: int = 0) -> Asked:
     return ask
 
 
-def ignoring(*names: str) -> Asked:
-    """Parameters of which no notice is taken."""
-    return lambda asked: attrs.evolve(asked, **dict.fromkeys(names))
+def ignoring(*, start: bool = False, end: bool = False) -> Asked:
+    """No notice is taken of page numbers, nor of the bounds named."""
+
+    def ask(asked: PageRequest) -> PageRequest:
+        low, high = None if start else asked.start, None if end else asked.end
+        return attrs.evolve(asked, number=None, start=low, end=high)
+
+    return ask
 
 
 def sorted_always(order: Order) -> Asked:
@@ -118,11 +123,11 @@ async def walked(
     answer: Answered,
     order: Order,
     form: tuple[int, bool],
-    **server_ways: int,
+    round_from: int = 1,
 ) -> tuple[Counter[bytes], Counter[bytes], PageOrderError | None]:
     """What a walk over such a server handed out, what there is, and how the walk ended."""
     stream = rows(kind)
-    server = MessageServer(stream, limit=LIMIT, jitter=0.5, **server_ways)
+    server = MessageServer(stream, limit=LIMIT, jitter=0.5, round_from=round_from)
 
     async def fetch(request: PageRequest) -> Fetched:
         assert server.requests < MOST, "it turns for ever"
@@ -185,19 +190,19 @@ async def test_pages_filtered_after_their_limit_are_not_the_last(
     assert got == Counter({payload: 1 for payload in truth if int(payload) % 5})
 
 
-LIES: dict[str, tuple[Asked, Callable[[], Answered], dict[str, int]]] = {
-    "sort is always asc": (sorted_always("asc"), lambda: list, {}),
-    "sort is always desc": (sorted_always("desc"), lambda: list, {}),
-    "p is ignored": (ignoring("number"), lambda: list, {}),
-    "p is ignored, from rounded": (ignoring("number"), lambda: list, {"round_from": 60_000}),
-    "from and p are ignored": (ignoring("number", "start"), lambda: list, {}),
-    "to and p are ignored": (ignoring("number", "end"), lambda: list, {}),
-    "all bounds and p are ignored": (ignoring("number", "start", "end"), lambda: list, {}),
-    "p counts from 0": (numbered_from(0), lambda: list, {}),
-    "p counts from 0, from rounded": (numbered_from(0), lambda: list, {"round_from": 60_000}),
-    "p counts from 2": (numbered_from(2), lambda: list, {}),
-    "pages of two thirds": (of_two_thirds, lambda: list, {}),
-    "one page for ever": (as_it_is, stuck, {}),
+LIES: dict[str, tuple[Asked, Callable[[], Answered], int]] = {
+    "sort is always asc": (sorted_always("asc"), lambda: list, 1),
+    "sort is always desc": (sorted_always("desc"), lambda: list, 1),
+    "p is ignored": (ignoring(), lambda: list, 1),
+    "p is ignored, from rounded": (ignoring(), lambda: list, 60_000),
+    "from and p are ignored": (ignoring(start=True), lambda: list, 1),
+    "to and p are ignored": (ignoring(end=True), lambda: list, 1),
+    "all bounds and p are ignored": (ignoring(start=True, end=True), lambda: list, 1),
+    "p counts from 0": (numbered_from(0), lambda: list, 1),
+    "p counts from 0, from rounded": (numbered_from(0), lambda: list, 60_000),
+    "p counts from 2": (numbered_from(2), lambda: list, 1),
+    "pages of two thirds": (of_two_thirds, lambda: list, 1),
+    "one page for ever": (as_it_is, stuck, 1),
 }
 
 
@@ -210,8 +215,8 @@ async def test_a_lie_is_an_error_or_makes_no_difference(
     lie: str, kind: str, order: Order, form: tuple[int, bool]
 ) -> None:
     """The walk ends, with all there is or with `PageOrderError`; nothing comes twice."""
-    ask, answer, ways = LIES[lie]
-    got, truth, error = await walked(kind, ask, answer(), order, form, **ways)
+    ask, answer, round_from = LIES[lie]
+    got, truth, error = await walked(kind, ask, answer(), order, form, round_from)
     assert not got - truth
     assert error is not None or got == truth
 
