@@ -117,6 +117,7 @@ def session_on(
     server: RawServer | str,
     certificates: Certificates | None = None,
     http: Any = None,
+    limiter: RateLimiter | None = None,
     **settings: Any,
 ) -> IottlySession:
     """A session on a server, with two attempts and next to no pauses unless set otherwise."""
@@ -130,7 +131,7 @@ def session_on(
     if certificates is not None:
         defaults["ssl"] = certificates.client
     config = Config(**(defaults | settings))
-    return IottlySession(KEY, config=config, http=http, limiter=RateLimiter())
+    return IottlySession(KEY, config=config, http=http, limiter=limiter or RateLimiter())
 
 
 async def failure_of(call: Awaitable[Any]) -> IottlyError:

@@ -6,6 +6,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -94,7 +95,8 @@ async def test_a_connection_that_does_not_come(
 ) -> None:
     """The time to connect, or the attempt's, ends it: not sent, tried again, commands too."""
     with full_queue() as url:
-        async with session_on(url, None, **{limit: 0.2}) as session:
+        settings: dict[str, Any] = {limit: 0.2}
+        async with session_on(url, None, **settings) as session:
             found = await failure_of(verb.make(session))
     hold(found, verb, _fault(error, again=True))
 

@@ -40,7 +40,8 @@ FAULTS = [
 async def until_it_fails(verb: Verb, url: str, tls: Certificates | None, **settings: Any) -> float:
     """Seconds until the call ended in an error of ours, with a deadline of `LIMIT`."""
     loop = asyncio.get_running_loop()
-    async with session_on(url, tls, **({"timeout": LIMIT, "retry": AGAIN} | settings)) as session:
+    all_settings: dict[str, Any] = {"timeout": LIMIT, "retry": AGAIN} | settings
+    async with session_on(url, tls, **all_settings) as session:
         begun = loop.time()
         with pytest.raises(IottlyError):
             await verb.make(session)

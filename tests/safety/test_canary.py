@@ -13,7 +13,14 @@ from typing import Any, cast
 
 import pytest
 
-from iottly_async import Config, ConfigurationError, IottlyError, IottlySession, RateLimiter
+from iottly_async import (
+    Config,
+    ConfigurationError,
+    IottlyError,
+    IottlySession,
+    RateLimiter,
+    UnauthorizedError,
+)
 from iottly_async.auth import ApiKey
 from iottly_async.emulator import EmulatorThread
 from tests.support.canary import CANARY, EAR, Ear, assert_unshown, shows_key
@@ -173,6 +180,24 @@ async def test_an_echo_is_not_shown() -> None:
             assert not shows_key(f"{told!r} {told.facts()} {told.__cause__!r}")
             if told.status == 400:
                 assert_unshown(told)
+
+
+async def test_a_refused_stream_does_not_show_it() -> None:
+    """Nor does one that repeats it where a stream would be opened."""
+
+    async def repeats(peer: Peer) -> None:
+        credential = dict((await peer.request()).headers)["authorization"]
+        body = b'{"error": {"message": "%s", "code": "x"}}' % credential.encode()
+        await peer.send(answer(401, body))
+        await peer.stall()
+
+    async with RawServer(repeats) as server, session_on(server) as session:
+        async with session.stream() as stream:
+            with pytest.raises(UnauthorizedError) as caught:
+                await stream.until_connected()
+        told = caught.value
+        assert "<redacted>" in str(told)
+        assert not shows_key(f"{told!r} {told.facts()} {told.__cause__!r}")
 
 
 def test_debug_mode_does_not_show_it() -> None:
