@@ -23,14 +23,17 @@ from iottly_async import (
     RetryPolicy,
     SessionClosedError,
 )
+from iottly_async.auth import ApiKey
+from iottly_async.clock import SYSTEM_CLOCK
 from iottly_async.errors import TransportError
+from iottly_async.pipeline import Pipeline
 from iottly_async.ratelimit import Ticket
 from iottly_async.transport import Outgoing
 from iottly_async.wire import Answer
 from tests.support.leaks import tasks, until
 from tests.support.virtual_time import run_virtual, settle
 
-from .calls import GET, POST, Verb, session_on
+from .calls import GET, KEY, POST, Verb, session_on
 
 Step = Callable[[Outgoing], Awaitable[Answer]]
 REFUSAL = b'{"error": {"code": "rate_limited", "message": "m", "request_id": "r"}}'
@@ -42,10 +45,12 @@ class Scripted:
 
     Attributes:
         sent: what it was asked to send.
+        closed: whether it was closed.
     """
 
     def __init__(self, *steps: Step) -> None:
         self.sent: list[Outgoing] = []
+        self.closed = False
         self._steps = steps
 
     async def send(self, outgoing: Outgoing) -> Answer:
@@ -54,7 +59,8 @@ class Scripted:
         return await self._steps[min(len(self.sent), len(self._steps)) - 1](outgoing)
 
     async def aclose(self) -> None:
-        """Nothing is open."""
+        """Note it."""
+        self.closed = True
 
 
 def answers(status: int, body: bytes, **headers: str) -> Step:
@@ -321,6 +327,18 @@ def test_a_page_of_a_walk_has_its_deadline_too() -> None:
     assert took == pytest.approx(3.0, abs=0.1)
 
 
+def test_the_time_of_a_page_is_that_of_all_its_attempts() -> None:
+    """What the first attempt took is gone for the second; a turn in between is not counted."""
+
+    async def lost_after_two_seconds(outgoing: Outgoing) -> Answer:
+        outgoing.left = True
+        await asyncio.sleep(2.0)
+        raise lost()
+
+    took = with_steps(walk_to_the_end, lost_after_two_seconds, hangs(left=True), timeout=3.0)
+    assert took == pytest.approx(3.0, abs=0.1)
+
+
 EMPTY_WINDOW = answers(
     200,
     GET.body,
@@ -394,3 +412,38 @@ def test_nothing_is_sent_again_while_it_closes(verb: Verb) -> None:
     error, sent = with_steps(use, loses, hangs(left=True))
     assert type(error) is SessionClosedError
     assert (error.sent, error.attempts, sent) == ("maybe", 1, 1)
+
+
+def test_a_closing_that_is_cancelled_closes_all_the_same() -> None:
+    """Who loses patience with the grace period leaves neither a call nor a connection."""
+
+    async def use(session: IottlySession, transport: Scripted) -> tuple[BaseException | None, bool]:
+        call = asyncio.ensure_future(GET.make(session))
+        await settle()
+        closing = asyncio.ensure_future(session.aclose(grace=1000))
+        await settle()
+        closing.cancel()
+        await asyncio.wait([closing, call])
+        assert closing.cancelled()
+        return call.exception(), transport.closed
+
+    error, closed = with_steps(use, hangs(left=True), timeout=2000.0)
+    assert type(error) is SessionClosedError
+    assert closed
+
+
+async def test_a_timeout_within_what_is_held_is_its_own() -> None:
+    """What is held to the session's life passes its own TimeoutError on, and ends by closing."""
+    config = session_on("http://127.0.0.1:1").config
+    pipeline = Pipeline(config, ApiKey(KEY), Scripted(), RateLimiter(), SYSTEM_CLOCK)
+
+    async def late() -> None:
+        raise TimeoutError("its own")
+
+    with pytest.raises(TimeoutError, match="its own"):
+        await pipeline.hold(late)
+    held = asyncio.create_task(pipeline.hold(asyncio.Event().wait))
+    await settle()
+    await pipeline.aclose(0.0)
+    with pytest.raises(SessionClosedError):
+        await held
