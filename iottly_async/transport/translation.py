@@ -30,13 +30,13 @@ def translated(foreign: Exception, outgoing: Outgoing) -> IottlyError:
         )
     if isinstance(foreign, aiohttp.ClientSSLError):
         reason = _tls_reason(foreign)
-        return TLSError(f"TLS with the service failed: {reason}", sent="no")
+        return TLSError(f"TLS with {_place(foreign)} failed: {reason}", sent="no")
     if isinstance(foreign, aiohttp.ClientConnectorDNSError):
-        return ConnectError("the name of the service was not found", sent="no")
+        return ConnectError(f"the host name {foreign.host} was not found", sent="no")
     if isinstance(foreign, aiohttp.ConnectionTimeoutError):
         return ConnectError("connecting to the service took too long", sent="no")
     if isinstance(foreign, aiohttp.ClientConnectorError):
-        return ConnectError(f"no connection to the service: {_os_reason(foreign)}", sent="no")
+        return ConnectError(f"no connection to {_place(foreign)}: {_os_reason(foreign)}", sent="no")
     if not outgoing.left:
         return ConnectError(
             "the connection to the service was lost before anything was sent", sent="no"
@@ -46,6 +46,11 @@ def translated(foreign: Exception, outgoing: Outgoing) -> IottlyError:
     if isinstance(foreign, LostError | OSError):
         return ConnectionLostError("the connection was lost before an answer", sent="maybe")
     return ProtocolError("what arrived is not an HTTP answer", sent="maybe")
+
+
+def _place(foreign: aiohttp.ClientSSLError | aiohttp.ClientConnectorError) -> str:
+    """Which host and port were tried: a mistaken `base_url` is then seen at once."""
+    return f"{foreign.host}:{foreign.port}"
 
 
 def _tls_reason(foreign: Exception) -> str:

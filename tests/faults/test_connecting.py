@@ -50,13 +50,17 @@ async def _speaks_plain_http(peer: Peer) -> None:
 
 @each_verb
 async def test_a_refused_connection(verb: Verb) -> None:
-    """Nobody listens: not sent, tried again, commands too."""
+    """Nobody listens, and the error says where: not sent, tried again, commands too."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound and not listening: nobody else gets this port
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
         async with session_on(url) as session:
             error = await failure_of(verb.make(session))
-    hold(error, verb, _fault(ConnectError, again=True, text="refused"))
+    hold(
+        error,
+        verb,
+        _fault(ConnectError, again=True, text=f"no connection to {url[7:]}: connection refused"),
+    )
 
 
 @each_verb
@@ -64,7 +68,7 @@ async def test_a_name_that_is_not_found(verb: Verb) -> None:
     """A host without an address: not sent, tried again, commands too."""
     async with session_on("https://iottly.invalid") as session:
         error = await failure_of(verb.make(session))
-    hold(error, verb, _fault(ConnectError, again=True, text="name"))
+    hold(error, verb, _fault(ConnectError, again=True, text="host name iottly.invalid"))
 
 
 @contextmanager
