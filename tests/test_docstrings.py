@@ -27,20 +27,15 @@ def faces() -> dict[str, Any]:
     found = {name: getattr(iottly_async, name) for name in iottly_async.__all__}
     found |= {name: getattr(resources, name) for name in resources.__all__}
     found |= {name: getattr(emulator, name) for name in emulator.__all__}
-    found |= {"Surface": emulator.Surface, "parse_webhook": webhook.parse_webhook}
-    found |= {"WebhookReceiver": webhook.WebhookReceiver, "RedisLimiter": iottly_async.RedisLimiter}
+    found |= {"parse_webhook": webhook.parse_webhook, "WebhookReceiver": webhook.WebhookReceiver}
+    found |= {"RedisLimiter": iottly_async.RedisLimiter}
     project = iottly_async.IottlySession("key").project("p")
     parts = (project, project.licenses, project.devices, project.commands)
     return found | {type(part).__name__: type(part) for part in parts}
 
 
 FACES = faces()
-_FOR_THOSE_WHO_REPLACE_THEM = {"DefaultStreamProtocol", "StreamProtocol"}
-MODELS = {
-    name: face
-    for name, face in FACES.items()
-    if attrs.has(face) and name not in _FOR_THOSE_WHO_REPLACE_THEM
-}
+MODELS = {name: face for name, face in FACES.items() if attrs.has(face)}
 
 
 def methods() -> Iterator[Any]:
@@ -48,7 +43,7 @@ def methods() -> Iterator[Any]:
     for name, face in FACES.items():
         if inspect.isfunction(face):
             yield pytest.param(face, "", id=name)
-        if not inspect.isclass(face) or name in _FOR_THOSE_WHO_REPLACE_THEM:
+        if not inspect.isclass(face):
             continue
         for member, method in inspect.getmembers(face, inspect.isfunction):
             if not member.startswith("_") and method.__module__.startswith(_OURS):

@@ -121,7 +121,7 @@ class StreamProtocol(Protocol):
         ...
 
     def subscribe(self, wanted: Subscription) -> str | None:
-        """What to send to get messages; None for nothing: they come by themselves.
+        """What to send to get the messages `wanted`; None for nothing: they come by themselves.
 
         Where something is sent, the service must answer by what `read` takes for
         `Subscribed`, soon: else the connection is made anew.
@@ -129,11 +129,21 @@ class StreamProtocol(Protocol):
         ...
 
     def command(self, ref: str, device_id: str, command: str, timeout: float) -> str:
-        """What to send to run a command; its answers carry `ref`."""
+        """What to send to run a command; its answers carry `ref`.
+
+        Args:
+            ref: unlike that of any other command on this connection.
+            device_id: of generation v1.
+            command: what the device is to run.
+            timeout: seconds that the device gives it.
+        """
         ...
 
     def read(self, data: str | bytes) -> Frame | None:
         """A frame that came; None for one of no concern.
+
+        Args:
+            data: of the frame; a text frame's is `str`.
 
         Raises:
             DecodeError: it is not as it should be. The connection is then made anew.
@@ -141,7 +151,7 @@ class StreamProtocol(Protocol):
         ...
 
     def final(self, code: int) -> IottlyError | None:
-        """The error that ends the stream for good after this close code; None to reconnect."""
+        """The error that ends the stream for good after this close `code`; None to reconnect."""
         ...
 
 
@@ -179,6 +189,10 @@ class DefaultStreamProtocol:
       or ``error`` with ``status`` and the HTTP answer's ``error``;
     - close code 4401 says that the key is not accepted, 4403 that it gives no access:
       both are final, all others are not.
+
+    Attributes:
+        path: from the host on; default ``/v1/stream``.
+        generation: whose credential is sent; default "v1".
     """
 
     path: str = "/v1/stream"
@@ -190,17 +204,21 @@ class DefaultStreamProtocol:
         return _text({"type": "hello", "version": 1})
 
     def subscribe(self, wanted: Subscription) -> str | None:
-        """The subscription."""
+        """The subscription to what is `wanted`."""
         devices = None if wanted.devices is None else list(wanted.devices)
         return _text({"type": "subscribe", "devices": devices, "messages": wanted.type})
 
     def command(self, ref: str, device_id: str, command: str, timeout: float) -> str:
-        """A command."""
+        """The command `ref` to `device_id`, which gives it `timeout` seconds."""
         body = msgspec.json.decode(encode_fleet_command(command, timeout))
         return _text({"type": "command", "ref": ref, "device": device_id, **body})
 
     def read(self, data: str | bytes) -> Frame | None:
-        """A frame that came; None for a kind that is not known."""
+        """The frame that `data` is; None for a kind that is not known.
+
+        Raises:
+            DecodeError: it is no JSON object of a kind, or not of the form above.
+        """
         try:
             wire = _decode(data)
         except (ValueError, RecursionError):
