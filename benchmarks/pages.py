@@ -13,7 +13,7 @@ DEVICE: Final = "3781de91-d446-4c64-825d-756dd60f2dab"
 START: Final = datetime(2018, 7, 27, tzinfo=UTC)
 STEP: Final = timedelta(seconds=1, milliseconds=7)
 SIZE: Final = 100
-MADE_BEFOREHAND: Final = 50_000
+MADE_BEFOREHAND: Final = 100_000
 
 
 def timestamp(index: int) -> datetime:

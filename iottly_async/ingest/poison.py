@@ -9,6 +9,7 @@ import msgspec
 
 from ..errors import DecodeError
 from ..models import Message
+from ..models.message import digest_all
 from .stores import Rejected
 
 _decode_all: Final = msgspec.json.Decoder(list[Any]).decode
@@ -19,13 +20,15 @@ def sift(messages: Sequence[Message]) -> tuple[list[Message], list[Rejected]]:
 
     Valid is what `Message.payload` can read: strict JSON in UTF-8, numbers in the range of
     a double, nesting that a reader bears. A store that took more would hand its users
-    payloads that their own readers stumble over.
+    payloads that their own readers stumble over. Those that are valid know their `digest`.
     """
     payloads = [message.payload_json for message in messages]
     # One reading for all costs half of one for each; the count shows that none of them
-    # was valid only together with its neighbours.
+    # was valid only together with its neighbours. What was read makes the keys, too.
     try:
-        if len(_decode_all(b"[%b]" % b",".join(payloads))) == len(payloads):
+        read = _decode_all(b"[%b]" % b",".join(payloads))
+        if len(read) == len(payloads):
+            digest_all(messages, read)
             return list(messages), []
     except (ValueError, RecursionError):
         pass

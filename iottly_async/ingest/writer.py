@@ -19,12 +19,12 @@ from .poison import sift
 from .progress import Meter
 from .stores import Group, Rejected, Store
 
-GROUP_ROWS: Final = 10_000
+GROUP_ROWS: Final = 16_000
 """Rows at which a group is full."""
 GROUP_BYTES: Final = 16 * 1024 * 1024
 """Bytes of payloads at which a group is full."""
+_WORTH_ROWS: Final = 500  # rows; of many more the processor's cache no longer has all
 _WAIT_AT_MOST: Final = 1.0  # seconds; a store may take rows long before it flushes them
-_WORTH_WRITING: Final = 2_000  # rows; a transaction costs as much as a thousand of them
 
 
 @define
@@ -54,10 +54,6 @@ class _Gathered:
     def full(self) -> bool:
         return self.size >= GROUP_ROWS or self.bytes >= GROUP_BYTES
 
-    @property
-    def worth_writing(self) -> bool:
-        return self.size >= _WORTH_WRITING or self.full
-
 
 class Writer:
     """Writes what the walks deliver.
@@ -81,6 +77,7 @@ class Writer:
         self._plan = plan
         self._meter = meter
         self._every = flush_every
+        self._worth: int = getattr(store, "group_rows", _WORTH_ROWS)
         self._gathered = _Gathered()
         self._work = asyncio.Event()
         self._room = asyncio.Event()
@@ -110,7 +107,7 @@ class Writer:
         self._meter.waiting += len(batch.messages)
         if gathered.full:
             self._room.clear()
-        if gathered.worth_writing:
+        if gathered.size >= self._worth or gathered.full:
             self._work.set()
 
     def finish(self) -> None:

@@ -12,7 +12,7 @@ from .query import Capacity
 
 def at_most(concurrency: int, capacity: Capacity | None) -> Callable[[], int]:
     """A limit of `concurrency`, and of what the quota can feed; 1 or more."""
-    if capacity is None:
+    if capacity is None or concurrency == 1:
         return lambda: concurrency
 
     def limit() -> int:

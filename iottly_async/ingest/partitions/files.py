@@ -15,20 +15,16 @@ from contextlib import suppress
 from secrets import token_hex
 from typing import Any, Final, Literal, Protocol
 
-import msgspec
-
 from ...errors import ConfigurationError, StoreError
 from ...models import Message
 from ..stores import Rejected
 from ..stores.appendfile import AppendFile, replace_file, sync_directory
-from ..stores.rows import line_of, rejected_line_of
+from ..stores.rows import lines_of, rejected_lines_of
 from .manifest import FOLDER, Manifest, path_of
 
 Format = Literal["jsonl", "parquet"]
 
 _ASIDE: Final = ".aside"
-
-_encode_lines: Final = msgspec.json.Encoder().encode_lines
 
 
 class _Rows(Protocol):
@@ -85,8 +81,7 @@ class PartitionFiles:
             if messages and self._rows is not None:
                 self._rows.add(messages)
             if rejected:
-                lines = [rejected_line_of(one.message, one.reason) for one in rejected]
-                self._open("rejected.jsonl").append(_encode_lines(lines))
+                self._open("rejected.jsonl").append(rejected_lines_of(rejected))
 
     def commit(self) -> dict[str, int]:
         """Put the files in their places; their names and sizes."""
@@ -134,7 +129,7 @@ class _Lines:
         self._file = file
 
     def add(self, messages: Sequence[Message]) -> None:
-        self._file.append(_encode_lines([line_of(message) for message in messages]))
+        self._file.append(lines_of(messages))
 
     def end(self) -> None:
         """Nothing is left to write."""

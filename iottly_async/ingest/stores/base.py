@@ -60,8 +60,9 @@ class Store(Protocol):
     sets the rows back to the cursor: it is all that the job builds on. A store says what
     went wrong with a `StoreError`, and by a `ConfigurationError` what it will not open.
 
-    It may have an attribute `flush_every`: seconds between two flushes where the job was
-    not told otherwise.
+    It may have two attributes: `flush_every`, seconds between two flushes where the job was
+    not told otherwise (1 where it has none); and `group_rows`, how many rows are worth a call
+    of `write` (500). Fewer are written where time is up, more where the store is behind.
     """
 
     async def open(self) -> Held:

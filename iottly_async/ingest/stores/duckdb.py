@@ -12,7 +12,7 @@ import msgspec
 from ...errors import ConfigurationError, StoreError
 from .base import Group, Held
 from .duckdb_schema import CREATE, INSERT_CURSORS, INSERT_MESSAGES, INSERT_REJECTED, VERSION
-from .rows import Row, row_of
+from .rows import rejected_rows_of, rows_of
 from .thread import StoreThread
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ class DuckDBStore:
     Raises:
         ConfigurationError: the extra ``duckdb`` is not installed.
     """
+
+    group_rows = 8_000  # a transaction costs as much as a thousand of them
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         try:
@@ -147,26 +149,15 @@ def _create(db: DuckDBPyConnection) -> None:
 
 def _write(db: DuckDBPyConnection, group: Group) -> None:
     if group.messages:
-        _insert(db, INSERT_MESSAGES, [row_of(message) for message in group.messages])
+        db.execute(INSERT_MESSAGES, {"rows": rows_of(group.messages)})
     if group.rejected:
-        _insert(
-            db,
-            INSERT_REJECTED,
-            [row_of(poison.message, reason=poison.reason) for poison in group.rejected],
-        )
+        db.execute(INSERT_REJECTED, {"rows": rejected_rows_of(group.rejected)})
     if group.cursors:
-        _insert(
-            db,
-            INSERT_CURSORS,
-            [
-                {"device_id": device_id, "cursor": cursor.to_json()}
-                for device_id, cursor in group.cursors.items()
-            ],
-        )
-
-
-def _insert(db: DuckDBPyConnection, statement: str, rows: list[Row] | list[dict[str, str]]) -> None:
-    db.execute(statement, {"rows": msgspec.json.encode(rows).decode()})
+        cursors = [
+            {"device_id": device_id, "cursor": cursor.to_json()}
+            for device_id, cursor in group.cursors.items()
+        ]
+        db.execute(INSERT_CURSORS, {"rows": msgspec.json.encode(cursors).decode()})
 
 
 def _first_line(error: BaseException) -> str:

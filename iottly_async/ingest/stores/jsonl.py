@@ -23,12 +23,10 @@ import msgspec
 from ...errors import ConfigurationError, StoreError
 from .appendfile import AppendFile, replace_file
 from .base import Group, Held
-from .rows import line_of, rejected_line_of
+from .rows import lines_of, rejected_lines_of
 from .thread import StoreThread
 
 VERSION: Final = 1
-
-_encode_lines: Final = msgspec.json.Encoder().encode_lines
 
 
 class _Sidecar(msgspec.Struct, kw_only=True):
@@ -129,15 +127,10 @@ class JSONLinesStore:
     def _write(self, group: Group) -> None:
         try:
             if group.messages:
-                lines = _encode_lines([line_of(message) for message in group.messages])
-                self._lines.append(self._packed(lines))
+                self._lines.append(self._packed(lines_of(group.messages)))
             if group.rejected:
                 self._rejected.open()
-                self._rejected.append(
-                    _encode_lines(
-                        [rejected_line_of(row.message, row.reason) for row in group.rejected]
-                    )
-                )
+                self._rejected.append(rejected_lines_of(group.rejected))
         except OSError as error:
             reason = error.strerror or str(error)
         else:

@@ -25,7 +25,7 @@ import msgspec
 from ...errors import ConfigurationError, StoreError
 from .appendfile import AppendFile, Buffer, replace_file, sync_directory, write_synced
 from .base import Group, Held
-from .rows import rejected_line_of
+from .rows import rejected_lines_of
 from .thread import StoreThread
 
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ VERSION: Final = 1
 _OWN: Final = "_ingest"
 _REJECTED: Final = "_rejected"
 
-_encode_lines: Final = msgspec.json.Encoder().encode_lines
 T = TypeVar("T")
 
 
@@ -78,6 +77,7 @@ class ParquetStore:
     """
 
     flush_every = 30.0
+    group_rows = 4_000  # they are made columns of, which as few are not worth
 
     def __init__(self, path: str | os.PathLike[str], *, part: str = "part") -> None:
         try:
@@ -190,7 +190,7 @@ class ParquetStore:
             self._rows += rows.num_rows
             self._bytes += rows.nbytes
         for one in group.rejected:
-            line = _encode_lines([rejected_line_of(one.message, one.reason)])
+            line = rejected_lines_of([one])
             self._rejected.append(line)
             self._bytes += len(line)
         for device_id, cursor in group.cursors.items():

@@ -140,11 +140,6 @@ class Link:
             server_settings=_SETTINGS,
         )
         try:
-            # Times go as the numbers they are to the server: asyncpg's own way with aware
-            # ones takes longer than all other fields of a row together.
-            await connection.set_type_codec(
-                "timestamptz", schema="pg_catalog", format="tuple", encoder=_same, decoder=_same
-            )
             await self._prepare(connection)
         except BaseException:
             connection.terminate()
@@ -156,10 +151,6 @@ class Link:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.terminate()
-
-
-def _same(value: tuple[int]) -> tuple[int]:
-    return value
 
 
 def text_of(error: BaseException) -> str:
