@@ -315,6 +315,18 @@ async def test_a_session_given_as_http_stays_open() -> None:
         assert not http.closed
 
 
+async def test_a_stream_leaves_a_given_session_open() -> None:
+    """The connections of a session of the caller's outlive the streams opened over them."""
+    async with RawServer(answering(200, GET.body)) as server, aiohttp.ClientSession() as http:
+        transport = AiohttpTransport(Config(base_url=server.url), http)
+        upgrading = transport.for_upgrades()
+        await upgrading.close()
+        await transport.aclose()
+        assert upgrading.closed
+        async with http.get(server.url) as response:
+            await response.read()
+
+
 async def test_a_closed_http_session_is_told() -> None:
     """A given session that is closed is an error of configuration, for reads and commands."""
     http = aiohttp.ClientSession()

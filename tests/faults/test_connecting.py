@@ -71,6 +71,22 @@ async def test_a_name_that_is_not_found(verb: Verb) -> None:
     hold(error, verb, _fault(ConnectError, again=True, text="host name iottly.invalid"))
 
 
+@each_verb
+async def test_a_proxy_that_gives_no_way(verb: Verb, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a proxy refuses the tunnel nothing was sent to the service, commands neither."""
+    async with RawServer(answering(502, b"no way")) as proxy:
+        monkeypatch.setenv("https_proxy", proxy.url)
+        async with session_on("https://iottly.invalid", trust_env=True) as session:
+            error = await failure_of(verb.make(session))
+        assert {heard.line.split()[0] for heard in proxy.requests} == {"CONNECT"}
+        assert not any(
+            name in ("authentication", "authorization")
+            for heard in proxy.requests
+            for name, _ in heard.headers
+        )
+    hold(error, verb, _fault(ConnectError, again=True))
+
+
 @contextmanager
 def full_queue() -> Iterator[str]:
     """The URL of a listener whose queue is full: a further connection gets no answer."""

@@ -15,6 +15,7 @@ from .calls import (
     befall,
     each_fault,
     each_verb,
+    failure_of,
     session_on,
 )
 
@@ -64,9 +65,11 @@ async def test_a_broken_head(verb: Verb, fault: Fault) -> None:
 
 async def test_a_repeated_field_counts_by_its_first_value() -> None:
     """Fields that come twice are no error; the first one counts."""
-    twice = answer(200, GET.body, "Date: Thu, 01 Jan 2026 00:00:00 GMT", "Date: never", "X: 1")
-    async with RawServer(playing(twice)) as server, session_on(server) as session:
-        assert (await GET.make(session)).id == "dev_1"
+    first_soon = answer(503, b"", "Retry-After: 0", "Retry-After: 100000", "X: 1", "X: 2")
+    first_late = answer(503, b"", "Retry-After: 100000", "Retry-After: 0")
+    for twice, attempts in ((first_soon, 2), (first_late, 1)):
+        async with RawServer(playing(twice)) as server, session_on(server) as session:
+            assert (await failure_of(GET.make(session))).attempts == attempts
 
 
 @pytest.mark.parametrize("value", ["-1", "nan", "1e999", "9" * 400, "", "☃".encode().decode("l1")])
