@@ -46,7 +46,7 @@ async def coverage(
     Parameters
     ----------
     store
-        The store, named as for ingest.
+        The store, named as for ingest; or a folder that partitions were run into.
     html
         A file for a page with the same, drawn larger; it needs no other file.
     """

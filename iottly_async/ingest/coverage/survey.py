@@ -18,6 +18,7 @@ from ..stores import (
     open_store,
 )
 from .model import Axis, Coverage, coverage_of
+from .read_partitions import PartitionsReader
 
 
 class Reader(Protocol):
@@ -44,7 +45,8 @@ async def survey(store: str | os.PathLike[str], *, bins: int = 120) -> Coverage:
     """What a store has of which device and time.
 
     Args:
-        store: as in `open_store`, but not an object of one's own.
+        store: as in `open_store`, but not an object of one's own; or the folder that
+            partitions were run into, of which the range is what their manifests cover.
         bins: into how many stretches the range is cut, at most, 1 to 2,000. Default 120.
 
     Raises:
@@ -73,6 +75,8 @@ def reader_of(store: str | os.PathLike[str]) -> Reader:
     Raises:
         ConfigurationError: no such kind of store, or its extra is not installed.
     """
+    if PartitionsReader.reads(os.fspath(store)):
+        return PartitionsReader(os.fspath(store))
     found = open_store(store)
     # Each is imported with its library, and only where its store is looked at.
     if isinstance(found, JSONLinesStore):

@@ -9,6 +9,8 @@ from hashlib import blake2b
 import msgspec
 from attrs import frozen
 
+from .partition import Partition
+
 FOLDER = "_manifests"
 
 
@@ -18,6 +20,7 @@ class Manifest:
 
     Attributes:
         partition_id: of which.
+        partition: all of it, as it was planned; without a key, as ever.
         rows: messages in its file.
         rejected: messages that can be no row; they are in a file of their own.
         digest: of the keys of all of them, in order: the same for the same messages.
@@ -31,6 +34,7 @@ class Manifest:
     """
 
     partition_id: str
+    partition: Partition
     rows: int
     rejected: int
     digest: str

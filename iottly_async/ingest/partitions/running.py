@@ -105,6 +105,7 @@ async def _fetch(
     await writer.end()
     return Manifest(
         partition_id=partition.id,
+        partition=partition,
         rows=writer.rows,
         rejected=writer.rejected,
         digest=writer.digest.hexdigest(),
