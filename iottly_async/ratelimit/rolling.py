@@ -34,6 +34,9 @@ _KNOWN = 0.005
 _KNOWN_SECONDS = 0.05
 """A window known to within this part of itself, or these seconds, is known."""
 
+_FASTER = 1.03
+"""By so much a refill that surely gave more than expected is taken to be quicker."""
+
 _ROUNDING = 1.0
 """Reset is rounded to whole seconds."""
 
@@ -203,6 +206,10 @@ class Rolling(Metered):
                 self._came_back(age + self._way, now)
             elif answer.probe and oldest is not None:
                 self._at_least = max(self._at_least, min(answer.sent - oldest, account.window))
+        elif isinstance(account, SteadyRefill) and surely > account.level(now) + 1:
+            # More came back than the rate gives and rounding explains: it began too low.
+            quickest = account.limit / max(self._at_least, _ROUNDING)
+            account.rate = max(account.rate, min(account.rate * _FASTER, quickest))
         self._settled = self._settled or answer.probe
         account = self.account
         account.lower(remaining + answer.in_flight, now)
@@ -235,7 +242,9 @@ class Rolling(Metered):
         if isinstance(account, SlidingLog):
             self._slack = _ROUNDING  # Reset may be rounded down, or speak of an older request
             account.window = self._longest + self._slack
-        elif self._refusals >= _LEARNS_WITHIN:
+        elif isinstance(account, SteadyRefill) and self._refusals < _LEARNS_WITHIN:
+            account.rate = account.limit / self._longest
+        else:
             self.account = SlidingLog(account.limit, self._longest, [(now, account.limit)])
 
     def moved(self, limit: int, least: float, longest: float) -> None:
@@ -246,7 +255,7 @@ class Rolling(Metered):
         account = self.account
         account.limit = limit
         if isinstance(account, SteadyRefill):
-            account.rate = limit / longest
+            account.rate = max(account.rate, limit / longest)
         elif isinstance(account, SlidingLog):
             account.window = min(self._at_most, longest + self._slack)
 

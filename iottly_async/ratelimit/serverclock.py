@@ -26,6 +26,9 @@ _DRIFT = 1e-4
 _TESTED = 0.001
 """A bound this close to an offset was found when that was tested."""
 
+_LATE = 0.015
+"""Seconds by which a test may come late."""
+
 _STEP = 2.0
 """Bounds that miss each other by more than this many seconds are no rounding."""
 
@@ -130,7 +133,8 @@ class ServerClock:
 
         Put to the test is the offset of the wall clock, from either side, where that is
         possible; else the middle of what is, or, where so many `tests` fit into one tick,
-        the first of as many points. Call it once `lower` is known.
+        the first of as many points. Call it once `lower` is known. A moment that has only
+        just passed is returned as well, for timers are late.
         """
         lower, upper = self.lower or 0.0, self.upper
         offset = wall - monotonic
@@ -140,4 +144,4 @@ class ServerClock:
             tested = offset + _NEAR  # it had; and had it not just before?
         else:
             tested = upper - (upper - lower) / (tests + 1)
-        return ceil(monotonic + tested) - tested
+        return ceil(monotonic - _LATE + tested) - tested

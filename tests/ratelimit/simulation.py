@@ -7,12 +7,45 @@ after a latency, and keeps what it admitted and refused, so a test can compare.
 import asyncio
 import math
 import random
+from collections.abc import Callable, Coroutine
+from contextvars import Context
 from dataclasses import dataclass, field
 from email.utils import formatdate
+from typing import Any, TypeVar, TypeVarTuple
 
 from benchmarks.limiter_quota import quota
 from iottly_async.ratelimit import Limiter
-from tests.support.virtual_time import START, WALL_START
+from tests.support.virtual_time import START, WALL_START, VirtualLoop
+
+_T = TypeVar("_T")
+_Ts = TypeVarTuple("_Ts")
+
+LATE = (0.0003, 0.004)
+"""Seconds by which timers of a real loop are late, about."""
+
+
+class LateLoop(VirtualLoop):
+    """A loop in virtual time whose timers are late by a little, as those of real loops are."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self._random = random.Random(seed)
+        super().__init__()
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[*_Ts], object],
+        *args: *_Ts,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        late = self._random.uniform(*LATE)
+        return super().call_at(when + late, callback, *args, context=context)
+
+
+def run_late(main: Callable[[], Coroutine[Any, Any, _T]], seed: int = 0) -> _T:
+    """Run `main()` to its end on a fresh `LateLoop`."""
+    with asyncio.Runner(loop_factory=lambda: LateLoop(seed)) as runner:
+        return runner.run(main())
 
 
 @dataclass

@@ -122,3 +122,13 @@ def test_a_garbled_date_teaches_nothing(garbage: str) -> None:
     clock = ServerClock()
     clock.sample(garbage, 1.0, 1.1)
     assert clock.lower is None
+
+
+def test_a_test_that_comes_late_is_still_due() -> None:
+    """A timer that rings a few milliseconds after the tick does not wait for the next one."""
+    clock = ServerClock()
+    clock.sample(date(EPOCH + 10.4), 10.4, 10.45)
+    due = clock.test_at(10.5, EPOCH + 10.5, 1)
+    assert due == pytest.approx(11.0)
+    assert clock.test_at(due + 0.004, EPOCH + due + 0.004, 1) == pytest.approx(due)
+    assert clock.test_at(due + 0.1, EPOCH + due + 0.1, 1) == pytest.approx(due + 1)

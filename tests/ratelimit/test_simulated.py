@@ -1,7 +1,9 @@
 """The limiter against simulated servers of every kind, in virtual time.
 
 Half a minute or five are a moment here, so each case is run for several seeds, with
-every figure that does not depend on the machine.
+every figure that does not depend on the machine. Timers are late, as they really are:
+on time, they hide what a limiter does that looks at the clock a millisecond after it
+meant to.
 """
 
 import asyncio
@@ -12,8 +14,8 @@ import pytest
 from benchmarks.limiter_quota import ideal
 from iottly_async.ratelimit import RateLimiter
 from iottly_async.ratelimit.limiter import Mode
-from tests.ratelimit.simulation import SimulatedServer, use_up
-from tests.support.virtual_time import VirtualClock, run_virtual
+from tests.ratelimit.simulation import SimulatedServer, run_late, use_up
+from tests.support.virtual_time import VirtualClock
 
 SHORT: dict[str, Any] = {"limit": 200, "window": 2.0}
 PRO: dict[str, Any] = {"limit": 600, "window": 60.0}
@@ -65,7 +67,7 @@ async def run(
 def test_alone_nothing_is_refused(server: dict[str, Any], most: float, seed: int) -> None:
     """Alone on the key, whatever the server counts by: no 429, and close to the ideal."""
     one = SimulatedServer(seed=seed, **server)
-    assert run_virtual(lambda: run(one, seed=seed)) <= most
+    assert run_late(lambda: run(one, seed=seed), seed) <= most
     assert not one.refused
 
 
@@ -74,7 +76,7 @@ def test_alone_nothing_is_refused(server: dict[str, Any], most: float, seed: int
 def test_wrong_clocks_cost_little_and_no_refusal(skew: float, wall: float) -> None:
     """Whatever the server's clock and ours say, only `Date` and Reset are put together."""
     server = SimulatedServer(skew=skew, **SHORT)
-    assert run_virtual(lambda: run(server, wall=wall)) <= 1.1
+    assert run_late(lambda: run(server, wall=wall)) <= 1.1
     assert not server.refused
 
 
@@ -82,7 +84,7 @@ def test_wrong_clocks_cost_little_and_no_refusal(skew: float, wall: float) -> No
 def test_a_competitor_costs_few_refusals(seed: int) -> None:
     """With another client on the key that takes 30 %, under one request in a hundred is refused."""
     server = SimulatedServer(seed=seed, **SHORT)
-    run_virtual(lambda: run(server, seed=seed, other=0.3))
+    run_late(lambda: run(server, seed=seed, other=0.3))
     assert len(server.refused) <= 0.01 * len(server.admitted)
 
 
@@ -90,20 +92,23 @@ def test_a_competitor_costs_few_refusals(seed: int) -> None:
 def test_spread_leaves_others_their_share(seed: int) -> None:
     """With `spread` a competitor gets what it wishes for, but for a little."""
     server = SimulatedServer(seed=seed, **SHORT)
-    run_virtual(lambda: run(server, seed=seed, other=0.3, mode="spread"))
+    run_late(lambda: run(server, seed=seed, other=0.3, mode="spread"))
     wish = server.others_admitted + server.others_refused
     assert server.others_admitted >= 0.75 * wish
     assert len(server.refused) <= 0.01 * len(server.admitted)
 
 
-def test_a_fixed_window_is_used_whole() -> None:
-    """Each whole window between the first and the last is used to the last request."""
-    server = SimulatedServer(**PRO)
-    run_virtual(lambda: run(server))
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("quota", [SHORT, PRO])
+def test_a_fixed_window_is_used_whole(quota: dict[str, Any], seed: int) -> None:
+    """Of the windows between the first and the last not one request in two hundred is wasted."""
+    server = SimulatedServer(seed=seed, **quota)
+    run_late(lambda: run(server, seed=seed), seed)
     windows = [int(at // server.window) for at in server.admitted]
     whole = range(windows[0] + 1, windows[-1])
     assert len(whole) >= 2
-    assert all(windows.count(window) == server.limit for window in whole)
+    used = sum(window in whole for window in windows)
+    assert used >= 0.995 * server.limit * len(whole)
 
 
 def test_several_processes_keep_in_step_by_headers() -> None:
@@ -116,6 +121,6 @@ def test_several_processes_keep_in_step_by_headers() -> None:
                 one = RateLimiter(clock=VirtualClock(seed=seed))
                 group.create_task(use_up(one, server, 300, 20))
 
-    run_virtual(main)
+    run_late(main)
     assert len(server.admitted) == 900
     assert len(server.refused) <= 0.2 * 900

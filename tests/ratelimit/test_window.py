@@ -144,6 +144,20 @@ def test_what_comes_back_at_once_is_a_steady_refill() -> None:
     assert account.kept == 0
 
 
+def test_a_refill_that_gives_more_is_followed() -> None:
+    """A rate that rounding made too low rises with what surely came back; a refusal undoes it."""
+    account = spent(100, at=100.0, window=10.0)
+    account.told(9, answer(101.0, number=101))
+    now, slow = 101.0, 100 / 11
+    for back in range(1, 5):
+        now += 2
+        account.told(9 + 19 * back, answer(now, number=101 + back))  # ten a second, less one
+    now += 1
+    assert account.left(now) > 9 + 19 * 4 + slow * 1.05
+    account.refused(0, now)
+    assert account.left(now + 1) == pytest.approx(slow)
+
+
 def test_what_comes_back_after_a_window_bounds_it() -> None:
     """Requests back when their window is over leave it a log, of a length that is known better."""
     account = spent(100, at=100.0)
