@@ -14,14 +14,14 @@ import argparse
 import json
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from .limiter_clients import CLIENTS, OTHERS
+from .limiter_figures import ROWS, Result
 from .limiter_micro import micro
 from .limiter_quota import ideal
 from .limiter_server import quota_server
@@ -41,31 +41,6 @@ SCENARIOS: Final[Mapping[str, tuple[str, ...]]] = {
     "bucket": ("--algorithm", "bucket"),
     "sliding": ("--algorithm", "sliding"),
 }
-
-
-class Result(NamedTuple):
-    """What became of one client, or of several processes of one kind.
-
-    Attributes:
-        wall: wall-clock over ideal.
-        refusals: refusals a request.
-        share: of the quota, in the windows between the first and the last; None where
-            windows are not fixed.
-        others: what the other client got of its wish; None where there is none.
-        calls: calls to Redis a request.
-        seconds: wall-clock.
-        admitted: seconds after the beginning.
-        refused: the same.
-    """
-
-    wall: float
-    refusals: float
-    share: float | None
-    others: float | None
-    calls: float
-    seconds: float
-    admitted: list[float]
-    refused: list[float]
 
 
 def run(
@@ -88,8 +63,6 @@ def run(
     command += ["--processes", str(processes), "--phase", str(PHASE)]
     if redis is not None:
         command += ["--redis", redis]
-    if processes > 1:  # they begin together
-        command += ["--begin", str(_reset_at_phase(base, window, skew))]
     printed = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
     told = [json.loads(line) for line in printed.splitlines()]
     with urllib.request.urlopen(base + "/_counts") as answer:
@@ -110,15 +83,6 @@ def run(
     )
 
 
-def _reset_at_phase(base: str, window: float, skew: float) -> float:
-    """Have the quota unused at the usual part of a window, and say when that was."""
-    now = time.time() + 2.0  # time enough to start
-    begin = now + (PHASE * window - (now + skew)) % window
-    time.sleep(max(0.0, begin - 0.05 - time.time()))
-    urllib.request.urlopen(base + "/_reset").close()
-    return begin
-
-
 def _share(admitted: Sequence[float], window: float) -> float | None:
     windows = [int(at // window) for at in admitted]
     whole = range(windows[0] + 1, windows[-1])
@@ -128,54 +92,19 @@ def _share(admitted: Sequence[float], window: float) -> float | None:
 
 
 def scenarios(given: argparse.Namespace) -> list[Figure]:
-    """Every scenario, every client."""
-    results: dict[str, dict[str, Result]] = {}
+    """Every scenario and every client, or those that are asked for."""
+    results: dict[tuple[str, str], Result] = {}
     with ExitStack() as stack:
         redis = _redis(stack)
-        for name, server in SCENARIOS.items():
+        for name in given.scenario or SCENARIOS:
+            server = SCENARIOS[name]
             with quota_server("--limit", str(LIMIT), "--window", str(WINDOW), *server) as base:
-                results[name] = {}
                 for client in given.client or CLIENTS:
                     if client == "redis":
                         _forget(redis)
-                    results[name][client] = one = run(client, base, server, redis=redis)
+                    results[name, client] = one = run(client, base, server, redis=redis)
                     _tell(name, client, one)
-    if given.client:
-        return []
-    return _figures(results)
-
-
-def _figures(results: Mapping[str, Mapping[str, Result]]) -> list[Figure]:
-    fixed, other = results["fixed"], results["other 30 %"]
-    ours = fixed["burst"]
-    figures = [
-        Figure("fixed window: refusals a request", ours.refusals, 0, unit=""),
-        Figure("fixed window: share of the quota used", ours.share or 0, 0.995, ">=", ""),
-        Figure("fixed window: wall-clock / ideal", ours.wall, 1.05),
-        Figure(
-            "wall-clock / back-off with full jitter",
-            ours.seconds / fixed["backoff"].seconds,
-            0.45,
-        ),
-    ]
-    for skew in ("5 s ahead", "5 s behind"):
-        wrong = results[skew]["burst"]
-        figures += [
-            Figure(f"server {skew}: wall-clock / unskewed", wrong.wall / ours.wall, 1.03),
-            Figure(f"server {skew}: refusals a request", wrong.refusals, 0, unit=""),
-        ]
-    left = other["spread"].others or 0.0
-    figures += [
-        Figure("another client, 30 %: refusals a request", other["burst"].refusals, 0.01, unit=""),
-        Figure("another client: `spread` leaves of its wish", left, 0.75, ">=", ""),
-    ]
-    for name, bound in (("bucket", 1.02), ("sliding", 1.2)):
-        rolling = results[name]["burst"]
-        figures += [
-            Figure(f"{name}: wall-clock / ideal", rolling.wall, bound),
-            Figure(f"{name}: refusals a request", rolling.refusals, 0, unit=""),
-        ]
-    return figures
+    return [row.figure(results) for row in ROWS if results.keys() >= row.needs]
 
 
 def long_window(_: argparse.Namespace) -> list[Figure]:
@@ -193,29 +122,36 @@ def long_window(_: argparse.Namespace) -> list[Figure]:
     ]
 
 
-def processes(_: argparse.Namespace) -> list[Figure]:
-    """Three processes on one key: through Redis, by headers alone, and as others do it."""
-    count, requests = 3, 948
+def processes(given: argparse.Namespace) -> list[Figure]:
+    """Several processes on one key: through Redis, by headers alone, and as others do it."""
+    return [figure for count in given.processes or (3, 8) for figure in _compete(count, given)]
+
+
+def _compete(count: int, given: argparse.Namespace) -> list[Figure]:
     results = {}
+    requests = REQUESTS // count * count
     with ExitStack() as stack:
         redis = _redis(stack)
         base = stack.enter_context(quota_server("--limit", str(LIMIT), "--window", str(WINDOW)))
-        for client in CLIENTS:
+        for client in given.client or CLIENTS:
             if client == "redis":
                 _forget(redis)
             results[client] = one = run(
                 client, base, (), requests=requests, processes=count, redis=redis
             )
             _tell(f"{count} processes", client, one)
-    shared = results["redis"]
-    return [
-        Figure("3 processes, Redis: refusals a request", shared.refusals, 0, unit=""),
-        Figure("3 processes, Redis: wall-clock / ideal", shared.wall, 1.03),
-        Figure("3 processes, Redis: calls to Redis a turn", shared.calls, 1.0, unit=""),
-        Figure(
-            "3 processes, headers alone: refusals a request", results["burst"].refusals, unit=""
-        ),
-    ]
+    figures = []
+    if "redis" in results:
+        shared, name = results["redis"], f"{count} processes, Redis"
+        figures += [
+            Figure(f"{name}: refusals a request", shared.refusals, 0, unit=""),
+            Figure(f"{name}: wall-clock / ideal", shared.wall, 1.03),
+            Figure(f"{name}: calls to Redis a turn", shared.calls, 1.0, unit=""),
+        ]
+    if "burst" in results:
+        name = f"{count} processes, headers alone: refusals a request"
+        figures.append(Figure(name, results["burst"].refusals, unit=""))
+    return figures
 
 
 def _redis(stack: ExitStack) -> str:
@@ -268,10 +204,14 @@ PARTS: Final[Mapping[str, Callable[[argparse.Namespace], list[Figure]]]] = {
 
 
 def main(argv: list[str]) -> list[Figure]:
-    """Measure the parts that are asked for; all take some ten minutes."""
+    """Measure the parts that are asked for; all take some twenty minutes."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks limiter", description=__doc__)
     parser.add_argument("--part", choices=PARTS, action="append", help="only these parts")
     parser.add_argument("--client", choices=CLIENTS, action="append", help="only these clients")
+    parser.add_argument("--scenario", choices=SCENARIOS, action="append", help="only these")
+    parser.add_argument(
+        "--processes", type=int, action="append", help="so many on one key; 3, then 8"
+    )
     parser.add_argument("--turns", type=int, default=31, help="of the micro figures")
     parser.add_argument("--png", default="docs/limiter.png", help="where the picture goes")
     given = parser.parse_args(argv)

@@ -32,6 +32,9 @@ OTHERS = ("backoff", "aiolimiter", "pyrate-limiter", "aiohttp-retry", "throttled
 CLIENTS = (*OURS, *OTHERS)
 
 _PATIENCE = 600.0
+_START = 1.0
+"""Seconds that the processes have for what they do before they begin."""
+_RESET_BEFORE = 0.05
 
 
 class _RefusedError(Exception):
@@ -179,10 +182,7 @@ async def _run(given: argparse.Namespace) -> dict[str, Any]:
                 left -= 1
                 await work()
 
-        if given.begin is None:
-            await _begin(given)
-        else:
-            await asyncio.sleep(given.begin - time.time())
+        await _begin(given)
         began, cpu = time.time(), time.process_time()
         await asyncio.gather(*(worker() for _ in range(given.workers)))
         told = {"began": began, "wall": time.time() - began, "cpu": time.process_time() - cpu}
@@ -190,11 +190,19 @@ async def _run(given: argparse.Namespace) -> dict[str, Any]:
 
 
 async def _begin(given: argparse.Namespace) -> None:
-    """Wait for the part of the server's window at which to begin, and have its quota unused."""
-    behind = given.phase * given.window - (time.time() + given.skew)
-    await asyncio.sleep(behind % given.window)
-    async with _session() as session, session.get(given.base + "/_reset") as response:
-        await response.read()
+    """Wait for the time at which to begin; who resets does so just before, for all."""
+    if given.resets:
+        await asyncio.sleep(given.begin - _RESET_BEFORE - time.time())
+        async with _session() as session, session.get(given.base + "/_reset") as response:
+            await response.read()
+    await asyncio.sleep(given.begin - time.time())
+
+
+def _next_phase(given: argparse.Namespace) -> float:
+    """The next time at which the server's window is at the part at which to begin."""
+    soonest = time.time() + _START
+    wait: float = (given.phase * given.window - soonest - given.skew) % given.window
+    return soonest + wait
 
 
 def arguments(argv: list[str]) -> argparse.Namespace:
@@ -208,22 +216,31 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--window", type=float, default=2.0)
     parser.add_argument("--phase", type=float, default=0.35)
     parser.add_argument("--skew", type=float, default=0.0)
-    parser.add_argument("--begin", type=float, help="at this time, without a reset")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--redis")
+    parser.set_defaults(resets=True)
     return parser.parse_args(argv)
 
 
 def main_process(given: argparse.Namespace) -> None:
     """Run, and print what became of it; several processes are forked."""
-    if given.processes > 1 and os.fork() == 0:
-        given.processes -= 1
-        main_process(given)
-        os._exit(0)
+    given.begin = _next_phase(given)
+    children = []
+    for _ in range(given.processes - 1):
+        child = os.fork()
+        if child == 0:
+            given.resets = False
+            _tell(given)
+            os._exit(0)
+        children.append(child)
+    _tell(given)
+    for child in children:
+        os.waitpid(child, 0)
+
+
+def _tell(given: argparse.Namespace) -> None:
     sys.stdout.write(json.dumps(asyncio.run(_run(given))) + "\n")
     sys.stdout.flush()
-    if given.processes > 1:
-        os.wait()
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@
 
 local PROBE_LEASE = 2       -- seconds until a probe that is not heard of is given up
 local POLL = 0.05           -- seconds until a process looks again whether others gave turns back
-local PROBE_POLL = 0.015    -- seconds until it looks again whether a probe was answered
+local PROBE_POLL = 0.005    -- seconds until it looks again whether a probe was answered, at first
+local PROBE_POLL_PART = 8   -- and later, after this part of the time that the probe has been out
 local CARRY_MOST = 5        -- seconds for which what was out when a window ended still counts
 local FORGET = 3600         -- seconds after which a hash that nobody uses is gone
 
@@ -89,7 +90,8 @@ if want > 0 then
     if s.probe <= now then
       leased, probing, s.probe = 1, 1, now + PROBE_LEASE
     else
-      wait = math.min(s.probe - now, PROBE_POLL)
+      local out_for = PROBE_LEASE - (s.probe - now)
+      wait = math.min(s.probe - now, math.max(PROBE_POLL, out_for / PROBE_POLL_PART))
     end
   elseif s.free > 0 then
     leased = want
