@@ -212,7 +212,7 @@ class Bucket:
             overlap=overlap,
             probe=probe,
         )
-        notice = view.read(headers, ticket.sent, now)
+        notice = view.read(status, headers, ticket.sent, now)
         self._study(notice, answer, headers)
         if notice is not None and view.window.is_exactly(notice):
             self._texts_of = view.window.reset
@@ -273,7 +273,7 @@ class Bucket:
             return
         if isinstance(supply, FixedWindow):
             self.allowed = self.ended + supply.left(0.0) - self._margin
-            if self._texts_of == view.window.reset:
+            if self._texts_of == view.window.reset and not view.reader.leaves_out:
                 self._fixed = supply
         elif isinstance(supply, Unlimited):
             self.allowed = self.ended + supply.left(0.0)

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from ..times import http_date
 
-__all__ = ["QUOTA_FIELDS", "Notice", "read_notice", "retry_after"]
+__all__ = ["QUOTA_FIELDS", "Notice", "NoticeReader", "read_notice", "retry_after"]
 
 QUOTA_FIELDS = ("x-ratelimit-remaining", "ratelimit", "ratelimit-remaining")
 """Without any of these fields an answer says nothing of the quota."""
@@ -87,6 +87,33 @@ def read_notice(headers: Mapping[str, str]) -> Notice | None:
     if reset >= _MILLISECONDS_FROM:
         reset /= 1000
     return Notice(limit, remaining, reset, relative=reset < _DELTA_BELOW)
+
+
+class NoticeReader:
+    """Reads the notices of one server, whose Remaining may leave out the request it answers.
+
+    Such a server gives itself away at a window's beginning, where all of the limit is
+    left after a request. One is taken off from then on: Remaining is what is left now.
+    """
+
+    __slots__ = ("leaves_out",)
+
+    def __init__(self) -> None:
+        self.leaves_out = False
+        """Whether Remaining leaves out the request that it answers."""
+
+    def read(self, status: int, headers: Mapping[str, str]) -> Notice | None:
+        """The notice of an answer with this status; None where there is none."""
+        notice = read_notice(headers)
+        if notice is None or status == 429:
+            return notice
+        if notice.remaining == notice.limit:
+            self.leaves_out = status < 400 or self.leaves_out
+        elif notice.remaining == 0:
+            self.leaves_out = False
+        if not self.leaves_out:
+            return notice
+        return notice._replace(remaining=notice.remaining - 1)
 
 
 def _read_standard(headers: Mapping[str, str]) -> Notice | None:

@@ -184,12 +184,13 @@ class RateLimiter:
 
     def _leave(self, future: asyncio.Future[Ticket], lane: Lane[Ticket]) -> None:
         """The waiter was cancelled, or is thrown away with its loop."""
-        if not future.done():
+        if not future.done() or future.cancelled():
             self._queue.forget(lane)
-            if self._loop is not None and not self._loop.is_closed():
-                future.cancel()
-        elif future.cancelled():
-            self._queue.forget(lane)
+            if self._loop is None or self._loop.is_closed():
+                return
+            future.cancel()
+            if 0 < self._queue.live <= self._bucket.view.kept:
+                self._drain()  # what is kept back while more wait is enough for the others
         elif future.exception() is None:
             # Granted, and cancelled before it woke up: the turn goes to the next.
             self.unused(future.result())

@@ -14,12 +14,12 @@ from typing import NamedTuple
 from ..models.quota import QuotaSource
 from .account import SlidingLog
 from .answer import Answer
-from .headers import Notice, read_notice
+from .headers import Notice, NoticeReader
 from .rolling import History, Metered, Rolling
 from .serverclock import ServerClock
 from .supply import FixedWindow, Supply, Unlimited
 from .turning import TurnWatch
-from .window import Place, ServerWindow
+from .window import Place, RefusedWindows, ServerWindow
 
 __all__ = ["Outlook", "ServerView"]
 
@@ -51,12 +51,13 @@ class ServerView:
     """
 
     __slots__ = (
-        "_bare_probes", "_early", "_reserve", "_tier", "clock", "history", "kept",
-        "reserve", "supply", "watch", "window",
+        "_answers_tell", "_bare_probes", "_early", "_refused", "_reserve", "_tier",
+        "clock", "history", "kept", "reader", "reserve", "supply", "watch", "window",
     )  # fmt: skip
 
     def __init__(self, *, reserve: float, tier: int | None) -> None:
         self.clock = ServerClock()
+        self.reader = NoticeReader()
         self.window = ServerWindow()
         self.watch = TurnWatch(self.clock, self.window)
         self.history = History()
@@ -69,11 +70,15 @@ class ServerView:
         self._tier = tier
         self._bare_probes = 0
         self._early = 0
+        self._answers_tell = False
+        self._refused = RefusedWindows()
 
-    def read(self, headers: Mapping[str, str], sent: float, now: float) -> Notice | None:
+    def read(
+        self, status: int, headers: Mapping[str, str], sent: float, now: float
+    ) -> Notice | None:
         """Set the clock by an answer's `Date`, and read its notice."""
         self.clock.sample(headers.get("date"), sent, now)
-        return read_notice(headers)
+        return self.reader.read(status, headers)
 
     def ends(self, now: float, wall: float) -> float:
         """Monotonic time from which the next window surely runs; may lie in the past."""
@@ -99,6 +104,7 @@ class ServerView:
             place = self.window.place(notice, answer.now, server_now)
             if place is not Place.NONSENSE:
                 self._bare_probes = 0
+                self._answers_tell = self._answers_tell or answer.status != 429
                 self._told(notice, place, answer, server_now)
                 self._keep_back()
                 return notice
@@ -180,17 +186,19 @@ class ServerView:
                     self._without_headers()
             elif answer.probe:
                 self._bare_probes += 1
-                if self._bare_probes >= _BARE_PROBES:
+                if self._bare_probes >= _BARE_PROBES or not self._answers_tell:
                     self._without_headers()
         self.supply.suspected(answer.granted, answer.now)
 
     def _without_headers(self) -> None:
+        """Go on by what was configured, or, where only refusals ever told, by what they did."""
+        limit, seconds = self._tier, TIER_WINDOW
+        if self.window.known and not self._answers_tell:
+            limit, seconds = self.window.limit, self._refused.length(self.window)
         self.window = ServerWindow()
         self.watch = TurnWatch(self.clock, self.window)
         self.reserve = self.kept = 0
-        self.supply = Unlimited()
-        if self._tier:
-            self.supply = Metered(SlidingLog(self._tier, TIER_WINDOW))
+        self.supply = Metered(SlidingLog(limit, seconds)) if limit else Unlimited()
 
     def _keep_back(self) -> None:
         limit = self.window.limit
@@ -222,8 +230,9 @@ class ServerView:
         if isinstance(supply, Unlimited):
             return Outlook(None, None, None, "configured" if self._tier == 0 else "unknown")
         left = max(int(supply.left(now)) - in_flight, 0)
-        if not window.known:
-            return Outlook(self._tier, left, None, "configured")
+        if not window.known and isinstance(supply, Metered):
+            source: QuotaSource = "configured" if self._refused.reset is None else "server"
+            return Outlook(supply.account.limit, left, None, source)
         ends_in = self.ends(now, wall) - now
         if ends_in <= 0 and isinstance(supply, FixedWindow):
             return Outlook(window.limit, None, None, "server")

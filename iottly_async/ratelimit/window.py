@@ -11,7 +11,7 @@ from enum import Enum
 
 from .headers import Notice
 
-__all__ = ["Place", "ServerWindow"]
+__all__ = ["Place", "RefusedWindows", "ServerWindow"]
 
 GUARD = 0.02
 """Seconds after Reset before anything is sent into the next window."""
@@ -110,3 +110,27 @@ class ServerWindow:
         """Monotonic time of Reset, and the guard; may lie in the past."""
         end = self.reset if self.relative else now + self.reset - server_now
         return end + GUARD
+
+
+class RefusedWindows:
+    """How long windows are, of which nothing is told but to who is refused.
+
+    A refusal in the middle of a window tells only what is left of it; the time between two
+    Resets is so many windows.
+    """
+
+    __slots__ = ("_least", "reset")
+
+    def __init__(self) -> None:
+        self.reset: float | None = None
+        """The last Reset that was told; None before the first."""
+        self._least = 0.0
+
+    def length(self, window: ServerWindow) -> float:
+        """The least length in seconds that fits all that was told, `window` the last of it."""
+        before, self.reset = self.reset, window.reset
+        self._least = max(self._least, window.longest)
+        windows = 0 if before is None else int((window.reset - before) / self._least)
+        if before is None or windows < 1:
+            return self._least
+        return (window.reset - before) / windows

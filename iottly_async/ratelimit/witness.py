@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from .gate import Gate
-from .headers import read_notice, retry_after
+from .headers import Notice, NoticeReader, retry_after
 from .lease import Report
 from .serverclock import ServerClock
 from .window import Place, ServerWindow
@@ -28,6 +28,7 @@ class Witness:
 
     def __init__(self, random: Callable[[], float]) -> None:
         self.clock = ServerClock()
+        self.reader = NoticeReader()
         self.window = ServerWindow()
         self.gate = Gate(random, shut=False)
         self.report = Report()
@@ -70,7 +71,8 @@ class Witness:
             probe: whether it was sent to look.
         """
         self.clock.sample(headers.get("date"), sent, now)
-        told = self._notice(headers, sent, now, wall, probe=probe)
+        notice = self.reader.read(status, headers)
+        told = None if notice is None else self._take(notice, sent, now, wall, probe=probe)
         report = self.report
         if status == 429:
             wait = retry_after(headers, self.clock.now(now, wall))
@@ -88,13 +90,10 @@ class Witness:
             report.probe_back |= not conclusive
             report.bare |= conclusive and told is None
 
-    def _notice(
-        self, headers: Mapping[str, str], sent: float, now: float, wall: float, *, probe: bool
+    def _take(
+        self, notice: Notice, sent: float, now: float, wall: float, *, probe: bool
     ) -> int | None:
-        """Take the notice into the report; returns its Remaining, None where there is none."""
-        notice = read_notice(headers)
-        if notice is None:
-            return None
+        """Take the notice into the report; returns its Remaining, None where it is nonsense."""
         clock, window = self.clock, self.window
         server_now = clock.now(now, wall)
         place = window.place(notice, now, server_now)

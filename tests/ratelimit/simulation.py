@@ -59,7 +59,7 @@ class SimulatedServer:
     rounding: str = "up"
     latency: tuple[float, float] = (0.02, 0.05)
     retry_after: bool = False
-    style: str = "x"  # x, ietf, older, none
+    style: str = "x"  # x, x-before, x-refused, ietf, older, none
     seed: int = 0
     admitted: list[float] = field(default_factory=list)
     refused: list[float] = field(default_factory=list)
@@ -74,9 +74,11 @@ class SimulatedServer:
         """The time by the server's clock."""
         return WALL_START + asyncio.get_running_loop().time() - START + self.skew
 
-    def _fields(self, remaining: int, reset: float, now: float) -> dict[str, str]:
+    def _fields(self, admitted: bool, remaining: int, reset: float, now: float) -> dict[str, str]:
         whole = math.floor if self.rounding == "down" else math.ceil
-        if self.style == "x":
+        if self.style == "x-before":  # Remaining as it was before this request
+            remaining += admitted
+        if self.style in ("x", "x-before") or (self.style == "x-refused" and not admitted):
             return {
                 "x-ratelimit-limit": str(self.limit),
                 "x-ratelimit-remaining": str(remaining),
@@ -100,7 +102,7 @@ class SimulatedServer:
         now = self.now()
         admitted, remaining, reset = self._quota.take(now)
         (self.admitted if admitted else self.refused).append(now)
-        headers = self._fields(remaining, reset, now)
+        headers = self._fields(admitted, remaining, reset, now)
         headers["date"] = formatdate(math.floor(now), usegmt=True)
         if not admitted and self.retry_after:
             headers["retry-after"] = str(max(1, math.ceil(reset - now)))

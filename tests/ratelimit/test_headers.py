@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iottly_async.ratelimit.headers import Notice, read_notice, retry_after
+from iottly_async.ratelimit.headers import Notice, NoticeReader, read_notice, retry_after
 
 
 def x(limit: str = "600", remaining: str = "597", reset: str = "1746537600") -> dict[str, str]:
@@ -122,6 +122,25 @@ def test_no_text_raises(headers: dict[str, str]) -> None:
     assert notice is None or notice.remaining >= 0
     wait = retry_after(headers, 0.0)
     assert wait is None or wait >= 0
+
+
+@pytest.mark.parametrize(
+    ("answers", "left"),
+    [
+        pytest.param([(200, 59), (200, 58)], [59, 58], id="left after the request"),
+        pytest.param([(200, 60), (200, 59), (200, 1)], [59, 58, 0], id="left before it"),
+        pytest.param([(200, 60), (429, 0)], [59, 0], id="a refusal takes nothing"),
+        pytest.param([(401, 60), (200, 59)], [60, 59], id="an error that is not counted"),
+        pytest.param([(200, 60), (200, 0), (200, 59)], [59, 0, 59], id="none left after all"),
+    ],
+)
+def test_remaining_may_leave_out_its_own_request(
+    answers: list[tuple[int, int]], left: list[int]
+) -> None:
+    """A server that answers a request with all of the limit has not taken it off yet."""
+    reader = NoticeReader()
+    notices = [reader.read(status, x("60", str(remaining))) for status, remaining in answers]
+    assert [notice.remaining for notice in notices if notice is not None] == left
 
 
 DATE = {"date": "Tue, 06 May 2025 13:20:00 GMT"}

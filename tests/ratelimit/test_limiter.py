@@ -187,6 +187,24 @@ async def test_nobody_gives_up_over_a_turn_that_is_kept_back() -> None:
 
 
 @virtual
+async def test_who_gives_up_frees_what_was_kept_back_for_more() -> None:
+    """When no more wait than can go, those who are left go at once."""
+    server = SimulatedServer(limit=100, window=60)
+    one = limiter()
+    first = asyncio.create_task(call(one, server))
+    await settle()
+    waiting = [asyncio.create_task(one.acquire()) for _ in range(100)]
+    await first
+    left = [task for task in waiting if not task.done()]
+    now = asyncio.get_running_loop().time()
+    left[0].cancel()
+    await settle()
+    assert len(left) > 1
+    assert all(task.done() for task in left)
+    assert asyncio.get_running_loop().time() == now
+
+
+@virtual
 async def test_a_gate_ends_the_waits_that_it_makes_vain() -> None:
     """When a 429 pushes the next turn beyond a waiter's deadline, it is told at once."""
     server = SimulatedServer(limit=20, window=2)

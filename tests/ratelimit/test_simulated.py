@@ -59,6 +59,7 @@ async def run(
         pytest.param({"style": "older", **SHORT}, 1.08, id="fixed, IETF, older"),
         pytest.param({"style": "ietf", "algorithm": "bucket", **SHORT}, 1.03, id="bucket, IETF"),
         pytest.param({"rounding": "down", **SHORT}, 1.05, id="fixed, rounded down"),
+        pytest.param({"style": "x-before", **STARTER}, 1.01, id="fixed, Remaining before"),
         pytest.param(
             {"rounding": "down", "algorithm": "bucket", **SHORT}, 1.03, id="bucket, rounded down"
         ),
@@ -109,6 +110,14 @@ def test_a_fixed_window_is_used_whole(quota: dict[str, Any], seed: int) -> None:
     assert len(whole) >= 2
     used = sum(window in whole for window in windows)
     assert used >= 0.995 * server.limit * len(whole)
+
+
+@pytest.mark.parametrize("quota", [SHORT, STARTER])
+def test_what_only_refusals_tell_is_learnt(quota: dict[str, Any]) -> None:
+    """Where no other answer has headers, a herd runs into the limit twice at most."""
+    server = SimulatedServer(style="x-refused", **quota)
+    assert run_late(lambda: run(server)) <= 1.2
+    assert 0 < len(server.refused) <= 2 * 50
 
 
 def test_several_processes_keep_in_step_by_headers() -> None:
