@@ -37,6 +37,7 @@ for i = 1, 17 do a[i] = tonumber(ARGV[i]) or 0 end
 local want = a[1]
 
 -- Generations: what a dead process held is forgotten with its generation.
+if s.gen == 0 then s.gen = math.floor(now * 1000) end  -- no number comes again after a flush
 local function next_generation(carry, seconds)
   s.carry, s.carry_end = carry, now + seconds
   s.out, s.gen, s.gen_at = 0, s.gen + 1, now

@@ -20,7 +20,7 @@ from ..config import Seconds, seconds
 from ..errors import ConfigurationError, SessionClosedError
 from ..models.quota import Quota
 from .bucket import Ticket
-from .lease import Lease
+from .lease import Lease, Report
 from .limiter import Mode, RateLimiter, Tier, too_late
 from .queue import Lane, WaitQueue
 from .redis_link import RedisLink
@@ -276,7 +276,7 @@ class RedisLimiter:
             self._report_when_idle()
 
     def _report_when_idle(self) -> None:
-        if self._witness.report and self._idle is None and self._loop is not None:
+        if self._witness.report and self._idle is None and self._loop and not self._closed:
             self._idle = self._loop.call_later(_IDLE, self._report_idle)
 
     def _report_idle(self) -> None:
@@ -289,6 +289,14 @@ class RedisLimiter:
             self._wake.set()
         if self._task is None and self._loop is not None:
             self._task = self._loop.create_task(self._pump(), name="iottly-redis-limiter")
+            self._task.add_done_callback(self._pumped)
+
+    def _pumped(self, task: asyncio.Task[None]) -> None:
+        """Nobody waits for a pump that failed: who waits is told why."""
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            for future in self._queue.clear():
+                future.set_exception(error)
 
     async def _pump(self) -> None:
         """Call the script as long as somebody waits or there is something to report."""
@@ -307,9 +315,7 @@ class RedisLimiter:
         self._wake.clear()
         queue = self._queue
         report = self._witness.take_report()
-        asked = self._monotonic()
-        arguments = report.arguments(queue.live, asked, reserve=self._reserve, spread=self._spread)
-        lease = await self._link.lease(arguments)
+        lease = await self._link.lease(self._arguments(report))
         now = self._monotonic()
         if lease is None:
             self._witness.keep(report)
@@ -322,6 +328,11 @@ class RedisLimiter:
         for future in queue.expired(self._turn_at):
             future.set_exception(too_late(self.name, lease.turn))
         return bool(queue.live or self._witness.report.urgent)
+
+    def _arguments(self, report: Report) -> list[str]:
+        return report.arguments(
+            self._queue.live, self._monotonic(), reserve=self._reserve, spread=self._spread
+        )
 
     def _hand_out(self, lease: Lease, now: float) -> None:
         for given in range(lease.turns):
@@ -348,15 +359,21 @@ class RedisLimiter:
         """Work for `loop` from now on."""
         old = self._loop
         if old is not None and old.is_running() and not old.is_closed():
-            raise ConfigurationError(
-                f"the limiter {self.name} works for another event loop that is running; "
-                "make one in each"
-            )
-        self._queue.clear()
+            raise self._moved()
+        left_behind = self._queue.clear()
+        if old is not None and not old.is_closed():
+            for future in left_behind:
+                future.set_exception(self._moved())
         self._link.forget()
         self._task = self._idle = None
         self._wake = asyncio.Event()
         self._loop = loop
+
+    def _moved(self) -> ConfigurationError:
+        return ConfigurationError(
+            f"the limiter {self.name} works for another event loop that is running; "
+            "make one in each"
+        )
 
     async def __aenter__(self) -> Self:
         """The limiter, open, also after it was closed in an event loop that has ended."""
@@ -375,13 +392,11 @@ class RedisLimiter:
             future.set_exception(
                 SessionClosedError(f"the limiter {self.name} is closed", sent="no")
             )
-        task = self._task
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
-        if self._witness.report and not self._link.gone:
-            arguments = self._witness.take_report().arguments(
-                0, self._monotonic(), reserve=self._reserve, spread=self._spread
-            )
-            await self._link.lease(arguments)
-        await self._link.aclose()
+        try:
+            if self._task is not None:
+                self._wake.set()  # its last call gives back what was leased for those who left
+                await asyncio.wait([self._task])
+            if self._witness.report and not self._link.gone:
+                await self._link.lease(self._arguments(self._witness.take_report()))
+        finally:
+            await self._link.aclose()

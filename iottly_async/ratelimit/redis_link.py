@@ -12,14 +12,21 @@ from typing import Final
 
 try:
     from redis.asyncio import Redis
+    from redis.asyncio.connection import parse_url
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
-    from redis.exceptions import RedisError
+    from redis.exceptions import (
+        AuthenticationError,
+        NoPermissionError,
+        RedisError,
+        ResponseError,
+    )
 except ImportError as error:
     raise ImportError(
         "RedisLimiter needs the package redis: pip install 'iottly-async[redis]'"
     ) from error
 
+from ..errors import ConfigurationError
 from .lease import SCRIPT, Lease
 
 __all__ = ["RedisLink"]
@@ -39,15 +46,20 @@ class RedisLink:
         name: of the hash; may be set until the first call.
         timeout: seconds that a call may take.
         monotonic: the time.
+
+    Raises:
+        ConfigurationError: `url` is not one of a Redis.
     """
 
     def __init__(self, url: str, name: str, timeout: float, monotonic: Callable[[], float]) -> None:
+        _check(url)
         self.gone = False
         self.calls = 0
         self.name = name
         self._url, self._timeout = url, timeout
         self._monotonic = monotonic
         self._client: Redis | None = None
+        self._worked = False
         self._retry_in, self._retry_at = _RETRY_FIRST, 0.0
 
     @property
@@ -56,7 +68,11 @@ class RedisLink:
         return self._monotonic() >= self._retry_at
 
     async def lease(self, arguments: Sequence[str]) -> Lease | None:
-        """Call the script; None where Redis is gone."""
+        """Call the script; None where Redis is gone.
+
+        Raises:
+            ConfigurationError: Redis is there and has never let us in.
+        """
         if self._client is None:
             self._client = Redis.from_url(
                 self._url,
@@ -66,12 +82,21 @@ class RedisLink:
             )
             self._script = self._client.register_script(SCRIPT)
         self.calls += 1
+        failure: Exception | None = None
         try:
             async with asyncio.timeout(self._timeout):
                 reply = await self._script(keys=[self.name], args=arguments)
         except (RedisError, OSError, TimeoutError) as error:
-            self._fail(error)
+            failure = error
+        if failure is not None:
+            if not self._worked and isinstance(failure, AuthenticationError | NoPermissionError):
+                raise ConfigurationError(
+                    f"Redis refuses the limiter ({failure}): see that the url's user and "
+                    "password are right, and may run scripts and use hashes"
+                )
+            self._fail(failure)
             return None
+        self._worked = True
         if self.gone:
             self.gone = False
             _log.warning("Redis is back: the quota is shared again")
@@ -80,10 +105,9 @@ class RedisLink:
 
     def _fail(self, error: Exception) -> None:
         if not self.gone:
-            # The error's class only: its text may hold the URL, and that a password.
-            _log.warning(
-                "Redis is gone (%s): the quota is not shared until it is back", type(error).__name__
-            )
+            # Of other errors the class only: their texts hold addresses.
+            what = str(error) if isinstance(error, ResponseError) else type(error).__name__
+            _log.warning("Redis is gone (%s): the quota is not shared until it is back", what)
         self.gone = True
         self._retry_at = self._monotonic() + self._retry_in
         self._retry_in = min(2 * self._retry_in, _RETRY_MOST)
@@ -97,3 +121,16 @@ class RedisLink:
         client, self._client = self._client, None
         if client is not None:
             await client.aclose()
+
+
+def _check(url: str) -> None:
+    try:
+        wrong = not isinstance(url, str)
+        wrong = wrong or parse_url(url) is None
+    except ValueError:
+        wrong = True
+    if wrong:  # not shown: it may hold a password
+        raise ConfigurationError(
+            "url must be one of a Redis, such as redis://localhost:6379/0, rediss://… (TLS) "
+            "or unix:///path"
+        )

@@ -16,6 +16,7 @@ from iottly_async.ratelimit import Ticket
 from iottly_async.ratelimit.redis import RedisLimiter
 from tests.ratelimit.processes import LIMIT, WINDOW, Outcome, compete, start_worker
 from tests.support.redis_server import RedisServer, any_redis, redis_server, redis_url
+from tests.support.virtual_time import settle
 
 __all__ = ["any_redis", "redis_server", "redis_url"]
 
@@ -243,6 +244,39 @@ async def test_redis_that_never_was_there(redis_server: RedisServer) -> None:
         assert one.quota().source == "server"
 
 
+@pytest.mark.parametrize("login", ["", ":wrong@", "nobody:wrong@"])
+async def test_a_redis_that_refuses_us_is_no_lost_one(
+    redis_server: RedisServer, login: str
+) -> None:
+    """A wrong password is an error for all who wait, which says what to do and not the password."""
+    with Redis.from_url(redis_server.url) as client:
+        client.config_set("requirepass", "right")
+    async with limiters(redis_server.url.replace("//", "//" + login)) as (one,):
+        waiting = [asyncio.create_task(one.acquire()) for _ in range(3)]
+        await asyncio.wait(waiting, timeout=10)
+        for task in waiting:
+            with pytest.raises(ConfigurationError, match="user and password") as caught:
+                await task
+            assert "wrong" not in str(caught.value)
+        assert one.quota().waiting == 0
+
+
+async def test_closing_gives_back_what_is_on_its_way(redis_server: RedisServer) -> None:
+    """Turns that are leased while a limiter closes are another process's at once."""
+    async with limiters(redis_server.url, 2) as (one, other):
+        await begin(one, 21)
+        redis_server.freeze()
+        waiting = [asyncio.create_task(one.acquire()) for _ in range(20)]
+        await settle(30)  # the call is on its way
+        closing = asyncio.create_task(one.aclose())
+        await settle(30)
+        redis_server.thaw()
+        await asyncio.wait([closing, *waiting])
+        async with asyncio.timeout(5):
+            for _ in range(20):
+                await other.acquire()
+
+
 async def test_closing_tells_who_waits(redis_url: str) -> None:
     """Waiters of a limiter that is closed are told, and a closed one takes nobody in."""
     one = RedisLimiter(redis_url, key="test", timeout=5)
@@ -297,3 +331,10 @@ def test_a_quota_needs_a_name() -> None:
     """An empty key would put all quotas into one."""
     with pytest.raises(ConfigurationError, match="key"):
         RedisLimiter("redis://localhost", key="")
+
+
+@pytest.mark.parametrize("url", ["localhost:6379", "http://localhost", "redis://h:port", "", None])
+def test_a_url_of_something_else_is_refused(url: str) -> None:
+    """What is no URL of a Redis is told before anything waits for it."""
+    with pytest.raises(ConfigurationError, match="url must be one of a Redis"):
+        RedisLimiter(url, key="test")

@@ -201,3 +201,20 @@ async def test_the_hash_does_not_stay_for_ever(
     client: Redis = Redis.from_url(redis_url)
     assert 0 < await client.ttl("iottly:quota:test") <= 3600
     await client.aclose()
+
+
+async def test_what_a_redis_forgot_is_not_taken_for_something_newer(
+    processes: Callable[[], Process], redis_url: str
+) -> None:
+    """Turns leased before Redis was flushed do not end any that were leased after."""
+    one = processes()
+    one.hear(30)
+    old = await one.ask(30)
+    client: Redis = Redis.from_url(redis_url)
+    await client.flushdb()
+    await client.aclose()
+    one.hear(30)
+    await one.ask(30)
+    for _ in range(30):
+        one.report.end(old.generation)
+    assert (await one.ask(30)).turns == 0
