@@ -107,7 +107,8 @@ class RedisLimiter:
             ConfigurationError: it serves another quota already.
         """
         if self._named is None:
-            self._named, self.name = quota, f"key {quota}"
+            self._named = quota
+            self.name = self._alone.name = f"key {quota}"
             self._serving, self._link.name = quota, _HASH + quota
         elif self._serving not in (None, quota):
             raise ConfigurationError(
