@@ -64,7 +64,7 @@ if a[6] > 0 then
     -- A window has turned if Reset moved by a good part of one; else the account is a rolling one.
     local turned = s.reset == 0 or reset - s.reset >= a[10] / 2
     s.reset, s.least, s.ends, s.probe = reset, a[8], now + a[9], 0
-    if turned then next_generation(s.out, math.min(a[10] / 4, CARRY_MOST)) end
+    if turned then next_generation(s.out, math.min(a[10], CARRY_MOST)) end
   elseif reset >= s.reset - tolerance then
     s.least, s.ends = math.min(s.least, a[8]), now + a[9]
   end
