@@ -13,7 +13,7 @@ nothing in the loop is looked up twice.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -80,7 +80,8 @@ def decode_page(body: bytes, *, project_id: str, device_id: str) -> list[Message
     answer = attempt(_decode_paged, body)
     if answer is None:
         return read_rows(body, project_id, device_id)
-    draft, model, own, unread = MessageDraft, Message, own_bytes, UNREAD
+    draft: Any = MessageDraft  # whose slots it does not type
+    model, own, unread = Message, own_bytes, UNREAD
     naive, aware = _EPOCH, _UTC_EPOCH
     messages: list[Message] = []
     add = messages.append
@@ -114,7 +115,8 @@ def decode_history(body: bytes, *, project_id: str, device_id: str) -> list[Mess
     answer = attempt(_decode_history, body)
     if answer is None or not all(map(_in_utc, answer.messages)):
         return read_rows(body, project_id, device_id)
-    draft, model, own, unread = MessageDraft, Message, own_bytes, UNREAD
+    draft: Any = MessageDraft  # whose slots it does not type
+    model, own, unread = Message, own_bytes, UNREAD
     messages: list[Message] = []
     add = messages.append
     for row in answer.messages:

@@ -166,7 +166,7 @@ def _message(
     for name in unnamed:
         if name in members:
             extra[name] = _extra(members[name])
-    message = MessageDraft()
+    message: Any = MessageDraft()
     message.device_id = sender
     message.project_id = row.to or project_id
     message.timestamp = read_time(row.timestamp, "$.timestamp")

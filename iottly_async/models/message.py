@@ -38,8 +38,33 @@ class MessageType(OpenEnum):
     IOTTLYAGENT = "iottlyagent"
 
 
+class MessageDraft:
+    """A message that is being made: filled slot by slot, and turned into one by its class.
+
+    A walk makes millions of messages, and by the `__init__` of a frozen class each would
+    cost six times as much. Who fills one fills every slot, and sets `__class__`. It is the
+    base of `Message`, with all of its slots, and not a twin beside it, as Python then has
+    no names of slots to compare before it changes the class: 25 ns against 60.
+    """
+
+    __slots__ = (
+        "_digest",
+        "_ordinal",
+        "_payload",
+        "channel",
+        "device_id",
+        "device_timestamp",
+        "extra",
+        "id",
+        "payload_json",
+        "project_id",
+        "timestamp",
+        "type",
+    )
+
+
 @frozen(kw_only=True, weakref_slot=False)
-class Message:
+class Message(MessageDraft):
     """One message that a device sent (v1.0, "Message History" and "Paginated Messages").
 
     Attributes:
@@ -132,7 +157,7 @@ class Message:
         return twin
 
 
-_set_digest: Final = vars(Message)["_digest"].__set__
+_set_digest: Final = vars(MessageDraft)["_digest"].__set__
 
 
 def digest_all(messages: Sequence[Message], payloads: Sequence[Any]) -> None:
@@ -162,13 +187,6 @@ def digest_all(messages: Sequence[Message], payloads: Sequence[Any]) -> None:
 def keys_of(messages: Sequence[Message]) -> list[str]:
     """The `key` of each of the messages."""
     return [one.key if one._ordinal or one._digest is None else one._digest for one in messages]
-
-
-# A mutable class of the same slots, without an __init__: one is made, filled slot by slot
-# and turned into a Message by its __class__, at a sixth of what the frozen class's own
-# __init__ costs; a walk makes millions. Who fills one fills every slot.
-_SLOTS: Final = [attribute.name for attribute in attrs.fields(Message)]
-MessageDraft: Any = type("MessageDraft", (), {"__slots__": _SLOTS})
 
 
 @frozen(kw_only=True)
