@@ -16,6 +16,7 @@ from .errors import ConfigurationError, DecodeError
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # By the difference to this a naive time becomes aware in a tenth of what replace() takes.
 _NAIVE: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - it stands for UTC (D5)
+_MILLISECOND: Final = timedelta(milliseconds=1)
 _TO_MICROSECONDS: Final = len("2018-07-27T17:50:04.968000")
 
 
@@ -87,7 +88,7 @@ def write_time(ms: int, form: TimestampFormat) -> str:
         # Whole where it is whole, with milliseconds where it is not: never another instant.
         whole, rest = divmod(ms, 1000)
         return f"{whole}.{rest:03d}" if rest else str(whole)
-    text = (_NAIVE + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds")
+    text = (_NAIVE + ms * _MILLISECOND).isoformat(timespec="milliseconds")
     return text + "Z" if form == "iso-z" else text
 
 

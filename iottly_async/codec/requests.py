@@ -109,20 +109,17 @@ def page_query(
     type: str,  # noqa: A002 - the parameter's own name
     order: str,
     form: TimestampFormat,
-) -> list[tuple[str, str]]:
-    """Query parameters of a page (v1.0, "Paginated Messages").
+) -> str:
+    """Query of a page, as it stands in the URL (v1.0, "Paginated Messages").
 
-    `number` is the wire's own page number, None for the first page (D3); `start` and
-    `end` are epoch milliseconds, None where open.
+    `number` is the wire's own page number, None for the first page (D3); `type` and
+    `order` are checked; `start` and `end` are epoch milliseconds, None where open.
     """
-    parameters = [] if number is None else [("p", str(number))]
-    parameters += [("l", str(size)), ("type", type)]
-    if start is not None:
-        parameters.append(("from", write_time(start, form)))
-    if end is not None:
-        parameters.append(("to", write_time(end, form)))
-    parameters.append(("sort", order))
-    return parameters
+    # A text at once, for a walk needs one a page; none of its parts has to be quoted.
+    page = "" if number is None else f"p={number}&"
+    since = "" if start is None else f"&from={write_time(start, form)}"
+    until = "" if end is None else f"&to={write_time(end, form)}"
+    return f"{page}l={size}&type={type}{since}{until}&sort={order}"
 
 
 def fleet_query(number: int, per_page: int) -> list[tuple[str, str]]:

@@ -41,7 +41,7 @@ class Pages:
         self.context = context
         self.project_id = project_id
         self._path = ["project", segment(project_id, name="project_id")]
-        self._device: tuple[str | None, str] = (None, "")
+        self._last: tuple[str | None, str] = (None, "")
 
     async def fetch(self, page: PageRequest) -> Fetched:
         """One page for a walk; waiting for quota is not counted against the deadline."""
@@ -55,7 +55,7 @@ class Pages:
 
     def page(self, page: PageRequest) -> Request[Fetched]:
         """The request of one page; an API's own 404 is an empty one (D4)."""
-        config = self.context.config
+        config, device_id = self.context.config, page.device_id
         # The first page goes without a number, so that it does not matter where they begin.
         number = None if page.number is None else config.first_page + page.number - 1
         query = page_query(
@@ -67,21 +67,16 @@ class Pages:
             order=page.order,
             form=config.timestamp_format,
         )
-        device_id = page.device_id
-        if self._device[0] != device_id:  # a walk asks for one device again and again
-            self._device = (device_id, segment(device_id, name="device_id"))
-        device = self._device[1]
+        if self._last[0] != device_id:  # a walk asks for one device again and again
+            device = segment(device_id, name="device_id")
+            path = target("v1.0", [*self._path, "device", device, "messages", "paginated"])
+            self._last = (device_id, path)
 
         def read(answer: Answer) -> Fetched:
             found = decode_page(answer.body, project_id=self.project_id, device_id=device_id)
             return Fetched(messages=_of(device_id, found), server_time=answer.server_time)
 
-        return Request(
-            _PAGE,
-            target("v1.0", [*self._path, "device", device, "messages", "paginated"], query),
-            read,
-            empty_on_404=lambda answer: Fetched(messages=[], server_time=answer.server_time),
-        )
+        return Request(_PAGE, f"{self._last[1]}?{query}", read, empty_on_404=_nothing)
 
     def recent(
         self, device_id: str, limit: int, query: Mapping[str, Any] | None
@@ -124,6 +119,10 @@ class Pages:
             start=low,
             end=high,
         )
+
+
+def _nothing(answer: Answer) -> Fetched:
+    return Fetched(messages=[], server_time=answer.server_time)
 
 
 def _of(device_id: str, messages: list[Message]) -> list[Message]:
