@@ -64,7 +64,7 @@ class Answer:
 
     Attributes:
         status: of HTTP.
-        headers: by lower-case name; of repeated ones the first.
+        headers: looked up by lower-case name; of repeated ones the first.
         body: decoded of its content encoding, whole.
     """
 

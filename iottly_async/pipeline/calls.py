@@ -72,7 +72,7 @@ class Pipeline:
         course = Course()
         deadline = self._deadlines.scope(options.timeout, suspended=patient)
         try:
-            async with deadline:
+            with deadline:
                 return await self._attempts(request, options, patient, deadline, course)
         except (TimeoutError, TransportError, CommandOutcomeUnknownError) as error:
             self._note_failure(error, course)
@@ -135,7 +135,9 @@ class Pipeline:
         priority = options.priority - (1 if patient else 0)
         try:
             return await self.limiter.acquire(
-                priority=priority, deadline=deadline.at, refused=refusal is not None
+                priority=priority,
+                deadline=None if deadline.at == math.inf else deadline.at,
+                refused=refusal is not None,
             )
         except RateLimitedError as late:
             if refusal is None:
@@ -191,7 +193,7 @@ class Pipeline:
         if failure.status == 429:
             return pause if course.refusals <= policy.max_refusals else None
         at = deadline.at
-        if at is not None and not deadline.closed and self._clock.monotonic() + pause >= at:
+        if not deadline.closed and self._clock.monotonic() + pause >= at:
             return None
         paid = self._budget.spend(timed_out=failure.timed_out)
         course.paid += paid
@@ -228,9 +230,9 @@ class Pipeline:
             SessionClosedError: the session is closed, or closed meanwhile.
         """
         self._check_usable()
-        scope = self._deadlines.scope(None, lasting=lasting)
+        scope = self._deadlines.scope(lasting=lasting)
         try:
-            async with scope:
+            with scope:
                 return await work()
         except TimeoutError:
             if not scope.expired():
@@ -274,7 +276,9 @@ class Pipeline:
 
     def _scrubbed(self, answer: Answer) -> Answer:
         """An error answer without the key: some services repeat what they were sent."""
-        headers = {name: self._key.hidden_in(value) for name, value in answer.headers.items()}
+        headers: dict[str, str] = {}
+        for name, value in answer.headers.items():
+            headers.setdefault(name.lower(), self._key.hidden_in(value))
         body = answer.body.decode("latin-1")  # any bytes, there and back
         return Answer(answer.status, headers, self._key.hidden_in(body).encode("latin-1"))
 
@@ -284,15 +288,16 @@ class Pipeline:
         self._check_home()
 
     def _check_home(self) -> None:
+        loop = asyncio.get_running_loop()
+        if loop is self._loop:
+            return  # no other process has this loop running
         if self._pid != os.getpid():
             raise ConfigurationError("the session was made before a fork; make one in each process")
-        loop = asyncio.get_running_loop()
-        if self._loop is None:
-            self._loop = loop
-        if self._loop is not loop:
+        if self._loop is not None:
             raise ConfigurationError(
                 "the session belongs to another event loop; make one within each asyncio.run()"
             )
+        self._loop = loop
 
     async def aclose(self, grace: float) -> None:
         """End every call and close the transport; calls under way have `grace` seconds."""
