@@ -1,5 +1,10 @@
 """One attempt over HTTP: the one room that knows aiohttp.
 
+Requests go over connections of our own (`own`), which are aiohttp's connector and parser
+without its session; through an aiohttp session (`through`) only where one is given, or
+where the environment's proxies and .netrc are to be heeded. `client` chooses, and holds
+what is the same for both.
+
 What aiohttp does that this room works around, each seen in 3.14.5 and held by a test
 that tells when it is gone (``tests/faults/test_aiohttp_facts.py``):
 
@@ -7,9 +12,10 @@ that tells when it is gone (``tests/faults/test_aiohttp_facts.py``):
   loses the wake-up and the pool hangs: the connector is unbounded and a semaphore of
   our own stands before it.
 - The `Authentication` header travels to another origin on a redirect, and so does the
-  body on 307 and 308: redirects are never followed (D12).
-- GET and PUT are silently sent twice on a lost connection: a middleware turns the loss
-  into an exception that aiohttp does not resend on. Retries are `retry`'s alone.
+  body on 307 and 308: redirects are never followed (D12), and `own` has none.
+- GET and PUT are silently sent twice on a lost connection: `own` sends nothing twice, and
+  `through` turns the loss into an exception that aiohttp does not resend on. Retries are
+  `retry`'s alone.
 - The request of a WebSocket is redirected and resent alike, whatever is asked for: what
   opens one brings a middleware against both.
 - A POST on a stale kept-alive connection fails although nothing was sent: commands use

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import select
+from collections.abc import Callable
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
-import aiohttp
-from aiohttp import ClientRequest, ClientResponse
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
 
 from .outgoing import Outgoing
 
@@ -21,28 +22,40 @@ class StaleError(Exception):
     """A kept connection was closed, or spoke unasked, before anything was written to it."""
 
 
+Look = Callable[[], Any]
+Used = WeakKeyDictionary[ResponseHandler, Look]
+"""By the protocol of each connection that was written to: how to look at it."""
+
+
 class Line:
     """The connection of one attempt: looked at before the first byte, and cut when it fails."""
 
     __slots__ = ("_used", "outgoing", "transport")
 
-    def __init__(self, outgoing: Outgoing, used: WeakSet[Any]) -> None:
+    def __init__(self, outgoing: Outgoing, used: Used) -> None:
         self.outgoing = outgoing
         self.transport: asyncio.Transport | None = None
         self._used = used
 
-    def take(self, connection: aiohttp.connector.Connection) -> None:
-        """Mark the request as about to leave by this connection, if nothing waits on it."""
+    def take(self, connection: Connection) -> tuple[ResponseHandler, asyncio.Transport]:
+        """Mark the request as about to leave by this connection, if nothing waits on it.
+
+        Raises:
+            StaleError: it was kept, and is of no use; another one is to be taken.
+            LostError: it is new, and of no use.
+        """
         protocol, transport = connection.protocol, connection.transport
-        if protocol is None:
+        look = None if protocol is None else self._used.get(protocol)
+        if protocol is None or transport is None or transport.is_closing():
+            raise LostError if look is None else StaleError
+        if look is None:
+            self._used[protocol] = _looking_at(transport)
+        elif protocol.should_close or look():
+            transport.abort()
             raise StaleError
-        if protocol in self._used and (protocol.should_close or _has_spoken(transport)):
-            if transport is not None:
-                transport.abort()
-            raise StaleError
-        self._used.add(protocol)
         self.transport = transport
         self.outgoing.left = True
+        return protocol, transport
 
     def cut(self) -> None:
         """Close at once, without the farewell of TLS, for which a silent peer lets us wait."""
@@ -50,52 +63,14 @@ class Line:
             self.transport.abort()
 
 
-def _has_spoken(transport: asyncio.Transport | None) -> bool:
-    """Whether bytes or an end wait on a connection that the loop had no time to read yet."""
-    sock = None if transport is None else transport.get_extra_info("socket")
+def _looking_at(transport: asyncio.Transport) -> Look:
+    """Tells whether bytes or an end wait on a connection that the loop had no time to read yet."""
+    sock = transport.get_extra_info("socket")
     if sock is None:
-        return False
+        return lambda: False
+    number = sock.fileno()
     if not hasattr(select, "poll"):
-        return bool(select.select([sock.fileno()], [], [], 0)[0])
+        return lambda: select.select([number], [], [], 0)[0]
     poll = select.poll()
-    poll.register(sock.fileno(), select.POLLIN)
-    return bool(poll.poll(0))
-
-
-class MarkedRequest(ClientRequest):
-    """A request that asks its line before it is written."""
-
-    line: Line | None = None
-
-    async def send(self, conn: aiohttp.connector.Connection) -> ClientResponse:
-        if self.line is not None:
-            self.line.take(conn)
-        return await super().send(conn)
-
-
-def never_resending(line: Line) -> aiohttp.ClientMiddlewareType:
-    """A middleware that gives the request its line, and keeps aiohttp from sending it again."""
-
-    async def mark_and_never_resend(
-        request: ClientRequest, handler: aiohttp.ClientHandlerType
-    ) -> ClientResponse:
-        if isinstance(request, MarkedRequest):
-            request.line = line
-        else:
-            line.outgoing.left = True  # a session of the caller's: when it writes is not known
-        while True:
-            try:
-                return await handler(request)
-            except StaleError:
-                continue  # nothing was written; another connection, in the end a new one
-            except _NEVER_CONNECTED:
-                line.outgoing.left = False
-                raise
-            except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
-                break
-        raise LostError
-
-    return mark_and_never_resend
-
-
-_NEVER_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+    poll.register(number, select.POLLIN)
+    return lambda: poll.poll(0)

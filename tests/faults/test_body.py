@@ -6,6 +6,7 @@ import gzip
 import tracemalloc
 import zlib
 
+import aiohttp
 import pytest
 
 from iottly_async import (
@@ -219,9 +220,17 @@ async def test_an_answer_as_large_as_the_bound_is_read() -> None:
 
 
 async def test_a_connection_that_went_back_is_not_cut() -> None:
-    """An answer that fails once it is whole leaves its connection alone: it may be another's."""
+    """An answer that fails once it is whole leaves its connection alone: it may be another's.
+
+    So it is with a session of aiohttp's, which takes a connection back as soon as it has read
+    the answer. One of our own is given back by us, and until then is ours to cut.
+    """
     script = answering(200, GET.body + b" " * 2000)
-    async with RawServer(script) as server, session_on(server, max_response_bytes=1024) as session:
+    async with (
+        RawServer(script) as server,
+        aiohttp.ClientSession() as http,
+        session_on(server, http=http, max_response_bytes=1024) as session,
+    ):
         for _ in range(3):
             assert type(await failure_of(GET.make(session))) is ResponseTooLargeError
         assert len(server.requests) == 3

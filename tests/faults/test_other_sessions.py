@@ -101,14 +101,14 @@ async def test_no_redirect_is_followed_there_either(verb: Verb) -> None:
         assert len(server.requests) == 1
 
 
-async def every_case(certificates: Certificates) -> None:
+async def every_case(certificates: Certificates, **settings: Any) -> None:
     """Good calls, stale and cut connections, with and without TLS."""
     for tls in (None, certificates):
         context = None if tls is None else tls.server
         for verb in (GET, PUT, POST):
             async with (
                 RawServer(answering(200, verb.body), tls=context) as server,
-                session_on(server, tls) as session,
+                session_on(server, tls, **settings) as session,
             ):
                 await verb.make(session)
                 if not verb.command and tls is None:
@@ -117,7 +117,7 @@ async def every_case(certificates: Certificates) -> None:
                 assert session.stats.attempts == len(server.requests) == 2
             async with (
                 RawServer(hangs_up, tls=context) as server,
-                session_on(server, tls) as session,
+                session_on(server, tls, **settings) as session,
             ):
                 with pytest.raises(IottlyError) as caught:
                     await verb.make(session)
@@ -136,3 +136,12 @@ def test_on_uvloop(certificates: Certificates) -> None:
 async def test_on_the_ordinary_loop(certificates: Certificates) -> None:
     """The same cases where they are at home."""
     await every_case(certificates)
+
+
+async def test_with_what_the_environment_sets(
+    certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With `trust_env` requests go another way, through aiohttp's session, to the same end."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setenv("NETRC", "/dev/null")
+    await every_case(certificates, trust_env=True)

@@ -1,0 +1,92 @@
+"""The parts of aiohttp that our own connections are made of, beyond what its reference promises.
+
+Each test tells when one of them has changed, before a user's request does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+
+from aiohttp import ClientRequest, ClientTimeout, StreamReader, TCPConnector
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+from yarl import URL
+
+from tests.support.raw_server import RawServer, answer, answering, playing
+
+GET = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
+
+
+async def connected(connector: TCPConnector, url: str) -> Connection:
+    """A connection of the connector's, asked for by a request that is never sent itself."""
+    request = ClientRequest("GET", URL(url), loop=asyncio.get_running_loop())
+    return await connector.connect(request, traces=[], timeout=ClientTimeout())
+
+
+async def test_a_connector_needs_no_session() -> None:
+    """A request without a session is all that a connector wants, and it has our headers."""
+    async with RawServer(answering(200, b"{}")) as server, TCPConnector(limit=0) as connector:
+        connection = await connected(connector, server.url)
+        assert isinstance(connection.protocol, ResponseHandler)
+        assert connection.transport is not None
+        connection.close()
+    request = ClientRequest("GET", URL("http://[::1]:80"), loop=asyncio.get_running_loop())
+    assert request.headers["Host"] == "[::1]"
+    assert "gzip" in request.headers["Accept-Encoding"]
+
+
+async def test_an_answer_is_read_off_the_protocol() -> None:
+    """What is written by hand is answered by a message with code and headers, and a stream."""
+    script = answering(200, b"the body", "X-Twice: 1", "x-twice: 2")
+    async with RawServer(script) as server, TCPConnector(limit=0) as connector:
+        connection = await connected(connector, server.url)
+        protocol, transport = connection.protocol, connection.transport
+        assert protocol is not None
+        assert transport is not None
+        protocol.set_response_params(read_until_eof=True)
+        transport.write(GET)
+        message, content = await protocol.read()
+        assert message.code == 200
+        assert message.headers["x-TWICE"] == "1"
+        assert isinstance(content, StreamReader)
+        assert await content.readany() == b"the body"
+        assert content.at_eof()
+        assert not protocol.should_close
+        connection.release()
+        again = await connected(connector, server.url)
+        assert again.protocol is protocol
+        again.close()
+        await server.left()
+
+
+async def test_what_follows_an_answer_is_seen() -> None:
+    """A protocol with more than it was asked for wants to be closed, and is not kept."""
+    script = playing(answer(200, b"{}") + answer(200, b"unasked"))
+    async with RawServer(script) as server, TCPConnector(limit=0) as connector:
+        connection = await connected(connector, server.url)
+        protocol, transport = connection.protocol, connection.transport
+        assert protocol is not None
+        assert transport is not None
+        protocol.set_response_params(read_until_eof=True)
+        transport.write(GET)
+        _, content = await protocol.read()
+        assert await content.readany() == b"{}"
+        assert protocol.should_close
+        connection.release()
+        await server.left()
+
+
+def test_the_defaults_of_a_reading_are_those_that_are_meant() -> None:
+    """Bodies are unpacked and lines bounded unless a reading is told otherwise."""
+    parameters = inspect.signature(ResponseHandler.set_response_params).parameters
+    wanted = {
+        "timer": None,
+        "skip_payload": False,
+        "auto_decompress": True,
+        "read_timeout": None,
+        "max_line_size": 8190,
+        "max_field_size": 8190,
+        "max_headers": 128,
+    }
+    assert {name: parameters[name].default for name in wanted} == wanted
