@@ -2,7 +2,8 @@
 
 The server is a process of its own: uvicorn with one worker, and one application with the
 webhook router, whose handler only counts; the floor, a route of FastAPI as one writes it by
-hand, that compares the header and reads the same JSON into a dict by the standard library;
+hand, that compares the header and reads the same JSON into a dict by the standard library
+(it drops no message that came twice, and does not notice a client that goes);
 and an ASGI application that takes the body and does nothing. This process posts by
 kept-alive connections, each waiting for its answer, so that the server is what limits.
 Every webhook is another message: none is dropped as one that came before.
@@ -78,7 +79,7 @@ async def _measure(given: argparse.Namespace, port: int, cpu: Callable[[], float
     return [
         Figure("webhooks a second, router, one worker, at best", rate("router"), unit="/s"),
         Figure("a FastAPI route by hand, at best", rate("by hand"), unit="/s"),
-        race.figure("router / a FastAPI route by hand, CPU", "router", "by hand", "cpu", 1.25),
+        race.figure("router / a FastAPI route by hand, CPU", "router", "by hand", "cpu"),
         race.figure("router / a FastAPI route by hand, wall", "router", "by hand", "wall"),
         race.figure("router / an ASGI application that does nothing, CPU", "router", "bare ASGI"),
         Figure(

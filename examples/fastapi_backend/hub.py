@@ -47,7 +47,8 @@ class Hub:
         self._listeners: set[asyncio.Queue[Event]] = set()
         self._seen = SeenKeys()
         self._counts: deque[tuple[int, int]] = deque(maxlen=BINS)
-        self._devices: list[Device] = []
+        self._devices: list[Device] | None = None  # not listed yet
+        self._problems: dict[str, str] = {}  # of the stream, of the list
         self._stream: Stream | None = None
 
     @property
@@ -83,7 +84,8 @@ class Hub:
         queue: asyncio.Queue[Event] = asyncio.Queue(self._backlog)
         self._listeners.add(queue)
         try:
-            yield "fleet", _devices(self._devices).decode(), None
+            if self._devices is not None:
+                yield "fleet", _devices(self._devices).decode(), None
             yield "status", self._status(), None
             while True:
                 yield await queue.get()
@@ -109,6 +111,7 @@ class Hub:
         return _any(
             {
                 "live": self._stream is not None and self._stream.connected,
+                "problem": next(iter(self._problems.values()), None),
                 "quota": _quota(self._session.quota),
                 "counts": [counts.get(now - age, 0) for age in reversed(range(BINS))],
                 "bin_seconds": BIN_SECONDS,
@@ -120,6 +123,9 @@ class Hub:
         while True:
             try:
                 async with self._session.stream() as self._stream:
+                    await self._stream.until_connected()
+                    self._problems.pop("stream", None)
+                    self._publish("status", self._status())
                     async for event in self._stream:
                         if isinstance(event, Gap):
                             # The page reads again what it shows, where that matters.
@@ -128,6 +134,7 @@ class Hub:
                             await self.take(event)
             except IottlyError as error:
                 LOG.warning("the stream ended: %s", error)
+                self._problems["stream"] = f"The service refuses the stream: {error}"
             await asyncio.sleep(RESTART_AFTER)
 
     async def _watch_fleet(self) -> None:
@@ -137,7 +144,9 @@ class Hub:
                 self._devices = await project.devices.list()
             except IottlyError as error:
                 LOG.warning("the devices could not be listed: %s", error)
+                self._problems["fleet"] = f"The devices could not be listed: {error}"
             else:
+                self._problems.pop("fleet", None)
                 self._publish("fleet", _devices(self._devices).decode())
             await asyncio.sleep(FLEET_EVERY)
 

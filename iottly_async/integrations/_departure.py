@@ -77,12 +77,17 @@ class CancelOnDisconnect:
 class _Line:
     """What one request receives and sends, with an eye on its client."""
 
+    __slots__ = (
+        *("_complete", "_gone", "_limit", "_loop", "_read", "_receive", "_receiving", "_send"),
+        *("_timer", "_watcher"),
+    )
+
     def __init__(self, receive: Receive, send: Send, limit: asyncio.Timeout) -> None:
         self._receive = receive
         self._send = send
         self._limit = limit
         self._loop = asyncio.get_running_loop()
-        self._read: asyncio.Queue[Message] = asyncio.Queue()
+        self._read: asyncio.Queue[Message] | None = None  # made with the watcher
         self._timer: asyncio.TimerHandle | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._receiving = False
@@ -96,23 +101,24 @@ class _Line:
     def _watch(self) -> None:
         """From now on only the watcher receives; unless the application does so just now."""
         if not self._receiving:
-            self._watcher = self._loop.create_task(self._look_out())
+            self._read = asyncio.Queue()
+            self._watcher = self._loop.create_task(self._look_out(self._read))
 
-    async def _look_out(self) -> None:
+    async def _look_out(self, read: asyncio.Queue[Message]) -> None:
         while not self._gone:
             message = await self._receive()
-            self._read.put_nowait(message)
+            read.put_nowait(message)
             self._gone = message["type"] == "http.disconnect"
         self._limit.reschedule(self._loop.time())
 
     async def receive(self) -> Message:
         """The next message for the application."""
-        if self._gone and self._read.empty():
-            return {"type": "http.disconnect"}
-        if self._watcher is None and self._complete:
+        if self._read is None and self._complete:
             self.stop()
             self._watch()
-        if self._watcher is not None:
+        if self._read is not None:
+            if self._gone and self._read.empty():
+                return {"type": "http.disconnect"}
             return await self._read.get()
         self._receiving = True
         try:
@@ -140,7 +146,7 @@ class _Line:
 
 
 def _has_body(scope: Scope) -> bool:
-    return any(
-        name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
-        for name, value in scope["headers"]
-    )
+    for name, value in scope["headers"]:
+        if name == b"transfer-encoding" or (name == b"content-length" and value != b"0"):
+            return True
+    return False

@@ -202,7 +202,7 @@ class Following:
             device.failures = 0
         now = self._clock.monotonic()
         device.busy = False
-        device.rings.ended(now, doubt=self._now.doubt, newest=self._now.when(device.newest))
+        device.rings.ended(now, doubt=self._now.doubt, brought=device.brought)
         if again is not None:
             self._turns.put(device, now + again, "likely")
         else:

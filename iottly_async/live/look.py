@@ -34,7 +34,7 @@ class Watched:
         busy: whether it is being looked at.
         new: whether nothing is known of it yet.
         unsettled: the server's time of a message that was seen too early to be handed out.
-        newest: the server's time of the newest message that the last look handed out.
+        brought: messages that the last look handed out.
         failures: of looks, in a row.
     """
 
@@ -46,7 +46,7 @@ class Watched:
     busy: bool = False
     new: bool = True
     unsettled: float | None = None
-    newest: float = -inf
+    brought: int = 0
     failures: int = 0
 
 
@@ -76,6 +76,7 @@ class Reader:
         Raises:
             IottlyError: the service failed; what was handed out before is unaffected.
         """
+        device.brought = 0
         if device.new:
             await self._get_to_know(device)
         if not device.new:
@@ -105,7 +106,7 @@ class Reader:
     async def _read(self, device: Watched) -> None:
         """Hand out what is new."""
         plan = self._plan
-        newest = device.newest = -inf
+        newest = -inf
 
         async def fetch(request: PageRequest) -> Fetched:
             nonlocal newest
@@ -126,7 +127,7 @@ class Reader:
             async for batch in walk:
                 if batch.messages:
                     device.traffic.sent(m.timestamp.timestamp() for m in batch.messages)
-                    device.newest = batch.messages[-1].timestamp.timestamp()
+                    device.brought += len(batch.messages)
                 if batch.messages or plan.empty:
                     await self._found.put(batch)
                 device.cursor = batch.cursor

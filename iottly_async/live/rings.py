@@ -8,14 +8,21 @@ another off: a bell that never stops would stop all looks.
 from __future__ import annotations
 
 from collections import deque
-from math import ceil, inf
+from math import ceil
 from typing import Final
 
 _PARTS: Final = 8
-_DELIVERY: Final = 0.05
-"""Seconds from a message to its ring, as a rule."""
-
 _RETRIES: Final = (0.01, 0.1, 0.4, 1.0)
+
+
+class _Share:
+    """Rings that share a look: when it is due, and how many of them are not answered."""
+
+    __slots__ = ("count", "due")
+
+    def __init__(self, due: float) -> None:
+        self.due = due
+        self.count = 1
 
 
 class Rings:
@@ -25,62 +32,67 @@ class Rings:
         settle: seconds after a ring from which on a look answers it.
     """
 
-    __slots__ = ("_answered", "_dues", "_grain", "_lead", "_retry", "_settle", "_tried")
+    __slots__ = ("_grain", "_lead", "_looked_for", "_retry", "_settle", "_shares", "_tried")
 
     def __init__(self, settle: float) -> None:
         self._settle = settle
         self._grain = settle / _PARTS
-        self._dues: deque[float] = deque()
+        self._shares: deque[_Share] = deque()
+        self._looked_for: deque[_Share] = deque()
         self._retry: float | None = None
-        self._answered: float | None = None
         self._lead = 0.0
         self._tried = 0
 
     def ring(self, now: float) -> None:
         """The bell rang."""
         due = now + self._settle
-        dues = self._dues
-        if not self._grain:
-            dues.clear()
-            dues.append(due)
-            return
-        due = ceil(due / self._grain) * self._grain
-        if not dues or dues[-1] < due:
-            dues.append(due)
+        shares = self._shares
+        if self._grain:
+            due = ceil(due / self._grain) * self._grain
+        elif shares:
+            shares[-1].due = due
+        if shares and shares[-1].due >= due:
+            shares[-1].count += 1
+        else:
+            shares.append(_Share(due))
 
     @property
     def due(self) -> float | None:
         """When to look for the next one; None where all are answered."""
-        if self._dues and self._retry is not None:
-            return min(self._dues[0], self._retry)
-        return self._dues[0] if self._dues else self._retry
+        if self._shares and self._retry is not None:
+            return min(self._shares[0].due, self._retry)
+        return self._shares[0].due if self._shares else self._retry
 
     def begin(self, now: float) -> None:
-        """A look begins, and answers what is due."""
+        """A look begins, for what is due."""
         self._retry = None
-        while self._dues and self._dues[0] <= now:
-            self._answered = self._dues.popleft()
+        while self._shares and self._shares[0].due <= now:
+            self._looked_for.append(self._shares.popleft())
             self._tried = 0
-        if self._answered is not None:
-            self._lead = now - self._answered
+        if self._looked_for:
+            self._lead = now - self._looked_for[-1].due
 
-    def ended(self, now: float, *, doubt: float, newest: float = -inf) -> None:
+    def ended(self, now: float, *, doubt: float, brought: int = 0) -> None:
         """A look has ended, which read up to a moment known to `doubt` seconds.
 
         One that began less than that after its ring may have stopped short of the message
-        that was rung for, and is made again; unless it brought one of the ring's own time.
+        that was rung for, and is made again; unless it brought one for each ring.
 
         Args:
             now: monotonic.
             doubt: seconds.
-            newest: when the newest message that the look brought was sent, monotonic.
+            brought: messages that the look handed out.
         """
-        if self._answered is None:
+        for shares in (self._looked_for, self._shares):
+            while shares and brought >= shares[0].count:
+                brought -= shares.popleft().count
+            if shares:
+                shares[0].count -= brought
+                brought = 0
+        if not self._looked_for:
             return
-        rung = self._answered - self._settle - self._grain
-        brought = newest >= rung - doubt - _DELIVERY
-        if brought or self._lead >= doubt or self._tried == len(_RETRIES):
-            self._answered = None
+        if self._lead >= doubt or self._tried == len(_RETRIES):
+            self._looked_for.clear()
         else:
             self._retry = now + _RETRIES[self._tried]
             self._tried += 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -29,6 +28,32 @@ pytestmark = [
 
 LIVE = "document.querySelector('#live').dataset.state === 'live'"
 WIDTHS = [320, 390, 768, 1280, 1920]
+
+# The texts whose colour is too near to that of what they stand on.
+FAINT = """
+(() => {
+  const parse = (text) => text.match(/[\\d.]+/g).map(Number);
+  const linear = (part) => part <= 10 ? part / 3295 : ((part / 255 + 0.055) / 1.055) ** 2.4;
+  const light = (c) => 0.2126 * linear(c[0]) + 0.7152 * linear(c[1]) + 0.0722 * linear(c[2]);
+  const over = (top, under) => [0, 1, 2].map(
+    (at) => top[at] * (top[3] ?? 1) + under[at] * (1 - (top[3] ?? 1)));
+  const ground = (element) => {
+    const own = parse(getComputedStyle(element).backgroundColor);
+    if ((own[3] ?? 1) === 1) return own;
+    return over(own, element.parentElement ? ground(element.parentElement) : [255, 255, 255]);
+  };
+  const faint = [];
+  for (const element of document.querySelectorAll('body *')) {
+    if (![...element.childNodes].some((n) => n.nodeType === 3 && n.data.trim())) continue;
+    const style = getComputedStyle(element);
+    const ink = parse(element instanceof SVGElement ? style.fill : style.color);
+    const both = [light(over(ink, ground(element))), light(ground(element))].sort((a, b) => a - b);
+    const contrast = (both[1] + 0.05) / (both[0] + 0.05);
+    if (contrast < 4.5) faint.push(`${element.className || element.id}: ${contrast.toFixed(2)}`);
+  }
+  return faint;
+})()
+"""
 
 
 class Shown(NamedTuple):
@@ -74,7 +99,7 @@ async def shown(browser: Page) -> AsyncIterator[Shown]:
         Emulator(devices=3, messages=600, rate_limit="pro") as emulator,
         AsyncExitStack() as stack,
     ):
-        url = await stack.enter_async_context(serving(backend(emulator)))
+        url = await stack.enter_async_context(serving(backend(emulator), patience=0))
         browser.errors.clear()
         await browser.open(f"{url}/#{emulator.device_ids[0]}")
         await browser.until(LIVE)
@@ -155,6 +180,44 @@ async def test_a_reading_is_told_under_the_pointer(shown: Shown) -> None:
     assert not await page.run("document.querySelector('#tip').hidden")
 
 
+async def test_the_keyboard_does_what_the_pointer_does(shown: Shown) -> None:
+    """The arrows go from reading to reading, and the list keeps its focus when it is redrawn."""
+    page, emulator = shown.page, shown.emulator
+    await shown.append(12.5)
+    await page.until("document.querySelector('#value').textContent === '12.5'")
+    await page.run("document.querySelector('#chart').focus()")
+    await page.press("ArrowLeft")
+    assert await page.text("#tip b") == "12.5"
+    await page.press("ArrowLeft")
+    assert await page.text("#tip b") != "12.5"
+    await page.press("End")
+    assert await page.text("#tip b") == "12.5"
+    first = f"#list [data-device='{emulator.device_ids[0]}']"
+    await page.run(f'document.querySelector("{first}").focus()')
+    await page.run("document.querySelector('#filter').dispatchEvent(new Event('input'))")
+    assert await page.run("document.activeElement.dataset.device") == emulator.device_ids[0]
+
+
+async def test_it_says_what_is_wrong(browser: Page) -> None:
+    """A key that is not accepted is told on the page, and no figure is made up."""
+    async with Emulator(devices=1, messages=0) as emulator:
+        emulator.fault("status", status=401, count=None)
+        async with serving(backend(emulator)) as url:
+            await browser.open(url)
+            await browser.until("!document.querySelector('#problem').hidden", seconds=20)
+            assert "401" in await browser.text("#problem")
+            assert not (await browser.text("#connected")).isdecimal()
+            await browser.open("about:blank")
+    assert browser.errors == []
+
+
+async def test_its_texts_can_be_read(shown: Shown) -> None:
+    """Every text has the contrast that WCAG asks for, 4.5 to 1, in the light and in the dark."""
+    for dark in (False, True):
+        await shown.page.look(width=1280, height=800, dark=dark)
+        assert await shown.page.run(FAINT) == []
+
+
 async def test_a_device_cannot_put_markup_into_the_page(shown: Shown) -> None:
     """What a payload holds is shown as text."""
     page, markup = shown.page, "<img src=x onerror=document.title='taken'>"
@@ -165,10 +228,9 @@ async def test_a_device_cannot_put_markup_into_the_page(shown: Shown) -> None:
     assert await page.run("document.title") == "Fleet, live"
 
 
-async def test_it_fits_every_window(shown: Shown, tmp_path: Path) -> None:
+async def test_it_fits_every_window(shown: Shown) -> None:
     """Whatever the width, and in the light and in the dark, nothing is scrolled sideways."""
     for width in WIDTHS:
         for dark in (False, True):
-            picture = tmp_path / f"{width}-{dark}.png"
-            await shown.page.picture(picture, width=width, height=800, dark=dark)
+            await shown.page.look(width=width, height=800, dark=dark)
             assert await shown.page.run("document.documentElement.scrollWidth") <= width

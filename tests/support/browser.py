@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import shutil
 from asyncio.subprocess import DEVNULL
 from collections.abc import AsyncIterator
@@ -89,8 +88,13 @@ class Page:
         """The text of an element."""
         return str(await self.run(f"document.querySelector({selector!r}).textContent"))
 
-    async def picture(self, path: Path, *, width: int, height: int, dark: bool = False) -> None:
-        """Save what a window of that size shows, all of the page."""
+    async def press(self, key: str) -> None:
+        """Press a key and let it go."""
+        for kind in ("keyDown", "keyUp"):
+            await self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key)
+
+    async def look(self, *, width: int, height: int, dark: bool = False) -> None:
+        """Make the window that size, in the light or in the dark; returns once it is drawn."""
         features = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         await self.call("Emulation.setEmulatedMedia", features=features)
         await self.call(
@@ -100,9 +104,11 @@ class Page:
             deviceScaleFactor=1,
             mobile=width < 600,
         )
-        await self.run("new Promise((done) => requestAnimationFrame(() => setTimeout(done, 600)))")
-        shot = await self.call("Page.captureScreenshot", captureBeyondViewport=True)
-        await asyncio.to_thread(path.write_bytes, base64.b64decode(shot["data"]))
+        # Charts follow a size one frame later.
+        await self.run(
+            "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => "
+            "requestAnimationFrame(done))))"
+        )
 
 
 @asynccontextmanager
@@ -114,7 +120,9 @@ async def browsing(profile: Path) -> AsyncIterator[Page]:
         program,
         *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
         *("--remote-debugging-port=0", f"--user-data-dir={profile}", "--no-first-run"),
-        *("--disable-background-networking", "--disable-component-update", "about:blank"),
+        *("--disable-background-networking", "--disable-component-update"),
+        # Else a page that was left keeps its connections for a while.
+        *("--disable-features=BackForwardCache", "about:blank"),
         stdout=DEVNULL,
         stderr=asyncio.subprocess.PIPE,
     )

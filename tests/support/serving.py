@@ -12,11 +12,16 @@ import uvicorn
 
 
 @asynccontextmanager
-async def serving(app: Any, *, port: int = 0, **settings: Any) -> AsyncIterator[str]:
-    """The address of `app`, served for as long as the block lasts; its lifespan is run."""
+async def serving(
+    app: Any, *, port: int = 0, patience: int = 1, **settings: Any
+) -> AsyncIterator[str]:
+    """The address of `app`, served for as long as the block lasts; its lifespan is run.
+
+    Requests that are under way at the end have `patience` seconds.
+    """
     sock = socket.create_server(("127.0.0.1", port))
     config = uvicorn.Config(
-        app, lifespan="on", log_level="warning", timeout_graceful_shutdown=1, **settings
+        app, lifespan="on", log_level="warning", timeout_graceful_shutdown=patience, **settings
     )
     server = uvicorn.Server(config)
     running = asyncio.create_task(server.serve([sock]))

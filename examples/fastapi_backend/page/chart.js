@@ -61,6 +61,8 @@ export class Chart {
     new ResizeObserver(() => this.draw()).observe(svg);
     svg.addEventListener("pointermove", (event) => this.point(event.offsetX));
     svg.addEventListener("pointerleave", () => this.point(null));
+    svg.addEventListener("keydown", (event) => this.step(event));
+    svg.addEventListener("blur", () => this.point(null));
   }
 
   show(points) {
@@ -132,14 +134,28 @@ export class Chart {
     }
   }
 
+  // The arrow keys go from reading to reading, from the latest on.
+  step(event) {
+    const last = this.points.length - 1;
+    const at = this.pointer === null ? last + 1 : this.nearest(this.pointer);
+    const to = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: last }[event.key];
+    if (to === undefined || last < 0) return;
+    event.preventDefault();
+    this.point(this.x(Math.min(Math.max(to, 0), last)));
+  }
+
+  nearest(offset) {
+    const distances = this.points.map((_, at) => Math.abs(this.x(at) - offset));
+    return distances.indexOf(Math.min(...distances));
+  }
+
   // The reading under the pointer; null where there is none.
   point(offset) {
     this.pointer = offset;
     for (const old of this.svg.querySelectorAll(".cross, .under")) old.remove();
     this.tip.hidden = offset === null || !this.points.length;
     if (this.tip.hidden) return;
-    const distances = this.points.map((_, at) => Math.abs(this.x(at) - offset));
-    const at = distances.indexOf(Math.min(...distances));
+    const at = this.nearest(offset);
     const { value, time } = this.points[at];
     const [x, y] = [this.x(at), this.y(value)];
     const floor = this.svg.clientHeight - BOTTOM;

@@ -56,7 +56,7 @@ function showFleet() {
   put("devices-total", ` of ${all.length}`);
   byId("connected-meter").style.width = `${all.length ? (100 * on) / all.length : 0}%`;
   const off = all.length - on;
-  put("devices-note", off ? `${off} disconnected` : "All of them");
+  put("devices-note", off ? `${off} disconnected` : all.length ? "All of them" : "None yet");
   showList();
 }
 
@@ -84,7 +84,11 @@ function showList() {
       item.append(row);
       return item;
     });
+  const focused = document.activeElement?.dataset.device;
   byId("list").replaceChildren(...rows);
+  if (focused) byId("list").querySelector(`[data-device="${CSS.escape(focused)}"]`)?.focus();
+  byId("list-empty").hidden = rows.length > 0;
+  put("list-empty", wanted ? "No device of that name" : "The project has no devices");
   showAges();
 }
 
@@ -113,19 +117,32 @@ async function choose(id) {
     row.setAttribute("aria-current", String(row.dataset.device === id));
   }
   showDevice("Loading");
-  const answer = await fetch(`/api/devices/${encodeURIComponent(id)}/recent?limit=${MOST_POINTS}`);
-  const found = await answer.json();
-  if (id !== chosen) return;
-  if (!answer.ok) {
-    showDevice(found.detail || "The readings could not be loaded");
+  let found;
+  try {
+    found = await recent(id);
+  } catch (error) {
+    if (id === chosen) showDevice(error.message);
     return;
   }
+  if (id !== chosen) return;
   // What came meanwhile by the stream is kept, and nothing stands there twice.
   const keys = new Set(found.map((message) => message.key));
   messages = [...found.reverse(), ...messages.filter((message) => !keys.has(message.key))];
   messages.sort((a, b) => new Date(a.timestamp) - new Date(b.timestamp));
   messages = messages.slice(-MOST_POINTS);
   showDevice("This device has sent no numbers");
+}
+
+async function recent(id) {
+  let answer, found;
+  try {
+    answer = await fetch(`/api/devices/${encodeURIComponent(id)}/recent?limit=${MOST_POINTS}`);
+    found = await answer.json();
+  } catch {
+    throw Error("The readings could not be loaded");
+  }
+  if (!answer.ok) throw Error(found.detail || "The readings could not be loaded");
+  return found;
 }
 
 function showDevice(otherwise) {
@@ -185,6 +202,8 @@ function showLine(message) {
 function showStatus() {
   const { quota } = status;
   setState(status.live ? "live" : "waiting");
+  byId("problem").hidden = !status.problem;
+  put("problem", status.problem ?? "");
   // Between two windows the service has said how much there is, and not yet what is left.
   const limited = quota.limit !== null;
   const left = quota.remaining ?? quota.limit;
