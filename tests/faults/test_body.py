@@ -13,11 +13,21 @@ from iottly_async import (
     DeadlineExceededError,
     DecodeError,
     IottlyError,
+    ProtocolError,
     ResponseTooLargeError,
     TruncatedResponseError,
 )
 from tests.support.leaks import sockets, until
-from tests.support.raw_server import Peer, RawServer, Script, answer, answering, head, playing
+from tests.support.raw_server import (
+    Peer,
+    RawServer,
+    Script,
+    answer,
+    answering,
+    flooding,
+    head,
+    playing,
+)
 from tests.support.tls import Certificates
 
 from .calls import (
@@ -116,6 +126,12 @@ FAULTS = (
         settings={"max_response_bytes": 1 << 20},
     ),
     Fault(
+        name="endless-trailers",
+        play=flooding(head(200, "Transfer-Encoding: chunked") + b"0\r\n", b"X: y\r\n" * 5000),
+        error=ProtocolError,
+        again=False,
+    ),
+    Fault(
         name="too-large",
         play=sends(head(200, length=1 << 20) + b" " * 2000),
         error=ResponseTooLargeError,
@@ -134,6 +150,29 @@ async def test_no_whole_body(
 ) -> None:
     """Each way in which no whole body arrives has its error; a command is not sent again."""
     await befall(verb, fault, certificates if tls else None)
+
+
+FLOODS = (
+    Fault(
+        name="of-1xx",
+        play=flooding(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 2000),
+        error=DeadlineExceededError,
+        slow=True,
+    ),
+    Fault(
+        name="of-one-chunk's-extension",
+        play=flooding(head(200, "Transfer-Encoding: chunked") + b"1;", b"a" * 50_000),
+        error=DeadlineExceededError,
+        slow=True,
+    ),
+)
+
+
+@each_fault(*FLOODS)
+@pytest.mark.parametrize("verb", [GET, POST], ids=lambda verb: verb.method)
+async def test_a_flood_that_is_no_body(verb: Verb, fault: Fault) -> None:
+    """What never ends and never grows a body, as fast as it can be sent, ends by the time."""
+    await befall(verb, fault, None)
 
 
 async def deaf_after_half(peer: Peer) -> None:

@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 
 from iottly_async import ProtocolError
-from tests.support.raw_server import Peer, RawServer, Script, answer, answering, head, playing
+from tests.support.raw_server import (
+    Peer,
+    RawServer,
+    Script,
+    answer,
+    answering,
+    flooding,
+    head,
+    playing,
+)
 
 from .calls import (
     GET,
@@ -48,6 +57,12 @@ FAULTS = (
     _bad(
         "length-and-chunked",
         head(200, "Content-Length: 2", "Transfer-Encoding: chunked") + b"2\r\n{}\r\n0\r\n\r\n",
+    ),
+    Fault(
+        name="endless",
+        play=flooding(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n" * 5000),
+        error=ProtocolError,
+        again=False,
     ),
     _bad("nul", b"HTTP/1.1 200 OK\r\nX: a\0b\r\nContent-Length: 0\r\n\r\n"),
     _bad("no-colon", b"HTTP/1.1 200 OK\r\nX\r\nContent-Length: 0\r\n\r\n"),

@@ -286,6 +286,18 @@ class RawServer:
             raise
 
 
+def flooding(first: bytes, again: bytes) -> Script:
+    """A script that answers a request with some bytes, and then with others without end."""
+
+    async def play(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(first)
+        while True:
+            await peer.send(again)
+
+    return play
+
+
 def head(status: int = 200, *lines: str, length: int | None = None) -> bytes:
     """The head of an answer: status line, the given header lines, and the empty line."""
     all_lines = [f"HTTP/1.1 {status} Whatever", *lines]
