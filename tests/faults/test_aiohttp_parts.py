@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 
-from aiohttp import ClientRequest, ClientTimeout, StreamReader, TCPConnector
+from aiohttp import BaseConnector, ClientRequest, ClientTimeout, StreamReader, TCPConnector
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from yarl import URL
@@ -18,7 +18,7 @@ from tests.support.raw_server import RawServer, answer, answering, playing
 GET = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
 
 
-async def connected(connector: TCPConnector, url: str) -> Connection:
+async def connected(connector: BaseConnector, url: str) -> Connection:
     """A connection of the connector's, asked for by a request that is never sent itself."""
     request = ClientRequest("GET", URL(url), loop=asyncio.get_running_loop())
     return await connector.connect(request, traces=[], timeout=ClientTimeout())
