@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -132,6 +133,9 @@ async def _run(job: IngestJob) -> IngestReport:
     def at_once() -> None:
         stderr().show_cursor()
 
+    # What was imported stays: looking through it again for cycles, as the rows of a run
+    # make the collector do, would cost a tenth of the run.
+    gc.freeze()
     with view, signals_stop(stop, at_once=at_once):
         return await job.run(view.show)
 
