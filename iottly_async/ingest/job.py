@@ -10,13 +10,13 @@ from datetime import datetime
 from typing import Final, TypeVar, cast
 
 from ..codec import MESSAGE_TYPES, choice
-from ..config import Seconds, seconds, whole
+from ..config import Seconds, flag, seconds, whole
 from ..errors import ConfigurationError, IottlyError
 from ..models import Cursor, MessageBatch
+from ..resources.given import several
 from ..resources.messages import TypeFilter
 from ..resources.pages import bounds
 from ..session import IottlySession
-from ..wire import segment
 from .beginning import Beginning, begin_run
 from .following import Followers
 from .keeping import kept, renewal
@@ -88,6 +88,8 @@ class IngestJob:
         follow: bool = False,
         slowest: Seconds = 60.0,
     ) -> None:
+        if not isinstance(session, IottlySession):
+            raise ConfigurationError("session must be an IottlySession, and is something else")
         self._session = session
         self._project = session.project(project)
         low, high = bounds(start, end)
@@ -101,7 +103,7 @@ class IngestJob:
         if flush_every is None:
             flush_every = getattr(self._store, "flush_every", _FLUSH_EVERY)
         self._flush_every = seconds(flush_every, name="flush_every")
-        self._follow = follow
+        self._follow = flag(follow, name="follow")
         self._slowest = seconds(slowest, name="slowest")
         self._ledger = Ledger(0.0, 0.0)
         self._stopping = asyncio.Event()
@@ -309,13 +311,10 @@ class IngestJob:
 
 
 def _checked(devices: Sequence[str]) -> list[str]:
-    if isinstance(devices, str):
-        raise ConfigurationError("devices must be a list of ids, not one text")
-    if not devices:
+    ids = several(devices, name="devices")
+    if not ids:
         raise ConfigurationError("devices must name one at least, or be None for all")
-    for device_id in devices:
-        segment(device_id, name="devices")
-    return list(dict.fromkeys(devices))
+    return ids
 
 
 def _now() -> float:

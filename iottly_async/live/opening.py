@@ -13,9 +13,10 @@ from ..errors import ConfigurationError
 from ..models import CommandResult
 from ..pipeline import Options, Pipeline
 from ..resources import Project
+from ..resources.given import several
 from ..times import aware
 from ..transport import Transport
-from ..wire import Answer, Request, Route, segment
+from ..wire import Answer, Request, Route
 from .buffer import OVERFLOWS, Overflow
 from .connection import Wiring
 from .fill import Filler
@@ -57,6 +58,8 @@ def make_stream(
         devices=_device_ids(devices), type=choice(type, MESSAGE_TYPES, name="type")
     )
     spoken: StreamProtocol = DefaultStreamProtocol() if protocol is None else protocol
+    if not isinstance(spoken, StreamProtocol):
+        raise ConfigurationError("protocol must have the methods of StreamProtocol")
     settled = config.settle if settle is None else seconds(settle, name="settle", zero=True)
     back = settled if lookback is None else seconds(lookback, name="lookback", zero=True)
     filler: Filler | None = None
@@ -143,11 +146,7 @@ def _filled(project: Project, wanted: Subscription) -> Callable[[], Awaitable[Se
 def _device_ids(devices: Iterable[str] | None) -> tuple[str, ...] | None:
     if devices is None:
         return None
-    if isinstance(devices, str):
-        raise ConfigurationError("devices must be a list of ids, not one text")
-    ids = tuple(devices)
-    for device_id in ids:
-        segment(device_id, name="devices")
+    ids = tuple(several(devices, name="devices"))
     if not ids:
         raise ConfigurationError("devices is empty; None is all devices of the project")
     return ids

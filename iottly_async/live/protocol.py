@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 import msgspec
 from attrs import evolve, field, frozen
@@ -103,6 +103,7 @@ class Refused:
 Frame = Welcome | Subscribed | MessageFrame | Heartbeat | Accepted | Finished | Refused
 
 
+@runtime_checkable
 class StreamProtocol(Protocol):
     """Address, hello, subscribe, command, and how a frame is read."""
 

@@ -85,6 +85,8 @@ class WebhookReceiver:
             raise WebhookSecretError("the webhook does not carry the shared secret")
 
     def _met(self, headers: Mapping[str, str]) -> bool:
+        if not hasattr(headers, "items"):
+            raise ConfigurationError("headers must be a mapping of names to texts")
         given = [value for name, value in headers.items() if name.lower() == self._header]
         digest = _digest(given[0] if len(given) == 1 else "")
         met = False
@@ -111,7 +113,7 @@ class WebhookReceiver:
             WebhookTooLargeError: the body is larger than `max_bytes`.
             DecodeError: it is not an envelope with a message; answer 400.
         """
-        self.check_size(len(body))
+        self.check_size(len(_given(body)))
         return decode_webhook(body)
 
     def payload(self, body: bytes) -> Any:
@@ -123,7 +125,7 @@ class WebhookReceiver:
             WebhookTooLargeError: the body is larger than `max_bytes`.
             DecodeError: it is not JSON; answer 400.
         """
-        self.check_size(len(body))
+        self.check_size(len(_given(body)))
         return decode_webhook_payload(body)
 
 
@@ -184,6 +186,15 @@ def parse_webhook(
     finally:
         del secret, headers  # a traceback with locals must not show them
     return receiver.payload(body) if payload_only else receiver.message(body)
+
+
+def _given(body: bytes) -> bytes:
+    if not isinstance(body, bytes | bytearray):
+        raise ConfigurationError(
+            f"body must be the bytes that arrived, and is {type(body).__name__}; "
+            "a framework's own reading of it, as text or JSON, does not do"
+        )
+    return body
 
 
 def _digests(secret: Secret) -> tuple[bytes, ...]:

@@ -336,6 +336,5 @@ def _per_minute(tier: Tier | int | None) -> int | None:
     if isinstance(tier, int) and not isinstance(tier, bool) and tier > 0:
         return tier
     raise ConfigurationError(
-        "tier must be 'starter', 'pro', 'unlimited', or a number of requests a minute, "
-        f"not {tier!r}"
+        f"tier must be one of {', '.join(_TIERS)}, or a number of requests a minute, not {tier!r}"
     )

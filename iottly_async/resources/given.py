@@ -9,18 +9,18 @@ from ..models import Cursor
 from ..wire import segment
 
 
-def several(device_ids: Iterable[str]) -> list[str]:
-    """The ids, each once, in the order given.
+def several(device_ids: Iterable[str], *, name: str = "device_ids") -> list[str]:
+    """The ids, each once, in the order given; `name` is the argument's.
 
     Raises:
         ConfigurationError: one text, no iterable, or an id that cannot stand in a path.
     """
     if isinstance(device_ids, str) or not isinstance(device_ids, Iterable):
         given = "one text" if isinstance(device_ids, str) else type(device_ids).__name__
-        raise ConfigurationError(f"device_ids must be several ids, such as a list, not {given}")
+        raise ConfigurationError(f"{name} must be several ids, such as a list, not {given}")
     ids = list(device_ids)
     for device_id in ids:
-        segment(device_id, name="device_ids")
+        segment(device_id, name=name)
     return list(dict.fromkeys(ids))
 
 

@@ -263,7 +263,9 @@ async def test_requests_stay_near_the_ideal(tmp_path: Path) -> None:
     ("arguments", "told"),
     [
         ({"devices": []}, "devices must name one"),
-        ({"devices": "d"}, "devices must be a list"),
+        ({"devices": "d"}, "devices must be several ids"),
+        ({"devices": 5}, "devices must be several ids, such as a list, not int"),
+        ({"follow": "no"}, "follow must be True or False"),
         ({"devices": ["a/b"]}, "devices must be an id"),
         ({"project": "a/b"}, "project_id must be an id"),
         ({"start": datetime(2026, 1, 1)}, "start must be an aware"),  # noqa: DTZ001

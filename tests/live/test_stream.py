@@ -471,6 +471,8 @@ async def test_iterating_opens_and_closes(fleet: Emulator, live: IottlySession) 
         {"devices": ["a/b"]},
         {"type": "other"},
         {"overflow": "drop"},
+        {"protocol": object()},
+        {"devices": 5},
         {"buffer": 0},
         {"heartbeat": 0},
         {"settle": -1},

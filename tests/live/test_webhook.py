@@ -179,6 +179,20 @@ def test_a_secret_that_protects_nothing_is_refused(secret: Any) -> None:
         WebhookReceiver(secret=secret)
 
 
+@pytest.mark.parametrize("body", ['{"msg": {}}', {"msg": {}}, None], ids=repr)
+@pytest.mark.parametrize("payload_only", [True, False])
+def test_a_body_that_was_read_already_is_refused(body: Any, payload_only: bool) -> None:
+    """Text or JSON that a framework made of the body is told as what it is: a caller's mistake."""
+    with pytest.raises(ConfigurationError, match="body must be the bytes that arrived"):
+        parse_webhook(body, headers=HEADERS, secret=SECRET, payload_only=payload_only)  # type: ignore[call-overload]
+
+
+def test_headers_that_are_none_are_refused() -> None:
+    """What is no mapping is a caller's mistake, and not a sender's."""
+    with pytest.raises(ConfigurationError, match="headers must be a mapping"):
+        parse_webhook(BODY, headers=None, secret=SECRET)  # type: ignore[call-overload]
+
+
 @pytest.mark.parametrize("header", ["", "X Secret", "X:Secret", "X-Sécret", 7])
 def test_a_name_that_no_header_can_have_is_refused(header: Any) -> None:
     """A header that can never arrive would refuse everybody: it is an error at once."""

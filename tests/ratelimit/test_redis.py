@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -325,6 +326,14 @@ def test_the_limiter_is_where_one_looks_for_it() -> None:
     """It can be imported beside `RateLimiter`, though neither package's names load Redis."""
     assert iottly_async.RedisLimiter is iottly_async.ratelimit.RedisLimiter is RedisLimiter
     assert "RedisLimiter" not in iottly_async.__all__
+
+
+@pytest.mark.parametrize("url", ["localhost:6379", "http://:secret@localhost", "", None])
+def test_a_url_that_is_none_of_a_redis_is_refused(url: Any) -> None:
+    """At once, not with the first call; what was given is not shown, as it may hold a password."""
+    with pytest.raises(ConfigurationError, match="url must be redis://") as caught:
+        RedisLimiter(url)
+    assert "secret" not in str(caught.value)
 
 
 def test_a_quota_needs_a_name() -> None:
