@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 
 from aiohttp import ClientMiddlewareType, ClientSession
 
+from ..errors import ConfigurationError
 from ..wire import Answer, Method
 
 
@@ -36,6 +37,16 @@ class Outgoing:
         self.body = body
         self.alone = alone
         self.left = False
+
+
+def check_target(target: str) -> None:
+    """Refuse what could end the line that it stands in.
+
+    Raises:
+        ConfigurationError: it is not of visible ASCII.
+    """
+    if not target.isascii() or not target.isprintable() or " " in target:
+        raise ConfigurationError("a request's target must be of visible ASCII")
 
 
 @runtime_checkable

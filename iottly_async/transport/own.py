@@ -23,11 +23,10 @@ from aiohttp.connector import Connection
 from yarl import URL
 
 from ..config import Config
-from ..errors import ConfigurationError
 from ..wire import Answer
 from .answer import read_answer
 from .line import Line, LostError, StaleError, Used
-from .outgoing import Outgoing
+from .outgoing import Outgoing, check_target
 from .settings import connector_for, timeout_of
 
 
@@ -70,7 +69,7 @@ class OwnConnections:
             TransportError: it is none that can be used.
             ConfigurationError: the target cannot stand in a request; nothing was sent.
         """
-        _check(outgoing.target)
+        check_target(outgoing.target)
         line = Line(outgoing, self._used)
         connection, protocol, transport = await self._connection(line)
         try:
@@ -133,12 +132,6 @@ class _Address(ClientRequest):
     @cached_property
     def connection_key(self) -> ConnectionKey:
         return super().connection_key
-
-
-def _check(target: str) -> None:
-    # Else it could end the line that it stands in.
-    if not target.isascii() or not target.isprintable() or " " in target:
-        raise ConfigurationError("a request's target must be of visible ASCII")
 
 
 def _lines(fields: Mapping[str, str]) -> str:

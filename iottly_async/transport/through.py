@@ -19,7 +19,7 @@ from ..errors import ConfigurationError
 from ..wire import Answer
 from .answer import read_answer
 from .line import Line, LostError, StaleError, Used
-from .outgoing import Outgoing
+from .outgoing import Outgoing, check_target
 from .settings import connector_for, timeout_of
 
 
@@ -56,8 +56,10 @@ class ThroughSession:
         Raises:
             aiohttp.ClientError, LostError, OSError, ValueError, RuntimeError: there is none.
             TransportError: it is none that can be used.
-            ConfigurationError: the caller's session is closed; nothing was sent.
+            ConfigurationError: the caller's session is closed, or the target cannot stand in
+                a request; nothing was sent.
         """
+        check_target(outgoing.target)
         if self._given and self._session.closed:
             raise ConfigurationError("the aiohttp session given as http= is closed")
         line = Line(outgoing, self._used)

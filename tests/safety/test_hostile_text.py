@@ -9,12 +9,14 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import aiohttp
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from yarl import URL
 
 from iottly_async import Config, ConfigurationError, IottlyError, IottlySession, RateLimiter
+from iottly_async.transport import AiohttpTransport, Outgoing
 from tests.support.raw_server import Heard, RawServer, answering
 from tests.support.scale import sized
 
@@ -181,6 +183,22 @@ def test_a_name_is_json_whatever_it_holds(name: str) -> None:
     if heard:
         assert_plain(heard[0])
         assert json.loads(heard[0].body) == {"name": name}
+
+
+@pytest.mark.parametrize("through", [False, True], ids=["own", "given"])
+@pytest.mark.parametrize("target", ["/a b", "/a\r\nX: y", "/a\0", "/a\x7f", "/é", "/a\ud800"])
+async def test_a_target_cannot_end_its_line(target: str, through: bool) -> None:
+    """The transport itself sends no target that is more than one word of a request line."""
+    async with (
+        RawServer(answering(200, b"{}")) as server,
+        aiohttp.ClientSession() as http,
+    ):
+        transport = AiohttpTransport(Config(base_url=server.url), http if through else None)
+        with suppress(IottlyError):
+            await transport.send(Outgoing("GET", target, {}))
+        await transport.aclose()
+        for heard in server.requests:
+            assert_plain(heard)
 
 
 # --- the key ---------------------------------------------------------------------------------
