@@ -31,13 +31,13 @@ class CommandIn(BaseModel):
     values: dict[str, Any] = Field(default_factory=dict, examples=[{"content": "hi"}])
 
 
-@router.get("/devices")
+@router.get("/devices", response_model_exclude={"__all__": {"token"}})
 async def devices(project: ProjectDep) -> list[Device]:
-    """All devices of the project."""
+    """All devices of the project; their licence tokens stay here."""
     return await project.devices.list()
 
 
-@router.get("/devices/{device_id}")
+@router.get("/devices/{device_id}", response_model_exclude={"token"})
 async def device(device_id: str, project: ProjectDep) -> Device:
     """One device."""
     return await project.devices.get(device_id)

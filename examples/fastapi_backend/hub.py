@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -32,7 +33,10 @@ Event = tuple[str, str, str | None]
 """Name, JSON and id of a server-sent event."""
 
 _message = TypeAdapter(Message).dump_json
-_devices = TypeAdapter(Sequence[Device]).dump_json
+_devices = partial(
+    TypeAdapter(Sequence[Device]).dump_json,
+    include={"__all__": {"id", "name", "operating_status"}},  # no token goes to a browser
+)
 _any = TypeAdapter(dict[str, Any]).dump_json
 _quota = TypeAdapter(Quota).dump_python
 

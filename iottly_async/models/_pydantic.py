@@ -8,7 +8,7 @@ document, and the core does without the dependency.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from inspect import cleandoc
 from typing import Any, Final, get_type_hints
 
@@ -58,20 +58,35 @@ def _model_schema(model: type[attrs.AttrsInstance], _source: Any, handler: Any) 
     def read(value: Any, read_fields: Callable[[Any], dict[str, Any]]) -> Any:
         return value if isinstance(value, model) else make(**read_fields(value))
 
-    def write(value: Any) -> dict[str, Any]:
-        return {name: getattr(value, name) for name in names}
+    def write(value: Any, info: Any) -> dict[str, Any]:
+        return {name: getattr(value, name) for name in _wanted(names, info)}
 
-    def write_message(message: Message) -> dict[str, Any]:
-        values = {name: getattr(message, name) for name in names if name != "payload"}
-        return {**values, "payload": _shown_payload(message)}
+    def write_message(message: Message, info: Any) -> dict[str, Any]:
+        return {
+            name: _shown_payload(message) if name == "payload" else getattr(message, name)
+            for name in _wanted(names, info)
+        }
 
     return core.no_info_wrap_validator_function(
         read,
         shape(whole=False),
         serialization=core.plain_serializer_function_ser_schema(
-            write_message if model is Message else write, return_schema=shape(whole=True)
+            write_message if model is Message else write,
+            info_arg=True,
+            return_schema=shape(whole=True),
         ),
     )
+
+
+def _wanted(names: tuple[str, ...], info: Any) -> Iterable[str]:
+    """The fields that are to be written: Pydantic leaves `include` and `exclude` to us."""
+    if info.include is None and info.exclude is None:
+        return names
+    kept = names if info.include is None else [name for name in names if name in info.include]
+    left_out = {} if info.exclude is None else info.exclude
+    if isinstance(left_out, Mapping):
+        left_out = {name for name, what in left_out.items() if what in (True, ...)}
+    return [name for name in kept if name not in left_out]
 
 
 def _fields(model: type[attrs.AttrsInstance]) -> dict[str, tuple[Any, bool]]:

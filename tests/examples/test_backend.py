@@ -30,6 +30,7 @@ def test_devices(client: TestClient, iottly_emulator: EmulatorThread) -> None:
     found = client.get("/api/devices").json()
     assert [device["id"] for device in found] == iottly_emulator.device_ids
     assert client.get(f"/api/devices/{found[1]['id']}").json() == found[1]
+    assert not any("token" in device for device in found), "a licence is no browser's business"
 
 
 def test_a_device_that_there_is_not(client: TestClient) -> None:
