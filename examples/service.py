@@ -77,10 +77,10 @@ def temperature(message: Message) -> float | None:
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-async def serve(session: IottlySession, project_id: str, limit: float) -> None:
+async def serve(session: IottlySession, project_id: str, limit: float, settle: float) -> None:
     """Watch until cancelled."""
     watch = Watch(session, project_id, limit)
-    async with session.stream(project_id=project_id, fill_gaps=True) as stream:
+    async with session.stream(project_id=project_id, fill_gaps=True, settle=settle) as stream:
         await stream.until_connected()
         LOG.info("listening, limit %g", limit)
         async with aclosing(stream.messages()) as messages:
@@ -93,13 +93,19 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--limit", type=float, default=38.0, help="degrees (default: 38)")
     parser.add_argument("--project", default=os.environ.get("IOTTLY_PROJECT"))
+    parser.add_argument(
+        "--settle",
+        type=float,
+        default=5.0,
+        help="seconds after a break in which the cloud may show messages late (default: 5)",
+    )
     given = parser.parse_args()
     if not given.project:
         parser.error("--project or IOTTLY_PROJECT is needed")
     logging.basicConfig(level=logging.INFO, format="%(message)s")
 
     async with IottlySession() as session:
-        service = asyncio.create_task(serve(session, given.project, given.limit))
+        service = asyncio.create_task(serve(session, given.project, given.limit, given.settle))
         for name in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(name, service.cancel)
         await asyncio.wait([service])

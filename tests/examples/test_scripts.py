@@ -90,7 +90,8 @@ async def test_the_service_tells_a_device_that_gets_too_warm(emulator: Emulator)
 async def test_the_service_misses_nothing_while_its_connection_is_away(emulator: Emulator) -> None:
     """What was sent between two connections is seen all the same."""
     device = emulator.device_ids[0]
-    async with running("service.py", "--limit", "40", emulator=emulator) as service:
+    options = ("--limit", "40", "--settle", "0.2")
+    async with running("service.py", *options, emulator=emulator) as service:
         assert await line(service) == "listening, limit 40"
         emulator.drop_streams()
         emulator.append(device, warm(41))

@@ -40,9 +40,18 @@ def run(pytester: pytest.Pytester, source: str, *arguments: str) -> pytest.RunRe
 
 
 def test_pytest_asyncio_in_strict_mode(pytester: pytest.Pytester) -> None:
-    """Marked tests get a session, and nothing is left open."""
+    """Marked tests get a session, and nothing is left open; in a loop that outlives the tests,
+    each session is closed with its test."""
+    shared = COROUTINES.replace("MARK", 'pytestmark = pytest.mark.asyncio(loop_scope="module")')
+    shared += (
+        "\nasync def test_third(iottly_session):\n"
+        "    import gc\n"
+        "    from aiohttp import ClientSession\n"
+        "    assert all(one.closed for one in gc.get_objects() if isinstance(one, ClientSession))\n"
+    )
+    pytester.makepyfile(test_with_one_loop_for_all=shared)
     source = COROUTINES.replace("MARK", "pytestmark = pytest.mark.asyncio")
-    run(pytester, source, "-o", "asyncio_mode=strict").assert_outcomes(passed=2)
+    run(pytester, source, "-o", "asyncio_mode=strict").assert_outcomes(passed=5)
 
 
 def test_pytest_asyncio_in_auto_mode(pytester: pytest.Pytester) -> None:
@@ -50,18 +59,6 @@ def test_pytest_asyncio_in_auto_mode(pytester: pytest.Pytester) -> None:
     run(pytester, COROUTINES.replace("MARK", ""), "-o", "asyncio_mode=auto").assert_outcomes(
         passed=2
     )
-
-
-def test_pytest_asyncio_with_one_loop_for_all(pytester: pytest.Pytester) -> None:
-    """In a loop that outlives the tests, each session is closed with its test."""
-    source = COROUTINES.replace("MARK", 'pytestmark = pytest.mark.asyncio(loop_scope="module")')
-    source += (
-        "\nasync def test_third(iottly_session):\n"
-        "    import gc\n"
-        "    from aiohttp import ClientSession\n"
-        "    assert all(one.closed for one in gc.get_objects() if isinstance(one, ClientSession))\n"
-    )
-    run(pytester, source, "-o", "asyncio_mode=strict").assert_outcomes(passed=3)
 
 
 def test_anyio(pytester: pytest.Pytester) -> None:

@@ -307,12 +307,12 @@ async def test_a_key_that_is_refused_ends_it(fleet: Emulator) -> None:
 
 async def test_one_budget_for_all_devices() -> None:
     """Under a quota looks are spread over the window, and it is never run into."""
-    async with Emulator(devices=20, messages=0, rate_limit=30, rate_window=1.0) as fleet:
+    async with Emulator(devices=10, messages=0, rate_limit=15, rate_window=0.5) as fleet:
         async with session_on(fleet) as session:
             messages = session.project(fleet.project_id).messages
             async with aclosing(messages.follow_many(**QUICK)) as follow:
                 waiting = asyncio.ensure_future(anext(follow))
-                await fleet.until_requests(70)
+                await fleet.until_requests(35)
                 fleet.append(fleet.device_ids[3], 1)
                 await waiting
         assert not [request for request in fleet.requests if request.status == 429]
@@ -342,14 +342,36 @@ async def test_leaving_at_once(messages: Messages, fleet: Emulator) -> None:
     assert len(fleet.requests) == 0
 
 
+def left_of(before: set[asyncio.Task[Any]]) -> set[asyncio.Task[Any]]:
+    """Tasks of followers that were not there before."""
+    return {task for task in asyncio.all_tasks() - before if "iottly_async/live" in repr(task)}
+
+
+async def test_following_that_is_dropped_ends(fleet: Emulator, messages: Messages) -> None:
+    """Left by `break` and never closed, it asks the service nothing more."""
+    before = asyncio.all_tasks()
+
+    async def first() -> int:
+        async for batch in messages.follow_many(start=fleet.clock.now(), **QUICK):
+            return len(batch.messages)
+        return 0
+
+    waiting = asyncio.ensure_future(first())
+    await fleet.until_requests(2)
+    send(fleet, 0, 1)
+    assert await waiting == 1
+    async with asyncio.timeout(10):
+        while left_of(before):  # noqa: ASYNC110 - nothing tells when they end
+            await asyncio.sleep(0)
+
+
 async def test_leaving_leaves_no_task(fleet: Emulator, messages: Messages) -> None:
     """Closing the generator ends every look."""
     before = asyncio.all_tasks()
     async with aclosing(messages.follow_many(start=fleet.clock.now(), **QUICK)) as follow:
         send(fleet, 0, 1)
         await take(follow, 1)
-    left = {task for task in asyncio.all_tasks() - before if "iottly_async/live" in repr(task)}
-    assert not left
+    assert not left_of(before)
 
 
 @pytest.mark.parametrize(

@@ -462,6 +462,26 @@ async def test_iterating_opens_and_closes(fleet: Emulator, live: IottlySession) 
     assert not {t for t in asyncio.all_tasks() - before if "Stream" in repr(t)}
 
 
+async def test_an_iteration_that_is_dropped_closes_its_stream(
+    fleet: Emulator, live: IottlySession
+) -> None:
+    """Left by `break` and never closed, it holds neither connection nor task."""
+    before = asyncio.all_tasks()
+    waiting = asyncio.ensure_future(first_of(live.stream()))
+    await fleet.until_streams(1)
+    send(fleet, 0, 1)
+    assert await waiting == {"n": 1}
+    await until(lambda: fleet.streams == 0)
+    assert not {t for t in asyncio.all_tasks() - before if "Keeper" in repr(t)}
+
+
+async def first_of(stream: Stream) -> Any:
+    """The payload of the first message; the iteration is left as it is."""
+    async for message in stream.messages():
+        return message.payload
+    return None
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
