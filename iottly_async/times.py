@@ -88,7 +88,7 @@ def write_time(ms: int, form: TimestampFormat) -> str:
         # Whole where it is whole, with milliseconds where it is not: never another instant.
         whole, rest = divmod(ms, 1000)
         return f"{whole}.{rest:03d}" if rest else str(whole)
-    text = (_NAIVE + ms * _MILLISECOND).isoformat(timespec="milliseconds")
+    text = (_NAIVE + ms * _MILLISECOND).isoformat("T", "milliseconds")
     return text + "Z" if form == "iso-z" else text
 
 

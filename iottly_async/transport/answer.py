@@ -22,7 +22,8 @@ async def read_answer(
     """
     if status < 200:
         raise ProtocolError(f"the service wants another protocol ({status})", sent="maybe")
-    body = await content.readany()
+    # A page is there as a whole, as a rule, by the time that its head is looked at.
+    body = content.read_nowait() if content.is_eof() else await content.readany()
     if not content.at_eof() or len(body) > most:
         body = await _rest(status, [body], content, most)
     return Answer(status, headers, body)

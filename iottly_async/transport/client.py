@@ -59,26 +59,32 @@ class AiohttpTransport:
             TransportError: no whole answer; `sent` and the class tell what happened.
             ConfigurationError: the settings do not make a request; nothing was sent.
         """
-        async with self._gate:
-            way = self._way(outgoing.alone)
-            limit = self._attempts.scope(self._config.attempt_timeout)
-            error: IottlyError
-            try:
-                with limit:
-                    return await way.exchange(outgoing)
-            except TransportError:
+        await self._gate.acquire()
+        try:
+            return await self._attempt(outgoing)
+        finally:
+            self._gate.release()
+
+    async def _attempt(self, outgoing: Outgoing) -> Answer:
+        way = self._way(outgoing.alone)
+        limit = self._attempts.scope(self._config.attempt_timeout)
+        error: IottlyError
+        try:
+            with limit:
+                return await way.exchange(outgoing)
+        except TransportError:
+            raise
+        except TimeoutError as late:
+            error = self._late(outgoing) if limit.expired() else translated(late, outgoing)
+        except _FOREIGN as foreign:
+            error = translated(foreign, outgoing)
+        except RuntimeError:
+            if not way.closed:  # aiohttp's word for that, which has no class
                 raise
-            except TimeoutError as late:
-                error = self._late(outgoing) if limit.expired() else translated(late, outgoing)
-            except _FOREIGN as foreign:
-                error = translated(foreign, outgoing)
-            except RuntimeError:
-                if not way.closed:  # aiohttp's word for that, which has no class
-                    raise
-                error = ConnectionLostError(
-                    "the connections were closed under this call",
-                    sent="maybe" if outgoing.left else "no",
-                )
+            error = ConnectionLostError(
+                "the connections were closed under this call",
+                sent="maybe" if outgoing.left else "no",
+            )
         raise error
 
     def _late(self, outgoing: Outgoing) -> TransportError:
