@@ -112,7 +112,7 @@ class Message(MessageDraft):
         except (ValueError, RecursionError) as error:
             reason = "nested too deeply" if isinstance(error, RecursionError) else "not valid JSON"
         else:
-            _set(self, "_payload", payload)
+            _set_payload(self, payload)
             return payload
         # Raised outside the except block: the foreign error may quote the payload.
         raise DecodeError(f"the message's payload is {reason}", path="$.payload")
@@ -157,6 +157,7 @@ class Message(MessageDraft):
         return twin
 
 
+_set_payload: Final = vars(MessageDraft)["_payload"].__set__
 _set_digest: Final = vars(MessageDraft)["_digest"].__set__
 
 

