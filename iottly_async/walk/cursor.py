@@ -252,9 +252,10 @@ class Track:
     def cursor(self) -> Cursor:
         """What to resume from once all that was handed out is stored."""
         query = self.query
-        remaining = map(self.axis.interval, self.remaining)
         pinned = self._pinned if self._pinned is not None else self._end
-        intervals = tuple(remaining if self.axis is ASCENDING else reversed([*remaining]))
+        intervals = tuple(self.remaining)
+        if self.axis is DESCENDING:
+            intervals = tuple(map(self.axis.interval, reversed(intervals)))
         recent = self._recent
         return Cursor(
             project_id=query.project_id,

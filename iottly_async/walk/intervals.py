@@ -12,6 +12,9 @@ def subtract(intervals: list[Interval], start: int, end: int) -> None:
     """Take [start, end) out of `intervals`, in place."""
     if start >= end:
         return
+    if len(intervals) == 1 and start <= intervals[0][0] < end < intervals[0][1]:
+        intervals[0] = (end, intervals[0][1])  # the next page of a walk in order
+        return
     first = max(0, bisect_right(intervals, (start, start)) - 1)
     last = first
     kept: list[Interval] = []
