@@ -21,6 +21,7 @@ from iottly_async import Config, IottlySession, RateLimiter
 from iottly_async.codec import decode_page
 from iottly_async.models._time import epoch_ms
 from iottly_async.times import write_time
+from iottly_async.transport import AiohttpTransport, Outgoing
 
 from .pages import DEVICE, PROJECT, SIZE
 
@@ -111,6 +112,31 @@ class Raw:
         return count
 
 
+class Bare:
+    """The library's connections and codec with nothing between: no client that is built on
+    aiohttp's connector and parser, and makes messages, can do with less."""
+
+    def __init__(self, base: str) -> None:
+        self._transport = AiohttpTransport(Config(base_url=base))
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._transport.aclose()
+
+    async def hand_on(self) -> int:
+        """Every page as the library's messages, their payloads taken as JSON."""
+        count, start = 0, None
+        while True:
+            answer = await self._transport.send(Outgoing("GET", url("", start), HEADERS))
+            messages = decode_page(answer.body, project_id=PROJECT, device_id=DEVICE)
+            for message in messages:
+                message.payload_json  # noqa: B018 - as who writes it to a file does
+            if len(messages) < SIZE:
+                return count + len(messages)
+            start = write_time(epoch_ms(messages[-1].timestamp), "iso")
+            count += SIZE - 1
+
+
 @frozen
 class PlainMessage:
     """A message as one would write it by hand."""
@@ -121,6 +147,7 @@ class PlainMessage:
     device_timestamp: datetime | None
     type: str
     payload: dict[str, Any]
+    channel: str | None = None
 
 
 @frozen
