@@ -6,7 +6,7 @@ The form is written here and not by asyncpg: from tuples it takes twice as long.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from struct import Struct
 from typing import Any, Final
@@ -28,6 +28,8 @@ _HEAD: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _FIELDS: Final = b"\0\x08"
 _END: Final = b"\xff\xff"
 _NULL: Final = b"\xff\xff\xff\xff"
+_USUAL: Final = 32  # characters of a key without an ordinal
+_NO_EXTRA: Final = _NULL + _USUAL.to_bytes(4)
 _JSONB: Final = 1  # the version that its binary form begins with
 _time: Final = Struct(">iq4s").pack
 _times: Final = Struct(">iqiq").pack
@@ -46,9 +48,10 @@ def copy_rows(messages: Sequence[Message]) -> Iterator[bytes]:
 def _parts(messages: Sequence[Message]) -> list[bytes]:
     parts: list[bytes] = []
     keys = "\n".join(keys_of(messages)).encode().split(b"\n")
+    times = [(one.timestamp - _EPOCH) // _MICROSECOND for one in messages]
     device_id = kind = channel = None
     head = label = b""
-    for message, key in zip(messages, keys, strict=True):
+    for message, key, time in zip(messages, keys, times, strict=True):
         # Rows that follow each other are mostly of one device and of one type.
         if message.device_id != device_id:
             device_id = message.device_id
@@ -56,26 +59,19 @@ def _parts(messages: Sequence[Message]) -> list[bytes]:
         if message.type is not kind or message.channel != channel or not label:
             kind, channel = message.type, message.channel
             label = _text(kind) + _text(channel)
-        payload = message.payload_json
+        at, payload, extra = message.device_timestamp, message.payload_json, message.extra
         parts += (
             head,
-            _both_times(message),
+            _time(8, time, _NULL)
+            if at is None
+            else _times(8, time, 8, (at - _EPOCH) // _MICROSECOND),
             label,
             _json_head(len(payload) + 1, _JSONB),
             payload,
-            _json(message.extra) if message.extra else _NULL,
-            _length(len(key)),
+            _json(extra) + _length(len(key)) if extra or len(key) != _USUAL else _NO_EXTRA,
             key,
         )
     return parts
-
-
-def _both_times(message: Message) -> bytes:
-    time = (message.timestamp - _EPOCH) // _MICROSECOND
-    device_time = message.device_timestamp
-    if device_time is None:
-        return _time(8, time, _NULL)
-    return _times(8, time, 8, (device_time - _EPOCH) // _MICROSECOND)
 
 
 def _text(text: str | None) -> bytes:
@@ -85,7 +81,9 @@ def _text(text: str | None) -> bytes:
     return _length(len(data)) + data
 
 
-def _json(value: Any) -> bytes:
+def _json(value: Mapping[str, Any]) -> bytes:
+    if not value:
+        return _NULL
     data = msgspec.json.encode(value)
     return _json_head(len(data) + 1, _JSONB) + data
 
