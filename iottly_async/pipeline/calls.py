@@ -55,6 +55,7 @@ class Pipeline:
         self._budget = RetryBudget(config.retry.budget)
         self._deadlines = Deadlines()
         self._latency = 0.0
+        self._fed: tuple[int, int | None] = (-1, None)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = os.getpid()
         common = {"Accept": "application/json", "User-Agent": f"iottly-async/{__version__}"}
@@ -203,8 +204,14 @@ class Pipeline:
         """Requests at once that the quota can feed; None where it sets no bound.
 
         What is left of the window can all go at once; beyond that, what the rate
-        allows is under way for the latency of one request (Little's law).
+        allows is under way for the latency of one request (Little's law). Walks ask some
+        six times a request; it is looked up once for each.
         """
+        if self._fed[0] != self.stats.attempts:
+            self._fed = self.stats.attempts, self._feeds()
+        return self._fed[1]
+
+    def _feeds(self) -> int | None:
         quota = self.limiter.quota()
         if quota.limit is None or quota.remaining is None:
             return None
