@@ -113,6 +113,8 @@ class WaitQueue(Generic[_T]):
         """One of `lane` was cancelled."""
         lane.live -= 1
         self.live -= 1
+        if not self.live:
+            self._deadlines.clear()
         if len(lane.waiters) > 2 * lane.live + _SLACK:
             lane.waiters = deque(waiter for waiter in lane.waiters if not waiter[1].done())
 

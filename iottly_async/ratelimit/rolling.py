@@ -62,7 +62,9 @@ class History:
         self._grain = max(seconds / _GRAIN, _GRAIN_LEAST)
 
     def mark(self, now: float, ended: int) -> None:
-        """`ended` tickets were over before the one that ended at `now`."""
+        """`ended` tickets were over before the one that ended at `now`; noted if one is due."""
+        if now < self.next_mark:
+            return
         marks = self._marks
         marks.append((now, ended))
         self.next_mark = now + self._grain

@@ -95,6 +95,19 @@ async def test_the_cancelled_do_not_pile_up() -> None:
     assert queue.live == 0
 
 
+async def test_a_queue_that_all_left_keeps_nobody() -> None:
+    """When all have given up, nothing of them is left, with or without a deadline."""
+    queue: WaitQueue[str] = WaitQueue()
+    futures = [asyncio.get_running_loop().create_future() for _ in range(5000)]
+    lanes = [queue.add(future, 0, False, 1000.0) for future in futures]
+    kept = weakref.WeakSet(futures)
+    for future, lane in zip(futures, lanes, strict=True):
+        future.cancel()
+        queue.forget(lane)
+    del future, futures
+    assert len(kept) < 200
+
+
 async def test_how_many_are_ahead() -> None:
     """A newcomer counts the refused and those of its priority or a higher one."""
     line = Line()

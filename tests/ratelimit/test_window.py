@@ -135,6 +135,17 @@ def spent(count: int, *, at: float, limit: int = 100, window: float = 60.0) -> R
     return Rolling(limit, window - 1, window + 1, history, count, at)
 
 
+def test_the_history_is_no_longer_for_more_requests() -> None:
+    """However many end, a window of them is so many marks at most."""
+    history = History()
+    history.keep(60.0)
+    for number in range(60_000):
+        history.mark(number / 1000, number)
+    entries = history.entries(60_000, 60.0)
+    assert sum(count for _, count in entries) == 60_000
+    assert len(entries) <= 520
+
+
 def test_what_comes_back_at_once_is_a_steady_refill() -> None:
     """Requests back long before any window could let them go show a bucket, which is used."""
     account = spent(100, at=100.0)
