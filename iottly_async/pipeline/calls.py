@@ -144,7 +144,8 @@ class Pipeline:
             if refusal is None:
                 raise
             # The service's own answer tells more; only when there is a turn is new.
-            refusal.retry_after = late.retry_after
+            if late.retry_after is not None:
+                refusal.retry_after = late.retry_after
         finally:
             deadline.resume()
         raise refusal

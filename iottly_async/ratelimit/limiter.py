@@ -132,7 +132,8 @@ class RateLimiter:
 
         Raises:
             RateLimitedError: the turn cannot come before the deadline; at once, with
-                `retry_after` the seconds until there can be one.
+                `retry_after` the seconds until there can be one. Where that hangs on an
+                answer, at the deadline, with None.
             ConfigurationError: another event loop, running now, uses this limiter.
         """
         bucket = self._bucket
@@ -278,7 +279,8 @@ class RateLimiter:
         queue = self._queue
         next_turn = self._bucket.next_turn(now, wall, queue.live, queue.next_deadline())
         for future in queue.expired(now if next_turn is None else next_turn):
-            future.set_exception(too_late(self.name, (next_turn or now) - now))
+            wait = None if next_turn is None else next_turn - now
+            future.set_exception(too_late(self.name, wait))
         turn = min(inf if next_turn is None else next_turn, queue.next_deadline())
         if turn == inf or self._loop is None:
             return
@@ -318,11 +320,19 @@ class RateLimiter:
         )
 
 
-def too_late(name: str, wait: float) -> RateLimitedError:
-    """The error of a turn that cannot come in time: the soonest is in `wait` seconds."""
-    wait = max(wait, 0.0)
+def too_late(name: str, wait: float | None) -> RateLimitedError:
+    """The error of a turn that cannot come in time.
+
+    Args:
+        name: the limiter's.
+        wait: seconds until the soonest; None where that hangs on an answer.
+    """
+    when = "when there is one hangs on an answer that is awaited"
+    if wait is not None:
+        wait = max(wait, 0.0)
+        when = f"the soonest is in {wait:.1f} s"
     return RateLimitedError(
-        f"no turn within the quota of {name} before the deadline: the soonest is in {wait:.1f} s",
+        f"no turn within the quota of {name} before the deadline: {when}",
         retry_after=wait,
         sent="no",
     )

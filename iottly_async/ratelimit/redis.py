@@ -331,7 +331,7 @@ class RedisLimiter:
         self._ask_at, self._turn_at = now + lease.wait, now + lease.turn
         self._hand_out(lease, now)
         for future in queue.expired(self._turn_at):
-            future.set_exception(too_late(self.name, lease.turn))
+            future.set_exception(too_late(self.name, lease.turn or None))
         return bool(queue.live or self._witness.report.urgent)
 
     def _arguments(self, report: Report) -> list[str]:

@@ -228,8 +228,9 @@ async def test_a_wait_ends_at_its_deadline() -> None:
     """While a probe is out nobody knows when there is a turn; the deadline ends the wait."""
     one = limiter()
     await one.acquire()
-    with pytest.raises(RateLimitedError):
+    with pytest.raises(RateLimitedError, match="hangs on an answer") as caught:
         await one.acquire(deadline=START + 7)
+    assert caught.value.retry_after is None
     assert asyncio.get_running_loop().time() == pytest.approx(START + 7)
     assert one.quota().waiting == 0
 
