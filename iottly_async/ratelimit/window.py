@@ -40,15 +40,13 @@ class Place(Enum):
 class ServerWindow:
     """The current window. Times of the server's clock, unless `relative`: then monotonic."""
 
-    __slots__ = ("known", "least", "limit", "longest", "moved_at", "relative", "reset")
+    __slots__ = ("known", "least", "limit", "longest", "relative", "reset")
 
     def __init__(self) -> None:
         self.known = False
         self.limit = 0
         self.reset = 0.0
         self.relative = False
-        self.moved_at = 0.0
-        """Monotonic time at which this Reset was first seen."""
         self.least = 0.0
         self.longest = _ROUNDING
         """Bounds on a window's length in seconds, as far as the answers tell; whole seconds
@@ -84,7 +82,7 @@ class ServerWindow:
         if self.known and notice.limit is not None and notice.limit != self.limit:
             self.least, self.longest = 0.0, _ROUNDING
         self.note_limit(notice)
-        self.known, self.relative, self.reset, self.moved_at = True, notice.relative, reset, now
+        self.known, self.relative, self.reset = True, notice.relative, reset
         if notice.window is not None:
             self.least = self.longest = notice.window
         else:
