@@ -124,13 +124,11 @@ class RedisLink:
 
 
 def _check(url: str) -> None:
-    try:
-        wrong = not isinstance(url, str)
-        wrong = wrong or parse_url(url) is None
-    except ValueError:
-        wrong = True
-    if wrong:  # not shown: it may hold a password
-        raise ConfigurationError(
-            "url must be one of a Redis, such as redis://localhost:6379/0, rediss://… (TLS) "
-            "or unix:///path"
-        )
+    known = isinstance(url, str)
+    if known:
+        try:
+            parse_url(url)
+        except ValueError:
+            known = False
+    if not known:  # not shown: it may hold a password
+        raise ConfigurationError("url must be redis://HOST:PORT, rediss://… or unix://…")
