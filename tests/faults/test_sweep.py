@@ -282,7 +282,9 @@ def test_the_search_finds_what_it_searches_for() -> None:
 @pytest.fixture(scope="module")
 def fleet() -> Iterator[EmulatorThread]:
     """A fleet whose server runs in another thread, so that this loop's tasks are ours."""
-    with EmulatorThread(devices=2, messages=150, api_keys=(CANARY,)) as emulator:
+    with EmulatorThread(
+        devices=2, messages=150, api_keys=(CANARY,), pending_for=0.0, running_for=0.05
+    ) as emulator:
         yield emulator
 
 
