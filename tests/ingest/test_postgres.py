@@ -16,7 +16,7 @@ from iottly_async.config import RetryPolicy
 from iottly_async.emulator import REFERENCE_END, Emulator
 from iottly_async.errors import ConfigurationError, CursorMismatchError, StoreError
 from iottly_async.ingest import Group, Held, IngestJob, IngestReport, Progress, Rejected
-from iottly_async.ingest.stores import PostgresStore, open_store
+from iottly_async.ingest.stores import PostgresStore, open_store, postgres_schema
 from iottly_async.models import Cursor, Message, MessageType
 from tests.support.postgres_server import PostgresServer, execute, fetch
 from tests.support.stored_rows import assert_whole, rejected_of, rows_of
@@ -243,6 +243,40 @@ async def test_a_group_written_twice_is_there_once(database: str) -> None:
             await store.write(group(message("one", 1, "1"), rejected=(bad,)))
     counts = "SELECT (SELECT count(*) FROM iottly.messages), (SELECT count(*) FROM iottly.rejected)"
     assert fetch(database, counts) == [(1, 1)]
+
+
+async def test_a_group_of_which_some_was_written_is_completed(database: str) -> None:
+    """What is there already stays as it is, what is new comes to it, in one write."""
+    first, *more = (message("one", second, f"{second}") for second in range(1, 5))
+    async with opened(database) as store:
+        await store.write(group(first))
+        execute(database, "UPDATE iottly.messages SET payload = '\"mine\"'")
+        assert await store.write(group(*more, first)) == {}
+    payloads = fetch(database, "SELECT payload #>> '{}' FROM iottly.messages ORDER BY timestamp")
+    assert payloads == [("mine",), ("2",), ("3",), ("4",)]
+
+
+async def test_new_rows_go_straight_into_the_table(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By way of the temporary table, which takes twice as long, only those that meet others."""
+    monkeypatch.setattr(postgres_schema, "TAKE_IN", "SELECT 1 / 0")
+    twins = [message("one", 5, "5"), message("one", 5, "5").numbered(1)]
+    times = message("one", 6, "6", device_timestamp=datetime(1999, 1, 1, tzinfo=UTC), channel="é")
+    extra = message("two", 7, '{"é": "\\n"}', extra={"note": [1, "ü"]})
+    async with opened(database) as store:
+        assert await store.write(group(*twins, times, extra)) == {}
+    rows = fetch(
+        database,
+        "SELECT device_id, device_timestamp, type, channel, payload::text, extra::text, key "
+        "FROM iottly.messages ORDER BY timestamp, length(key)",
+    )
+    assert rows == [
+        ("one", None, "userdefined", None, "5", None, twins[0].key),
+        ("one", None, "userdefined", None, "5", None, twins[1].key),
+        ("one", times.device_timestamp, "userdefined", "é", "6", None, times.key),
+        ("two", None, "userdefined", None, '{"é": "\\n"}', '{"note": [1, "ü"]}', extra.key),
+    ]
 
 
 async def test_a_nul_beside_the_payload_is_kept_too(database: str) -> None:
