@@ -32,6 +32,10 @@ class Budget:
         self._requests += 1
         self._waste += again
 
+    def sounded(self) -> None:
+        """A request finds out where the messages end, and another that nothing follows."""
+        self._waste += 2
+
     def cut(self) -> None:
         """A cut was made."""
         self._cuts += 1

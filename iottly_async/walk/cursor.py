@@ -173,6 +173,11 @@ class Track:
             number=number,
         )
 
+    def farthest(self, window: Window) -> PageRequest:
+        """The last message of a window, as one asks for the first one the other way."""
+        request = self.page_request(window.done, window.end, size=1, number=None)
+        return attrs.evolve(request, order="desc" if request.order == "asc" else "asc")
+
     def read(self, request: PageRequest, fetched: Fetched, now: float) -> Page:
         """The page in an answer; `now` is the local clock's, for an answer without a date.
 

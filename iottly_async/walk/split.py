@@ -21,7 +21,6 @@ from .crew import Crew
 from .cursor import Track
 from .gate import Gate
 from .piece import Piece
-from .query import PageRequest
 from .seek import Window
 
 _LEAST_PAGES = 3.0
@@ -64,6 +63,7 @@ class Pool:
         self._ready: deque[tuple[Track, Piece | None]] = deque()
         self._places = Gate(lambda: 2 * limit())
         self._sounded: set[Track] = set()
+        self._sounding: set[Window] = set()
 
     async def batches(self) -> AsyncGenerator[MessageBatch, None]:
         """What the workers fetch, as it comes."""
@@ -134,14 +134,19 @@ class Pool:
         best: _Job | None = None
         most = _LEAST_PAGES
         for job in self._active:
-            pages = self._pages(job)
-            if pages > most and not job.sounds:
+            pages = 0.0 if job.sounds or job.window in self._sounding else self._pages(job)
+            if pages > most:
                 best, most = job, pages
         if best is None:
             return None
         track, window = best.track, best.window
-        if track.axis is DESCENDING and window.end == -BEGINNING:
-            return self._sounding(best)
+        if track not in self._sounded and window.end == track.bounds[1]:
+            self._sounded.add(track)
+            self._sounding.add(window)
+            self._budget.sounded()
+            return _Job(track, window, sounds=True)
+        if window.end == -BEGINNING and track.axis is DESCENDING:
+            return None  # it would fall somewhere between now and the year 1
         ahead = max(most / 2, _CLEAR_PAGES)
         middle = window.done + 1 + int(ahead * track.page_size / window.rate)
         if middle >= window.end:
@@ -178,32 +183,19 @@ class Pool:
         self._ready.append((track, piece))
         self._crew.news.set()
 
-    def _sounding(self, job: _Job) -> _Job | None:
-        """Let a worker find where a walk downward ends that was given no start.
-
-        Until it is known, a cut would fall somewhere between now and the year 1.
-        """
-        if job.track in self._sounded:
-            return None
-        self._sounded.add(job.track)
-        return _Job(job.track, job.window, sounds=True)
-
     async def _sound(self, job: _Job) -> None:
-        """Cut the window where the oldest message lies; what should be empty is walked too,
-        for a service may have answered with another message."""
+        """Find where the messages end, which may be long before their range does.
+
+        The window is cut there, so that no further cut falls into what is empty. What should
+        be empty is walked too, for a service may have answered with another message.
+        """
         track, window = job.track, job.window
-        oldest = PageRequest(
-            device_id=track.query.device_id,
-            start=None,
-            end=None,
-            type=track.query.type,
-            order="asc",
-            size=1,
-            number=None,
-        )
-        messages = (await self._source.fetch(oldest)).messages
-        bottom = -epoch_ms(messages[0].timestamp) if messages else window.done
-        if window.done < bottom < window.end:
-            below = track.window(bottom, window.end)
-            window.end = bottom
-            self._waiting.append(_Job(track, below))
+        try:
+            found = (await self._source.fetch(track.farthest(window))).messages
+        finally:
+            self._sounding.discard(window)
+        if found:
+            bottom = track.axis.point(epoch_ms(found[0].timestamp)) + 1
+            if window.done < bottom < window.end:
+                self._waiting.append(_Job(track, track.window(bottom, window.end)))
+                window.end = bottom

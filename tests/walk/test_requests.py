@@ -114,11 +114,13 @@ async def test_walks_without_order_skip_nothing_and_stay_within_five_percent(
 
 
 @pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize("days", [0, 300], ids=["until now", "ended long ago"])
 @virtual
-async def test_a_range_without_ends_is_shared_out_as_well(order: Order) -> None:
-    """Without a start and an end, from the oldest message there is to the server's now:
-    sixteen at once are at least ten times as fast as one, for one request more at most."""
-    rows = stream(20_000)
+async def test_a_range_without_ends_is_shared_out_as_well(days: int, order: Order) -> None:
+    """Without a start and an end, from the oldest message there is to the server's now, also
+    where the device fell silent long ago: sixteen at once are at least ten times as fast as
+    one, for one request more at most."""
+    rows = [row._replace(at=row.at - days * DAY) for row in stream(20_000)]
     spent = []
     for concurrency in (1, 16):
         server = MessageServer(rows, jitter=0.5)
