@@ -173,36 +173,38 @@ class PostgresStore:
     # --- what is added -------------------------------------------------------------------
 
     async def _write(self, db: Connection, group: Group) -> Mapping[str, int]:
-        good, bad = without_nul(group.messages)
-        async with db.transaction():
-            refused = bad + await self._insert(db, good)
-            rejected = [
-                *group.rejected,
-                *(Rejected(message=one, reason=why) for one, why in refused),
-            ]
-            if rejected:
-                await db.executemany(self._sql(sql.REJECT), map(rejected_row, rejected))
-            await db.execute(
-                self._sql(sql.KEEP_CURSORS),
-                self._part,
-                list(group.cursors),
-                [cursor.to_json() for cursor in group.cursors.values()],
-            )
-        return Counter(message.device_id for message, _ in refused)
-
-    async def _insert(self, db: Connection, messages: Sequence[Message]) -> list[Refused]:
-        """Insert rows; those that the database refuses come back, each with its reason."""
-        if not messages:
-            return []
+        good, refused = without_nul(group.messages)
         try:
             async with db.transaction():
-                await self._copy(db, messages, "messages", self.schema)
+                if good:
+                    await self._copy(db, good, "messages", self.schema)
+                await self._keep(db, group, refused)
         except self._row_errors:
             # Some are there already, or are no rows to the database.
-            return await self._insert_new(db, messages)
-        return []
+            async with db.transaction():
+                refused = refused + await self._insert_new(db, good)
+                await self._keep(db, group, refused)
+        return Counter(message.device_id for message, _ in refused)
+
+    async def _keep(self, db: Connection, group: Group, refused: Sequence[Refused]) -> None:
+        """What follows the rows: those that were refused, and the cursors."""
+        rejected = [
+            *group.rejected,
+            *(Rejected(message=one, reason=why) for one, why in refused),
+        ]
+        if rejected:
+            await db.executemany(self._sql(sql.REJECT), map(rejected_row, rejected))
+        await db.execute(
+            self._sql(sql.KEEP_CURSORS),
+            self._part,
+            list(group.cursors),
+            [cursor.to_json() for cursor in group.cursors.values()],
+        )
 
     async def _insert_new(self, db: Connection, messages: Sequence[Message]) -> list[Refused]:
+        """Insert the rows that are not there yet; those that the database refuses come back."""
+        if not messages:
+            return []
         try:
             async with db.transaction():
                 await self._copy(db, messages, "iottly_incoming", "pg_temp")
