@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["Answer"]
+__all__ = ["WAY_MOST", "Answer"]
 
-_WAY_MOST = 1.0
+WAY_MOST = 1.0
+"""Seconds that an answer takes at most to be worth learning from."""
 
 
 class Answer(NamedTuple):
@@ -42,4 +43,4 @@ class Answer(NamedTuple):
     @property
     def way(self) -> float:
         """Seconds that it took at most; `sent` may lie far back after a pause."""
-        return min(self.now - self.sent, _WAY_MOST)
+        return min(self.now - self.sent, WAY_MOST)

@@ -14,6 +14,7 @@ from math import inf
 
 from .account import Account, SlidingLog, SteadyRefill
 from .answer import Answer
+from .window import ROUNDING
 
 __all__ = ["History", "Metered", "Rolling"]
 
@@ -36,9 +37,6 @@ _KNOWN_SECONDS = 0.05
 
 _FASTER = 1.03
 """By so much a refill that surely gave more than expected is taken to be quicker."""
-
-_ROUNDING = 1.0
-"""Reset is rounded to whole seconds."""
 
 _LEARNS_WITHIN = 3
 """After so many refusals nothing more is learned: others on the key blur what comes back."""
@@ -210,7 +208,7 @@ class Rolling(Metered):
                 self._at_least = max(self._at_least, min(answer.sent - oldest, account.window))
         elif isinstance(account, SteadyRefill) and surely > account.level(now) + 1:
             # More came back than the rate gives and rounding explains: it began too low.
-            quickest = account.limit / max(self._at_least, _ROUNDING)
+            quickest = account.limit / max(self._at_least, ROUNDING)
             account.rate = max(account.rate, min(account.rate * _FASTER, quickest))
         self._settled = self._settled or answer.probe
         account = self.account
@@ -242,7 +240,7 @@ class Rolling(Metered):
         account.lower(in_flight, now)
         self._confirmed = account.level(now)
         if isinstance(account, SlidingLog):
-            self._slack = _ROUNDING  # Reset may be rounded down, or speak of an older request
+            self._slack = ROUNDING  # Reset may be rounded down, or speak of an older request
             account.window = self._longest + self._slack
         elif isinstance(account, SteadyRefill) and self._refusals < _LEARNS_WITHIN:
             account.rate = account.limit / self._longest

@@ -14,7 +14,7 @@ from __future__ import annotations
 from math import inf
 
 from .serverclock import ServerClock
-from .window import ServerWindow
+from .window import ROUNDING, ServerWindow
 
 __all__ = ["TurnWatch"]
 
@@ -24,9 +24,6 @@ _SCOUTS_ONE_IN = 10
 
 _CLOCK_TESTS = 8
 """Scouts spent on the clock at most: the way there and back bounds what they can tell."""
-
-_ROUNDING = 1.0
-"""Reset is rounded to whole seconds."""
 
 _SHARP = 0.1
 """A clock known to within so many seconds, and a request's way, is known."""
@@ -84,7 +81,7 @@ class TurnWatch:
         if not self._trusted and self._blurred():
             known = now + (clock.lower or 0.0)
         ends = window.ends(now, known)
-        return ends + _ROUNDING if self._rounds_down else ends
+        return ends + ROUNDING if self._rounds_down else ends
 
     def _blurred(self) -> bool:
         """Whether the server's clock is known to no better than it should be."""
@@ -99,7 +96,7 @@ class TurnWatch:
         None where no more looking is of use in this window: then they need not be kept.
         """
         latest = self.latest(now, wall)
-        earliest = latest - _ROUNDING
+        earliest = latest - ROUNDING
         if self._blurred():
             clock = self._clock
             blur = clock.upper - (clock.lower or 0.0)
@@ -145,7 +142,7 @@ class TurnWatch:
         if sent < latest - _SHARP:
             self._on_time = 0
             return self._window.relative
-        if sent - tested <= _TESTED or _ROUNDING * self._rate() < _WORTH:
+        if sent - tested <= _TESTED or ROUNDING * self._rate() < _WORTH:
             self._on_time += 1
         return True
 

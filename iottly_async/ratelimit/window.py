@@ -11,7 +11,7 @@ from enum import Enum
 
 from .headers import Notice
 
-__all__ = ["Place", "RefusedWindows", "ServerWindow"]
+__all__ = ["ROUNDING", "Place", "RefusedWindows", "ServerWindow"]
 
 GUARD = 0.02
 """Seconds after Reset before anything is sent into the next window."""
@@ -21,7 +21,7 @@ _SAME_RELATIVE = 1.1
 """Resets this close together are one window: half the unit, or what rounding of delta
 seconds and the way of an answer can make of one moment."""
 
-_ROUNDING = 1.0
+ROUNDING = 1.0
 """Reset has whole seconds: the true end lies up to this much before or after it."""
 
 _PAST, _FUTURE = 5.0, 86_400.0
@@ -48,7 +48,7 @@ class ServerWindow:
         self.reset = 0.0
         self.relative = False
         self.least = 0.0
-        self.longest = _ROUNDING
+        self.longest = ROUNDING
         """Bounds on a window's length in seconds, as far as the answers tell; whole seconds
         cannot speak of less than one."""
 
@@ -62,10 +62,14 @@ class ServerWindow:
             return Place.NONSENSE
         if not self.known or notice.relative != self.relative:
             return Place.NEWER
-        same = _SAME_RELATIVE if notice.relative else _SAME
-        if reset > self.reset + same:
+        if reset > self.reset + self.tolerance:
             return Place.NEWER
-        return Place.SAME if reset >= self.reset - same else Place.OLDER
+        return Place.SAME if reset >= self.reset - self.tolerance else Place.OLDER
+
+    @property
+    def tolerance(self) -> float:
+        """Seconds that two Resets of one window lie apart at most."""
+        return _SAME_RELATIVE if self.relative else _SAME
 
     def is_exactly(self, notice: Notice) -> bool:
         """Whether `notice` repeats this window's Reset and limit: only Remaining is news."""
@@ -80,13 +84,13 @@ class ServerWindow:
         else:
             reset, here, latest = notice.reset, server_now, server_latest
         if self.known and notice.limit is not None and notice.limit != self.limit:
-            self.least, self.longest = 0.0, _ROUNDING
+            self.least, self.longest = 0.0, ROUNDING
         self.note_limit(notice)
         self.known, self.relative, self.reset = True, notice.relative, reset
         if notice.window is not None:
             self.least = self.longest = notice.window
         else:
-            self.least = max(self.least, reset - _ROUNDING - latest)
+            self.least = max(self.least, reset - ROUNDING - latest)
             self.longest = max(self.longest, reset - here + way)
 
     def note_limit(self, notice: Notice) -> None:
@@ -102,7 +106,7 @@ class ServerWindow:
     def moved_early(self, now: float, server_latest: float) -> bool:
         """Whether Reset moved on before its time, by more than rounding explains."""
         here = now if self.relative else server_latest
-        return here < self.reset - _ROUNDING
+        return here < self.reset - ROUNDING
 
     def ends(self, now: float, server_now: float) -> float:
         """Monotonic time of Reset, and the guard; may lie in the past."""

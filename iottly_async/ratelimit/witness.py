@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from .answer import WAY_MOST
 from .gate import Gate
 from .headers import Notice, NoticeReader, retry_after
 from .lease import Report
@@ -11,12 +12,6 @@ from .serverclock import ServerClock
 from .window import Place, ServerWindow
 
 __all__ = ["Witness"]
-
-_SAME = 0.5
-_SAME_RELATIVE = 1.1
-"""Resets of one window lie no further apart, in epoch seconds."""
-
-_WAY_MOST = 1.0
 
 
 class Witness:
@@ -102,7 +97,7 @@ class Witness:
         if place is Place.OLDER:
             return notice.remaining
         if place is Place.NEWER:
-            way = min(now - sent, _WAY_MOST)
+            way = min(now - sent, WAY_MOST)
             window.take_over(notice, way, now, server_now, clock.latest(now, wall))
         else:
             window.refine(notice, now)
@@ -116,7 +111,7 @@ class Witness:
             notice.remaining,
             self._ends(now, wall),
             window.longest,
-            _SAME_RELATIVE if window.relative else _SAME,
+            window.tolerance,
         )
         self.report.turned |= first and place is Place.NEWER
         return notice.remaining
