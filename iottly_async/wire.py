@@ -13,7 +13,7 @@ from math import isfinite
 from typing import Final, Generic, Literal, TypeVar
 from urllib.parse import quote
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 from .auth import Generation
 from .codec import read_error
@@ -58,7 +58,8 @@ class Route:
     command: bool = False
 
 
-@frozen
+# This and `Request` are not frozen: it would double what their making costs, once a page.
+@define
 class Answer:
     """What came back.
 
@@ -93,7 +94,7 @@ class Answer:
         return None if date is None or now is None else max(date - now, 0.0)
 
 
-@frozen
+@define
 class Request(Generic[T_co]):
     """One call with its arguments.
 

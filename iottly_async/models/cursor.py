@@ -43,8 +43,29 @@ def query_fingerprint(
     return blake2b(text, digest_size=8).hexdigest()
 
 
+class CursorDraft:
+    """A cursor that is being made, in the way of `MessageDraft`: a walk makes one a page, and
+    by the `__init__` of a frozen class it would be 4 µs of the 240 that a page takes."""
+
+    __slots__ = (
+        "__weakref__",
+        "count",
+        "device_id",
+        "end",
+        "order",
+        "pinned_end",
+        "project_id",
+        "recent",
+        "recent_from",
+        "remaining",
+        "start",
+        "type",
+        "version",
+    )
+
+
 @frozen(kw_only=True)
-class Cursor:
+class Cursor(CursorDraft):
     """Where a walk goes on.
 
     Attributes:

@@ -8,11 +8,12 @@ what to resume from once that batch is stored.
 from __future__ import annotations
 
 from math import floor
+from typing import Any
 
 import attrs
 
 from ..errors import ConfigurationError, CursorMismatchError
-from ..models.cursor import Cursor, Interval
+from ..models.cursor import VERSION, Cursor, CursorDraft, Interval
 from ..models.message import MessageBatch
 from .axis import ASCENDING, BEGINNING, DESCENDING, FAR, SECOND, round_down, round_up
 from .habits import Habits
@@ -262,16 +263,19 @@ class Track:
         if self.axis is DESCENDING:
             intervals = tuple(map(self.axis.interval, reversed(intervals)))
         recent = self._recent
-        return Cursor(
-            project_id=query.project_id,
-            device_id=query.device_id,
-            type=query.type,
-            order=query.order,
-            start=query.start,
-            end=query.end,
-            remaining=intervals,
-            pinned_end=pinned,
-            count=self._count,
-            recent=() if recent is None else recent.entries(intervals),
-            recent_from=None if recent is None else recent.since,
-        )
+        draft: Any = CursorDraft()
+        draft.project_id = query.project_id
+        draft.device_id = query.device_id
+        draft.type = query.type
+        draft.order = query.order
+        draft.start = query.start
+        draft.end = query.end
+        draft.remaining = intervals
+        draft.pinned_end = pinned
+        draft.count = self._count
+        draft.recent = () if recent is None else recent.entries(intervals)
+        draft.recent_from = None if recent is None else recent.since
+        draft.version = VERSION
+        draft.__class__ = Cursor
+        made: Cursor = draft
+        return made

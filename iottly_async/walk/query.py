@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from attrs import frozen
+from attrs import define, frozen
 
 from ..models.cursor import Order
 from ..models.message import Message
@@ -65,7 +65,8 @@ class WalkSettings:
     habits: Habits | None = None
 
 
-@frozen(kw_only=True)
+# This and `Fetched` are not frozen: it would double what their making costs, once a page.
+@define(kw_only=True)
 class PageRequest:
     """One page to fetch of the paginated endpoint.
 
@@ -87,7 +88,7 @@ class PageRequest:
     number: int | None
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class Fetched:
     """What came of a `PageRequest`.
 

@@ -12,6 +12,7 @@ import pytest
 
 from iottly_async import Message, MessageType
 from iottly_async.models._time import iso_texts
+from iottly_async.models.cursor import Cursor, CursorDraft
 from iottly_async.models.message import MessageDraft, digest_all, keys_of
 from tests.codec.samples import (
     answer,
@@ -81,6 +82,12 @@ def test_one_read_from_a_page_is_a_message_like_any_other() -> None:
 def test_a_draft_has_the_slots_of_a_message() -> None:
     """The draft that is turned into a message has its slots, all of them, and no more."""
     assert set(MessageDraft.__slots__) == {field.name for field in attrs.fields(Message)}
+
+
+def test_a_draft_has_the_slots_of_a_cursor() -> None:
+    """And so has that of a cursor, which can be referred to weakly beside."""
+    names = {field.name for field in attrs.fields(Cursor)}
+    assert set(CursorDraft.__slots__) == names | {"__weakref__"}
 
 
 def test_equality_is_by_content() -> None:
