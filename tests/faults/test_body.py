@@ -258,6 +258,24 @@ async def test_an_answer_as_large_as_the_bound_is_read() -> None:
             assert type(await failure_of(GET.make(session))) is ResponseTooLargeError
 
 
+async def test_so_is_one_that_comes_in_pieces() -> None:
+    """The pieces together may be as large as the bound."""
+    size, whole = 2000, GET.body.ljust(2000)
+
+    async def in_two(peer: Peer) -> None:
+        while True:
+            await peer.request()
+            await peer.send(head(200, length=size) + whole[:1000])
+            await peer.stall(0.01)
+            await peer.send(whole[1000:])
+
+    async with RawServer(in_two) as server:
+        async with session_on(server, max_response_bytes=size) as session:
+            assert (await GET.make(session)).id == "dev_1"
+        async with session_on(server, max_response_bytes=size - 1) as session:
+            assert type(await failure_of(GET.make(session))) is ResponseTooLargeError
+
+
 async def test_a_connection_that_went_back_is_not_cut() -> None:
     """An answer that fails once it is whole leaves its connection alone: it may be another's.
 

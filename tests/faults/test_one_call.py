@@ -386,6 +386,40 @@ def test_a_wait_for_quota_does_not_count_for_a_walk() -> None:
     assert took == pytest.approx(903.0, abs=61.0)
 
 
+def test_each_of_many_calls_has_its_own_deadline() -> None:
+    """Long and short ones at once, begun in any order, each end when their own time is up."""
+    limits = (3.0, 1.0, 2.0, 1.0, 5.0)
+
+    async def use(session: IottlySession, transport: Scripted) -> list[float]:
+        loop = asyncio.get_running_loop()
+        await GET.make(session)
+
+        async def ended(limit: float) -> float:
+            begun = loop.time()
+            with pytest.raises(DeadlineExceededError):
+                await GET.make(session.with_options(timeout=limit))
+            return loop.time() - begun
+
+        return await asyncio.gather(*map(ended, limits))
+
+    took = with_steps(use, good(GET), hangs(left=True))
+    assert took == pytest.approx(limits, abs=0.1)
+
+
+def test_a_loss_at_the_deadline_is_told_as_it_is() -> None:
+    """Where the end that the deadline brings comes out as a loss, the caller is told the loss."""
+
+    async def loses(outgoing: Outgoing) -> Answer:
+        outgoing.left = True
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        raise lost()
+
+    error, sent = failing(GET, loses, timeout=1.0)
+    assert type(error) is ConnectionLostError
+    assert (error.attempts, sent) == (1, 1)
+
+
 # --- closing ---------------------------------------------------------------------------------
 
 
@@ -447,3 +481,30 @@ async def test_a_timeout_within_what_is_held_is_its_own() -> None:
     await pipeline.aclose(0.0)
     with pytest.raises(SessionClosedError):
         await held
+
+
+@pytest.mark.parametrize("turns", range(8))
+def test_a_caller_whose_call_ended_is_left_alone_by_closing(turns: int) -> None:
+    """An answer in the very turn of closing: whatever the call is told, its task goes on."""
+    free = asyncio.Event()
+
+    async def at_last(outgoing: Outgoing) -> Answer:
+        outgoing.left = True
+        await free.wait()
+        await settle(turns)
+        return Answer(200, {}, GET.body)
+
+    async def use(session: IottlySession, _: Scripted) -> bool:
+        async def caller() -> bool:
+            with suppress(SessionClosedError):
+                await GET.make(session)
+            await settle(30)  # what it does next
+            return True
+
+        calling = asyncio.create_task(caller())
+        await settle()
+        free.set()
+        await session.aclose()
+        return await calling
+
+    assert with_steps(use, at_last)
