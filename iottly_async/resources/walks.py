@@ -8,11 +8,12 @@ from typing import Literal
 
 from ..config import Seconds, flag, seconds, whole
 from ..errors import ConfigurationError
-from ..models import Cursor, Device, Message, MessageBatch
+from ..models import Cursor, Device, MessageBatch
 from ..models.cursor import Order
 from ..walk import Fetched, PageRequest, WalkQuery, WalkSettings, batches, batches_many
 from .context import Context
 from .given import by_device, several
+from .one_by_one import one_by_one
 from .pages import Pages
 
 TypeFilter = Literal["all", "userdefined", "iottlyagent"]
@@ -30,55 +31,6 @@ class Walks:
         self._context = context
         self._pages = Pages(context, project_id)
         self._devices = devices
-
-    async def walk(
-        self,
-        device_id: str,
-        *,
-        start: datetime | None = None,
-        end: datetime | None = None,
-        type: TypeFilter = "all",  # noqa: A002 - the API's own name
-        order: Order = "asc",
-        concurrency: int = 1,
-        ordered: bool = True,
-        cursor: Cursor | None = None,
-        verify_ties: bool = False,
-        lookback: Seconds = 0.0,
-    ) -> AsyncGenerator[Message, None]:
-        """Every message of a range, each once.
-
-        Args:
-            device_id: of the device.
-            start, end: aware; `start` inclusive, `end` exclusive; None is open.
-            type, order, concurrency, ordered, cursor, verify_ties, lookback: as in
-                `batches`, which is the fast way and gives cursors.
-
-        Raises:
-            ConfigurationError, CursorMismatchError, PageOrderError, UnstableTieOrderError:
-                as in `batches`, all of them while iterating.
-        """
-        found = self.batches(
-            device_id,
-            start=start,
-            end=end,
-            type=type,
-            order=order,
-            concurrency=concurrency,
-            ordered=ordered,
-            cursor=cursor,
-            verify_ties=verify_ties,
-            lookback=lookback,
-        )
-        try:
-            async for batch in found:
-                messages = batch.messages
-                messages.reverse()
-                while messages:
-                    # Kept by nobody, a message goes when its consumer lets go of it, and its
-                    # memory serves the next payload: a tenth of the walk's CPU time.
-                    yield messages.pop()
-        finally:
-            await found.aclose()
 
     def batches(
         self,
@@ -142,48 +94,20 @@ class Walks:
             history=self._pages.history,
         )
 
-    async def walk_many(
-        self,
-        device_ids: Iterable[str] | None = None,
-        *,
-        start: datetime | None = None,
-        end: datetime | None = None,
-        type: TypeFilter = "all",  # noqa: A002 - the API's own name
-        order: Order = "asc",
-        concurrency: int = 8,
-        cursors: Mapping[str, Cursor] | None = None,
-        verify_ties: bool = False,
-        lookback: Seconds = 0.0,
-    ) -> AsyncGenerator[Message, None]:
-        """Every message of many devices, each once.
+    @one_by_one(batches)
+    def walk(self) -> None:
+        """Every message of a range, each once.
 
         Args:
-            device_ids, start, end, type, order, concurrency, cursors, verify_ties, lookback:
-                as in `batches_many`.
+            device_id: of the device.
+            start, end: aware; `start` inclusive, `end` exclusive; None is open.
+            type, order, concurrency, ordered, cursor, verify_ties, lookback: as in
+                `batches`, which is the fast way and gives cursors.
 
         Raises:
             ConfigurationError, CursorMismatchError, PageOrderError, UnstableTieOrderError:
-                as in `batches_many`, all of them while iterating.
+                as in `batches`, all of them while iterating.
         """
-        found = self.batches_many(
-            device_ids,
-            start=start,
-            end=end,
-            type=type,
-            order=order,
-            concurrency=concurrency,
-            cursors=cursors,
-            verify_ties=verify_ties,
-            lookback=lookback,
-        )
-        try:
-            async for batch in found:
-                messages = batch.messages
-                messages.reverse()
-                while messages:
-                    yield messages.pop()  # and keep none, as in `walk`
-        finally:
-            await found.aclose()
 
     def batches_many(
         self,
@@ -249,6 +173,19 @@ class Walks:
             )  # refused now, if at all
             return over_all()
         return over(several(device_ids))
+
+    @one_by_one(batches_many)
+    def walk_many(self) -> None:
+        """Every message of many devices, each once.
+
+        Args:
+            device_ids, start, end, type, order, concurrency, cursors, verify_ties, lookback:
+                as in `batches_many`.
+
+        Raises:
+            ConfigurationError, CursorMismatchError, PageOrderError, UnstableTieOrderError:
+                as in `batches_many`, all of them while iterating.
+        """
 
     def query(
         self,
