@@ -26,7 +26,7 @@ from .stored_rows import Place, assert_whole
 from .tcp_proxy import TcpProxy
 
 STORES: Final = ("duckdb", "jsonl", "jsonl.zst", "parquet", "postgresql")
-STEPS: Final = {"duckdb": 50, "jsonl": 90, "jsonl.zst": 90, "parquet": 250, "postgresql": 120}
+STEPS: Final = {"duckdb": 30, "jsonl": 60, "jsonl.zst": 60, "parquet": 80, "postgresql": 80}
 """Steps of a store at which a job is killed, at most."""
 MOST, NET = 40, 6
 """Requests between two kills at most, and beyond them where the killer is slow."""
