@@ -85,15 +85,7 @@ class Bucket:
 
     def take_at_once(self) -> Ticket | None:
         """A ticket, where one may go whatever the time is."""
-        number = self.granted + 1
-        if number > self.allowed:
-            return None
-        self.granted = number
-        ticket = Ticket()
-        ticket.number = number
-        ticket.sent = self.seen
-        ticket.ended = self.ended
-        return ticket
+        return self._grant(self.seen) if self.granted < self.allowed else None
 
     def take(self, now: float, wall: float, waiting: int, patience: float = inf) -> Ticket | None:
         """A ticket, if one may go now.
@@ -136,10 +128,10 @@ class Bucket:
                 return min(back, looks), looks <= back
         return (self._next_at if self._spread else now), False
 
-    def _grant(self, now: float, *, probe: bool) -> Ticket:
+    def _grant(self, sent: float, *, probe: bool = False) -> Ticket:
         ticket = Ticket()
         self.granted = ticket.number = self.granted + 1
-        ticket.sent = now
+        ticket.sent = sent
         ticket.ended = self.ended
         if probe:
             self._probe, self._probe_ticket = ticket.number, ticket

@@ -138,6 +138,7 @@ class RateLimiter:
         """
         bucket = self._bucket
         number = bucket.granted + 1
+        # As `Bucket.take_at_once`, without its calls: this is what most requests pay.
         if number <= bucket.allowed:  # nobody waits, for whoever could go has gone
             bucket.granted = number
             ticket = Ticket()
