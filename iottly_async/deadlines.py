@@ -136,7 +136,7 @@ class Deadlines:
     def ring_by(self, at: float) -> None:
         """Let the timer ring at this time at the latest."""
         if at < self._rings_at:
-            self.stop()
+            self._ring_no_more()
             self._rings_at = at
             self._timer = self.loop.call_at(at, self._ring)
 
@@ -149,8 +149,12 @@ class Deadlines:
                 deadline.strike()
         self.ring_by(min((each.at for each in self.open if each.at > now), default=inf))
 
-    def stop(self) -> None:
-        """Let the timer not ring, as when nothing is under way."""
+    def rest(self) -> None:
+        """Let the timer not ring where nothing is under way."""
+        if not self.open:
+            self._ring_no_more()
+
+    def _ring_no_more(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._timer, self._rings_at = None, inf
@@ -161,8 +165,7 @@ class Deadlines:
         try:
             await self._end_all(grace)
         finally:
-            if not self.open:
-                self.stop()
+            self.rest()
 
     async def _end_all(self, grace: float) -> None:
         if not self.open:

@@ -131,7 +131,7 @@ class AiohttpTransport:
     async def aclose(self) -> None:
         """Close the connections that this transport opened; a session that was given stays."""
         self._closed = True
-        self._attempts.stop()
+        self._attempts.rest()
         closing: list[Callable[[], Awaitable[None]]] = []
         closing += [way.aclose for way in (self._kept, self._alone) if way is not None]
         closing += [session.close for session in self._upgrades]
