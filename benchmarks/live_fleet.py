@@ -8,12 +8,9 @@ with the stream for a doorbell. Time is scaled; `live_policy` does the same in v
 from __future__ import annotations
 
 import asyncio
-import random
-from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from functools import partial
-from heapq import heapify, heapreplace
 from itertools import cycle
 from time import monotonic
 
@@ -27,7 +24,7 @@ from iottly_async.resources import Messages
 from iottly_async.walk import WalkSettings, batches
 
 from .live_common import percentile, session_on
-from .live_laws import HISTORY, laws
+from .live_observed import Observed
 from .table import Figure
 
 _A_MINUTE = 600
@@ -35,65 +32,29 @@ _SCALE = 20.0
 _WORKERS = 8
 
 
-class Fleet:
-    """Devices that send, and what of it was seen; times in seconds of the fleet."""
+class Fleet(Observed):
+    """The fleet of an emulator, in scaled time."""
 
     def __init__(self, emulator: Emulator) -> None:
+        super().__init__(emulator.device_ids)
         self._emulator = emulator
-        self._unseen: dict[str, deque[float]] = {each: deque() for each in emulator.device_ids}
-        self.latencies: list[float] = []
-        self.oldest: list[float] = []
-        self.measuring = False
-        self._turns: list[tuple[float, int, str, Callable[[], float]]] = []
 
     def now(self) -> float:
         return monotonic() * _SCALE
 
-    def saw(self, batch: MessageBatch) -> None:
-        """Messages were handed out."""
-        now, unseen = self.now(), self._unseen[batch.cursor.device_id]
-        for _ in batch.messages:
-            if unseen:
-                age = now - unseen.popleft()
-                if self.measuring:
-                    self.latencies.append(age)
+    async def pause(self, seconds: float) -> None:
+        await asyncio.sleep(seconds / _SCALE)
 
-    def fill(self) -> None:
-        """Give each device a history of its own law, and its next turn."""
-        chance = random.Random(12)
-        begun, now = self.now(), self._emulator.clock.now_ms()
-        device_ids = self._emulator.device_ids
-        for number, wait in enumerate(laws(len(device_ids))):
-            device_id = device_ids[number]
-            if wait is None:
-                continue
-            at = ahead = chance.random() * wait()
-            past: list[int] = []
-            while len(past) < HISTORY:
-                at -= wait()
-                past.append(now + round(1000 * min(at, -_SCALE) / _SCALE))
-            rows = [{"payload": 0, "timestamp": time} for time in reversed(past)]
-            self._emulator.append(device_id, rows)
-            self._turns.append((begun + ahead, number, device_id, wait))
-        heapify(self._turns)
+    def sent_before(self, device_id: str, ago: Sequence[float]) -> None:
+        now = self._emulator.clock.now_ms()
+        rows = [
+            {"payload": 0, "timestamp": now - round(1000 * max(each, _SCALE) / _SCALE)}
+            for each in ago
+        ]
+        self._emulator.append(device_id, rows)
 
-    async def send(self) -> None:
-        """Send, each device by its own law, without end."""
-        turns = self._turns
-        while True:
-            at, number, device_id, wait = turns[0]
-            await asyncio.sleep(max(at - self.now(), 0.0) / _SCALE)
-            self._unseen[device_id].append(self.now())
-            self._emulator.append(device_id, [{"payload": 1}])
-            heapreplace(turns, (at + wait(), number, device_id, wait))
-
-    async def sample(self) -> None:
-        """Note the age of the oldest unseen message now and then."""
-        while True:
-            await asyncio.sleep(0.05)
-            oldest = min((line[0] for line in self._unseen.values() if line), default=None)
-            if self.measuring:
-                self.oldest.append(0.0 if oldest is None else self.now() - oldest)
+    def send(self, device_id: str) -> None:
+        self._emulator.append(device_id, [{"payload": 1}])
 
 
 async def _round_robin(session: IottlySession, fleet: Fleet, emulator: Emulator) -> None:
@@ -146,7 +107,7 @@ async def _follow(session: IottlySession, fleet: Fleet, emulator: Emulator, *, b
 
 async def fleet(quick: bool) -> list[Figure]:
     """The age of the oldest unseen message, for each contender."""
-    devices, warm, measured = (400, 500.0, 600.0) if quick else (2000, 400.0, 1000.0)
+    devices, warm, measured = (400, 650.0, 450.0) if quick else (2000, 650.0, 700.0)
     limit = _A_MINUTE * devices // 2000
     print(f"{devices} devices, {limit} requests a minute, seconds scaled by {_SCALE:g}")
     contenders: dict[str, Callable[[IottlySession, Fleet, Emulator], Awaitable[None]]] = {
@@ -163,10 +124,10 @@ async def fleet(quick: bool) -> list[Figure]:
             async with session_on(emulator) as session:
                 observed = Fleet(emulator)
                 observed.fill()
-                await _observe(contender(session, observed, emulator), observed, warm, measured)
+                await observed.watch(contender(session, observed, emulator), warm, measured)
             refused = sum(request.status == 429 for request in emulator.requests)
         means[name] = sum(observed.oldest) / len(observed.oldest)
-        ages = observed.oldest, observed.latencies
+        ages = observed.oldest, observed.ages
         print(
             f"{name:<28} oldest unseen: mean {means[name]:6.1f} s, p99 "
             f"{percentile(ages[0], 0.99):6.1f} s; a message: p50 {percentile(ages[1], 0.5):6.1f} s,"
@@ -181,23 +142,3 @@ async def fleet(quick: bool) -> list[Figure]:
     ratio = means["follow"] / means["round robin"]
     figures.append(Figure("oldest unseen message, mean: follow / round robin", ratio, 1.0))
     return figures
-
-
-async def _observe(
-    contender: Awaitable[None], observed: Fleet, warm: float, measured: float
-) -> None:
-    tasks = [
-        asyncio.ensure_future(contender),
-        asyncio.create_task(observed.send()),
-        asyncio.create_task(observed.sample()),
-    ]
-    try:
-        for seconds in (warm, measured):
-            done, _ = await asyncio.wait(tasks, timeout=seconds / _SCALE)
-            for task in done:
-                task.result()
-            observed.measuring = True
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

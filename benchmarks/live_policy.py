@@ -13,12 +13,10 @@ from __future__ import annotations
 import asyncio
 import random
 from bisect import bisect_left
-from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from functools import partial
-from heapq import heapify, heapreplace
 from itertools import cycle
 from math import floor
 
@@ -31,7 +29,8 @@ from iottly_async.walk import Fetched, PageRequest, WalkQuery, WalkSettings, bat
 from tests.support.virtual_time import VirtualClock, run_virtual
 
 from .live_common import percentile
-from .live_laws import HISTORY, AtRandom, ByTheClock, laws
+from .live_laws import AtRandom, ByTheClock, laws
+from .live_observed import Observed
 from .table import Figure
 
 _LIMIT = 600
@@ -105,66 +104,32 @@ class Service:
         return Fetched(messages=page, server_time=now)
 
 
-class Observed:
-    """What the devices sent, and what of it was seen."""
+class Fleet(Observed):
+    """The fleet in virtual time."""
 
     def __init__(self, service: Service, clock: VirtualClock, bell: Doorbell) -> None:
+        super().__init__(service.device_ids)
         self._service = service
         self._clock = clock
         self._bell = bell
-        self._unseen: dict[str, deque[float]] = {each: deque() for each in service.device_ids}
-        self._turns: list[tuple[float, int, str, Callable[[], float]]] = []
-        self.ages: list[float] = []
-        self.oldest: list[float] = []
-        self.measuring = False
 
-    def saw(self, batch: MessageBatch) -> None:
-        """Messages were handed out."""
-        now, unseen = self._clock.time(), self._unseen[batch.cursor.device_id]
-        for _ in batch.messages:
-            age = now - unseen.popleft()
-            if self.measuring:
-                self.ages.append(age)
+    def now(self) -> float:
+        return self._clock.time()
 
-    def fill(self) -> None:
-        """Give each device a history of its own law, and its next turn."""
-        chance, now = random.Random(12), self._clock.time()
-        device_ids = self._service.device_ids
-        for number, wait in enumerate(laws(len(device_ids))):
-            device_id = device_ids[number]
-            if wait is None:
-                continue
-            at = ahead = chance.random() * wait()
-            past: list[float] = []
-            while len(past) < HISTORY:
-                at -= wait()
-                past.append(now + min(at, -1.0))
-            for time in reversed(past):
-                self._service.append(device_id, time)
-            self._turns.append((now + ahead, number, device_id, wait))
-        heapify(self._turns)
+    async def pause(self, seconds: float) -> None:
+        await self._clock.sleep(seconds)
 
-    async def send(self) -> None:
-        """Send, each device by its own law, without end."""
-        while True:
-            at, number, device_id, wait = self._turns[0]
-            await self._clock.sleep(max(at - self._clock.time(), 0.0))
-            self._unseen[device_id].append(self._clock.time())
-            self._service.append(device_id, self._clock.time())
-            self._bell.ring(device_id)
-            heapreplace(self._turns, (at + wait(), number, device_id, wait))
+    def sent_before(self, device_id: str, ago: Sequence[float]) -> None:
+        now = self._clock.time()
+        for seconds in ago:
+            self._service.append(device_id, now - seconds)
 
-    async def sample(self) -> None:
-        """Note the age of the oldest unseen message, second by second."""
-        while True:
-            await self._clock.sleep(1.0)
-            if self.measuring:
-                now = self._clock.time()
-                oldest = min((line[0] for line in self._unseen.values() if line), default=now)
-                self.oldest.append(now - oldest)
+    def send(self, device_id: str) -> None:
+        self._service.append(device_id, self._clock.time())
+        self._bell.ring(device_id)
 
 
-Contender = Callable[[Service, Observed, VirtualClock, Doorbell], Awaitable[None]]
+Contender = Callable[[Service, Fleet, VirtualClock, Doorbell], Awaitable[None]]
 
 
 def _query(device_id: str, start: int | None = None) -> WalkQuery:
@@ -172,7 +137,7 @@ def _query(device_id: str, start: int | None = None) -> WalkQuery:
 
 
 async def _round_robin(
-    service: Service, observed: Observed, clock: VirtualClock, _bell: Doorbell
+    service: Service, observed: Fleet, clock: VirtualClock, _bell: Doorbell
 ) -> None:
     """Every device in turn, evenly."""
     start = floor(clock.time() * 1000)
@@ -192,7 +157,7 @@ async def _round_robin(
 
 
 async def _follow(
-    service: Service, observed: Observed, clock: VirtualClock, bell: Doorbell, *, rung: bool
+    service: Service, observed: Fleet, clock: VirtualClock, bell: Doorbell, *, rung: bool
 ) -> None:
     async def devices() -> list[str]:
         return service.device_ids
@@ -230,26 +195,12 @@ async def _follow(
 
 async def _measured(
     contender: Contender, devices: int, limit: int, warm: float, seconds: float
-) -> tuple[Observed, Service]:
+) -> tuple[Fleet, Service]:
     clock, bell = VirtualClock(), Doorbell()
     service = Service(clock, devices, limit)
-    observed = Observed(service, clock, bell)
+    observed = Fleet(service, clock, bell)
     observed.fill()
-    tasks = [
-        asyncio.ensure_future(contender(service, observed, clock, bell)),
-        asyncio.create_task(observed.send()),
-        asyncio.create_task(observed.sample()),
-    ]
-    try:
-        for wait in (warm, seconds):
-            done, _ = await asyncio.wait(tasks, timeout=wait)
-            for task in done:
-                task.result()
-            observed.measuring = True
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    await observed.watch(contender(service, observed, clock, bell), warm, seconds)
     return observed, service
 
 

@@ -247,8 +247,8 @@ class IottlySession:
             overflow: what a full buffer does: "wait" reads no more until there is room, and
                 lets the service wait; "drop_oldest" makes a gap of the oldest message.
             heartbeat: seconds of silence after which the service is asked for a sign of
-                life, where it promised none; after twice that without one, or after 2.5
-                times what it promised, the connection is taken to be dead.
+                life; after twice that without one, or after 2.5 times the pause between
+                frames that it promised, the connection is taken to be dead.
             max_frame_bytes: of one frame; a larger one ends the connection.
             protocol: what is spoken; None is `DefaultStreamProtocol`.
 

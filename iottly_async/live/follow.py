@@ -202,7 +202,12 @@ class Following:
             device.failures = 0
         now = self._clock.monotonic()
         device.busy = False
-        device.rings.ended(now, doubt=self._now.doubt, brought=device.brought)
+        device.rings.ended(
+            now,
+            doubt=self._now.doubt,
+            brought=device.brought,
+            newest=self._now.when(device.newest),
+        )
         if again is not None:
             self._turns.put(device, now + again, "likely")
         else:

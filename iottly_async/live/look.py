@@ -35,6 +35,7 @@ class Watched:
         new: whether nothing is known of it yet.
         unsettled: the server's time of a message that was seen too early to be handed out.
         brought: messages that the last look handed out.
+        newest: the server's time of the last of them.
         failures: of looks, in a row.
     """
 
@@ -47,6 +48,7 @@ class Watched:
     new: bool = True
     unsettled: float | None = None
     brought: int = 0
+    newest: float = -inf
     failures: int = 0
 
 
@@ -76,7 +78,7 @@ class Reader:
         Raises:
             IottlyError: the service failed; what was handed out before is unaffected.
         """
-        device.brought = 0
+        device.brought, device.newest = 0, -inf
         if device.new:
             await self._get_to_know(device)
         if not device.new:
@@ -128,6 +130,7 @@ class Reader:
                 if batch.messages:
                     device.traffic.sent(m.timestamp.timestamp() for m in batch.messages)
                     device.brought += len(batch.messages)
+                    device.newest = batch.messages[-1].timestamp.timestamp()
                 if batch.messages or plan.empty:
                     await self._found.put(batch)
                 device.cursor = batch.cursor

@@ -8,10 +8,13 @@ another off: a bell that never stops would stop all looks.
 from __future__ import annotations
 
 from collections import deque
-from math import ceil
+from math import ceil, inf
 from typing import Final
 
 _PARTS: Final = 8
+_DELIVERY: Final = 0.05
+"""Seconds from a message to its ring, as a rule."""
+
 _RETRIES: Final = (0.01, 0.1, 0.4, 1.0)
 
 
@@ -72,25 +75,27 @@ class Rings:
         if self._looked_for:
             self._lead = now - self._looked_for[-1].due
 
-    def ended(self, now: float, *, doubt: float, brought: int = 0) -> None:
+    def ended(self, now: float, *, doubt: float, brought: int = 0, newest: float = -inf) -> None:
         """A look has ended, which read up to a moment known to `doubt` seconds.
 
         One that began less than that after its ring may have stopped short of the message
-        that was rung for, and is made again; unless it brought one for each ring.
+        that was rung for, and is made again; unless it brought one for each ring, and the
+        last of them as new as the ring.
 
         Args:
             now: monotonic.
             doubt: seconds.
             brought: messages that the look handed out.
+            newest: when the newest of them was sent, monotonic.
         """
-        for shares in (self._looked_for, self._shares):
-            while shares and brought >= shares[0].count:
-                brought -= shares.popleft().count
-            if shares:
-                shares[0].count -= brought
-                brought = 0
-        if not self._looked_for:
+        # Rings that came meanwhile keep their look: nobody knows whether it was theirs.
+        looked_for = self._looked_for
+        sent = newest + self._settle + self._grain + doubt + _DELIVERY
+        while looked_for and brought >= looked_for[0].count and sent >= looked_for[0].due:
+            brought -= looked_for.popleft().count
+        if not looked_for:
             return
+        looked_for[0].count = max(looked_for[0].count - brought, 1)
         if self._lead >= doubt or self._tried == len(_RETRIES):
             self._looked_for.clear()
         else:

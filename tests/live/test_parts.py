@@ -361,17 +361,29 @@ def test_without_settle_a_ring_is_due_at_once() -> None:
 
 
 def test_a_look_that_brought_a_message_a_ring_is_not_made_again() -> None:
-    """Two rings, one message: another look; with the second, none; a ring meanwhile counts too."""
+    """Two rings, one message: another look; with the second, only that of a ring meanwhile."""
     rings = Rings(0.0)
     rings.ring(1.0)
     rings.ring(1.0)
     rings.begin(1.0)
-    rings.ended(1.1, doubt=0.5, brought=1)
+    rings.ended(1.1, doubt=0.5, brought=1, newest=0.99)
     assert rings.due == pytest.approx(1.11)
     rings.begin(1.11)
     rings.ring(1.12)
-    rings.ended(1.2, doubt=0.5, brought=2)
+    rings.ended(1.2, doubt=0.5, brought=2, newest=1.0)
+    assert rings.due == 1.12
+    rings.begin(1.2)
+    rings.ended(1.3, doubt=0.5, brought=1, newest=1.11)
     assert rings.due is None
+
+
+def test_a_look_that_brought_an_older_message_is_made_again() -> None:
+    """One that nobody rang for does not answer the ring of the next."""
+    rings = Rings(0.0)
+    rings.ring(9.0)
+    rings.begin(9.0)
+    rings.ended(9.1, doubt=0.5, brought=1, newest=2.0)
+    assert rings.due == pytest.approx(9.11)
 
 
 def test_a_look_that_may_have_stopped_short_is_made_again() -> None:
