@@ -24,6 +24,17 @@ async def connected(connector: BaseConnector, url: str) -> Connection:
     return await connector.connect(request, traces=[], timeout=ClientTimeout())
 
 
+async def asked(connector: BaseConnector, url: str) -> tuple[Connection, ResponseHandler]:
+    """A connection on which a request was written by hand, and its protocol."""
+    connection = await connected(connector, url)
+    protocol, transport = connection.protocol, connection.transport
+    assert protocol is not None
+    assert transport is not None
+    protocol.set_response_params(read_until_eof=True)
+    transport.write(GET)
+    return connection, protocol
+
+
 async def test_a_connector_needs_no_session() -> None:
     """A request without a session is all that a connector wants, and it has our headers."""
     async with RawServer(answering(200, b"{}")) as server, TCPConnector(limit=0) as connector:
@@ -40,12 +51,7 @@ async def test_an_answer_is_read_off_the_protocol() -> None:
     """What is written by hand is answered by a message with code and headers, and a stream."""
     script = answering(200, b"the body", "X-Twice: 1", "x-twice: 2")
     async with RawServer(script) as server, TCPConnector(limit=0) as connector:
-        connection = await connected(connector, server.url)
-        protocol, transport = connection.protocol, connection.transport
-        assert protocol is not None
-        assert transport is not None
-        protocol.set_response_params(read_until_eof=True)
-        transport.write(GET)
+        connection, protocol = await asked(connector, server.url)
         message, content = await protocol.read()
         assert message.code == 200
         assert message.headers["x-TWICE"] == "1"
@@ -64,12 +70,7 @@ async def test_what_follows_an_answer_is_seen() -> None:
     """A protocol with more than it was asked for wants to be closed, and is not kept."""
     script = playing(answer(200, b"{}") + answer(200, b"unasked"))
     async with RawServer(script) as server, TCPConnector(limit=0) as connector:
-        connection = await connected(connector, server.url)
-        protocol, transport = connection.protocol, connection.transport
-        assert protocol is not None
-        assert transport is not None
-        protocol.set_response_params(read_until_eof=True)
-        transport.write(GET)
+        connection, protocol = await asked(connector, server.url)
         _, content = await protocol.read()
         assert await content.readany() == b"{}"
         assert protocol.should_close
