@@ -6,17 +6,18 @@ by as many requests: raw aiohttp and the ordinary clients with a session of aioh
 defaults, the library with its own. The library asks for the next page while it works
 on the last, so some of its CPU time is spent while the others wait.
 
-Two figures are out of reach of what is built on aiohttp and makes messages, or nearly so.
-In µs of CPU a page of 100, on the machine on which they were set:
+What can be reached at all, in µs of CPU for a page of 100, at best, on the machine on which
+the bounds were set (`python -m benchmarks fastpath --part loopback` tells them all):
 
-- Raw aiohttp with `orjson.loads` takes 195: some 130 to get the page, 56 to read it, and
-  what cold caches add. aiohttp's connector and parser alone, without its session, get it in
-  65, of which a bare asyncio protocol would need 44; our codec makes messages in 74, and to
-  take them from fresh memory and give them back costs 20. So the least that `batches` could
-  take is 160 ("bare" below), 0.82 of raw; all that makes it a walk (deadline, retries, quota,
-  held-back seek, cursors, the next page ahead of time) has 35 left if it is to reach 1.0.
-- The ordinary client takes 735; a 3.5th of it is 210. The least with payloads decoded and
-  messages handed out one by one is 160 + 63, which is 3.3 times less.
+- Raw aiohttp with `orjson.loads` takes 183: some 125 to get the page, 55 to read it. aiohttp's
+  connector and parser, without its session, get it in 65, and a bare asyncio protocol would
+  in 44. Our codec makes messages of it in 71, and their memory, new and cold, costs 20 to 30
+  more. So what makes messages over aiohttp's connector takes 167 at least ("bare"), 0.9 of
+  raw. For `batches` at 1.0 all that makes it a walk would have 16 left: deadline, retries and
+  their budget, quota, statistics, held-back seek, the proof of order, the cursor, the handing
+  over from the task that fetches ahead. It takes 48.
+- The ordinary client takes 745, and a 3.5th of it is 213. Bare, with payloads decoded (40) and
+  messages handed out one by one (10), is at 217 before anything makes it a walk.
 """
 
 from __future__ import annotations
