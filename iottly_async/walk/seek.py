@@ -221,7 +221,8 @@ class Window:
             return len(page) >= run.size  # which is no more than the server gives
         if cut_short:
             more = page and (run.straight or page.last > self.done)
-            habits.gappy = habits.gappy or bool(more)
+            if more and 2 * len(page) >= cut_short:  # a few may have come late, meanwhile
+                habits.gappy = True
             if page and not (more or full) and self.end == self._cut_end:
                 habits.ended(cut_short)
             # As long as it is not known, only an empty page ends what goes straight on.

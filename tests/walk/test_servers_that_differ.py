@@ -177,6 +177,21 @@ async def test_a_short_page_is_confirmed_where_it_may_have_been_cut() -> None:
         assert server.requests == requests, many
 
 
+@virtual
+async def test_a_message_that_comes_late_does_not_make_the_server_doubtful() -> None:
+    """A first page that is followed by one more, which became visible meanwhile, is not taken
+    for one that the server has cut: short pages cost no second request from then on."""
+    habits, late = Habits(), Row(NOW_MS - 50_000, b"late")
+    server = MessageServer([Row(NOW_MS - 90_000 + n, b"%d" % n) for n in range(40)])
+    server.append(late, visible_at_ms=NOW_MS + 60)
+    got = await collect(server, QUERY, WalkSettings(habits=habits), FORMS[0])
+    assert late.payload in {payload for _, payload in seen(got)}
+    assert not habits.gappy
+    again = MessageServer([Row(NOW_MS - 90_000 + n) for n in range(30)])
+    await collect(again, QUERY, WalkSettings(habits=habits), FORMS[0])
+    assert again.requests == 1
+
+
 @pytest.mark.parametrize("limit", [11, 20, 66, 99])
 @pytest.mark.parametrize("order", ["asc", "desc"])
 @pytest.mark.parametrize("form", FORMS)
