@@ -23,9 +23,9 @@ from ..errors import (
 from ..wire import Answer
 from .line import LostError
 from .outgoing import Outgoing, Transport
-from .own import OwnConnections
+from .own import OwnConnections, parts_are_known
 from .settings import connector_for, timeout_of
-from .through import ThroughSession, heeding_environment
+from .through import ThroughSession, through_own_session
 from .translation import translated
 
 _FOREIGN = (aiohttp.ClientError, HttpProcessingError, LostError, OSError, ValueError)
@@ -106,8 +106,8 @@ class AiohttpTransport:
     def _open(self, *, alone: bool) -> OwnConnections | ThroughSession:
         if self._given is not None:
             return ThroughSession(self._config, self._given, given=True)
-        if self._config.trust_env:
-            return heeding_environment(self._config, alone=alone)
+        if self._config.trust_env or not parts_are_known():
+            return through_own_session(self._config, alone=alone)
         return OwnConnections(self._config, alone=alone)
 
     def for_upgrades(self, *middlewares: aiohttp.ClientMiddlewareType) -> ClientSession:

@@ -1,4 +1,5 @@
-"""Requests through an aiohttp session: the caller's, or one that heeds the environment.
+"""Requests through an aiohttp session: the caller's, one that heeds the environment, or any
+of ours where aiohttp is not a version whose parts are known (`own`).
 
 Here are cookies, proxies, .netrc and whatever a caller set up, and so the way is longer
 than over connections of our own. What aiohttp's session would do beyond that, redirects
@@ -92,13 +93,13 @@ class ThroughSession:
         return answer
 
 
-def heeding_environment(config: Config, *, alone: bool) -> ThroughSession:
-    """Through a session of our own that takes proxies and .netrc from the environment."""
+def through_own_session(config: Config, *, alone: bool) -> ThroughSession:
+    """Through a session of our own, which can take proxies and .netrc from the environment."""
     session = ClientSession(
         connector=connector_for(config, force_close=alone),
         cookie_jar=DummyCookieJar(),
         request_class=_MarkedRequest,
-        trust_env=True,
+        trust_env=config.trust_env,
     )
     return ThroughSession(config, session, given=False)
 

@@ -145,3 +145,12 @@ async def test_with_what_the_environment_sets(
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setenv("NETRC", "/dev/null")
     await every_case(certificates, trust_env=True)
+
+
+async def test_an_aiohttp_not_seen_yet_is_used_by_its_session(
+    certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a later aiohttp requests go through its session, and every rule holds there."""
+    monkeypatch.setattr(aiohttp, "__version__", "3.15.0")
+    monkeypatch.setattr("iottly_async.transport.client.OwnConnections", None)
+    await every_case(certificates)
