@@ -1,0 +1,124 @@
+"""How a dialect puts what the server has into JSON objects."""
+
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any, Final
+
+from .dialect import Dialect
+from .truth import PROJECT, Row
+
+Object = dict[str, Any]
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_EAST: Final = timezone(timedelta(hours=2))
+
+
+class Phrasing:
+    """The nouns of the API, in a dialect."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+
+    def whole(self, number: int) -> int | float:
+        """A whole number."""
+        return float(number) if self._dialect.floats else number
+
+    def known(self, value: str) -> str:
+        """A value that is named by the description, unless the dialect has its own."""
+        return "unheard-of" if self._dialect.unknown_values else value
+
+    def object(self, named: Object, optional: Collection[str] = ()) -> Object:
+        """An object of these fields, of which some may be missing."""
+        dialect, said = self._dialect, dict(named)
+        for name in optional:
+            if dialect.absent:
+                said.pop(name, None)
+            elif dialect.nulls:
+                said[name] = None
+        if dialect.extra:
+            said |= {"zz_new": {"a": [1]}, "installing": False, "pair_code": None}
+        return dict(reversed(said.items())) if dialect.reverse else said
+
+    def error(self, text: str) -> Object:
+        """An error of generation v1.0."""
+        return {"error": text}
+
+    def fleet_error(self, code: str) -> Object:
+        """An error of generation v1."""
+        return {"error": self.object({"code": code, "message": "no", "request_id": "req_1"})}
+
+    def project(self) -> Object:
+        """The project, as it is inspected."""
+        optional = {
+            "name": "Boilers",
+            "projectgetagenturl": "https://agent",
+            "agentfile": "agent.sh",
+            "agentapihost": "host",
+            "board": "Linux",
+        }
+        return self.object({"id": PROJECT, **optional}, optional)
+
+    def device(self, id_: str, name: str) -> Object:
+        """A device of the project."""
+        optional = {
+            "macaddress": "02:00",
+            "name": name,
+            "operatingstatus": self.known("connected"),
+            "token": "token of " + id_,
+            "agent_version": "1.0",
+        }
+        return self.object({**optional, self._dialect.id_key: id_}, optional)
+
+    def board(self, id_: str) -> Object:
+        """The board of a paired license."""
+        optional = {"macaddress": "02", "operatingstatus": "connected", "name": "n"}
+        return self.object({**optional, "id": id_}, optional)
+
+    def fleet_device(self, number: int) -> Object:
+        """A device of the fleet."""
+        optional = {
+            "name": f"g{number}",
+            "project_id": "prj_1",
+            "status": self.known(("online", "offline")[number % 2]),
+            "last_seen_at": self._dialect.seen,
+        }
+        return self.object({"id": f"dev_{number}", **optional}, optional)
+
+    def message(self, device: str, row: Row, *, history: bool) -> Object:
+        """A message, of the history or of a page."""
+        dialect = self._dialect
+        said: Object = {"from": device.upper() if dialect.shouts else device, "to": PROJECT}
+        for name, ms in (("timestamp", row.at), ("devicetimestamp", row.device_at)):
+            said[name] = self._date(ms) if history else self._time(ms, dialect.page_time)
+        said |= {"type": row.type, "payload": row.payload}
+        if history or dialect.ids_on_pages:
+            said["_id"] = row.oid if dialect.plain_ids else {"$oid": row.oid}
+        if row.channel is not None:
+            said["channel"] = row.channel
+        return self.object(said, ("from", "to", "devicetimestamp"))
+
+    def _date(self, ms: int) -> Object:
+        form = self._dialect.history_date
+        if form == "long":
+            return {"$date": {"$numberLong": str(ms)}}
+        return {"$date": self._time(ms, form)}
+
+    def _time(self, ms: int, form: str) -> Any:
+        time = _EPOCH + timedelta(milliseconds=ms)
+        naive = time.replace(tzinfo=None)
+        match form:
+            case "epoch-ms":
+                return self.whole(ms)
+            case "micro":
+                return naive.isoformat(timespec="microseconds")
+            case "nano":
+                return naive.isoformat(timespec="microseconds") + "000"
+            case "+02:00":
+                return time.astimezone(_EAST).isoformat(timespec="milliseconds")
+            case "+00:00":
+                return time.isoformat(timespec="milliseconds")
+            case "z":
+                return naive.isoformat(timespec="milliseconds") + "Z"
+            case "space":
+                return naive.isoformat(" ", "milliseconds")
+        return naive.isoformat(timespec="milliseconds" if ms % 1000 else "seconds")
