@@ -13,9 +13,9 @@ from typing import Any, Literal, get_args
 import attrs
 
 from .chance import seeded
+from .choices import one_of
 
 FaultKind = Literal["status", "html", "cut", "reset", "stall", "garbage", "empty"]
-_KINDS = get_args(FaultKind)
 
 
 def _upper(text: str | None) -> str | None:
@@ -44,7 +44,7 @@ class Fault:
     otherwise it never runs. ``struck`` counts.
     """
 
-    kind: FaultKind = attrs.field(validator=attrs.validators.in_(_KINDS))
+    kind: FaultKind = attrs.field(validator=one_of(get_args(FaultKind)))
     route: str | None = None
     method: str | None = attrs.field(default=None, converter=_upper)
     count: int | None = 1

@@ -11,6 +11,8 @@ from typing import Literal, TypedDict, get_args
 
 import attrs
 
+from .choices import one_of
+
 DEVELOPMENT_KEY = "ik_dev_iottly_emulator_0000000000"
 """The key that every emulator accepts by default, on both generations. It opens nothing else."""
 
@@ -24,10 +26,6 @@ Algorithm = Literal["fixed", "sliding", "bucket"]
 DateForm = Literal["text", "epoch-ms", "numberLong"]
 Rounding = Literal["up", "down"]
 Latency = float | tuple[float, float]
-
-
-def _one_of(kind: object) -> "attrs.validators._InValidator":  # type: ignore[name-defined]
-    return attrs.validators.in_(get_args(kind))
 
 
 @attrs.frozen(kw_only=True)
@@ -80,9 +78,9 @@ class EmulatorSettings:
 
     rate_limit: int | Tier | None = None
     rate_window: float = attrs.field(default=60.0, validator=attrs.validators.gt(0))
-    rate_algorithm: Algorithm = attrs.field(default="fixed", validator=_one_of(Algorithm))
+    rate_algorithm: Algorithm = attrs.field(default="fixed", validator=one_of(get_args(Algorithm)))
     rate_headers_v10: bool = True
-    reset_rounding: Rounding = attrs.field(default="up", validator=_one_of(Rounding))
+    reset_rounding: Rounding = attrs.field(default="up", validator=one_of(get_args(Rounding)))
     retry_after: bool = False
 
     latency: Latency = 0.0
@@ -93,12 +91,12 @@ class EmulatorSettings:
     pending_for: float = attrs.field(default=0.05, validator=attrs.validators.ge(0))
     running_for: float = attrs.field(default=0.1, validator=attrs.validators.ge(0))
 
-    first_page: int = attrs.field(default=1, validator=attrs.validators.in_((0, 1)))
+    first_page: int = attrs.field(default=1, validator=one_of((0, 1)))
     round_from: bool = False
     page_size_cap: int | None = None
     unstable_ties: bool = False
     extra_fields: bool = False
-    date_form: DateForm = attrs.field(default="text", validator=_one_of(DateForm))
+    date_form: DateForm = attrs.field(default="text", validator=one_of(get_args(DateForm)))
 
     def __attrs_post_init__(self) -> None:
         if not _is_loopback(self.host):

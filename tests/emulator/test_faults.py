@@ -224,3 +224,10 @@ def test_a_fault_that_is_refused(wrong: dict[str, Any]) -> None:
     """A fault is checked when it is made."""
     with pytest.raises(ValueError):
         Fault(**{"kind": "status"} | wrong)
+
+
+def test_an_unknown_kind_is_told_the_known_ones() -> None:
+    """The text is for people: what was given, and what may be."""
+    with pytest.raises(ValueError) as refused:
+        Fault(kind="boom")  # type: ignore[arg-type]
+    assert str(refused.value).startswith("kind='boom': one of 'status', 'html', 'cut'")
