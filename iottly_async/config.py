@@ -214,14 +214,22 @@ class Config:
         """The defaults, with `base_url` from ``IOTTLY_BASE_URL`` where that is set.
 
         Raises:
-            ConfigurationError: the URL is not accepted.
+            ConfigurationError: the URL is not accepted; one of plain http to another host
+                than loopback is not, for which there is `allow_plain_http` in `Config(...)`.
         """
         url = os.environ.get("IOTTLY_BASE_URL")
-        return cls(base_url=url) if url else cls()
+        if not url:
+            return cls()
+        return cls(base_url=check_base_url(url, allow_plain_http=False, name="IOTTLY_BASE_URL"))
 
 
-def check_base_url(url: object, *, allow_plain_http: bool) -> str:
+def check_base_url(url: object, *, allow_plain_http: bool, name: str = "base_url") -> str:
     """The base URL without a trailing slash, if it is one that the key may be sent to.
+
+    Args:
+        url: as it was given.
+        allow_plain_http: whether http is taken to any host.
+        name: where it was given, for the error.
 
     Raises:
         ConfigurationError: not a URL of scheme and host, with user, path, query or
@@ -229,7 +237,7 @@ def check_base_url(url: object, *, allow_plain_http: bool) -> str:
     """
     if not isinstance(url, str) or not url.isascii() or not url.isprintable() or " " in url:
         raise ConfigurationError(
-            "base_url must be a URL of visible ASCII, such as https://api.cloud.iottly.com"
+            f"{name} must be a URL of visible ASCII, such as https://api.cloud.iottly.com"
         )
     url = url.rstrip("/")
     try:
@@ -238,18 +246,19 @@ def check_base_url(url: object, *, allow_plain_http: bool) -> str:
     except ValueError:
         host = port = None
     if host is None or parts.scheme not in ("https", "http") or port == 0:
-        raise ConfigurationError(f"base_url must be https://host[:port], not {_shown(url)}")
+        raise ConfigurationError(f"{name} must be https://host[:port], not {_shown(url)}")
     if "@" in parts.netloc:
-        raise ConfigurationError("base_url must not hold a user or password")
+        raise ConfigurationError(f"{name} must not hold a user or password")
     if "\\" in url or parts.path or "?" in url or "#" in url:
         raise ConfigurationError(
-            f"base_url must be the host alone, without path or query, not {_shown(url)}; "
+            f"{name} must be the host alone, without path or query, not {_shown(url)}; "
             "the library adds /v1.0/ and /v1/"
         )
     if parts.scheme == "http" and not allow_plain_http and not _is_loopback(host):
+        otherwise = ", or allow_plain_http=True" if name == "base_url" else ""
         raise ConfigurationError(
-            f"base_url {_shown(url)} would send the key in clear text; use https, "
-            "a loopback address, or allow_plain_http=True"
+            f"{name} {_shown(url)} would send the key in clear text; use https, "
+            f"or a loopback address{otherwise}"
         )
     return url
 

@@ -6,7 +6,7 @@ import getpass
 import os
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -61,9 +61,12 @@ def named(project: str | None) -> str:
 
 def _key() -> str:
     key = os.environ.get("IOTTLY_API_KEY", "")
-    if key or not sys.stdin.isatty():
-        return key
-    try:
-        return getpass.getpass("API key: ", stream=sys.stderr).strip()
-    except EOFError:
-        return ""
+    if not key and sys.stdin.isatty():
+        with suppress(EOFError):
+            key = getpass.getpass("API key: ", stream=sys.stderr).strip()
+    if not key:
+        raise ConfigurationError(
+            "the API key is missing; set IOTTLY_API_KEY in the environment, or run this at a "
+            "terminal, where it is asked for"
+        )
+    return key

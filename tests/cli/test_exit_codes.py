@@ -19,7 +19,7 @@ def test_usage_is_2(iottly: Run, arguments: list[str]) -> None:
 
 @pytest.mark.parametrize(
     ("name", "told"),
-    [("IOTTLY_API_KEY", "api_key is missing"), ("IOTTLY_PROJECT", "project is missing")],
+    [("IOTTLY_API_KEY", "API key is missing"), ("IOTTLY_PROJECT", "project is missing")],
 )
 def test_what_is_missing_in_the_environment_is_usage(
     iottly: Run, monkeypatch: pytest.MonkeyPatch, name: str, told: str
@@ -30,6 +30,18 @@ def test_what_is_missing_in_the_environment_is_usage(
     assert done.code == 2
     assert told in done.err
     assert name in done.err
+
+
+def test_a_host_that_the_key_is_not_sent_to_is_told_by_its_variable(
+    iottly: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Plain http is refused with what can be done in a shell, and not in Python."""
+    monkeypatch.setenv("IOTTLY_BASE_URL", "http://iot.example")
+    done = iottly("ping")
+    assert (done.code, done.out) == (2, "")
+    assert "IOTTLY_BASE_URL" in done.err
+    assert "use https" in done.err
+    assert "True" not in done.err
 
 
 def test_an_error_of_the_service_is_1(iottly: Run, emulator: EmulatorThread) -> None:
