@@ -11,7 +11,6 @@ from typing import Final, TypeVar, cast, get_args
 
 from attrs import evolve
 
-from ...auth import ApiKey
 from ...config import Config
 from ...errors import ConfigurationError, IottlyError
 from ...models import Message
@@ -163,8 +162,7 @@ async def _session(
     except ImportError as missing:
         reason = str(missing)
     else:
-        # By its fingerprint: the key itself is nobody's business in Redis.
-        shared = RedisLimiter(url, key=f"{ApiKey(key).fingerprint}@{partition.base_url}")
+        shared = RedisLimiter(url)  # named by the session, so that all sessions share the quota
         try:
             async with IottlySession(key, config=config, limiter=shared) as session:
                 yield session
