@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
+import attrs
 import msgspec
+
+from ..errors import ConfigurationError
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode_texts: Final = msgspec.json.Decoder(list[str | None]).decode
@@ -22,6 +25,19 @@ def epoch_ms(time: datetime) -> int:
 def from_epoch_ms(ms: int) -> datetime:
     """The aware UTC time so many milliseconds after the epoch."""
     return _EPOCH + ms * _MILLISECOND
+
+
+def check_aware(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+    """Validate a model's time.
+
+    Raises:
+        ConfigurationError: it is no datetime, or a naive one (D5).
+    """
+    if not isinstance(value, datetime) or value.utcoffset() is None:
+        raise ConfigurationError(
+            f"{attribute.name} must be an aware datetime, such as with tzinfo=datetime.UTC, "
+            f"not {value!r}"
+        )
 
 
 def whole_ms(times: Sequence[datetime | None]) -> Sequence[datetime | None]:

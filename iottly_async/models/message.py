@@ -14,9 +14,10 @@ from typing import Any, Final, cast
 import attrs
 import msgspec
 from attrs import field, frozen
+from attrs.validators import optional
 
 from ..errors import DecodeError
-from ._time import whole_ms
+from ._time import check_aware, whole_ms
 from ._values import OpenEnum
 from .cursor import Cursor
 
@@ -79,12 +80,15 @@ class Message(MessageDraft):
         channel: the channel it was sent on; None where absent.
         extra: fields that the documents do not name, by their names on the wire (D8);
             the value of one that is not valid JSON is its bytes.
+
+    Raises:
+        ConfigurationError: one that you make yourself is given a naive time (D5).
     """
 
     device_id: str
     project_id: str | None = None
-    timestamp: datetime
-    device_timestamp: datetime | None = None
+    timestamp: datetime = field(validator=check_aware)
+    device_timestamp: datetime | None = field(default=None, validator=optional(check_aware))
     type: MessageType | None = None
     payload_json: bytes = b"null"
     id: str | None = None

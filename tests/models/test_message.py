@@ -11,6 +11,7 @@ import attrs
 import pytest
 
 from iottly_async import Message, MessageType
+from iottly_async.errors import ConfigurationError
 from iottly_async.models._time import iso_texts
 from iottly_async.models.cursor import Cursor, CursorDraft
 from iottly_async.models.message import MessageDraft, digest_all, keys_of
@@ -61,6 +62,16 @@ def test_its_fields_are_given_by_name() -> None:
     """Positions mean nothing: every field is keyword-only."""
     with pytest.raises(TypeError):
         Message("d", AT)  # type: ignore[call-arg, arg-type]
+
+
+@pytest.mark.parametrize("name", ["timestamp", "device_timestamp"])
+def test_a_naive_time_is_refused(name: str) -> None:
+    """A time without a zone says no instant (D5), also in a copy."""
+    with pytest.raises(ConfigurationError, match=f"{name} must be an aware"):
+        made(**{name: AT.replace(tzinfo=None)})
+    changes: dict[str, Any] = {name: AT.replace(tzinfo=None)}
+    with pytest.raises(ValueError, match=name):
+        attrs.evolve(read(), **changes)
 
 
 def test_one_read_from_a_page_is_a_message_like_any_other() -> None:
