@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable
 from datetime import datetime
 from functools import partial
@@ -115,6 +116,16 @@ class IottlySession:
     def __repr__(self) -> str:
         config = getattr(self, "config", None)  # a debugger may ask before it is made
         return f"<IottlySession {'unfinished' if config is None else config.base_url}>"
+
+    def __del__(self, _warn: Any = warnings.warn) -> None:
+        # 1. One that could not be made has no pipeline. 2. A view closes nothing.
+        pipeline = getattr(self, "_pipeline", None)
+        if pipeline is not None and self._owner and pipeline.unclosed:
+            _warn(
+                f"unclosed {self!r}; use `async with`, or await aclose()",
+                ResourceWarning,
+                source=self,
+            )
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a session is not pickled; make one in each process, from its own key")
@@ -230,6 +241,14 @@ class IottlySession:
         The frames are not documented by the service: what is spoken is an assumption,
         gathered in `DefaultStreamProtocol` and replaceable (D9). It reconnects by itself;
         what may have been missed meanwhile comes as a `Gap`, or is filled in.
+
+        ``async with`` does not wait for the connection. What is sent before there is one is
+        missed, unless `since` is given::
+
+            async with session.stream() as stream:
+                await stream.until_connected()
+                async for message in stream:
+                    ...
 
         Args:
             project_id: of generation v1.0; needed only to fill gaps.

@@ -290,6 +290,12 @@ class Pipeline:
         body = answer.body.decode("latin-1")  # any bytes, there and back
         return Answer(answer.status, headers, self._key.hidden_in(body).encode("latin-1"))
 
+    @property
+    def unclosed(self) -> bool:
+        """Whether it was used, by this process, and is not closed."""
+        used = self._loop is not None and self._pid == os.getpid()
+        return used and not self._deadlines.closing
+
     def _check_usable(self) -> None:
         if self._deadlines.closing:
             raise SessionClosedError("the session is closed; open another", sent="no")
