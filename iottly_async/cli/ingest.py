@@ -22,6 +22,7 @@ from .connection import ProjectOption, connected, named
 from .output import FormatOption, Output, iso, say, stderr
 from .reportfile import ReportFile
 from .stopping import signals_stop
+from .strangers import tell_strangers
 from .values import time_of
 from .watch import limit_text, watch
 
@@ -86,6 +87,8 @@ async def ingest(
             follow=follow,
         )
         done = await _run(job)
+        silent = [each.device_id for each in done.devices if not each.total and not each.error]
+        await tell_strangers(source.session.project(source.project), silent if devices else [])
     _summarise(done, to, Output(format))
     if file is not None:
         file.write({"store": to, **done.as_dict()})

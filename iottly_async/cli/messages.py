@@ -14,6 +14,7 @@ from ..models import Message
 from ..resources.messages import TypeFilter
 from .connection import ProjectOption, in_project
 from .output import FormatOption, Output, iso
+from .strangers import tell_strangers
 from .values import mapping, time_of
 
 _COLUMNS = ["timestamp", "type", "channel", "payload"]
@@ -64,7 +65,8 @@ async def messages(
         if filtered is not None:
             raise ConfigurationError("--query goes with the latest messages, not with a range")
         walk = found.messages.walk(device, start=low, end=high, type=type, order=order)
-        await output.stream(_records(walk, limit), _COLUMNS)
+        shown = await output.stream(_records(walk, limit), _COLUMNS)
+        await tell_strangers(found, [] if shown else [device])
 
 
 async def _records(

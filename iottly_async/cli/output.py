@@ -61,14 +61,18 @@ class Output:
         else:
             _print_table(records, columns)
 
-    async def stream(self, records: AsyncGenerator[Record, None], columns: Sequence[str]) -> None:
-        """Print records as they come; a table or one JSON array waits for the last."""
+    async def stream(self, records: AsyncGenerator[Record, None], columns: Sequence[str]) -> int:
+        """Print records as they come, a table or JSON array after the last; says how many."""
         async with aclosing(records):
             if self.form != "jsonl":
-                self.many([record async for record in records], columns)
-                return
+                all_of_them = [record async for record in records]
+                self.many(all_of_them, columns)
+                return len(all_of_them)
+            count = 0
             async for record in records:
                 _write(_encode(record))
+                count += 1
+            return count
 
 
 def record_of(value: Any) -> dict[str, Any]:

@@ -88,3 +88,14 @@ def test_the_emulator_in_the_process(
     assert (report["rows"], report["done"], report["rejected"]) == (100_000, 20, 0)
     (again,) = iottly("ingest", "--emulator", "--to", path).records
     assert (again["rows"], again["total"]) == (0, 100_000)
+
+
+def test_a_device_that_is_none_of_the_projects_is_told(
+    iottly: Run, emulator: EmulatorThread, path: Path
+) -> None:
+    """Of the devices named, one that the project does not have is asked about, no other."""
+    stranger = "0b5bd5a5-8b5f-4d3a-9d0a-000000000000"
+    done = iottly("ingest", emulator.device_ids[0], stranger, "--to", path)
+    assert done.code == 0
+    assert done.err.count("no such device") == 1
+    assert f"device {stranger}: project {emulator.project_id} has no such device" in done.err

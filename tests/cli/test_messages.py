@@ -78,3 +78,15 @@ def test_a_bad_argument_is_usage(
     assert (done.code, done.out) == (2, "")
     assert told in " ".join(done.err.split())
     assert len(emulator.requests) == before
+
+
+def test_a_device_that_is_none_of_the_projects_is_told(
+    iottly: Run, emulator: EmulatorThread
+) -> None:
+    """A mistyped id has no messages, which is no error; a line on stderr asks about it."""
+    stranger = "0b5bd5a5-8b5f-4d3a-9d0a-000000000000"
+    done = iottly("messages", stranger, "--start", "2026-01-01T00:00Z")
+    assert (done.code, done.records) == (0, [])
+    assert f"device {stranger}: project {emulator.project_id} has no such device" in done.err
+    quiet = iottly("messages", emulator.device_ids[0], "--start", "2036-01-01T00:00Z")
+    assert "no such device" not in quiet.err
