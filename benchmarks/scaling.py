@@ -2,7 +2,7 @@
 
 ::
 
-    python -m benchmarks scaling [--part workers|overhead|devices] [--keys 10]
+    python -m benchmarks scaling [--part workers|overhead|devices|rows] [--keys 10]
 
 The emulator and a Redis run in processes of their own. What is ideal for the workers is
 what the quotas alone would take: the windows that the busiest key needs.
@@ -25,7 +25,7 @@ from datetime import UTC, datetime, timedelta
 from math import ceil
 from pathlib import Path
 from statistics import median
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 from attrs import evolve
@@ -228,10 +228,31 @@ def by_devices(keys: int) -> list[Figure]:
     return figures
 
 
+def by_rows(keys: int) -> list[Figure]:
+    """What a row costs, through a whole partition of windows of some 1,500 rows."""
+    figures: list[Figure] = []
+    with emulated(1, devices=40, messages=60_000) as (project, devices, _):
+        warming, partition = planned(project, devices, 1, windows_per_partition=20)
+        for form in ("jsonl", "parquet"):
+            with tempfile.TemporaryDirectory() as above:
+                asyncio.run(run_partition(warming, Path(above, "warm"), format=form))
+                folder = Path(above, "measured")
+                begun = process_time()
+                rows = asyncio.run(run_partition(partition, folder, format=form)).rows
+                took = process_time() - begun
+                size = sum(path.stat().st_size for path in folder.rglob(f"*.{form}"))
+            figures += [
+                Figure(f"{form}: CPU a row, through a partition", took / rows * 1e6, unit="us"),
+                Figure(f"{form}: size of a row", size / rows, unit="B"),
+            ]
+    return figures
+
+
 PARTS: dict[str, Callable[[int], list[Figure]]] = {
     "workers": workers,
     "overhead": overhead,
     "devices": by_devices,
+    "rows": by_rows,
 }
 
 
