@@ -1,9 +1,9 @@
 """Walks: every message of a range once, in order or not, by a `fetch` of single pages.
 
-Pure windows (`seek`, over `page`, `run`, `ties`, `verify`, `trial`, `habits`) decide what is
-complete and what to ask for next; tracks (`cursor`) know what was handed out; three
-rooms await: `sequence` one page at a time, `split` many without order, `order` many in
-order.
+Pure windows (`seek`, over `page`, `run`, `ties`, `verify`; where servers differ, over `bound`,
+`ending`, `numbering`, `trial`, `habits`) decide what is complete and what to ask for next;
+tracks (`cursor`) know what was handed out; three rooms await: `sequence` one page at a
+time, `split` many without order, `order` many in order.
 """
 
 from __future__ import annotations

@@ -136,7 +136,7 @@ class Track:
     def request(self, window: Window) -> PageRequest | HistoryRequest:
         """What `window` wants to be asked for next."""
         query, run = self.query, window.run
-        trial = window.trial
+        trial = window.numbering.trial
         if trial is not None:
             number, size, _ = trial.question
             return self.page_request(trial.anchor, trial.at + 1, size=size, number=number)

@@ -1,22 +1,20 @@
 """The parts of a walk that only calculate: intervals, the axis, runs of pages, scouts, pages."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from iottly_async.errors import PageOrderError
-from iottly_async.models.message import Message
-from iottly_async.walk import PageRequest
 from iottly_async.walk.axis import ASCENDING, DESCENDING, Axis, round_down, round_up
 from iottly_async.walk.budget import Budget
 from iottly_async.walk.habits import Habits
 from iottly_async.walk.intervals import subtract, union, within
-from iottly_async.walk.page import Page
 from iottly_async.walk.run import Run
 from iottly_async.walk.scout import GAP, Scouting, sight
+
+from .pages import ZERO, messages, page_of, read
 
 axes = st.sampled_from([ASCENDING, DESCENDING])
 edges = st.tuples(st.integers(0, 30), st.integers(0, 30)).map(lambda pair: (min(pair), max(pair)))
@@ -109,28 +107,6 @@ def test_a_run_can_be_taken_again() -> None:
     assert (run.number, run.straight) == (None, False)
 
 
-def messages(times: Sequence[int], *, micros: int = 0) -> list[Message]:
-    begin = datetime(2026, 1, 1, tzinfo=UTC)
-    return [
-        Message(device_id="d", timestamp=begin + timedelta(milliseconds=at, microseconds=micros))
-        for at in times
-    ]
-
-
-def read(found: list[Message], axis: Axis = ASCENDING) -> Page:
-    order = "asc" if axis is ASCENDING else "desc"
-    request = PageRequest(
-        device_id="d",
-        start=None,
-        end=None,
-        type="all",
-        order="asc" if order == "asc" else "desc",
-        size=100,
-        number=None,
-    )
-    return Page(found, axis, request)
-
-
 @given(st.lists(st.integers(0, 50), min_size=1), axes, st.integers(-5, 60), st.integers(0, 999))
 def test_a_page_tells_how_many_lie_before_a_position(
     times: list[int], axis: Axis, at: int, micros: int
@@ -138,9 +114,8 @@ def test_a_page_tells_how_many_lie_before_a_position(
     """On both axes, with ties, and with times finer than the millisecond."""
     found = messages(sorted(times, reverse=axis is DESCENDING), micros=micros)
     page = read(found, axis)
-    zero = 1_767_225_600_000
-    spots = [axis.point(zero + time) for time in sorted(times, reverse=axis is DESCENDING)]
-    bound = axis.point(zero + at)
+    spots = [axis.point(ZERO + time) for time in sorted(times, reverse=axis is DESCENDING)]
+    bound = axis.point(ZERO + at)
     assert page.index(bound) == sum(spot < bound for spot in spots)
     assert (page.first, page.last) == (spots[0], spots[-1])
     assert page.tail == sum(spot < spots[-1] for spot in spots)
@@ -152,7 +127,7 @@ def test_a_page_out_of_order_is_refused(axis: Axis) -> None:
     """One message in the wrong place is enough; the error tells the two times."""
     times = [1, 2, 4, 3, 5] if axis is ASCENDING else [5, 3, 4, 2, 1]
     with pytest.raises(PageOrderError, match=r"00:00:00\.003"):
-        read(messages(times), axis)
+        page_of(*times, axis=axis)
 
 
 def test_an_order_within_one_millisecond_is_not_the_pages_concern() -> None:
@@ -172,14 +147,13 @@ def test_a_scouts_page_is_data_only_where_it_is_whole(
 ) -> None:
     """Between its first and its last millisecond, or up to the end if it is the last page;
     the gap before it and what it brings lie end to end from the frontier."""
-    zero = 1_767_225_600_000
-    begin, end = zero + frontier, zero + frontier + length
-    page = read(messages(sorted(times)))
+    begin, end = ZERO + frontier, ZERO + frontier + length
+    page = page_of(*sorted(times))
     seen = sight(page, begin, end, full=full, axis=ASCENDING)
     assert begin <= seen.gap_end <= seen.piece.end <= end
     assert seen.piece.start == seen.gap_end
     got = [round(message.timestamp.timestamp() * 1000) for message in seen.piece.messages]
-    assert got == [zero + at for at in sorted(times) if seen.gap_end <= zero + at < seen.piece.end]
+    assert got == [ZERO + at for at in sorted(times) if seen.gap_end <= ZERO + at < seen.piece.end]
     if seen.piece.end > seen.gap_end:
         assert seen.gap_end > page.first
         assert not full or seen.piece.end <= page.last

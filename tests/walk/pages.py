@@ -1,0 +1,49 @@
+"""Single pages, by the times of their messages."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from iottly_async.models._time import from_epoch_ms
+from iottly_async.models.message import Message
+from iottly_async.walk import PageRequest
+from iottly_async.walk.axis import ASCENDING, Axis
+from iottly_async.walk.habits import Habits
+from iottly_async.walk.page import Page
+
+__all__ = ["ZERO", "habits_of", "messages", "page_of", "read"]
+
+ZERO = 1_767_225_600_000
+"""The millisecond from which the times count: a midnight."""
+
+
+def messages(times: Sequence[int], *, micros: int = 0) -> list[Message]:
+    """Messages at so many milliseconds from `ZERO`, and microseconds."""
+    begin = from_epoch_ms(ZERO) + timedelta(microseconds=micros)
+    return [Message(device_id="d", timestamp=begin + timedelta(milliseconds=at)) for at in times]
+
+
+def read(found: list[Message], axis: Axis = ASCENDING) -> Page:
+    """The page that these messages are."""
+    request = PageRequest(
+        device_id="d",
+        start=None,
+        end=None,
+        type="all",
+        order="asc" if axis is ASCENDING else "desc",
+        size=100,
+        number=None,
+    )
+    return Page(found, axis, request)
+
+
+def page_of(*times: int, axis: Axis = ASCENDING) -> Page:
+    """A page with messages of these times."""
+    return read(messages(times), axis)
+
+
+def habits_of(**known: int) -> Habits:
+    """The habits of a server of which so much is known."""
+    habits = Habits()
+    for name, value in known.items():
+        setattr(habits, name, value)
+    return habits
