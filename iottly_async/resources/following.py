@@ -84,9 +84,8 @@ class Follows(Walks):
 
         It looks at each device by the walk, when it is likely to have sent: its last
         messages, which are asked for first, tell its rhythm, and what the quota has left is
-        spread over all. So no
-        message is lost, repeated, or out of its device's order, whatever else fails; a
-        fault of the service delays it, and is logged.
+        spread over all. So no message is lost, repeated, or out of its device's order,
+        whatever else fails; a fault of the service delays it, and is logged.
 
         A message can be handed out `settle` seconds after its time at the earliest, for
         until then one with an earlier time may still become visible (D11). Every second of
