@@ -73,6 +73,16 @@ class Run:
         """Ask for the page that begins where this one ended."""
         self._go_straight_on()
 
+    def go_across(self) -> bool:
+        """Ask for a page that begins before this one and reaches into it; False if none can."""
+        rank = self.before
+        size = next((size for size in range(self.limit - 1, 1, -1) if rank % size), None)
+        if size is None:
+            return False
+        self.number, self.size = rank // size + 1, size
+        self.straight = False
+        return True
+
     def rewind(self) -> None:
         """Ask again for the page from which the run went straight on."""
         self.number, self.size = self._marked

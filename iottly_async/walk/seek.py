@@ -129,6 +129,10 @@ class Window:
         run, start = self.run, self.done
         if run.straight:
             if self._bound.unit == 1 and (not page or page.first > start):
+                if not self._carry and run.go_across():
+                    # What was given out before ended with the last page. Only a page that
+                    # holds its end, and what follows, shows that nothing lies between.
+                    return Piece(start, start, [])
                 return self._leave_group(self._carry)
         elif run.number is None:
             if not self._bound.kept(page, run.anchor, start, len(self._carry)):

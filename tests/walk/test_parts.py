@@ -97,6 +97,25 @@ def test_the_next_page_of_a_run_overlaps_or_goes_straight_on(
         assert 1 <= run.size <= limit
 
 
+@pytest.mark.parametrize(
+    ("limit", "pages", "across"),
+    [(5, 2, (3, 4)), (10, 9, (12, 8)), (100, 50, (51, 99)), (5, 12, None), (2, 3, None)],
+)
+def test_a_page_across_two_holds_the_end_of_the_first(
+    limit: int, pages: int, across: tuple[int, int] | None
+) -> None:
+    """It begins before the second and reaches into it, where any size does."""
+    run = Run(limit)
+    for _ in range(pages):
+        run.go_on(limit, 0)
+    between = run.before
+    assert run.go_across() == (across is not None)
+    if across is not None:
+        assert (run.number, run.size) == across
+        assert run.before < between < run.before + run.size
+        assert not run.straight
+
+
 def test_a_run_can_be_taken_again() -> None:
     """Rewound, it asks for the page from which it went straight on."""
     run = Run(10)

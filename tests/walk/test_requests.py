@@ -172,6 +172,26 @@ async def test_one_request_tells_that_there_is_nothing() -> None:
         assert server.requests == 1
 
 
+@pytest.mark.parametrize("moment", [0, 1, 500, 999])
+@pytest.mark.parametrize(("page", "rows"), [(5, 50), (10, 500)])
+def test_a_newest_millisecond_of_whole_pages_is_read_a_few_times(
+    moment: int, page: int, rows: int
+) -> None:
+    """Downward, where its end falls between two pages: a page across both shows that nothing
+    lies between, so that the walk need not go on by single milliseconds."""
+
+    async def main() -> None:
+        server = MessageServer([Row(BEGIN + moment, b"%d" % n) for n in range(rows)], limit=page)
+        query = WalkQuery(project_id="p1", device_id="d1", order="desc")
+        walk = batches(
+            server.fetch, query, settings=WalkSettings(page_size=page), clock=server.clock
+        )
+        assert sum([len(batch.messages) async for batch in walk]) == rows
+        assert server.requests <= 3 * rows // page + 8
+
+    run_virtual(main)
+
+
 @settings(max_examples=20)
 @given(seed=st.integers(0, 1000), devices=st.integers(1, 40), concurrency=st.integers(1, 32))
 def test_many_devices_in_one_pool(seed: int, devices: int, concurrency: int) -> None:
