@@ -58,7 +58,7 @@ async def _session() -> AsyncIterator[aiohttp.ClientSession]:
 async def _ours(given: argparse.Namespace) -> AsyncIterator[Work]:
     limiter: Limiter
     if given.client == "redis":
-        from iottly_async.ratelimit.redis import RedisLimiter
+        from iottly_async.ratelimit.distributed.limiter import RedisLimiter
 
         limiter = shared = RedisLimiter(given.redis, key="benchmark", timeout=5)
     else:

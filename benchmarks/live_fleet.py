@@ -19,7 +19,7 @@ from attrs import evolve
 from iottly_async import Cursor, IottlySession, MessageBatch
 from iottly_async.clock import SYSTEM_CLOCK
 from iottly_async.emulator import Emulator
-from iottly_async.live.servernow import ServerNow
+from iottly_async.follow.server_time import ServerNow
 from iottly_async.resources import Messages
 from iottly_async.walk import WalkSettings, batches
 

@@ -13,8 +13,8 @@ from aiohttp import web
 
 from iottly_async import Doorbell, IottlySession, Message, MessageBatch
 from iottly_async.emulator import Emulator
-from iottly_async.live.webhook import parse_webhook
 from iottly_async.resources import Messages
+from iottly_async.webhooks.parse import parse_webhook
 
 from .live_common import percentile, session_on
 from .table import Figure

@@ -23,8 +23,8 @@ from math import floor
 from attrs import evolve
 
 from iottly_async import Doorbell, Message, MessageBatch, Quota, RetryPolicy
-from iottly_async.live.follow import follow
-from iottly_async.resources.plan import FollowPlan
+from iottly_async.follow.follower import follow
+from iottly_async.follow.plan import FollowPlan
 from iottly_async.walk import Fetched, PageRequest, WalkQuery, WalkSettings, batches
 from tests.support.virtual_time import VirtualClock, run_virtual
 

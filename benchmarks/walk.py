@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from iottly_async.walk import WalkQuery, WalkSettings, batches, batches_many
-from iottly_async.walk.scout import GAP
+from iottly_async.walk.strategy.lookahead import GAP
 from tests.support.virtual_time import VirtualClock, run_virtual
 
 from .table import Figure

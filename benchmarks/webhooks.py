@@ -27,7 +27,7 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 
 from iottly_async.integrations.fastapi import install, webhook_router
-from iottly_async.live.webhook import WebhookReceiver
+from iottly_async.webhooks.parse import WebhookReceiver
 
 from .pairing import Race, Work
 from .table import Figure

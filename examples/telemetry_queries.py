@@ -3,7 +3,7 @@
     iottly ingest --emulator --to telemetry.duckdb
     python examples/telemetry_queries.py telemetry.duckdb
 
-The file's tables and views are described in `iottly_async.ingest.stores.duckdb_schema`;
+The file's tables and views are described in `iottly_async.ingest.stores.duckdb.schema`;
 all times are UTC.
 """
 

@@ -35,10 +35,7 @@ from .errors import (
     WebhookSecretError,
     WebhookTooLargeError,
 )
-from .live.doorbell import Doorbell
-from .live.events import Gap
-from .live.protocol import DefaultStreamProtocol, StreamProtocol
-from .live.stream import Stream
+from .follow.doorbell import Doorbell
 from .models import (
     Board,
     Command,
@@ -61,6 +58,9 @@ from .models import (
 )
 from .ratelimit import RateLimiter
 from .session import IottlySession
+from .stream.events import Gap
+from .stream.protocol import DefaultStreamProtocol, StreamProtocol
+from .stream.stream import Stream
 
 __all__ = [
     "ApiError",

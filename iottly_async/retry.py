@@ -14,7 +14,7 @@ import backoff
 from attrs import frozen
 
 from .config import RetryPolicy
-from .errors import Sent
+from .errors import ApiError, IottlyError, RateLimitedError, Sent, TransportError
 from .wire import Route
 
 RETRIED_STATUSES: Final = frozenset({408, 429, 500, 502, 503, 504})
@@ -112,3 +112,33 @@ class RetryBudget:
     def earn(self, paid: int = 0) -> None:
         """A call succeeded: what it `paid` for retries comes back, or 1 where it needed none."""
         self._tokens = min(self._tokens + (paid or 1), self._most)
+
+
+_PASSING: Final = frozenset({408, 425})
+
+
+def is_passing(error: IottlyError) -> bool:
+    """Whether what failed may pass: no answer, no quota, 408, 425, a fault of the service.
+
+    A refusal of the key (401, 403), an address that is not there and a redirect (D12) are final.
+    """
+    if isinstance(error, TransportError | RateLimitedError):
+        return True
+    if not isinstance(error, ApiError) or error.status is None:
+        return False
+    return error.status in _PASSING or error.status >= 500
+
+
+def delay(
+    failures: int, policy: RetryPolicy, chance: float, *, retry_after: float | None = None
+) -> float:
+    """Seconds before the next connection: full jitter below a bound that doubles.
+
+    Args:
+        failures: in a row, 0 after a connection that worked.
+        policy: `initial_delay` and `max_delay` are used.
+        chance: in [0, 1).
+        retry_after: what the service asked for; waited for, and jitter on top.
+    """
+    bound = min(policy.max_delay, policy.initial_delay * 2.0 ** min(failures, 30))
+    return (retry_after or 0.0) + chance * bound

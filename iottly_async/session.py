@@ -18,11 +18,7 @@ from .clock import SYSTEM_CLOCK, Clock
 from .codec import Answers
 from .config import Config, Seconds, seconds, whole
 from .errors import ConfigurationError
-from .live.buffer import Overflow
-from .live.follow import follow
-from .live.opening import make_stream
-from .live.protocol import StreamProtocol
-from .live.stream import Stream
+from .follow.follower import follow
 from .models import CommandResult, Quota
 from .pipeline import Observer, Options, Pipeline, Stats
 from .ratelimit import Limiter, chosen_limiter
@@ -30,6 +26,10 @@ from .resources import FleetCommands, FleetDevices, Project
 from .resources.context import Context
 from .resources.messages import TypeFilter
 from .resources.project import ping
+from .stream.buffer import Overflow
+from .stream.open import make_stream
+from .stream.protocol import StreamProtocol
+from .stream.stream import Stream
 from .transport import Transport, as_transport
 from .walk import Habits
 from .wire import Request

@@ -15,17 +15,18 @@ PACKAGE = Path(__file__).parents[1] / "iottly_async"
 # Floors from the ground up; a room imports rooms of lower floors, and of its own room only.
 FLOORS: list[set[str]] = [
     {"_version", "errors", "clock"},
-    {"models"},
+    {"models", "aio"},
     {"config", "auth"},
     {"times"},
-    {"codec"},
+    {"codec", "server_clock"},
     {"wire"},
-    {"ratelimit", "retry", "deadlines"},
+    {"ratelimit", "retry"},
     {"transport"},
     {"pipeline"},
     {"walk"},
+    {"follow"},
     {"resources"},
-    {"live"},
+    {"stream", "webhooks"},
     {"session"},
     {"ingest"},
     {"integrations"},
@@ -38,7 +39,7 @@ ALONE = {"emulator"}
 
 # What only one room may know.
 OWNERS = {
-    "aiohttp": {"transport", "emulator", "live", "integrations"},
+    "aiohttp": {"transport", "emulator", "integrations"},
     "yarl": {"transport", "emulator"},
     "backoff": {"retry"},
     "cattrs": {"codec"},

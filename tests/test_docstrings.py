@@ -12,7 +12,7 @@ import pytest
 
 import iottly_async
 from iottly_async import emulator, resources
-from iottly_async.live import webhook
+from iottly_async.webhooks import parse as webhook
 
 _OURS = "iottly_async."
 

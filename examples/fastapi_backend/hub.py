@@ -18,9 +18,9 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from iottly_async import Device, IottlyError, IottlySession, Message, Quota
-from iottly_async.live.events import Gap
-from iottly_async.live.seen import SeenKeys
-from iottly_async.live.stream import Stream
+from iottly_async.stream.events import Gap
+from iottly_async.stream.stream import Stream
+from iottly_async.webhooks.dedupe import SeenKeys
 
 LOG = logging.getLogger("fastapi_backend")
 

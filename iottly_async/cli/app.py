@@ -13,7 +13,7 @@ from cyclopts import App, CycloptsError
 from .._version import __version__
 from ..errors import IottlyError
 from . import commands, coverage, emulator, ingest, messages, project
-from .codes import Exit, exit_code, explain
+from .exit_codes import Exit, exit_code, explain
 from .output import say, stderr
 
 

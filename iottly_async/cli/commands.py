@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from .arguments import pairs
 from .connection import ProjectOption, in_project
 from .output import say
-from .values import pairs
 
 
 async def send(

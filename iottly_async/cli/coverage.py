@@ -14,7 +14,7 @@ from rich.text import Text
 from ..errors import ConfigurationError
 from ..ingest.coverage import Cell, Coverage, DeviceCoverage, State, page_of, survey
 from ..models._time import from_epoch_ms
-from .codes import Exit
+from .exit_codes import Exit
 from .output import FormatOption, Output, iso, say, stdout
 
 _LOOKS: Final = {

@@ -17,13 +17,13 @@ from ..ingest import IngestJob, IngestReport, Outcome, open_store
 from ..models._time import from_epoch_ms
 from ..resources.messages import TypeFilter
 from ..session import IottlySession
-from .codes import Exit
+from .arguments import time_of
 from .connection import ProjectOption, connected, named
+from .exit_codes import Exit
 from .output import FormatOption, Output, iso, say, stderr
 from .reportfile import ReportFile
 from .stopping import signals_stop
 from .strangers import tell_strangers
-from .values import time_of
 from .watch import limit_text, watch
 
 _SHOWN_FAILURES = 10

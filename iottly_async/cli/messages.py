@@ -12,10 +12,10 @@ from cyclopts import Parameter
 from ..errors import ConfigurationError, DecodeError
 from ..models import Message
 from ..resources.messages import TypeFilter
+from .arguments import mapping, time_of
 from .connection import ProjectOption, in_project
 from .output import FormatOption, Output, iso
 from .strangers import tell_strangers
-from .values import mapping, time_of
 
 _COLUMNS = ["timestamp", "type", "channel", "payload"]
 

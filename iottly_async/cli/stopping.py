@@ -8,7 +8,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 
-from .codes import Exit
+from .exit_codes import Exit
 
 
 @contextlib.contextmanager

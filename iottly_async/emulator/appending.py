@@ -3,7 +3,7 @@
 import asyncio
 from typing import Protocol
 
-from .fleet import Fleet
+from .fleet.devices import Fleet
 
 _TICK = 0.05
 

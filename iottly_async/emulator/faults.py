@@ -12,8 +12,8 @@ from typing import Any, Literal, get_args
 
 import attrs
 
-from .chance import seeded
 from .choices import one_of
+from .fleet.rng import seeded
 
 FaultKind = Literal["status", "html", "cut", "reset", "stall", "garbage", "empty"]
 

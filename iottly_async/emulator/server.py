@@ -9,8 +9,8 @@ from typing import Self, TypeVar, Unpack
 import attrs
 from aiohttp import web
 
-from .gate import Gate
-from .routes import ROUTE_NAMES
+from .http.dispatch import Gate
+from .http.routes import ROUTE_NAMES
 from .settings import EmulatorOptions, EmulatorSettings
 from .surface import Surface
 from .world import World

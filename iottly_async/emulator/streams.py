@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from .clock import EmulatorClock
-from .fleet import Device
+from .fleet.devices import Device
 from .rows import Row, dump_json
 from .times import date_text
 from .webhooks import message_json

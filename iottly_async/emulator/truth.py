@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from .fleet import Device
+from .fleet.devices import Device
 from .rows import Row
 from .times import to_datetime
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from heapq import heappop, heappush
 
 from .clock import EmulatorClock
-from .fleet import Device
+from .fleet.devices import Device
 from .rows import Row
 
 _TICK = 0.01

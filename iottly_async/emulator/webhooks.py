@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import attrs
 
-from .fleet import Device
+from .fleet.devices import Device
 from .rows import Row, dump_json
 
 MOST_WEBHOOKS = 5

@@ -12,14 +12,14 @@ from typing import Any
 import attrs
 
 from .appending import Appender
-from .chance import seeded
 from .clock import EmulatorClock
 from .commands import Execution, execute
 from .faults import Faults
-from .fleet import Device
+from .fleet.devices import Device
+from .fleet.origin import begin_again, expire, find_again, plant
+from .fleet.payloads import PROFILES
+from .fleet.rng import seeded
 from .journal import CommandRecord, Journal
-from .origin import begin_again, expire, find_again, plant
-from .payloads import PROFILES
 from .quota import Quotas
 from .rows import Row, dump_json, make_row
 from .settings import EmulatorSettings

@@ -10,8 +10,8 @@ on with by running the same job again, and no row is there twice or missing. A s
 one's own is any object with the methods of `Store`.
 """
 
+from .bottleneck import Limit, Shares
 from .job import IngestJob
-from .limits import Limit, Shares
 from .plan import Plan, Query
 from .progress import Progress
 from .report import DeviceOutcome, IngestReport, Outcome

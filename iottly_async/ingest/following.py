@@ -19,9 +19,9 @@ from ..errors import IottlyError
 from ..models import Cursor, MessageBatch
 from ..resources import Messages
 from ..resources.messages import TypeFilter
+from .fetch import FATAL, Deliver, Ended
 from .plan import time_of
 from .together import run_together
-from .walks import FATAL, Deliver, Ended
 
 _log = logging.getLogger("iottly_async")
 

@@ -17,16 +17,16 @@ from ..resources.given import several
 from ..resources.messages import TypeFilter
 from ..resources.pages import bounds
 from ..session import IottlySession
-from .beginning import Beginning, begin_run
+from .bottleneck import Ledger
+from .fetch import DeviceWalk, Range, walk_devices
 from .following import Followers
 from .keeping import kept, renewal
-from .limits import Ledger
 from .plan import Plan, Query, time_of
 from .progress import Meter, Progress
 from .report import IngestReport, Outcome
+from .run_plan import Beginning, begin_run
 from .stores import Held, Store, open_store
 from .together import end
-from .walks import DeviceWalk, Range, walk_devices
 from .writer import Writer
 
 T = TypeVar("T")

@@ -10,7 +10,7 @@ from attrs import define, field, frozen
 
 from ..models import Cursor, MessageBatch, Quota
 from ..models._time import epoch_ms
-from .limits import Shares
+from .bottleneck import Shares
 from .report import DeviceOutcome, Outcome
 
 _SPEED_OVER: Final = 10.0  # seconds that the present speed is taken over

@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import asdict, field, frozen
 
-from .limits import Shares
+from .bottleneck import Shares
 
 
 class Outcome(StrEnum):

@@ -15,9 +15,9 @@ from typing import Final
 from attrs import define, field
 
 from ..models import Message, MessageBatch
-from .poison import sift
 from .progress import Meter
 from .stores import Group, Rejected, Store
+from .validate import sift
 
 GROUP_ROWS: Final = 16_000
 """Rows at which a group is full."""

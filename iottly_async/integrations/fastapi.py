@@ -46,10 +46,10 @@ except ImportError as error:
 
 from ..config import Seconds
 from ..errors import DecodeError, IottlyError
-from ..live.seen import SeenKeys
-from ..live.webhook import DEFAULT_HEADER, MAX_BYTES, Secret, WebhookReceiver
 from ..models import Message
 from ..session import IottlySession
+from ..webhooks.dedupe import SeenKeys
+from ..webhooks.parse import DEFAULT_HEADER, MAX_BYTES, Secret, WebhookReceiver
 from ._departure import CancelOnDisconnect
 from ._events import message_events
 from ._problems import MEDIA_TYPE, STATUSES, problem_of
@@ -183,7 +183,7 @@ def webhook_router(
     read. It answers 204 once `handle` has returned, so that nothing is acknowledged that
     was not handled; 403, 413 and 400 as problems; 503 with ``Retry-After`` to a second
     delivery of a message that is just being handled. A static secret gives no protection
-    against replay; see `iottly_async.live.webhook`.
+    against replay; see `iottly_async.webhooks.parse`.
 
     Args:
         handle: awaited with each `Message`; with `payload_only`, with the decoded payload.

@@ -58,7 +58,7 @@ def _iottly_emulator_server(iottly_emulator_options: EmulatorOptions) -> Iterato
 @pytest.fixture
 def iottly_emulator(_iottly_emulator_server: EmulatorThread) -> EmulatorThread:
     """An Iottly cloud that runs in a thread, as new for this test."""
-    from ..ratelimit.shared import forget_limiters
+    from ..ratelimit.registry import forget_limiters
 
     _iottly_emulator_server.reset()
     # What the last test's sessions knew of the quota must not hold up this one's.

@@ -9,10 +9,10 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
 from .._version import __version__
+from ..aio.deadlines import Deadline, Deadlines
 from ..auth import ApiKey, Generation
 from ..clock import Clock
 from ..config import Config
-from ..deadlines import Deadline, Deadlines
 from ..errors import (
     ApiError,
     CommandOutcomeUnknownError,
@@ -28,7 +28,7 @@ from ..ratelimit import Limiter, Ticket
 from ..retry import Failure, RetryBudget, decide
 from ..transport import Outgoing, Transport
 from ..wire import Answer, Request, read_answer
-from .course import Course, closed, ended, failure_of, final
+from .call_state import Course, closed, ended, failure_of, final
 from .options import Options, Stats, Upgrade
 
 T = TypeVar("T")

@@ -3,17 +3,17 @@
 from typing import TYPE_CHECKING
 
 from .limiter import Limiter, Mode, RateLimiter, Ticket, Tier
-from .shared import chosen_limiter, shared_limiter
+from .registry import chosen_limiter, shared_limiter
 
 if TYPE_CHECKING:
-    from .redis import RedisLimiter as RedisLimiter
+    from .distributed.limiter import RedisLimiter as RedisLimiter
 else:
 
     def __getattr__(name: str) -> object:
         # Not in `__all__`: it needs the extra `redis`, which is loaded for nobody else.
         if name != "RedisLimiter":
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from .redis import RedisLimiter
+        from .distributed.limiter import RedisLimiter
 
         return RedisLimiter
 

@@ -13,12 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from math import inf
 
-from .answer import Answer
-from .gate import Gate
+from .cooldown import Gate
 from .headers import QUOTA_FIELDS, Notice, retry_after
+from .observation import Answer
+from .quota_state import Outlook, ServerView
 from .rolling import Rolling
 from .supply import ENDLESS, FixedWindow, Unlimited
-from .view import Outlook, ServerView
 
 __all__ = ["Bucket", "Ticket"]
 

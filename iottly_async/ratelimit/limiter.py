@@ -21,7 +21,7 @@ from ..clock import SYSTEM_CLOCK, Clock
 from ..errors import ConfigurationError, RateLimitedError
 from ..models.quota import Quota
 from .bucket import Bucket, Ticket
-from .queue import Lane, WaitQueue
+from .waiters import Lane, WaitQueue
 
 __all__ = ["Limiter", "Mode", "RateLimiter", "Ticket", "Tier", "too_late"]
 

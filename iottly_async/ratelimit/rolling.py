@@ -13,7 +13,7 @@ from collections import deque
 from math import inf
 
 from .account import Account, SlidingLog, SteadyRefill
-from .answer import Answer
+from .observation import Answer
 from .window import ROUNDING
 
 __all__ = ["History", "Metered", "Rolling"]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from math import inf
 
-from .serverclock import ServerClock
+from ..server_clock import ServerClock
 from .window import ROUNDING, ServerWindow
 
 __all__ = ["TurnWatch"]

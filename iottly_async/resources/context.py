@@ -9,9 +9,9 @@ from attrs import frozen
 from ..clock import Clock
 from ..codec import Answers
 from ..config import Config
+from ..follow.plan import Follower
 from ..pipeline import Requester
 from ..walk import Habits
-from .plan import Follower
 
 
 @frozen(kw_only=True)

@@ -11,12 +11,12 @@ import attrs
 
 from ..config import Seconds, seconds, whole
 from ..errors import ConfigurationError
+from ..follow.plan import FollowPlan
 from ..models import Cursor, MessageBatch
 from ..walk import WalkSettings
-from ..walk.cursor import resumed
+from ..walk.track import resumed
 from .given import by_device, several
 from .pages import bounds
-from .plan import FollowPlan
 from .walks import TypeFilter, Walks
 
 

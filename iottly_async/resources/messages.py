@@ -11,7 +11,7 @@ from ..config import whole
 from ..models import Message, MessagePage
 from ..models.cursor import Order
 from ..walk import PageRequest
-from ..walk.ties import number_twins
+from ..walk.keyset.ties import number_twins
 from .following import Follows
 from .pages import bounds, checked_order
 from .walks import TypeFilter

@@ -6,7 +6,7 @@ where the environment's proxies and .netrc are to be heeded. `client` chooses, a
 what is the same for both.
 
 What aiohttp does that this room works around, each seen in 3.14.5 and held by a test
-that tells when it is gone (``tests/faults/test_aiohttp_facts.py``):
+that tells when it is gone (``tests/transport/test_aiohttp_facts.py``):
 
 - A waiter on a bounded connector that is cancelled in the tick in which it is woken
   loses the wake-up and the pool hangs: the connector is unbounded and a semaphore of
@@ -36,7 +36,7 @@ that tells when it is gone (``tests/faults/test_aiohttp_facts.py``):
   are raised outside the `except` block, so that none is chained to them.
 """
 
+from .attempt import Outgoing, Transport, Upgrading
 from .client import AiohttpTransport, as_transport
-from .outgoing import Outgoing, Transport, Upgrading
 
 __all__ = ["AiohttpTransport", "Outgoing", "Transport", "Upgrading", "as_transport"]

@@ -10,8 +10,8 @@ import aiohttp
 from aiohttp import ClientSession, DummyCookieJar
 from aiohttp.http import HttpProcessingError
 
+from ..aio.deadlines import Deadlines
 from ..config import Config
-from ..deadlines import Deadlines
 from ..errors import (
     ConfigurationError,
     ConnectionLostError,
@@ -21,12 +21,12 @@ from ..errors import (
     TransportError,
 )
 from ..wire import Answer
-from .line import LostError
-from .outgoing import Outgoing, Transport
-from .own import OwnConnections, parts_are_known
+from .attempt import Outgoing, Transport
+from .connection import LostError
+from .errors import translated
+from .pooled import OwnConnections, parts_are_known
+from .session import ThroughSession, through_own_session
 from .settings import connector_for, timeout_of
-from .through import ThroughSession, through_own_session
-from .translation import translated
 
 _FOREIGN = (aiohttp.ClientError, HttpProcessingError, LostError, OSError, ValueError)
 

@@ -16,11 +16,6 @@ from ..clock import SYSTEM_CLOCK, Clock
 from ..errors import ConfigurationError
 from ..models.cursor import Cursor
 from ..models.message import MessageBatch
-from .ask import Source
-from .cursor import Track, resumed
-from .gate import at_most
-from .habits import Habits
-from .order import Lanes
 from .pin import Pin
 from .query import (
     Capacity,
@@ -32,8 +27,13 @@ from .query import (
     WalkQuery,
     WalkSettings,
 )
-from .sequence import in_sequence
-from .split import Pool
+from .quirks import Habits
+from .source import Source
+from .strategy.concurrency import at_most
+from .strategy.ordered import Lanes
+from .strategy.sequential import in_sequence
+from .strategy.unordered import Pool
+from .track import Track, resumed
 
 __all__ = [
     "Capacity",

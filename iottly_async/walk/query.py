@@ -11,7 +11,7 @@ from attrs import define, frozen
 
 from ..models.cursor import Order
 from ..models.message import Message
-from .habits import Habits
+from .quirks import Habits
 
 
 @frozen(kw_only=True)

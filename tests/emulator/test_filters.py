@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from iottly_async.emulator.filters import read_filter
-from iottly_async.emulator.matching import Instant
+from iottly_async.emulator.http.filters import read_filter
+from iottly_async.emulator.http.matching import Instant
 
 DOCUMENT = {
     "type": "userdefined",

@@ -8,8 +8,8 @@ from itertools import pairwise
 import pytest
 
 from iottly_async.emulator import REFERENCE_END, Emulator, EmulatorSettings
-from iottly_async.emulator.fleet import make_fleet
-from iottly_async.emulator.history import make_history, shares
+from iottly_async.emulator.fleet.devices import make_fleet
+from iottly_async.emulator.fleet.history import make_history, shares
 from iottly_async.emulator.rows import Row
 
 

@@ -15,7 +15,8 @@ from iottly_async.emulator import Emulator, Surface
 from iottly_async.errors import ConfigurationError
 from iottly_async.ingest import IngestJob, Plan, Progress, Query
 from iottly_async.ingest.coverage import Coverage, DeviceCoverage, State, page_of, survey
-from iottly_async.ingest.coverage.model import Axis, coverage_of
+from iottly_async.ingest.coverage.model import coverage_of
+from iottly_async.ingest.grid import TimeGrid
 from tests.support.browser import browsing, installed
 
 START, MIDDLE, END = (datetime(2026, 4, day, tzinfo=UTC) for day in (1, 16, 30))
@@ -44,7 +45,7 @@ def cursor(device_id: str, *remaining: tuple[int, int], end: int) -> Cursor:
 
 def covered(plan: Plan, *cursors: Cursor, bins: int = 4, **counts: list[int]) -> Coverage:
     """The coverage of a store with these cursors and rows."""
-    axis = Axis.over(0, plan.pinned_end, bins)
+    axis = TimeGrid.over(0, plan.pinned_end, bins)
     return coverage_of(plan, {one.device_id: one for one in cursors}, counts, axis)
 
 
@@ -97,7 +98,7 @@ def test_an_axis_reaches_the_end(
     start: int, end: int, bins: int, expected: tuple[int, int]
 ) -> None:
     """In stretches of whole milliseconds, of which the last may be shorter."""
-    axis = Axis.over(start, end, bins)
+    axis = TimeGrid.over(start, end, bins)
     assert (axis.width, axis.bins) == expected
     assert axis.stretch(axis.bins - 1)[1] == axis.end
 
@@ -248,7 +249,7 @@ def page(devices: int = 3) -> str:
     counts = {name: [number, 0, 1, 0] for number, name in enumerate(names[:-1])}
     kept = plan(100, **{names[-1]: "an <i>error</i>"})
     by_device = {one.device_id: one for one in cursors}
-    found = coverage_of(kept, by_device, counts, Axis.over(0, 100, 4))
+    found = coverage_of(kept, by_device, counts, TimeGrid.over(0, 100, 4))
     return page_of(found, store="<b>store</b>")
 
 

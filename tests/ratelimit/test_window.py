@@ -2,14 +2,14 @@
 
 import pytest
 
-from iottly_async.ratelimit.answer import Answer
 from iottly_async.ratelimit.headers import Notice
+from iottly_async.ratelimit.observation import Answer
 from iottly_async.ratelimit.rolling import History, Rolling
-from iottly_async.ratelimit.serverclock import ServerClock
 from iottly_async.ratelimit.turning import TurnWatch
 from iottly_async.ratelimit.window import Place, ServerWindow
+from iottly_async.server_clock import ServerClock
 from tests.ratelimit.driver import EPOCH
-from tests.ratelimit.test_serverclock import date
+from tests.test_server_clock import date
 
 
 def window(reset: float, *, relative: bool = False, now: float = 100.0) -> ServerWindow:

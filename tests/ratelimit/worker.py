@@ -89,7 +89,7 @@ async def main(given: argparse.Namespace) -> None:
     if given.redis is None:
         told = await work(given, RateLimiter(clock=clock, mode=given.mode))
     else:
-        from iottly_async.ratelimit.redis import RedisLimiter
+        from iottly_async.ratelimit.distributed.limiter import RedisLimiter
 
         shared = RedisLimiter(given.redis, key=given.key, clock=clock, mode=given.mode, timeout=5)
         if given.hold:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from iottly_async.emulator.filters import FilterError, read_filter
+from iottly_async.emulator.http.filters import FilterError, read_filter
 
 DEEP = 10
 WIDE = 100

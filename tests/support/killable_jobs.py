@@ -135,7 +135,8 @@ def nursery() -> Iterator[Nursery]:
 
 def _serve() -> None:
     # What jobs import late is here before them.
-    from iottly_async.ingest.stores import parquet_schema, postgres_link
+    from iottly_async.ingest.stores.parquet import schema as parquet_schema
+    from iottly_async.ingest.stores.postgres import connection as postgres_link
 
     assert all((parquet_schema, postgres_link))
     for line in iter(sys.stdin.readline, ""):

@@ -7,8 +7,8 @@ from iottly_async.models._time import from_epoch_ms
 from iottly_async.models.message import Message
 from iottly_async.walk import PageRequest
 from iottly_async.walk.axis import ASCENDING, Axis
-from iottly_async.walk.habits import Habits
-from iottly_async.walk.page import Page
+from iottly_async.walk.keyset.page import Page
+from iottly_async.walk.quirks import Habits
 
 __all__ = ["ZERO", "habits_of", "messages", "page_of", "read"]
 

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from iottly_async.errors import PageOrderError
 from iottly_async.walk.axis import ASCENDING, DESCENDING, Axis, round_down, round_up
-from iottly_async.walk.budget import Budget
-from iottly_async.walk.habits import Habits
 from iottly_async.walk.intervals import subtract, union, within
-from iottly_async.walk.run import Run
-from iottly_async.walk.scout import GAP, Scouting, sight
+from iottly_async.walk.keyset.run import Run
+from iottly_async.walk.quirks import Habits
+from iottly_async.walk.strategy.budget import Budget
+from iottly_async.walk.strategy.lookahead import GAP, Scouting, sight
 
 from .pages import ZERO, messages, page_of, read
 

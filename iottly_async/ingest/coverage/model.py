@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from math import ceil
 from typing import Any
 
 from attrs import field, frozen
 
 from ...models import Cursor
 from ...models.cursor import Interval
+from ..grid import TimeGrid
 from ..plan import Plan
 
 
@@ -64,43 +64,6 @@ class DeviceCoverage:
 
 
 @frozen(kw_only=True)
-class Axis:
-    """The range, cut into stretches of one length.
-
-    Attributes:
-        start: milliseconds since the epoch.
-        width: of a stretch, in milliseconds.
-        bins: how many there are.
-        end: of the range, within the last stretch.
-    """
-
-    start: int
-    width: int
-    bins: int
-    end: int
-
-    @classmethod
-    def over(cls, start: int, end: int, bins: int) -> Axis:
-        """At most so many stretches from `start` to `end`."""
-        length = max(end - start, 1)
-        width = ceil(length / bins)
-        return cls(start=start, width=width, bins=ceil(length / width), end=max(end, start + 1))
-
-    def stretch(self, index: int) -> Interval:
-        """One of them."""
-        low = self.start + index * self.width
-        return low, min(low + self.width, self.end)
-
-    def gathered(self, rows: Iterable[tuple[str, int, int]]) -> dict[str, list[int]]:
-        """Counts by device, from rows of device, stretch and count; others are left out."""
-        counts: dict[str, list[int]] = {}
-        for device_id, place, count in rows:
-            if 0 <= place < self.bins:
-                counts.setdefault(device_id, [0] * self.bins)[int(place)] += count
-        return counts
-
-
-@frozen(kw_only=True)
 class Coverage:
     """All devices of a store.
 
@@ -112,7 +75,7 @@ class Coverage:
 
     project_id: str
     type: str
-    axis: Axis
+    axis: TimeGrid
     devices: tuple[DeviceCoverage, ...] = field(factory=tuple)
 
     @property
@@ -153,7 +116,7 @@ def coverage_of(
     plan: Plan,
     cursors: Mapping[str, Cursor],
     counts: Mapping[str, Sequence[int]],
-    axis: Axis,
+    axis: TimeGrid,
 ) -> Coverage:
     """What a store covers of its plan.
 
@@ -177,7 +140,7 @@ def coverage_of(
 
 
 def _device(
-    device_id: str, cursor: Cursor | None, counts: Sequence[int], plan: Plan, axis: Axis
+    device_id: str, cursor: Cursor | None, counts: Sequence[int], plan: Plan, axis: TimeGrid
 ) -> DeviceCoverage:
     missing = _missing(cursor, axis)
     failed = plan.failed.get(device_id)
@@ -195,7 +158,7 @@ def _device(
     )
 
 
-def _missing(cursor: Cursor | None, axis: Axis) -> tuple[Interval, ...]:
+def _missing(cursor: Cursor | None, axis: TimeGrid) -> tuple[Interval, ...]:
     """What of the range is not fetched, in order."""
     if cursor is None:
         return ((axis.start, axis.end),)

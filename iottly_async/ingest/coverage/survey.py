@@ -8,6 +8,8 @@ from typing import Protocol
 from ...config import whole
 from ...errors import ConfigurationError
 from ...models import Cursor
+from ..grid import TimeGrid
+from ..partitions.reader import PartitionsReader
 from ..plan import Plan
 from ..stores import (
     DuckDBStore,
@@ -17,8 +19,7 @@ from ..stores import (
     PostgresStore,
     open_store,
 )
-from .model import Axis, Coverage, coverage_of
-from .read_partitions import PartitionsReader
+from .model import Coverage, coverage_of
 
 
 class Reader(Protocol):
@@ -36,7 +37,7 @@ class Reader(Protocol):
         """The time of its oldest row, in milliseconds; None where it has none."""
         ...
 
-    async def counts(self, axis: Axis) -> dict[str, list[int]]:
+    async def counts(self, axis: TimeGrid) -> dict[str, list[int]]:
         """Rows by device, rejected ones included, for each stretch of the axis."""
         ...
 
@@ -64,7 +65,7 @@ async def survey(store: str | os.PathLike[str], *, bins: int = 120) -> Coverage:
     if start is None:
         first = await reader.first()
         start = plan.pinned_end - 1 if first is None else min(first, plan.pinned_end - 1)
-    axis = Axis.over(start, plan.pinned_end, bins)
+    axis = TimeGrid.over(start, plan.pinned_end, bins)
     cursors = {device: Cursor.from_json(text) for device, text in held.cursors.items()}
     return coverage_of(plan, cursors, await reader.counts(axis), axis)
 
@@ -80,19 +81,19 @@ def reader_of(store: str | os.PathLike[str]) -> Reader:
     found = open_store(store)
     # Each is imported with its library, and only where its store is looked at.
     if isinstance(found, JSONLinesStore):
-        from .read_jsonl import JSONLinesReader
+        from ..stores.jsonl.reader import JSONLinesReader
 
         return JSONLinesReader(found.path)
     if isinstance(found, DuckDBStore):
-        from .read_duckdb import DuckDBReader
+        from ..stores.duckdb.reader import DuckDBReader
 
         return DuckDBReader(found.path)
     if isinstance(found, ParquetStore):
-        from .read_parquet import ParquetReader
+        from ..stores.parquet.reader import ParquetReader
 
         return ParquetReader(found.path)
     if isinstance(found, PostgresStore):
-        from .read_postgres import PostgresReader
+        from ..stores.postgres.reader import PostgresReader
 
         return PostgresReader(os.fspath(store))
     raise ConfigurationError("coverage is of a store that a text names, not of an object")

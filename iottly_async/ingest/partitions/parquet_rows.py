@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from ...models import Message
 from ..stores.appendfile import AppendFile
-from ..stores.parquet_schema import SCHEMA, slices_of
+from ..stores.parquet.schema import SCHEMA, slices_of
 from .files import Sink
 
 _ROW_GROUP: Final = 50_000

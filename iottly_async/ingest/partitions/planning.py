@@ -17,8 +17,8 @@ from ...resources.messages import TypeFilter
 from ...resources.pages import bounds
 from ...session import IottlySession
 from ...wire import segment
-from ..beginning import server_now
 from ..plan import Query
+from ..run_plan import server_now
 from .partition import Partition, Source, Window, named
 
 

@@ -17,13 +17,13 @@ from ...models import Message
 from ...ratelimit import Limiter
 from ...resources.messages import TypeFilter
 from ...session import IottlySession
-from ..poison import sift
 from ..stores.thread import StoreThread
+from ..validate import sift
 from .files import Format, PartitionFiles
 from .manifest import Manifest
+from .ordered import in_order
 from .partition import Partition, Window
 from .planning import from_environment
-from .windows import in_order
 
 T = TypeVar("T")
 
@@ -158,7 +158,7 @@ async def _session(
         return
     url = from_environment(partition.redis_env)
     try:
-        from ...ratelimit.redis import RedisLimiter
+        from ...ratelimit.distributed.limiter import RedisLimiter
     except ImportError as missing:
         reason = str(missing)
     else:

@@ -8,10 +8,10 @@ from typing import Final
 from ...config import RetryPolicy
 from ...errors import ConfigurationError
 from .base import Group, Held, Rejected, Store
-from .duckdb import DuckDBStore
-from .jsonl import JSONLinesStore
-from .parquet import ParquetStore
-from .postgres import PostgresStore
+from .duckdb.store import DuckDBStore
+from .jsonl.store import JSONLinesStore
+from .parquet.store import ParquetStore
+from .postgres.store import PostgresStore
 
 __all__ = [
     "DuckDBStore",

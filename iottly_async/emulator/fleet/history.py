@@ -1,0 +1,147 @@
+"""The past of a fleet, made from a seed: who sent how much, and when.
+
+What a client must bear is all in here: a daily rhythm, hours without a word and the burst that
+follows when a device comes back, several messages in one millisecond, the same reading twice, whole
+seconds, device clocks that are off, and devices of very different sizes, some empty.
+"""
+
+from collections.abc import Iterator
+from math import cos, pi
+from random import Random
+
+from ..rows import Row, make_row
+from ..settings import EmulatorSettings
+from ..times import DAY_MS, to_ms
+from .devices import Device, Fleet
+from .payloads import PROFILES, connection_event
+from .rng import seeded
+
+_EVENT_SHARE = 0.03
+_TIE_SHARE = 0.03
+_LONG_TIE_SHARE = 0.002
+_TWIN_SHARE = 0.01
+_WHOLE_SECOND_SHARE = 0.02
+_LONGEST_TIE = 6
+_TINY = 3
+_SLOTS = 1024
+
+
+def _rhythm() -> tuple[int, ...]:
+    """For each of equally likely slots, the millisecond of the day at which it begins."""
+    weights = [1.0 - 0.8 * cos(2 * pi * (minute / 1440 - 0.125)) for minute in range(1440)]
+    total, reached = sum(weights), 0.0
+    slots: list[int] = []
+    for minute, weight in enumerate(weights):
+        reached += weight / total * _SLOTS
+        while len(slots) < min(_SLOTS, int(reached + 1e-9)):
+            slots.append(minute * 60_000)
+    return tuple(slots)
+
+
+_RHYTHM = _rhythm()
+_SLOT_MS = 60_000
+
+
+def shares(devices: int, messages: int) -> list[int]:
+    """How many messages each device sent: exactly ``messages`` in all.
+
+    The first devices send most. From five devices on, one in 25 (the last of them at the least)
+    never sent anything and one in 25 sent a handful.
+    """
+    weights = [(n + 1) ** -0.7 for n in range(devices)]
+    varied = range(devices if devices >= 5 else 0)
+    tiny = {n for n in varied if n % 25 == 23 or n == devices - 2}
+    empty = {n for n in varied if n % 25 == 24 or n == devices - 1}
+    counts = [0] * devices
+    left = messages
+    for n in sorted(tiny - empty):
+        counts[n] = min(_TINY, left)
+        left -= counts[n]
+    ordinary = [n for n in range(devices) if n not in tiny | empty]
+    total = sum(weights[n] for n in ordinary)
+    for n in ordinary:
+        counts[n] = int(left * weights[n] / total)
+    for n in ordinary[: left - sum(counts[n] for n in ordinary)]:
+        counts[n] += 1
+    return counts
+
+
+def make_history(fleet: Fleet, settings: EmulatorSettings) -> Iterator[Row]:
+    """All seeded messages, device after device in order of time, with ascending ids."""
+    end = to_ms(settings.until)
+    begin = end - settings.days * DAY_MS
+    next_id = 1
+    for device, count in zip(
+        fleet.devices, shares(len(fleet.devices), settings.messages), strict=True
+    ):
+        rng = seeded(settings.seed, f"history/{device.number}")
+        moments = _moments(rng, count, begin, settings.days)
+        yield from _say(device, rng, moments, next_id)
+        next_id += count
+
+
+def _moments(rng: Random, count: int, begin: int, days: int) -> list[int]:
+    draw = rng.random
+    silences = _silences(rng, begin, days)
+    moments = []
+    for _ in range(count):
+        slot = draw() * _SLOTS
+        moment = begin + int(draw() * days) * DAY_MS + _RHYTHM[int(slot)]
+        moment += int((slot % 1) * _SLOT_MS)
+        for first, last in silences:
+            if first <= moment < last:  # kept on the device, sent in a burst once it is back
+                moment = last + int(60_000 * draw())
+        moments.append(moment)
+    moments.sort()
+    _tie(rng, moments)
+    return moments
+
+
+def _silences(rng: Random, begin: int, days: int) -> list[tuple[int, int]]:
+    found = []
+    for _ in range(1 + days // 10):
+        length = int((1 + 11 * rng.random()) * 3_600_000)
+        first = begin + int(rng.random() * (days * DAY_MS - length - 60_000))
+        found.append((first, first + length))
+    return sorted(found)
+
+
+def _tie(rng: Random, moments: list[int]) -> None:
+    """Put some messages into the millisecond of the one before, and some onto whole seconds."""
+    tied = 0
+    for i in range(1, len(moments)):
+        chance = rng.random()
+        if tied:
+            tied -= 1
+            moments[i] = moments[i - 1]
+        elif chance < _LONG_TIE_SHARE:
+            tied = _LONGEST_TIE - 2
+            moments[i] = moments[i - 1]
+        elif chance < _TIE_SHARE:
+            moments[i] = moments[i - 1]
+        elif chance > 1 - _WHOLE_SECOND_SHARE:
+            moments[i] = max(moments[i - 1], moments[i] // 1000 * 1000)
+
+
+def _say(device: Device, rng: Random, moments: list[int], first_id: int) -> Iterator[Row]:
+    """A row for each moment; the last connection event agrees with the device's present state."""
+    draw, payload = rng.random, PROFILES[device.profile]
+    drift = int(4000 * (draw() - 0.5)) if device.number % 7 == 3 else 0
+    events = {i for i in range(len(moments)) if draw() < _EVENT_SHARE}
+    connected = device.connected == (len(events) % 2 == 0)
+    row: Row | None = None
+    for i, moment in enumerate(moments):
+        if i in events:
+            connected = not connected
+            text, kind = connection_event(connected, device.agent_version), "iottlyagent"
+        elif row is not None and moment == row.timestamp and draw() < _TWIN_SHARE / _TIE_SHARE:
+            row = row._replace(id=first_id + i)
+            yield row
+            continue
+        else:
+            text, kind = payload(draw, moment % DAY_MS / DAY_MS), "userdefined"
+        sent = moment - 20 - int(900 * draw() ** 3) + drift
+        row = make_row(
+            device.number, moment, first_id + i, kind, sent, text, channel=device.channel
+        )
+        yield row

@@ -1,0 +1,1 @@
+"""The emulator's HTTP side: routes, handlers, fault injection and the control address."""

@@ -1,0 +1,75 @@
+"""Answers and refusals, in the shape of the generation that was asked."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from ..rows import dump_json
+
+V1 = "v1"
+V1_0 = "v1.0"
+
+_CODES = {
+    400: "invalid_request",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    409: "conflict",
+    413: "body_too_large",
+    421: "wrong_host",
+    429: "rate_limited",
+    500: "internal_error",
+    502: "bad_gateway",
+    503: "unavailable",
+    504: "timeout",
+}
+
+
+class Refusal(Exception):  # noqa: N818 - an answer of the API, not a fault of the emulator
+    """What a handler raises to answer with an error: a status, a text for people, and a v1 code."""
+
+    def __init__(
+        self,
+        status: int,
+        text: str,
+        *,
+        code: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(text)
+        self.status = status
+        self.text = text
+        self.code = code or _CODES.get(status, "error")
+        self.headers = dict(headers or {})
+
+
+def json_answer(value: object, status: int = 200) -> web.Response:
+    """A JSON answer."""
+    return raw_answer(dump_json(value), status)
+
+
+def raw_answer(text: str, status: int = 200) -> web.Response:
+    """An answer whose JSON text is already written."""
+    return web.Response(body=text.encode(), status=status, content_type="application/json")
+
+
+def error_body(generation: str | None, status: int, text: str, code: str, number: int) -> Any:
+    """The error shape of a generation; ``number`` of the request makes the v1 ``request_id``."""
+    if generation == V1:
+        return {"error": {"code": code, "message": text, "request_id": f"req_{number:012x}"}}
+    return {"error": text}
+
+
+def refuse(generation: str | None, refusal: Refusal, number: int) -> web.Response:
+    """A refusal as an answer."""
+    body = error_body(generation, refusal.status, refusal.text, refusal.code, number)
+    answer = json_answer(body, refusal.status)
+    answer.headers.update(refusal.headers)
+    return answer
+
+
+def code_of(status: int) -> str:
+    """The v1 error code that goes with a status."""
+    return _CODES.get(status, "error")

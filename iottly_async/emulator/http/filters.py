@@ -1,0 +1,199 @@
+"""MongoDB filters as the history endpoint takes them, read from an allow-list.
+
+A filter is compiled once into nested closures over plain Python values. Only the operators named
+here exist (no ``$where``, ``$expr``, ``$regex`` or anything else that runs code or can explode),
+and length, depth and number of conditions are bounded.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Never, TypeGuard
+
+import attrs
+
+from ..times import read_date
+from .matching import Instant, ObjectId, Test, compares, equals, exists, negated, orders
+
+MAX_LENGTH = 8192
+MAX_DEPTH = 10
+MAX_CONDITIONS = 100
+MAX_SEGMENTS = 16
+
+
+class FilterError(ValueError):
+    """The filter is not JSON, not allowed, or too large; the text says what of it."""
+
+
+@attrs.frozen
+class Filter:
+    """A compiled filter: ``matches`` a document; the rest are bounds that every match keeps to.
+
+    ``type`` (None: any), ``start`` (inclusive, ms) and ``end`` (exclusive, ms) spare the store rows
+    that cannot match.
+    """
+
+    matches: Test
+    type: str | None = None
+    start: int | None = None
+    end: int | None = None
+
+
+def read_filter(text: str) -> Filter:
+    """Read the JSON text of a filter; raises ``FilterError``."""
+    if len(text) > MAX_LENGTH:
+        raise FilterError(f"longer than {MAX_LENGTH} characters")
+    try:
+        value = json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise FilterError("not valid JSON") from None
+    if not isinstance(value, dict):
+        raise FilterError("a filter is a JSON object")
+    matches = _Compiler().document(value, 0)
+    kind, start, end = _bounds(value)
+    return Filter(matches, kind, start, end)
+
+
+def _no_constant(name: str) -> Never:
+    raise FilterError(f"{name} is not JSON")
+
+
+class _Compiler:
+    def __init__(self) -> None:
+        self._conditions = 0
+
+    def document(self, value: object, depth: int) -> Test:
+        """A whole filter document: all of its entries hold."""
+        if not isinstance(value, dict):
+            raise FilterError("expected an object of conditions")
+        self._spend(depth)
+        tests = [self._entry(name, wanted, depth + 1) for name, wanted in value.items()]
+        return lambda document: all(test(document) for test in tests)
+
+    def _spend(self, depth: int) -> None:
+        self._conditions += 1
+        if depth > MAX_DEPTH:
+            raise FilterError(f"nested deeper than {MAX_DEPTH}")
+        if self._conditions > MAX_CONDITIONS:
+            raise FilterError(f"more than {MAX_CONDITIONS} conditions")
+
+    def _entry(self, name: str, wanted: object, depth: int) -> Test:
+        if name in ("$and", "$or", "$nor"):
+            tests = [self.document(each, depth) for each in _list(name, wanted)]
+            if not tests:
+                raise FilterError(f"{name} needs at least one condition")
+            if name == "$and":
+                return lambda document: all(test(document) for test in tests)
+            if name == "$or":
+                return lambda document: any(test(document) for test in tests)
+            return lambda document: not any(test(document) for test in tests)
+        if name.startswith("$"):
+            raise FilterError(f"operator {name[:40]} is not allowed here")
+        path = name.split(".")
+        if len(path) > MAX_SEGMENTS or not all(path):
+            raise FilterError("a path has 1 to 16 names, none of them empty")
+        return self._field(path, wanted, depth)
+
+    def _field(self, path: list[str], wanted: object, depth: int) -> Test:
+        self._spend(depth)
+        if _is_operators(wanted):
+            tests = [self._operator(path, name, value, depth + 1) for name, value in wanted.items()]
+            return lambda document: all(test(document) for test in tests)
+        return equals(path, self._value(wanted, depth + 1))
+
+    def _operator(self, path: list[str], name: str, value: object, depth: int) -> Test:
+        self._spend(depth)
+        match name:
+            case "$eq":
+                return equals(path, self._value(value, depth))
+            case "$ne":
+                return negated(equals(path, self._value(value, depth)))
+            case "$in" | "$nin":
+                any_of = [equals(path, self._value(v, depth)) for v in self._bounded(name, value)]
+                found: Test = lambda document: any(test(document) for test in any_of)  # noqa: E731
+                return found if name == "$in" else negated(found)
+            case "$gt" | "$gte" | "$lt" | "$lte":
+                wanted = self._value(value, depth)
+                if not orders(wanted):
+                    raise FilterError(f"{name} takes a number, text, boolean, date or id")
+                return compares(path, name, wanted)
+            case "$exists":
+                if not isinstance(value, bool):
+                    raise FilterError("$exists takes true or false")
+                return exists(path) if value else negated(exists(path))
+            case "$not":
+                if not _is_operators(value):
+                    raise FilterError("$not takes an object of operators")
+                return negated(self._field(path, value, depth))
+            case _:
+                raise FilterError(f"operator {name[:40]} is not allowed")
+
+    def _bounded(self, name: str, value: object) -> list[Any]:
+        values = _list(name, value)
+        self._conditions += len(values)
+        if self._conditions > MAX_CONDITIONS:
+            raise FilterError(f"more than {MAX_CONDITIONS} conditions")
+        return values
+
+    def _value(self, value: object, depth: int) -> object:
+        """A literal to compare with, its dates and ids understood."""
+        if depth > MAX_DEPTH:
+            raise FilterError(f"nested deeper than {MAX_DEPTH}")
+        if isinstance(value, list):
+            return [self._value(each, depth + 1) for each in value]
+        if not isinstance(value, dict):
+            return value
+        if set(value) == {"$date"}:
+            try:
+                return Instant(read_date(value["$date"]))
+            except ValueError:
+                raise FilterError("$date is not a time") from None
+        if set(value) == {"$oid"} and isinstance(value["$oid"], str):
+            return ObjectId(value["$oid"].lower())
+        if set(value) == {"$numberLong"}:
+            try:
+                return int(str(value["$numberLong"]))
+            except ValueError:
+                raise FilterError("$numberLong is not a number") from None
+        for name in value:
+            if name.startswith("$"):
+                raise FilterError(f"operator {name[:40]} is not allowed in a value")
+        return {name: self._value(each, depth + 1) for name, each in value.items()}
+
+
+_LITERALS = frozenset({"$date", "$oid", "$numberLong"})
+
+
+def _is_operators(value: object) -> TypeGuard[dict[str, Any]]:
+    return (
+        isinstance(value, dict)
+        and bool(value)
+        and all(name.startswith("$") for name in value)
+        and not set(value) <= _LITERALS
+    )
+
+
+def _list(name: str, value: object) -> list[Any]:
+    if not isinstance(value, list):
+        raise FilterError(f"{name} takes a list")
+    return value
+
+
+def _bounds(value: Mapping[str, Any]) -> tuple[str | None, int | None, int | None]:
+    """Type and time bounds that the top level of a filter demands of every match."""
+    kind = value.get("type")
+    if _is_operators(kind):
+        kind = kind.get("$eq")
+    start: int | None = None
+    end: int | None = None
+    moment = value.get("timestamp")
+    if isinstance(moment, dict):
+        wanted = moment if _is_operators(moment) else {"$eq": moment}
+        for name, literal in wanted.items():
+            if not (isinstance(literal, dict) and set(literal) == {"$date"}):
+                continue
+            ms = read_date(literal["$date"])
+            if name in ("$gte", "$gt", "$eq"):
+                start = ms if start is None else max(start, ms)
+            if name in ("$lte", "$lt", "$eq"):
+                end = ms + 1 if end is None else min(end, ms + 1)
+    return (kind if isinstance(kind, str) else None), start, end

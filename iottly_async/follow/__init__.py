@@ -1,0 +1,1 @@
+"""Following devices: walks without an end, paced by the quota."""

@@ -1,0 +1,1 @@
+"""The DuckDB store: a file with rows and cursors in one transaction."""

@@ -1,0 +1,240 @@
+"""A PostgreSQL database: rows and cursors in one transaction (the schema: `postgres_schema`).
+
+A group goes by binary COPY into ``messages``. Where a row of it is there already, for the
+answer to a commit was lost and the group is written once more, it goes into a temporary
+table, and from there into ``messages`` with `ON CONFLICT DO NOTHING`, which takes twice as
+long. A row that the database refuses is found by halving the group.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from ....config import RetryPolicy
+from ....errors import ConfigurationError
+from ....models import Message
+from ..base import Group, Held, Rejected
+from . import schema as sql
+from .copy import Refused, copy_rows, rejected_row, without_nul
+
+if TYPE_CHECKING:
+    from .connection import Connection
+
+_NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+_LOCK_WITHIN: Final = "10s"
+
+
+class PostgresStore:
+    """Messages in a PostgreSQL database, with views over them.
+
+    A group is one transaction, durable when `write` returns. A connection that is lost is
+    made again, and the group written again, as often and as soon as `retry` says.
+
+    Args:
+        url: ``postgresql://USER:PASSWORD@HOST:PORT/DATABASE``, as libpq takes it (what it
+            leaves out comes from libpq's environment variables); ``?schema=NAME`` names
+            the schema that the store is in, ``iottly`` by default. A store is of one
+            project; the next one's goes into another schema. The connection is direct, or
+            by a pooler in session mode.
+        part: names the job within the store: its plan and its cursors. Jobs of different
+            parts can write into one store at the same time.
+        retry: how often and how soon a lost connection is sought again.
+
+    Raises:
+        ConfigurationError: the URL is none, or the extra ``postgres`` is not installed.
+    """
+
+    def __init__(self, url: str, *, part: str = "main", retry: RetryPolicy | None = None) -> None:
+        try:
+            from . import connection as link
+        except ModuleNotFoundError:
+            raise ConfigurationError(
+                "the PostgreSQL store needs the extra postgres: "
+                "pip install 'iottly-async[postgres]'"
+            ) from None
+        url, schema = link.split_url(url, "schema")
+        self.schema = "iottly" if schema is None else schema
+        if not _NAME.fullmatch(self.schema):
+            raise ConfigurationError(
+                "schema must be a name of small letters, digits and underscores, "
+                f"not {self.schema!r}"
+            )
+        self._shown = repr(link.without_secrets(url))
+        self._part = part
+        self._row_errors = link.ROW
+        self._held_elsewhere = link.HELD_ELSEWHERE
+        self._text_of = link.text_of
+        self._link = link.Link(
+            url, prepare=self._prepare, retry=retry or RetryPolicy(), shown=self._shown
+        )
+
+    def __repr__(self) -> str:
+        return f"PostgresStore({self._shown})"
+
+    async def open(self) -> Held:
+        """Connect, and make the tables where there are none (`Store.open`)."""
+        return await self._link.run(self._open)
+
+    async def begin(self, plan: str) -> None:
+        """Keep the plan (`Store.begin`)."""
+
+        async def keep(db: Connection) -> None:
+            await db.execute(self._sql(sql.KEEP_PLAN), self._part, plan)
+
+        await self._link.run(keep)
+
+    async def write(self, group: Group) -> Mapping[str, int]:
+        """Write a group in one transaction (`Store.write`)."""
+        return await self._link.run(lambda db: self._write(db, group))
+
+    async def flush(self) -> None:
+        """Nothing is left to do (`Store.flush`): a transaction is durable once it is through."""
+
+    async def close(self) -> None:
+        """End the connection (`Store.close`)."""
+        await self._link.close()
+
+    def _sql(self, statement: str, **more: str) -> str:
+        return statement.format(schema=self.schema, **more)
+
+    # --- what is there -------------------------------------------------------------------
+
+    async def _prepare(self, db: Connection) -> None:
+        """Of each connection: that it alone writes this part, and what a write needs."""
+        encoding = await db.fetchval("SHOW server_encoding")
+        if encoding != "UTF8":
+            raise ConfigurationError(
+                f"store {self._shown} keeps texts as {encoding}, which cannot hold what devices "
+                "send; name a database whose encoding is UTF8"
+            )
+        await self._lock(db)
+        await db.execute(sql.INCOMING)
+
+    async def _lock(self, db: Connection) -> None:
+        # A job that was killed holds it until its server has noticed.
+        await db.execute(f"SET lock_timeout = '{_LOCK_WITHIN}'")
+        try:
+            await db.execute(
+                "SELECT pg_advisory_lock(hashtextextended($1, 0))",
+                f"iottly-async/{self.schema}/{self._part}",
+            )
+        except self._held_elsewhere:
+            pass
+        else:
+            await db.execute("RESET lock_timeout")
+            return
+        raise ConfigurationError(
+            f"store {self._shown} is being written by another job: wait for its end, or name "
+            "another schema, as in '?schema=other'"
+        )
+
+    async def _open(self, db: Connection) -> Held:
+        async with db.transaction():
+            # Two jobs of different parts may find nothing at the same time.
+            await db.execute(
+                "SELECT pg_advisory_xact_lock(hashtextextended($1, 1))",
+                f"iottly-async/{self.schema}",
+            )
+            found = await db.fetchrow(self._sql(sql.FOUND), self.schema)
+            if not found["ours"]:
+                if found["occupied"]:
+                    raise ConfigurationError(
+                        f"store {self._shown}: its schema {self.schema} has tables of something "
+                        "else; name another, as in '?schema=telemetry'"
+                    )
+                await self._create(db)
+            version = await db.fetchval(self._sql("SELECT version FROM {schema}.ingest_store"))
+            if version != sql.VERSION:
+                raise ConfigurationError(
+                    f"store {self._shown} has schema version {version}, this library writes "
+                    f"version {sql.VERSION}; name another, as in '?schema=telemetry'"
+                )
+            plan = await db.fetchval(
+                self._sql("SELECT plan FROM {schema}.ingest_plans WHERE part = $1"), self._part
+            )
+            cursors = await db.fetch(
+                self._sql("SELECT device_id, cursor FROM {schema}.ingest_cursors WHERE part = $1"),
+                self._part,
+            )
+        return Held(plan=plan, cursors={row["device_id"]: row["cursor"] for row in cursors})
+
+    async def _create(self, db: Connection) -> None:
+        for statement in sql.CREATE:
+            await db.execute(self._sql(statement))
+        await db.execute(self._sql(sql.KEEP_VERSION), sql.VERSION)
+        timescale = await db.fetchval(sql.TIMESCALE)
+        if timescale is not None:
+            await db.execute(self._sql(sql.HYPERTABLE, timescale=timescale))
+
+    # --- what is added -------------------------------------------------------------------
+
+    async def _write(self, db: Connection, group: Group) -> Mapping[str, int]:
+        good, refused = without_nul(group.messages)
+        try:
+            async with db.transaction():
+                if good:
+                    await self._copy(db, good, "messages", self.schema)
+                await self._keep(db, group, refused)
+        except self._row_errors:
+            # Some are there already, or are no rows to the database.
+            async with db.transaction():
+                refused = refused + await self._insert_new(db, good)
+                await self._keep(db, group, refused)
+        return Counter(message.device_id for message, _ in refused)
+
+    async def _keep(self, db: Connection, group: Group, refused: Sequence[Refused]) -> None:
+        """What follows the rows: those that were refused, and the cursors."""
+        rejected = [
+            *group.rejected,
+            *(Rejected(message=one, reason=why) for one, why in refused),
+        ]
+        if rejected:
+            await db.executemany(self._sql(sql.REJECT), map(rejected_row, rejected))
+        await db.execute(
+            self._sql(sql.KEEP_CURSORS),
+            self._part,
+            list(group.cursors),
+            [cursor.to_json() for cursor in group.cursors.values()],
+        )
+
+    async def _insert_new(self, db: Connection, messages: Sequence[Message]) -> list[Refused]:
+        """Insert the rows that are not there yet; those that the database refuses come back."""
+        if not messages:
+            return []
+        try:
+            async with db.transaction():
+                await self._copy(db, messages, "iottly_incoming", "pg_temp")
+                await db.execute(self._sql(sql.TAKE_IN))
+                return []
+        except self._row_errors as error:
+            reason = self._text_of(error)
+        if len(messages) == 1:
+            return [(messages[0], reason)]
+        half = len(messages) // 2
+        refused = []
+        for part in (messages[:half], messages[half:]):
+            await db.execute("TRUNCATE pg_temp.iottly_incoming")
+            refused += await self._insert_new(db, part)
+        return refused
+
+    async def _copy(
+        self, db: Connection, messages: Sequence[Message], table: str, schema: str
+    ) -> None:
+        await db.copy_to_table(
+            table,
+            schema_name=schema,
+            columns=sql.COLUMNS,
+            source=_in_turns(copy_rows(messages)),
+            format="binary",
+        )
+
+
+async def _in_turns(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """The pieces, with a turn of the event loop for the walks before each."""
+    for piece in pieces:
+        await asyncio.sleep(0)
+        yield piece

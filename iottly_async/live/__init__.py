@@ -1,1 +1,0 @@
-"""What comes by itself: webhooks, streams, and walks that follow a device."""

@@ -1,0 +1,1 @@
+"""One quota for several processes, through Redis (extra ``redis``)."""

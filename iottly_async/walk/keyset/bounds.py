@@ -1,0 +1,94 @@
+"""From where to ask for a page, so that all from a position on is on it.
+
+The documents say that a bound is kept to the millisecond, and that a lower one includes
+what lies on it. A server may round it, leave out what lies on it, or take no notice of it.
+What was held back comes again at a bound that is kept, and so shows that it is. Where it
+is missing, it is asked for once more, with a wider bound: if it comes then, the server
+keeps bounds otherwise; if it does not, it was deleted.
+"""
+
+from __future__ import annotations
+
+from ..axis import DESCENDING, SECOND, Axis, round_down
+from ..quirks import Habits
+from .page import Page
+
+
+class Bound:
+    """The bound that one window asks with.
+
+    Attributes:
+        unit: milliseconds to which it is taken to be rounded, as in `Habits`.
+    """
+
+    __slots__ = ("_doubt", "_habits", "_upper", "unit")
+
+    def __init__(self, axis: Axis, habits: Habits) -> None:
+        self.unit = habits.unit
+        self._habits = habits
+        self._upper = axis is DESCENDING
+        self._doubt = False
+
+    def aim(self, at: int, held: int) -> int:
+        """Where to ask from, so that `at` and all after it comes.
+
+        With nothing held back there, which would show that it was left out, the bound is
+        set a little wider.
+        """
+        unit, habits = self.unit, self._habits
+        if self._upper:
+            # The bound is an upper one, which a server may round down to the second.
+            if unit == 1 and not (held or habits.exact):
+                unit = SECOND
+        elif habits.exclusive or not (held or habits.inclusive):
+            at -= 1
+        return round_down(at, unit)
+
+    def widened(self, at: int) -> int:
+        """Where to ask from once more, because what was held back at `at` is missing."""
+        self._doubt = True
+        if self._upper:
+            self.unit = SECOND
+            return round_down(at, SECOND)
+        return round_down(at - 1, self.unit)
+
+    def kept(self, page: Page, anchor: int, at: int, held: int) -> bool:
+        """Learn from the first page from `anchor` how the server keeps bounds.
+
+        False where the page lacks messages, `held` of them, that were held back at `at`,
+        and the server may have left them out: then it is to be asked from `widened(at)`.
+        """
+        if held:
+            there = page.index(at + 1) - page.index(at) >= held
+            lacks = self._lacks_below if self._upper else self._lacks_on
+            if lacks(page, anchor, at, there):
+                return False
+        if page:
+            if page.first < anchor:
+                self._habits.widen(anchor, page.first)
+                self.unit = self._habits.unit
+            elif page.first == anchor and not self._upper:
+                self._habits.inclusive = True
+        return True
+
+    def _lacks_on(self, page: Page, anchor: int, at: int, there: bool) -> bool:
+        """Upward, a server may leave out what lies on the bound."""
+        if not self._doubt:
+            return not there and anchor == at
+        self._doubt = False
+        self._habits.exclusive = self._habits.exclusive or there
+        return False
+
+    def _lacks_below(self, page: Page, anchor: int, at: int, there: bool) -> bool:
+        """Downward, it may round the bound down and leave out what lies under it."""
+        habits = self._habits
+        if not self._doubt:
+            uneven = anchor % SECOND != 0
+            habits.exact = there and (uneven or habits.exact)
+            return uneven and not there
+        self._doubt = False
+        if there:
+            habits.unit = SECOND
+        elif not page or page.last >= at:
+            self.unit = habits.unit
+        return False

@@ -1,0 +1,94 @@
+"""Reading a page: is it in order, are there ties, where does it cut.
+
+This runs for every page, so what costs something a message is kept to two passes in C.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import pairwise
+from operator import le, lt
+
+from ...errors import PageOrderError
+from ...models._time import epoch_ms, from_epoch_ms
+from ...models.message import Message
+from ..axis import Axis
+from ..query import PageRequest
+
+
+class Page:
+    """A page that is in order, on the walk's axis.
+
+    Attributes:
+        messages: as they came.
+        first, last: the positions of the first and the last message; 0 if there is none.
+        tied: whether two messages may share a millisecond.
+    """
+
+    __slots__ = ("_axis", "_request", "_rising", "first", "last", "messages", "tied")
+
+    def __init__(self, messages: Sequence[Message], axis: Axis, request: PageRequest) -> None:
+        """Read a page.
+
+        Raises:
+            PageOrderError: its times are not in the order asked for.
+        """
+        self.messages = messages
+        self._axis = axis
+        self._request = request
+        times = [message.timestamp for message in messages]
+        if axis.direction == -1:
+            times.reverse()
+        self._rising = times
+        self.first = self.last = 0
+        self.tied = False
+        if not times:
+            return
+        low, high = epoch_ms(times[0]), epoch_ms(times[-1])
+        self.first, self.last = (low, high) if axis.direction == 1 else (~high, ~low)
+        finer = times[0].microsecond % 1000 or times[-1].microsecond % 1000
+        if finer or not all(map(lt, times, times[1:])):
+            self._look_closer(times)
+
+    def _look_closer(self, times: list[datetime]) -> None:
+        self.tied = True
+        if all(map(le, times, times[1:])):
+            return
+        for earlier, later in pairwise(map(epoch_ms, times)):
+            if earlier > later:
+                raise self.error(_out_of_order(earlier, later))
+
+    def error(self, what: str) -> PageOrderError:
+        """The error that says what the service has answered."""
+        request = self._request
+        return PageOrderError(
+            f"the service answered sort={request.order} for device {request.device_id} with "
+            f"{what}; nothing of the page was handed out"
+        )
+
+    def __len__(self) -> int:
+        return len(self.messages)
+
+    @property
+    def tail(self) -> int:
+        """How many messages lie before the last one's millisecond."""
+        return self.index(self.last) if self.tied else len(self.messages) - 1
+
+    def index(self, at: int) -> int:
+        """How many messages of the page lie before the position `at`."""
+        if at <= self.first:
+            return 0
+        if at > self.last:
+            return len(self.messages)
+        bound = from_epoch_ms(self._axis.edge(at))
+        before = bisect_left(self._rising, bound)
+        return before if self._axis.direction == 1 else len(self.messages) - before
+
+
+def _out_of_order(earlier: int, later: int) -> str:
+    return (
+        f"a page out of order: {from_epoch_ms(earlier).isoformat()} stands on the wrong side of "
+        f"{from_epoch_ms(later).isoformat()}"
+    )

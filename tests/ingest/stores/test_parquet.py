@@ -1,0 +1,254 @@
+"""The Parquet store: its files, what of them counts, and folders that it will not take."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+from pyarrow.dataset import dataset
+
+from iottly_async.errors import ConfigurationError, StoreError
+from iottly_async.ingest import Group, Held, Rejected
+from iottly_async.ingest.stores import ParquetStore
+from iottly_async.ingest.stores.parquet import store as parquet
+from iottly_async.models import Cursor, Message, MessageType
+
+
+def message(device_id: str, day: int, payload: bytes = b'{"a":1.50}', hour: int = 12) -> Message:
+    """A message of a device."""
+    return Message(
+        device_id=device_id,
+        project_id="p",
+        timestamp=datetime(2026, 1, day, hour, 0, 0, 968000, tzinfo=UTC),
+        type=MessageType.USERDEFINED,
+        payload_json=payload,
+    )
+
+
+def group(*messages: Message) -> Group:
+    """Messages with a cursor for each of their devices."""
+    cursors = {
+        one.device_id: Cursor(
+            project_id="p",
+            device_id=one.device_id,
+            type="all",
+            order="asc",
+            start=None,
+            end=None,
+            remaining=((one.timestamp.day, 99),),
+            pinned_end=99,
+        )
+        for one in messages
+    }
+    return Group(messages=list(messages), rejected=[], cursors=cursors)
+
+
+def files_of(path: Path, pattern: str = "project=*/**/*.parquet") -> list[str]:
+    """The names of files, from the store's folder on."""
+    return sorted(found.relative_to(path).as_posix() for found in path.glob(pattern))
+
+
+def put(path: Path, text: str) -> None:
+    """Write a file, in a folder that need not be there yet."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+
+
+async def held_by(path: Path, *, part: str = "part") -> Held:
+    """What a store holds."""
+    store = ParquetStore(path, part=part)
+    try:
+        return await store.open()
+    finally:
+        await store.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a store is to be."""
+    return tmp_path / "telemetry.parquet"
+
+
+async def fill(path: Path, *groups: Group, part: str = "part") -> None:
+    """Write groups, each with a flush, into a store."""
+    store = ParquetStore(path, part=part)
+    await store.open()
+    await store.begin("a plan")
+    for one in groups:
+        await store.write(one)
+        await store.flush()
+    await store.close()
+
+
+async def test_a_day_of_a_device_is_a_folder(path: Path) -> None:
+    """Files lie by project, device and day in UTC, and are numbered by the flush."""
+    await fill(
+        path,
+        group(message("a", 1, hour=0), message("a", 1, hour=23), message("b", 1)),
+        group(message("a", 1), message("a", 2)),
+    )
+    assert files_of(path) == [
+        "project=p/device=a/date=2026-01-01/part-00000001.parquet",
+        "project=p/device=a/date=2026-01-01/part-00000002.parquet",
+        "project=p/device=a/date=2026-01-02/part-00000002.parquet",
+        "project=p/device=b/date=2026-01-01/part-00000001.parquet",
+    ]
+
+
+async def test_other_readers_read_it(path: Path) -> None:
+    """DuckDB and pyarrow take the folder as it is, ids of any form in its names included."""
+    odd = "gate: 7=ü*"
+    await fill(path, group(message("a", 1), message(odd, 2)))
+    query = (
+        "SELECT device, date, payload FROM read_parquet($1, hive_partitioning = true) "
+        "WHERE date > '2026-01-01'"
+    )
+    found = duckdb.execute(query, [f"{path}/**/*.parquet"]).fetchall()
+    assert found == [(odd, datetime(2026, 1, 2).date(), '{"a":1.50}')]  # noqa: DTZ001 - a date
+    rows = dataset(path, partitioning="hive").to_table().to_pylist()
+    assert [(row["device"], row["device_id"], row["project"]) for row in rows] == [
+        ("a", "a", "p"),
+        (odd, odd, "p"),
+    ]
+
+
+async def test_a_row_is_a_message(path: Path) -> None:
+    """Times are UTC in milliseconds, and the payload is as it arrived."""
+    one = message("a", 1)
+    await fill(path, group(one))
+    (name,) = files_of(path)
+    file = pq.ParquetFile(path / name)
+    assert file.read().to_pylist() == [
+        {
+            "device_id": "a",
+            "timestamp": one.timestamp,
+            "device_timestamp": None,
+            "type": "userdefined",
+            "channel": None,
+            "payload": '{"a":1.50}',
+            "extra": None,
+            "key": one.key,
+        }
+    ]
+    assert file.schema_arrow.metadata[b"iottly_async.schema"] == b"1"
+
+
+async def test_rejected_rows_are_kept_apart(path: Path) -> None:
+    """They are lines beside the data, with the reason and the bytes, and no reader sees them."""
+    bad = Rejected(message=message("a", 1, b"\xff"), reason="because")
+    one = group(message("a", 1))
+    await fill(path, Group(messages=one.messages, rejected=[bad], cursors=one.cursors))
+    (line,) = (path / "_rejected/part-00000001.jsonl").read_text("utf-8").splitlines()
+    row = json.loads(line)
+    assert (row["payload_base64"], row["reason"], row["device_id"]) == ("/w==", "because", "a")
+    assert dataset(path, partitioning="hive").count_rows() == 1
+
+
+async def test_what_no_manifest_counts_is_taken_away(path: Path) -> None:
+    """Files of a flush that did not come to its end go; the rows come again, by the same names."""
+    await fill(path, group(message("a", 1)))
+    manifest = (path / "_ingest/part.json").read_bytes()
+    second = group(message("a", 1, hour=13), message("b", 2))
+    await fill(path, second)
+    # As if it had been killed before its manifest was in place.
+    (path / "_ingest/part.json").write_bytes(manifest)
+    (path / "_ingest/part-00000003-0.aside").write_bytes(b"half a file")
+    assert len(files_of(path)) == 3
+    held = await held_by(path)
+    assert {name: Cursor.from_json(text).remaining for name, text in held.cursors.items()} == {
+        "a": ((1, 99),)
+    }
+    assert files_of(path) == ["project=p/device=a/date=2026-01-01/part-00000001.parquet"]
+    assert sorted(os.listdir(path / "_ingest")) == ["part.json", "part.lock"]
+    await fill(path, second)
+    assert "project=p/device=b/date=2026-01-02/part-00000002.parquet" in files_of(path)
+    assert dataset(path, partitioning="hive").count_rows() == 3
+
+
+async def test_rows_in_memory_are_bounded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that is full makes files without being told to flush."""
+    monkeypatch.setattr(parquet, "MOST_ROWS", 3)
+    store = ParquetStore(path)
+    await store.open()
+    await store.write(group(message("a", 1), message("a", 2)))
+    assert files_of(path) == []
+    await store.write(group(message("a", 3)))
+    assert len(files_of(path)) == 3
+    await store.close()
+    assert (await held_by(path)).cursors.keys() == {"a"}
+
+
+async def test_parts_share_a_folder(path: Path) -> None:
+    """Each has its own files, plan and cursors, also while the other has the folder open."""
+    one, other = ParquetStore(path, part="one"), ParquetStore(path, part="other")
+    await one.open()
+    await other.open()
+    await one.begin("plan one")
+    for store, device in ((one, "a"), (other, "b")):
+        await store.write(group(message(device, 1)))
+        await store.flush()
+    await one.close()
+    await other.close()
+    assert (await held_by(path, part="one")).plan == "plan one"
+    assert (await held_by(path, part="other")).cursors.keys() == {"b"}
+    assert dataset(path, partitioning="hive").count_rows() == 2
+
+
+async def test_a_part_is_written_by_one_job(path: Path) -> None:
+    """The second is refused while the first has the folder open."""
+    store = ParquetStore(path)
+    await store.open()
+    with pytest.raises(ConfigurationError, match="is being written by another process"):
+        await held_by(path)
+    await store.close()
+
+
+async def test_a_folder_of_something_else_is_refused(path: Path) -> None:
+    """Somebody's files are not written among."""
+    put(path / "mine.txt", "mine")
+    with pytest.raises(ConfigurationError, match="a folder with files of something else"):
+        await held_by(path)
+    assert os.listdir(path) == ["mine.txt"]
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"version":9}', "not JSON"])
+async def test_what_is_no_manifest_is_refused(path: Path, text: str) -> None:
+    """A manifest that this version did not write is not overwritten."""
+    await fill(path)
+    (path / "_ingest/part.json").write_text(text)
+    with pytest.raises(ConfigurationError, match="is not a manifest of version 1"):
+        await held_by(path)
+    assert (path / "_ingest/part.json").read_text() == text
+
+
+async def test_a_file_in_its_place_is_refused(path: Path) -> None:
+    """A store is a folder."""
+    put(path, "a file")
+    with pytest.raises(ConfigurationError, match="cannot be opened: Not a directory"):
+        await held_by(path)
+
+
+async def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    """The error names the store and what the system said."""
+    with pytest.raises(ConfigurationError, match="cannot be opened: No such file"):
+        await held_by(tmp_path / "no" / "x.parquet")
+
+
+async def test_a_folder_that_can_no_longer_be_written_is_a_store_error(path: Path) -> None:
+    """What the system said is told, and what was stored before is right."""
+    await fill(path, group(message("a", 1)))
+    store = ParquetStore(path)
+    await store.open()
+    (path / "project=p/device=b").write_text("in the way")
+    await store.write(group(message("b", 1)))
+    with pytest.raises(StoreError, match="Not a directory"):
+        await store.flush()
+    await store.close()
+    (path / "project=p/device=b").unlink()
+    assert (await held_by(path)).cursors.keys() == {"a"}
+    assert len(files_of(path)) == 1

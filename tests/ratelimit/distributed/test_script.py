@@ -1,0 +1,220 @@
+"""The script in a real Redis: what it leases, remembers and forgets."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from iottly_async.ratelimit.distributed.script import SCRIPT, Lease, Report
+from tests.support.redis_server import any_redis, redis_url
+
+__all__ = ["any_redis", "redis_url"]
+
+RESET = 1_767_225_660.0
+
+
+class Process:
+    """One process's calls of the script."""
+
+    def __init__(self, client: Redis) -> None:
+        self._script = client.register_script(SCRIPT)
+        self.report = Report()
+
+    async def ask(self, want: int = 0, *, reserve: float = 0, spread: bool = False) -> Lease:
+        """Report what is to be reported, and ask for so many turns."""
+        arguments = self.report.arguments(want, 0.0, reserve=reserve, spread=spread)
+        self.report = Report()
+        return Lease.read(await self._script(keys=["iottly:quota:test"], args=arguments))
+
+    def hear(
+        self, remaining: int, *, limit: int = 60, reset: float = RESET, ends: float = 60.0
+    ) -> None:
+        """An answer came with this notice."""
+        self.report.hear(reset, limit, remaining, ends, 60.0, 0.5)
+
+    async def ask_until(self, want: int, seen: Callable[[Lease], bool], **options: Any) -> Lease:
+        """Ask again and again, waiting as long as the script says, until what is seen."""
+        while True:
+            lease = await self.ask(want, **options)
+            if seen(lease):
+                return lease
+            await asyncio.sleep(lease.wait or 0.001)
+
+
+@pytest.fixture
+async def processes(redis_url: str) -> AsyncIterator[Callable[[], Process]]:
+    """Makes processes that share one Redis."""
+    client: Redis = Redis.from_url(redis_url)
+    yield lambda: Process(client)
+    await client.aclose()
+
+
+async def test_nothing_known_leases_one_probe(processes: Callable[[], Process]) -> None:
+    """The first to ask gets one turn, to look; the others wait."""
+    one, other = processes(), processes()
+    first = await one.ask(10)
+    assert (first.turns, first.probe) == (1, True)
+    second = await other.ask(10)
+    assert second.turns == 0
+    assert second.wait > 0
+
+
+async def test_all_lease_from_one_quota(processes: Callable[[], Process]) -> None:
+    """What one process leases another cannot have."""
+    one, other = processes(), processes()
+    one.hear(25)
+    assert (await one.ask(10)).turns == 10
+    assert (await other.ask(10)).turns == 10
+    assert (await one.ask(10)).turns == 5
+    assert (await other.ask(1)).turns == 0
+
+
+async def test_turns_that_are_over_come_off_what_is_out(processes: Callable[[], Process]) -> None:
+    """An answer ends a turn and tells what remains: together they free nothing twice."""
+    one = processes()
+    one.hear(10)
+    lease = await one.ask(4)
+    for remaining in (9, 8, 7, 6):
+        one.report.end(lease.generation)
+        one.hear(remaining)
+    assert (await one.ask(20)).turns == 6
+
+
+async def test_an_unused_turn_can_be_leased_again(processes: Callable[[], Process]) -> None:
+    """A turn given back unused is another process's."""
+    one, other = processes(), processes()
+    one.hear(3)
+    lease = await one.ask(3)
+    assert (await other.ask(1)).turns == 0
+    one.report.end(lease.generation)
+    await one.ask()
+    assert (await other.ask(5)).turns == 1
+
+
+async def test_a_dead_processs_turns_end_with_the_window(
+    processes: Callable[[], Process],
+) -> None:
+    """What nobody reports over is free again in the next window, but for a moment."""
+    dead, living = processes(), processes()
+    dead.report.hear(RESET, 60, 60, 0.05, 0.05, 0.5)
+    assert (await dead.ask(60)).turns == 60
+    probe = await living.ask_until(30, lambda lease: lease.probe)
+    living.report.end(probe.generation)
+    living.report.hear(RESET + 60, 60, 59, 60.0, 0.05, 0.5)
+    free = await living.ask_until(100, lambda lease: lease.turns > 0)
+    assert free.turns == 59
+
+
+async def test_a_window_that_ends_dry_is_looked_into_by_one(
+    processes: Callable[[], Process],
+) -> None:
+    """At the end of a dry window one process gets one turn, and its answer opens for all."""
+    one, other = processes(), processes()
+    one.hear(0, ends=0.05)
+    probe = await one.ask_until(50, lambda lease: lease.turns > 0)
+    assert (probe.turns, probe.probe) == (1, True)
+    assert (await other.ask(50)).turns == 0
+    one.report.end(probe.generation)
+    one.hear(59, reset=RESET + 60)
+    await one.ask()
+    assert (await other.ask(50)).turns == 50
+
+
+async def test_a_gate_holds_all_and_one_probe_opens_it(processes: Callable[[], Process]) -> None:
+    """A 429 in one process stops the others; after its time one turn goes, and its answer opens."""
+    one, other = processes(), processes()
+    one.hear(50)
+    one.report.gate_until = 0.05
+    await one.ask()
+    shut = await other.ask(10)
+    assert shut.turns == 0
+    assert 0 < shut.wait <= 0.05
+    probe = await other.ask_until(10, lambda lease: lease.turns > 0)
+    assert (probe.turns, probe.probe) == (1, True)
+    assert (await one.ask(10)).turns == 0
+    other.report.end(probe.generation)
+    other.report.opened = True
+    other.hear(49)
+    await other.ask()
+    assert (await one.ask(10)).turns == 10
+
+
+async def test_a_probe_that_came_to_nothing_goes_to_the_next(
+    processes: Callable[[], Process],
+) -> None:
+    """Whoever could not use the probe gives it on at once."""
+    one, other = processes(), processes()
+    probe = await one.ask(1)
+    assert (await other.ask(1)).turns == 0
+    one.report.end(probe.generation)
+    one.report.probe_back = True
+    await one.ask()
+    assert (await other.ask(1)).probe
+
+
+async def test_an_older_window_is_ignored(processes: Callable[[], Process]) -> None:
+    """A process that is behind does not bring an old window back."""
+    one, other = processes(), processes()
+    one.hear(40, reset=RESET + 60)
+    await one.ask()
+    other.hear(3, reset=RESET)
+    assert (await other.ask(100)).turns == 40
+
+
+@pytest.mark.parametrize(("reserve", "turns"), [(10, 20), (0.25, 15), (600, 0)])
+async def test_a_reserve_is_never_leased(
+    processes: Callable[[], Process], reserve: float, turns: int
+) -> None:
+    """The reserve stays with the server, by number or by share of the limit."""
+    one = processes()
+    one.hear(30)
+    assert (await one.ask(100, reserve=reserve)).turns == turns
+
+
+async def test_spread_leases_one_at_a_time(processes: Callable[[], Process]) -> None:
+    """With `spread` the next turn comes after its part of the window."""
+    one = processes()
+    one.hear(30, ends=3.0)
+    lease = await one.ask(10, spread=True)
+    assert lease.turns == 1
+    assert 0.09 <= lease.wait <= 0.1
+    assert (await one.ask(10, spread=True)).turns == 0
+
+
+async def test_without_a_notice_all_may_go(processes: Callable[[], Process]) -> None:
+    """Where answers speak of no quota, as many turns are leased as are wanted."""
+    one, other = processes(), processes()
+    probe = await one.ask(1)
+    one.report.end(probe.generation)
+    one.report.bare = one.report.opened = True
+    await one.ask()
+    assert (await other.ask(5000)).turns == 5000
+
+
+async def test_the_hash_does_not_stay_for_ever(
+    processes: Callable[[], Process], redis_url: str
+) -> None:
+    """A quota that nobody uses any more leaves Redis."""
+    await processes().ask(1)
+    client: Redis = Redis.from_url(redis_url)
+    assert 0 < await client.ttl("iottly:quota:test") <= 3600
+    await client.aclose()
+
+
+async def test_what_a_redis_forgot_is_not_taken_for_something_newer(
+    processes: Callable[[], Process], redis_url: str
+) -> None:
+    """Turns leased before Redis was flushed do not end any that were leased after."""
+    one = processes()
+    one.hear(30)
+    old = await one.ask(30)
+    client: Redis = Redis.from_url(redis_url)
+    await client.flushdb()
+    await client.aclose()
+    one.hear(30)
+    await one.ask(30)
+    for _ in range(30):
+        one.report.end(old.generation)
+    assert (await one.ask(30)).turns == 0

@@ -1,0 +1,98 @@
+"""The gate: so many at once, the most urgent first, and no place is ever lost."""
+
+import asyncio
+import random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from iottly_async.walk.strategy.concurrency import Gate, at_most
+from tests.support.virtual_time import run_virtual, settle, virtual
+
+
+@virtual
+async def test_the_most_urgent_is_next() -> None:
+    """Of those who wait the lowest number enters first, and equals in the order they came."""
+    gate = Gate(lambda: 1)
+    entered: list[str] = []
+
+    async def enter(name: str, urgency: int) -> None:
+        await gate.enter(urgency)
+        entered.append(name)
+
+    await gate.enter()
+    tasks = [
+        asyncio.ensure_future(enter(name, urgency))
+        for name, urgency in [("c", 2), ("a", -1), ("b", 2), ("d", 7)]
+    ]
+    for _ in tasks:
+        await settle()
+        gate.leave()
+    await settle()
+    assert entered == ["a", "c", "b", "d"]
+
+
+@given(st.integers(0, 2**16), st.integers(1, 5))
+def test_no_place_is_lost_to_cancellation(seed: int, places: int) -> None:
+    """Whoever is cancelled, and whenever, all others get in, never more at once than places."""
+
+    async def main() -> None:
+        chance = random.Random(seed)
+        gate = Gate(lambda: places)
+        inside = most = through = 0
+
+        async def visit() -> None:
+            nonlocal inside, most, through
+            await gate.enter(chance.randrange(3))
+            inside += 1
+            most = max(most, inside)
+            try:
+                await asyncio.sleep(chance.choice([0.0, 0.1]))
+            finally:
+                inside -= 1
+                gate.leave()
+            through += 1
+
+        tasks = [asyncio.ensure_future(visit()) for _ in range(40)]
+        spared = 0
+        for task in tasks:
+            if chance.random() < 0.5:
+                await asyncio.sleep(chance.choice([0.0, 0.0, 0.05]))
+                task.cancel()
+            else:
+                spared += 1
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert most <= places
+        assert through >= spared
+        await asyncio.wait_for(gate.enter(), 1)
+
+    run_virtual(main)
+
+
+@virtual
+async def test_a_limit_that_rises_lets_more_in() -> None:
+    """With the next one to leave, as many enter as there is now room for."""
+    limit = 1
+    gate = Gate(lambda: limit)
+    await gate.enter()
+    waiting = [asyncio.ensure_future(gate.enter()) for _ in range(5)]
+    await settle()
+    limit = 3
+    gate.leave()
+    await settle()
+    assert [task.done() for task in waiting] == [True, True, True, False, False]
+    for task in waiting:
+        task.cancel()
+
+
+def test_the_capacity_caps_the_concurrency() -> None:
+    """The lesser of the two; one at least; None is no cap."""
+    assert at_most(8, None)() == 8
+    assert [at_most(8, lambda fed=fed: fed)() for fed in (None, 20, 5, 1, 0, -3)] == [  # type: ignore[misc]
+        8,
+        8,
+        5,
+        1,
+        1,
+        1,
+    ]

@@ -1,0 +1,255 @@
+"""Webhooks: whom they are taken from, what is read of them, and how many times."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from iottly_async import (
+    ConfigurationError,
+    DecodeError,
+    IottlyError,
+    IottlySession,
+    Message,
+    MessageType,
+    WebhookSecretError,
+    WebhookTooLargeError,
+)
+from iottly_async.emulator import Emulator
+from iottly_async.webhooks.dedupe import SeenKeys
+from iottly_async.webhooks.parse import WebhookReceiver, parse_webhook
+
+SECRET = "a-shared-secret-of-a-project"
+HEADERS = {"x-iottly-secret": SECRET, "content-type": "application/json"}
+MESSAGE: dict[str, Any] = {
+    "from": "3781de91-d446-4c64-825d-756dd60f2dab",
+    "to": "59c19cacecc01400075f3bc9",
+    "timestamp": "2017-09-20T00:33:27.230Z",
+    "devicetimestamp": "2017-09-20T00:33:26",
+    "type": "userdefined",
+    "payload": {"sensor_data_reading": {"temperature": 37.4}},
+}
+BODY = json.dumps({"msg": MESSAGE}).encode()
+VISIBLE = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=40)
+
+
+def parse(body: bytes, **options: Any) -> Any:
+    """`parse_webhook` with the right secret."""
+    return parse_webhook(body, headers=HEADERS, secret=SECRET, **options)
+
+
+def test_the_envelope_becomes_a_message() -> None:
+    """Every field of the documents is read from `{"msg": {…}}`, times as texts included."""
+    message = parse(BODY)
+    assert message == Message(
+        device_id=MESSAGE["from"],
+        project_id=MESSAGE["to"],
+        timestamp=datetime(2017, 9, 20, 0, 33, 27, 230_000, tzinfo=UTC),
+        device_timestamp=datetime(2017, 9, 20, 0, 33, 26, tzinfo=UTC),
+        type=MessageType.USERDEFINED,
+        payload_json=json.dumps(MESSAGE["payload"]).encode(),
+    )
+    assert message.payload == MESSAGE["payload"]
+
+
+def test_a_bare_payload_is_handed_over_decoded() -> None:
+    """Where "payload only" is set, the body is the payload and nothing else."""
+    assert parse(b'{"temperature": 37.4}', payload_only=True) == {"temperature": 37.4}
+
+
+async def test_the_key_is_that_of_the_message_read_over_rest(
+    emulator: Emulator, session: IottlySession
+) -> None:
+    """A message that came by webhook and by a walk is one row of a keyed store."""
+    device = emulator.device_ids[0]
+    messages = session.project(emulator.project_id).messages
+    (over_rest,) = (await messages.page(device, size=1)).messages
+    assert over_rest.type is not None
+    assert over_rest.device_timestamp is not None
+    row = {
+        "from": device,
+        "to": emulator.project_id,
+        "timestamp": over_rest.timestamp.isoformat(),
+        "devicetimestamp": over_rest.device_timestamp.isoformat(),
+        "type": str(over_rest.type),
+        "payload": over_rest.payload,
+        **({} if over_rest.channel is None else {"channel": over_rest.channel}),
+    }
+    assert parse(json.dumps({"msg": row}).encode()).key == over_rest.key
+
+
+def test_what_the_envelope_holds_besides_is_passed_over() -> None:
+    """A field beside `msg` is no error (D8), and one within it is kept in `extra`."""
+    row = {**MESSAGE, "signal": -71}
+    message = parse(json.dumps({"hook": 7, "msg": row}).encode())
+    assert message.extra == {"signal": -71}
+
+
+def test_a_payload_that_is_not_json_passes_unread() -> None:
+    """The message is handed on, and the error comes when its payload is looked at."""
+    body = BODY.replace(b"37.4", b"NaN")
+    message = parse(body)
+    assert b"NaN" in message.payload_json
+    with pytest.raises(DecodeError):
+        message.payload  # noqa: B018 - reading it is the point
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        (b"", "$"),
+        (b"not json", "$"),
+        (b"[]", "$"),
+        (b'"msg"', "$"),
+        (b"[" * 10_000, "$"),
+        (b"{}", "$.msg"),
+        (b'{"msg": 7}', "$.msg"),
+        (b'{"msg": {}}', "$.msg.from"),
+        (BODY.replace(b"2017-09-20T00:33:27.230Z", b"yesterday"), "$.msg.timestamp"),
+        (BODY.replace(b'"userdefined"', b"7"), "$.msg.type"),
+    ],
+)
+def test_what_is_not_a_webhook_is_a_decode_error_with_its_path(body: bytes, path: str) -> None:
+    """An unreadable body names the place, and never escapes as another library's error."""
+    with pytest.raises(DecodeError) as caught:
+        parse(body)
+    assert caught.value.path == path
+
+
+@given(body=st.binary(max_size=200))
+def test_no_body_is_more_than_a_decode_error(body: bytes) -> None:
+    """Whatever arrives, either it is a message or it is `DecodeError`."""
+    for whole in (body, b'{"msg":' + body + b"}", BODY[: len(body)] + body):
+        try:
+            assert isinstance(parse(whole), Message)
+        except DecodeError:
+            continue
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"x-iottly-secret": ""},
+        {"x-iottly-secret": SECRET[:-1]},
+        {"x-iottly-secret": SECRET + " "},
+        {"x-iottly-secret": SECRET.upper()},
+        {"x-iottly-secret": "é" * 28},
+        {"x-iottly-secret": "\udce9"},
+        {"authorization": SECRET},
+        {"x-iottly-secret": SECRET, "X-Iottly-Secret": SECRET},
+    ],
+)
+def test_without_the_secret_the_body_is_not_looked_at(headers: dict[str, str]) -> None:
+    """A missing, wrong or repeated header is refused before a body that is no JSON."""
+    with pytest.raises(WebhookSecretError) as caught:
+        parse_webhook(b"\xff", headers=headers, secret=SECRET)
+    assert caught.value.status == 403
+
+
+@given(secret=VISIBLE, value=st.text(max_size=40))
+def test_only_the_secret_itself_is_accepted(secret: str, value: str) -> None:
+    """No other text passes for the secret."""
+    receiver = WebhookReceiver(secret=secret)
+    receiver.check({"X-IOTTLY-SECRET": secret})
+    if value != secret:
+        with pytest.raises(WebhookSecretError):
+            receiver.check({"X-Iottly-Secret": value})
+
+
+def test_two_secrets_are_accepted_while_one_is_being_changed() -> None:
+    """The old and the new one both pass, whichever comes first; a third does not."""
+    receiver = WebhookReceiver(secret=["old", "new"], header="X-Mine")
+    receiver.check({"x-mine": "old"})
+    receiver.check({"x-mine": "new"})
+    with pytest.raises(WebhookSecretError):
+        receiver.check({"x-mine": "oldnew"})
+
+
+@pytest.mark.parametrize("secret", ["", [], ["good", ""], "with space", "é", None, b"bytes", [7]])
+def test_a_secret_that_protects_nothing_is_refused(secret: Any) -> None:
+    """An empty secret, none at all, or one that no header can carry is an error at once."""
+    with pytest.raises(ConfigurationError, match="secret must be"):
+        WebhookReceiver(secret=secret)
+
+
+@pytest.mark.parametrize("body", ['{"msg": {}}', {"msg": {}}, None], ids=repr)
+@pytest.mark.parametrize("payload_only", [True, False])
+def test_a_body_that_was_read_already_is_refused(body: Any, payload_only: bool) -> None:
+    """Text or JSON that a framework made of the body is told as what it is: a caller's mistake."""
+    with pytest.raises(ConfigurationError, match="body must be the bytes that arrived"):
+        parse_webhook(body, headers=HEADERS, secret=SECRET, payload_only=payload_only)  # type: ignore[call-overload]
+
+
+def test_headers_that_are_none_are_refused() -> None:
+    """What is no mapping is a caller's mistake, and not a sender's."""
+    with pytest.raises(ConfigurationError, match="headers must be a mapping"):
+        parse_webhook(BODY, headers=None, secret=SECRET)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("header", ["", "X Secret", "X:Secret", "X-Sécret", 7])
+def test_a_name_that_no_header_can_have_is_refused(header: Any) -> None:
+    """A header that can never arrive would refuse everybody: it is an error at once."""
+    with pytest.raises(ConfigurationError, match="header must be"):
+        WebhookReceiver(secret=SECRET, header=header)
+
+
+@pytest.mark.parametrize(
+    ("headers", "secret", "body"),
+    [
+        (HEADERS, [SECRET, "ends with a space "], BODY),
+        ({"x-iottly-secret": SECRET}, "the new one", BODY),
+        (HEADERS, SECRET, b"not a webhook"),
+    ],
+)
+def test_no_secret_shows(headers: dict[str, str], secret: str | Sequence[str], body: bytes) -> None:
+    """No error, nor the locals of its traceback, hold a secret or what was given for it."""
+    with pytest.raises(IottlyError) as caught:
+        parse_webhook(body, headers=headers, secret=secret)
+    shown = [repr(entry.frame.f_locals) for entry in caught.traceback[1:]]
+    assert SECRET not in f"{caught.value} {shown}"
+    assert SECRET not in repr(WebhookReceiver(secret=SECRET))
+
+
+def test_a_body_is_bounded() -> None:
+    """One byte more than accepted is refused, before it is parsed."""
+    assert parse(BODY, max_bytes=len(BODY)).device_id == MESSAGE["from"]
+    with pytest.raises(WebhookTooLargeError) as caught:
+        parse(b"\xff" * (len(BODY) + 1), max_bytes=len(BODY))
+    assert caught.value.status == 413
+
+
+def test_a_message_is_handled_once() -> None:
+    """A key is new once, busy while its message is handled, and done afterwards."""
+    seen = SeenKeys()
+    assert [seen.claim("k"), seen.claim("k")] == ["new", "busy"]
+    seen.keep("k")
+    assert seen.claim("k") == "done"
+
+
+def test_a_message_whose_handling_failed_is_new_again() -> None:
+    """What was released is not forgotten business: its next delivery is handled."""
+    seen = SeenKeys()
+    assert seen.claim("k") == "new"
+    seen.release("k")
+    assert seen.claim("k") == "new"
+
+
+@given(st.lists(st.integers(0, 30), max_size=200), st.integers(1, 8))
+def test_the_store_of_keys_is_bounded(keys: list[int], capacity: int) -> None:
+    """It holds the keys kept last, as many as its capacity, and no other."""
+    seen = SeenKeys(capacity)
+    kept: list[str] = []
+    for key in map(str, keys):
+        found = seen.claim(key)
+        assert (found == "done") == (key in kept[-capacity:])
+        if found == "new":
+            seen.keep(key)
+            kept.append(key)
+    assert len(seen) == min(capacity, len(kept))
