@@ -19,7 +19,7 @@ from attrs import evolve
 from iottly_async import Cursor, IottlySession, MessageBatch
 from iottly_async.clock import SYSTEM_CLOCK
 from iottly_async.emulator import Emulator
-from iottly_async.follow.server_time import ServerNow
+from iottly_async.follow.server_time import ServerTime
 from iottly_async.resources import Messages
 from iottly_async.walk import WalkSettings, batches
 
@@ -60,7 +60,7 @@ class Fleet(Observed):
 async def _round_robin(session: IottlySession, fleet: Fleet, emulator: Emulator) -> None:
     """Every device in turn, by a few workers, as fast as the quota allows."""
     messages = session.project(emulator.project_id).messages
-    source = ServerNow(messages.fetch, SYSTEM_CLOCK, settle=0.0)
+    source = ServerTime(messages.fetch, SYSTEM_CLOCK, settle=0.0)
     settings = WalkSettings(page_size=100, settle=0.0)
     start = int(emulator.clock.time() * 1000)
     cursors: dict[str, Cursor] = {}

@@ -33,9 +33,9 @@ from attrs import evolve
 from iottly_async import Config, IottlySession, RateLimiter
 from iottly_async.emulator import EmulatorThread
 from iottly_async.ingest.partitions import (
-    Manifest,
     Partition,
-    Source,
+    PartitionManifest,
+    PartitionSource,
     plan,
     run_partition,
 )
@@ -88,7 +88,7 @@ def emulated(keys: int, **options: Any) -> Iterator[tuple[str, list[str], Callab
 def planned(project: str, devices: Sequence[str], keys: int, **more: Any) -> list[Partition]:
     """The devices dealt to the keys, so that each has as many."""
     sources = [
-        Source(project=project, key_env=f"KEY_{key}", devices=tuple(devices[key::keys]))
+        PartitionSource(project=project, key_env=f"KEY_{key}", devices=tuple(devices[key::keys]))
         for key in range(keys)
     ]
     return asyncio.run(plan(sources, start=START, end=END, **more))
@@ -148,7 +148,7 @@ def workers(keys: int) -> list[Figure]:
     return figures
 
 
-def ideal_of(partitions: Sequence[Partition], manifests: Sequence[Manifest]) -> float:
+def ideal_of(partitions: Sequence[Partition], manifests: Sequence[PartitionManifest]) -> float:
     """Seconds that the busiest key's quota alone takes; the first window is there at once."""
     requests: dict[str, int] = {}
     for partition, manifest in zip(partitions, manifests, strict=True):
@@ -205,7 +205,7 @@ def by_devices(keys: int) -> list[Figure]:
         config = evolve(Config(), base_url=emulator.base_url)
         for count in (1_000, 10_000, 100_000):
             ids = [emulator.device_ids[0][:-6] + f"{number:06d}" for number in range(count - 1)]
-            source = Source(
+            source = PartitionSource(
                 project=emulator.project_id,
                 key_env="KEY_0",
                 devices=(emulator.device_ids[0], *ids),

@@ -26,7 +26,7 @@ else:
         from importlib import import_module
 
         if name == "RedisLimiter":  # not in `__all__`, for it needs the extra `redis`
-            return import_module(".ratelimit.redis", __name__).RedisLimiter
+            return import_module(".ratelimit.distributed.limiter", __name__).RedisLimiter
         public = import_module("._public", __name__)
         names = {each: getattr(public, each) for each in public.__all__}
         globals().update(names, __all__=public.__all__)

@@ -31,7 +31,7 @@ from .stream.open import make_stream
 from .stream.protocol import StreamProtocol
 from .stream.stream import Stream
 from .transport import Transport, as_transport
-from .walk import Habits
+from .walk import Quirks
 from .wire import Request
 
 T = TypeVar("T")
@@ -88,9 +88,9 @@ class IottlySession:
         chosen = chosen_limiter(limiter, key.fingerprint, urlsplit(config.base_url).netloc)
         self._pipeline = Pipeline(config, key, transport, chosen, SYSTEM_CLOCK)
         self._owner = True
-        self._bind(Options(timeout=config.timeout), Answers(), SYSTEM_CLOCK, Habits())
+        self._bind(Options(timeout=config.timeout), Answers(), SYSTEM_CLOCK, Quirks())
 
-    def _bind(self, options: Options, answers: Answers, clock: Clock, habits: Habits) -> None:
+    def _bind(self, options: Options, answers: Answers, clock: Clock, habits: Quirks) -> None:
         self.config = self._pipeline.config
         self._options = options
         self._context = Context(

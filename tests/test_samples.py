@@ -35,7 +35,7 @@ from iottly_async.codec import (
     encode_fleet_command,
     encode_rename,
 )
-from iottly_async.ratelimit.headers import Notice, read_notice
+from iottly_async.ratelimit.headers import Observation, read_observation
 from iottly_async.wire import Answer, Request, Route, read_answer
 
 SAMPLES: Final = Path(__file__).parent / "samples"
@@ -177,7 +177,7 @@ def test_the_rate_limit_headers_are_understood() -> None:
     """The three header fields that the page prints are read as the quota they tell."""
     lines = sample("rate_limit.headers").decode().splitlines()
     headers = dict(line.lower().split(": ") for line in lines)
-    assert read_notice(headers) == Notice(limit=600, remaining=597, reset=1746537600.0)
+    assert read_observation(headers) == Observation(limit=600, remaining=597, reset=1746537600.0)
 
 
 def test_every_sample_is_read_by_a_test() -> None:

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Handover(Generic[T]):
+class Channel(Generic[T]):
     """Things on their way to one who takes them, `size` at most."""
 
     __slots__ = ("_error", "_room", "_size", "_some", "_things")

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Handover(Generic[T]):
+class Rendezvous(Generic[T]):
     """Hands things over; neither side runs ahead of the other by more than one.
 
     There is one giver and one taker.

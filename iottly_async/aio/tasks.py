@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 _T = TypeVar("_T")
 
 
-class Crew:
+class TaskGroup:
     """Tasks that work for a generator.
 
     Attributes:
@@ -54,10 +54,10 @@ class Crew:
     async def dismiss(self) -> None:
         """Cancel all tasks and wait until they have ended."""
         self.open = False
-        await abandon(self._tasks)
+        await cancel_and_wait(self._tasks)
 
 
-async def abandon(tasks: Iterable[asyncio.Future[Any]]) -> None:
+async def cancel_and_wait(tasks: Iterable[asyncio.Future[Any]]) -> None:
     """Cancel what is under way and wait until it has ended; how it ended is of no concern."""
     tasks = [*tasks]
     for task in tasks:

@@ -13,7 +13,7 @@ from cyclopts import App, CycloptsError
 from .._version import __version__
 from ..errors import IottlyError
 from . import commands, coverage, emulator, ingest, messages, project
-from .exit_codes import Exit, exit_code, explain
+from .exit_codes import ExitCode, exit_code, explain
 from .output import say, stderr
 
 
@@ -25,7 +25,7 @@ def run(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
     except BrokenPipeError:
         _forget_stdout()
-        return Exit.DONE
+        return ExitCode.DONE
     return code
 
 
@@ -63,14 +63,14 @@ def _invoke(arguments: Sequence[str]) -> int:
             list(arguments), exit_on_error=False, print_error=True, result_action="return_value"
         )
     except CycloptsError:
-        return Exit.USAGE
+        return ExitCode.USAGE
     except IottlyError as error:
         say(explain(error))
         return exit_code(error)
     except KeyboardInterrupt:
         say("interrupted")
-        return Exit.INTERRUPTED
-    return code if isinstance(code, int) else Exit.DONE
+        return ExitCode.INTERRUPTED
+    return code if isinstance(code, int) else ExitCode.DONE
 
 
 class _ToStderr(logging.Handler):

@@ -14,7 +14,7 @@ from rich.text import Text
 from ..errors import ConfigurationError
 from ..ingest.coverage import Cell, Coverage, DeviceCoverage, State, page_of, survey
 from ..models._time import from_epoch_ms
-from .exit_codes import Exit
+from .exit_codes import ExitCode
 from .output import FormatOption, Output, iso, say, stdout
 
 _LOOKS: Final = {
@@ -63,7 +63,7 @@ async def coverage(
     else:
         output.many([_record(found, device) for device in found.devices], ["device_id"])
         say(_summary(found))
-    return Exit.DONE if found.whole else Exit.PARTLY
+    return ExitCode.DONE if found.whole else ExitCode.PARTLY
 
 
 def _draw(found: Coverage, name: int) -> None:

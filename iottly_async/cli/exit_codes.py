@@ -1,4 +1,4 @@
-"""Exit codes, and the errors that lead to them."""
+"""ExitCode codes, and the errors that lead to them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..errors import (
 )
 
 
-class Exit(IntEnum):
+class ExitCode(IntEnum):
     """What a command ends with."""
 
     DONE = 0
@@ -24,13 +24,13 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
-def exit_code(error: IottlyError) -> Exit:
+def exit_code(error: IottlyError) -> ExitCode:
     """The exit code for an error of the library."""
     if isinstance(error, ConfigurationError | CursorMismatchError):
-        return Exit.USAGE
+        return ExitCode.USAGE
     if isinstance(error, UnauthorizedError | ForbiddenError):
-        return Exit.REFUSED
-    return Exit.ERROR
+        return ExitCode.REFUSED
+    return ExitCode.ERROR
 
 
 def explain(error: IottlyError) -> str:

@@ -19,7 +19,7 @@ from ..resources.messages import TypeFilter
 from ..session import IottlySession
 from .arguments import time_of
 from .connection import ProjectOption, connected, named
-from .exit_codes import Exit
+from .exit_codes import ExitCode
 from .output import FormatOption, Output, iso, say, stderr
 from .reportfile import ReportFile
 from .stopping import signals_stop
@@ -186,13 +186,13 @@ def _complain(report: IngestReport) -> None:
 
 def _code(report: IngestReport) -> int:
     if report.interrupted:
-        return Exit.INTERRUPTED
+        return ExitCode.INTERRUPTED
     if not report.failed:
-        return Exit.DONE
+        return ExitCode.DONE
     if report.failed < len(report.devices):
-        return Exit.PARTLY
+        return ExitCode.PARTLY
     refused = all(device.status in (401, 403) for device in report.devices)
-    return Exit.REFUSED if refused else Exit.ERROR
+    return ExitCode.REFUSED if refused else ExitCode.ERROR
 
 
 def iso_of(ms: int) -> str:

@@ -8,7 +8,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 
-from .exit_codes import Exit
+from .exit_codes import ExitCode
 
 
 @contextlib.contextmanager
@@ -27,7 +27,7 @@ def signals_stop(stop: Callable[[], None], *, at_once: Callable[[], None]) -> It
         if asked:
             at_once()
             # Stores bear to be killed at any moment; nothing that was committed is lost.
-            os._exit(Exit.INTERRUPTED)
+            os._exit(ExitCode.INTERRUPTED)
         asked = True
         loop.call_soon_threadsafe(stop)
 

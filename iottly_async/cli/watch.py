@@ -12,7 +12,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from ..ingest import Progress as State
-from ..ingest import Shares
+from ..ingest import TimeShares
 from ..models import Quota
 from .output import say, stderr
 
@@ -141,7 +141,7 @@ def left_text(seconds: float | None) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-def limit_text(shares: Shares) -> str:
+def limit_text(shares: TimeShares) -> str:
     """What is the limit, and the shares it was found by."""
     return f"{shares.limit or 'nothing'} ({shares})"
 
@@ -159,6 +159,6 @@ def _where(state: State) -> str:
     return f"{state.windows:,} windows open, {left_text(state.seconds_left)} to go"
 
 
-def _short(shares: Shares) -> str:
+def _short(shares: TimeShares) -> str:
     limit = shares.limit
     return "none" if limit is None else f"{limit} {getattr(shares, limit):.0%}"

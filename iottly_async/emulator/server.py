@@ -9,7 +9,7 @@ from typing import Self, TypeVar, Unpack
 import attrs
 from aiohttp import web
 
-from .http.dispatch import Gate
+from .http.dispatch import Dispatcher
 from .http.routes import ROUTE_NAMES
 from .settings import EmulatorOptions, EmulatorSettings
 from .surface import Surface
@@ -78,7 +78,7 @@ class Emulator(Surface):
         host, port = sock.getsockname()[:2]
         named = f"[{host}]" if ":" in host else host
         known = {named, "localhost", "127.0.0.1", "[::1]"}
-        gate = Gate(world, frozenset(f"{name}:{port}" for name in known))
+        gate = Dispatcher(world, frozenset(f"{name}:{port}" for name in known))
         self._runner = web.ServerRunner(
             web.Server(gate.handle, access_log=None, max_line_size=_LINE), shutdown_timeout=_GRACE
         )

@@ -90,7 +90,7 @@ class Webhooks:
 
     def __init__(self) -> None:
         self.deliveries: deque[Delivery] = deque(maxlen=_REMEMBERED)
-        self._lines: list[_Line] = []
+        self._lines: list[_DeliveryQueue] = []
         self._delivered = 0
         self._watchers: set[asyncio.Future[None]] = set()
 
@@ -103,7 +103,7 @@ class Webhooks:
         """Set up another one; must be called in the running loop."""
         if len(self._lines) >= MOST_WEBHOOKS:
             raise ValueError(f"a project has at most {MOST_WEBHOOKS} webhooks")
-        self._lines.append(_Line(webhook, self._note))
+        self._lines.append(_DeliveryQueue(webhook, self._note))
         return webhook
 
     def clear(self) -> None:
@@ -142,7 +142,7 @@ class Webhooks:
                 watcher.set_result(None)
 
 
-class _Line:
+class _DeliveryQueue:
     """One webhook's queue, and the task that empties it."""
 
     def __init__(self, webhook: Webhook, note: Callable[[Delivery], None]) -> None:

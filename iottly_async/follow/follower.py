@@ -1,4 +1,4 @@
-"""Following devices by walks: who is looked at next, and what comes of it.
+"""Follower devices by walks: who is looked at next, and what comes of it.
 
 One task decides, a few look, and the consumer takes.
 """
@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import attrs
 
-from ..aio.channel import Handover
+from ..aio.channel import Channel
 from ..clock import Clock
 from ..config import RetryPolicy
 from ..errors import ConfigurationError, IottlyError
@@ -22,11 +22,11 @@ from ..retry import delay, is_passing
 from .doorbell import is_doorbell, listen
 from .pace import Pace
 from .plan import FollowPlan
-from .poll import Reader, Watched
-from .schedule import Kind, Turns
-from .server_time import ServerNow
+from .poll import FollowedDevice, Poller
+from .schedule import Kind, Schedule
+from .server_time import ServerTime
 from .traffic import Rhythm, Traffic
-from .wakeups import Rings
+from .wakeups import WakeUps
 
 Hold = Callable[[Callable[[], Coroutine[Any, Any, None]]], Coroutine[Any, Any, None]]
 
@@ -41,7 +41,7 @@ _ROUNDS: Final[Mapping[Rhythm, float]] = {"unknown": 0.4, "steady": 3.0, "none":
 `python -m benchmarks live --part policy`."""
 
 
-class Following:
+class Follower:
     """Carries one `FollowPlan` out."""
 
     def __init__(
@@ -51,12 +51,12 @@ class Following:
         self._clock = clock
         self._quota = quota
         self._policy = policy
-        self._now = ServerNow(plan.fetch, clock, settle=plan.settings.settle)
+        self._now = ServerTime(plan.fetch, clock, settle=plan.settings.settle)
         self._pace = Pace(plan.share)
-        self._turns: Turns[Watched] = Turns()
-        self._devices: dict[str, Watched] = {}
-        self._found: Handover[MessageBatch] = Handover(plan.concurrency)
-        self._reader = Reader(plan, self._now, clock, self._found)
+        self._turns: Schedule[FollowedDevice] = Schedule()
+        self._devices: dict[str, FollowedDevice] = {}
+        self._found: Channel[MessageBatch] = Channel(plan.concurrency)
+        self._reader = Poller(plan, self._now, clock, self._found)
         self._slots = asyncio.Semaphore(plan.concurrency)
         self._start: int | None = plan.start
         self._tasks: set[asyncio.Task[None]] = set()
@@ -106,7 +106,7 @@ class Following:
                 rung.rings.ring(now)
                 self._answer(rung)
 
-    def _answer(self, device: Watched) -> None:
+    def _answer(self, device: FollowedDevice) -> None:
         """Let a device that was rung for have its turn."""
         if not device.busy and (due := device.rings.due) is not None:
             self._turns.put(device, due, "rung")
@@ -131,7 +131,7 @@ class Following:
     def _free(self, _: asyncio.Task[None]) -> None:
         self._slots.release()
 
-    async def _next(self, refresh_at: float) -> tuple[Watched | None, Kind]:
+    async def _next(self, refresh_at: float) -> tuple[FollowedDevice | None, Kind]:
         """The device whose turn it is, once it is; None when the devices are to be listed."""
         while True:
             now = self._clock.monotonic()
@@ -178,17 +178,17 @@ class Following:
                 self._devices[device_id] = device = self._device(device_id)
                 self._turns.put(device, now, "likely")
 
-    def _device(self, device_id: str) -> Watched:
+    def _device(self, device_id: str) -> FollowedDevice:
         cursor = self._plan.cursors.get(device_id)
         query = self._plan.query(device_id)
         if cursor is None:
             query = attrs.evolve(query, start=self._start)
         begun = self._now.at(self._clock.monotonic())
-        return Watched(
-            query, cursor, Traffic(begun, self._plan.fastest), Rings(self._plan.settings.settle)
+        return FollowedDevice(
+            query, cursor, Traffic(begun, self._plan.fastest), WakeUps(self._plan.settings.settle)
         )
 
-    async def _look(self, device: Watched) -> None:
+    async def _look(self, device: FollowedDevice) -> None:
         """Hand out what is new, and give the device its next turn."""
         again: float | None = None
         try:
@@ -214,7 +214,7 @@ class Following:
             self._give_turns(device)
         self._answer(device)
 
-    def _give_turns(self, device: Watched) -> None:
+    def _give_turns(self, device: FollowedDevice) -> None:
         """When to look again: when it is likely to have sent, and in any case in a while."""
         plan = self._plan
         round_ = self._pace.round(self._quota(), len(self._devices))
@@ -262,4 +262,4 @@ def follow(
             "doorbell must be async-iterable, awaitable, or a callable that returns an awaitable, "
             f"not {type(plan.doorbell).__name__}"
         )
-    return Following(plan, clock=clock, quota=quota, policy=policy).batches(hold)
+    return Follower(plan, clock=clock, quota=quota, policy=policy).batches(hold)

@@ -8,21 +8,21 @@ from typing import Final
 
 import attrs
 
-from ..aio.channel import Handover
+from ..aio.channel import Channel
 from ..clock import Clock
 from ..models import Cursor, MessageBatch
 from ..walk import Fetched, PageRequest, WalkQuery, batches
 from .plan import FollowPlan
-from .server_time import ServerNow
+from .server_time import ServerTime
 from .traffic import Traffic
-from .wakeups import Rings
+from .wakeups import WakeUps
 
 _TO_KNOW: Final = 20
 """Messages from which a device's rhythm is learned when following begins."""
 
 
 @attrs.define(eq=False)
-class Watched:
+class FollowedDevice:
     """One device that is followed.
 
     Attributes:
@@ -42,7 +42,7 @@ class Watched:
     query: WalkQuery
     cursor: Cursor | None
     traffic: Traffic
-    rings: Rings
+    rings: WakeUps
     looked_at: float = -inf
     busy: bool = False
     new: bool = True
@@ -52,11 +52,11 @@ class Watched:
     failures: int = 0
 
 
-class Reader:
+class Poller:
     """Looks at devices, one at a time each, and hands on what it finds."""
 
     def __init__(
-        self, plan: FollowPlan, now: ServerNow, clock: Clock, found: Handover[MessageBatch]
+        self, plan: FollowPlan, now: ServerTime, clock: Clock, found: Channel[MessageBatch]
     ) -> None:
         self._plan = plan
         self._now = now
@@ -72,7 +72,7 @@ class Reader:
         now = self._clock.time() if fetched.server_time is None else fetched.server_time
         return floor(now * 1000)
 
-    async def look(self, device: Watched) -> None:
+    async def look(self, device: FollowedDevice) -> None:
         """Hand out what is new of a device; the first time, learn its rhythm before.
 
         Raises:
@@ -85,7 +85,7 @@ class Reader:
             await self._read(device)
         device.new = False
 
-    async def _get_to_know(self, device: Watched) -> None:
+    async def _get_to_know(self, device: FollowedDevice) -> None:
         """Learn a device's rhythm from its last messages; whether there are any to hand out."""
         query = device.query
         request = PageRequest(
@@ -105,7 +105,7 @@ class Reader:
         device.traffic.seen_until = max(done / 1000, self._now.at(device.looked_at))
         device.new = not times or times[-1] * 1000 < done
 
-    async def _read(self, device: Watched) -> None:
+    async def _read(self, device: FollowedDevice) -> None:
         """Hand out what is new."""
         plan = self._plan
         newest = -inf

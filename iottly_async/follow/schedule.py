@@ -41,8 +41,8 @@ class _Heap(Generic[T]):
         return self._entries[0][2]
 
 
-class Turns(Generic[T]):
-    """Turns of three kinds; a thing may have one of each, and has none once it was taken.
+class Schedule(Generic[T]):
+    """Schedule of three kinds; a thing may have one of each, and has none once it was taken.
 
     "rung": a doorbell rang. "likely": it has probably sent. "guard": whatever is thought of
     it, it was not looked at for long.

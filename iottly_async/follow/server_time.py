@@ -25,7 +25,7 @@ _DRIFT: Final = 2e-4
 """As in the limiter's clock: more than two crystals drift apart."""
 
 
-class ServerNow:
+class ServerTime:
     """Fetches pages, and gives each the server's time as precisely as it is known.
 
     Args:

@@ -1,7 +1,7 @@
-"""Rings of a doorbell that wait for their look: pure.
+"""WakeUps of a doorbell that wait for their look: pure.
 
 A message can be handed out only `settle` seconds after its time, so a ring is answered
-by the first look that begins so long after it. Rings in a row share looks, but none puts
+by the first look that begins so long after it. WakeUps in a row share looks, but none puts
 another off: a bell that never stops would stop all looks.
 """
 
@@ -18,8 +18,8 @@ _DELIVERY: Final = 0.05
 _RETRIES: Final = (0.01, 0.1, 0.4, 1.0)
 
 
-class _Share:
-    """Rings that share a look: when it is due, and how many of them are not answered."""
+class _SharedPoll:
+    """WakeUps that share a look: when it is due, and how many of them are not answered."""
 
     __slots__ = ("count", "due")
 
@@ -28,7 +28,7 @@ class _Share:
         self.count = 1
 
 
-class Rings:
+class WakeUps:
     """The rings for one device; times are monotonic.
 
     Args:
@@ -40,8 +40,8 @@ class Rings:
     def __init__(self, settle: float) -> None:
         self._settle = settle
         self._grain = settle / _PARTS
-        self._shares: deque[_Share] = deque()
-        self._looked_for: deque[_Share] = deque()
+        self._shares: deque[_SharedPoll] = deque()
+        self._looked_for: deque[_SharedPoll] = deque()
         self._retry: float | None = None
         self._lead = 0.0
         self._tried = 0
@@ -57,7 +57,7 @@ class Rings:
         if shares and shares[-1].due >= due:
             shares[-1].count += 1
         else:
-            shares.append(_Share(due))
+            shares.append(_SharedPoll(due))
 
     @property
     def due(self) -> float | None:
@@ -88,7 +88,7 @@ class Rings:
             brought: messages that the look handed out.
             newest: when the newest of them was sent, monotonic.
         """
-        # Rings that came meanwhile keep their look: nobody knows whether it was theirs.
+        # WakeUps that came meanwhile keep their look: nobody knows whether it was theirs.
         looked_for = self._looked_for
         sent = newest + self._settle + self._grain + doubt + _DELIVERY
         while looked_for and brought >= looked_for[0].count and sent >= looked_for[0].due:

@@ -10,9 +10,9 @@ on with by running the same job again, and no row is there twice or missing. A s
 one's own is any object with the methods of `Store`.
 """
 
-from .bottleneck import Limit, Shares
+from .bottleneck import Limit, TimeShares
 from .job import IngestJob
-from .plan import Plan, Query
+from .plan import IngestPlan, Query
 from .progress import Progress
 from .report import DeviceOutcome, IngestReport, Outcome
 from .stores import Group, Held, Rejected, Store, open_store
@@ -22,14 +22,14 @@ __all__ = [
     "Group",
     "Held",
     "IngestJob",
+    "IngestPlan",
     "IngestReport",
     "Limit",
     "Outcome",
-    "Plan",
     "Progress",
     "Query",
     "Rejected",
-    "Shares",
     "Store",
+    "TimeShares",
     "open_store",
 ]

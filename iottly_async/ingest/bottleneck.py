@@ -21,7 +21,7 @@ _OVER: Final = 10.0  # seconds that the present shares are taken over
 
 
 @frozen(kw_only=True)
-class Shares:
+class TimeShares:
     """What the time of a run went by on, each 0 to 1; together 1, or 0 before the first look.
 
     Attributes:
@@ -74,7 +74,7 @@ class _Spent:
 
 
 @define
-class Ledger:
+class BottleneckMeter:
     """Keeps the account of a run's time.
 
     Args:
@@ -119,16 +119,20 @@ class Ledger:
         while len(self._samples) > 2 and now - self._samples[1].at >= _OVER:
             self._samples.popleft()
 
-    def shares(self) -> Shares:
+    def shares(self) -> TimeShares:
         """Of the whole run."""
         return _between(_Spent(0.0), self._spent)
 
-    def recent(self) -> Shares:
+    def recent(self) -> TimeShares:
         """Of the last ten seconds."""
         return _between(self._samples[0], self._spent)
 
 
-def _between(before: _Spent, after: _Spent) -> Shares:
+def _between(before: _Spent, after: _Spent) -> TimeShares:
     parts = {name: getattr(after, name) - getattr(before, name) for name in (*_LIMITS, "idle")}
     whole = sum(parts.values())
-    return Shares(**{name: part / whole for name, part in parts.items()}) if whole > 0 else Shares()
+    return (
+        TimeShares(**{name: part / whole for name, part in parts.items()})
+        if whole > 0
+        else TimeShares()
+    )

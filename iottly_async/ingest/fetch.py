@@ -49,7 +49,7 @@ class DeviceWalk:
 
 
 @frozen(kw_only=True)
-class Range:
+class FetchRange:
     """What is the same for all devices: as `Messages.batches` takes it."""
 
     start: datetime | None
@@ -60,7 +60,7 @@ class Range:
 async def walk_devices(
     messages: Messages,
     walks: Sequence[DeviceWalk],
-    over: Range,
+    over: FetchRange,
     *,
     concurrency: int,
     deliver: Deliver,
@@ -98,7 +98,7 @@ async def walk_devices(
 async def _pool(
     messages: Messages,
     standing: Mapping[str, Cursor | None],
-    over: Range,
+    over: FetchRange,
     concurrency: int,
     take: Deliver,
     ended: Ended,
@@ -121,7 +121,7 @@ async def _pool(
 async def _each(
     messages: Messages,
     standing: Mapping[str, Cursor | None],
-    over: Range,
+    over: FetchRange,
     concurrency: int,
     take: Deliver,
     ended: Ended,

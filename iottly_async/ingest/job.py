@@ -17,14 +17,14 @@ from ..resources.given import several
 from ..resources.messages import TypeFilter
 from ..resources.pages import bounds
 from ..session import IottlySession
-from .bottleneck import Ledger
-from .fetch import DeviceWalk, Range, walk_devices
+from .bottleneck import BottleneckMeter
+from .fetch import DeviceWalk, FetchRange, walk_devices
 from .following import Followers
 from .keeping import kept, renewal
-from .plan import Plan, Query, time_of
+from .plan import IngestPlan, Query, time_of
 from .progress import Meter, Progress
 from .report import IngestReport, Outcome
-from .run_plan import Beginning, begin_run
+from .run_plan import RunStart, begin_run
 from .stores import Held, Store, open_store
 from .together import end
 from .writer import Writer
@@ -105,7 +105,7 @@ class IngestJob:
         self._flush_every = seconds(flush_every, name="flush_every")
         self._follow = flag(follow, name="follow")
         self._slowest = seconds(slowest, name="slowest")
-        self._ledger = Ledger(0.0, 0.0)
+        self._ledger = BottleneckMeter(0.0, 0.0)
         self._stopping = asyncio.Event()
         self._running = False
 
@@ -139,7 +139,7 @@ class IngestJob:
             raise ConfigurationError("a job runs once; make another one to run it again")
         self._running = True
         begun, before = _now(), self._session.stats.attempts
-        self._ledger = Ledger(begun, time.thread_time())
+        self._ledger = BottleneckMeter(begun, time.thread_time())
         try:
             held = await self._store.open()
             beginning = await self._unless_stopped(self._prepare(held))
@@ -162,7 +162,7 @@ class IngestJob:
         finally:
             await self._store.close()
 
-    async def _prepare(self, held: Held) -> Beginning:
+    async def _prepare(self, held: Held) -> RunStart:
         devices = self._devices
         if devices is None:
             devices = await self._listed()
@@ -180,7 +180,7 @@ class IngestJob:
 
     async def _carry_out(
         self,
-        plan: Plan,
+        plan: IngestPlan,
         meter: Meter,
         snapshot: Callable[[], Progress],
         progress: Report | None,
@@ -206,7 +206,7 @@ class IngestJob:
         if progress is not None:
             progress(snapshot())
 
-    async def _fetch(self, plan: Plan, meter: Meter, writer: Writer) -> bool:
+    async def _fetch(self, plan: IngestPlan, meter: Meter, writer: Writer) -> bool:
         """Walk the range, then follow where that is wanted."""
         cursors: dict[str, Cursor] = {
             course.device_id: course.cursor for course in meter.courses.values() if course.cursor
@@ -228,7 +228,7 @@ class IngestJob:
                 for course in meter.courses.values()
                 if course.outcome is not Outcome.DONE
             ],
-            Range(
+            FetchRange(
                 start=time_of(plan.query.start),
                 end=cast(datetime, time_of(plan.pinned_end)),
                 type=cast(TypeFilter, plan.query.type),
@@ -293,7 +293,7 @@ class IngestJob:
             requests=requests, quota=self._session.quota, shares=self._ledger.recent()
         )
 
-    def _report(self, meter: Meter, before: int, plan: Plan | None) -> IngestReport:
+    def _report(self, meter: Meter, before: int, plan: IngestPlan | None) -> IngestReport:
         return IngestReport(
             project_id=self._query.project_id,
             rows=meter.rows,

@@ -7,14 +7,14 @@ from typing import Final
 
 from attrs import evolve
 
-from .plan import Plan
+from .plan import IngestPlan
 from .progress import Meter
 from .report import Outcome
 
 _RENEW: Final = 60.0  # seconds after which a job that follows says how far it is
 
 
-def kept(plan: Plan, meter: Meter) -> Plan:
+def kept(plan: IngestPlan, meter: Meter) -> IngestPlan:
     """`plan` with what became of it: whether it came to its end, and which devices failed.
 
     One that followed ends where the device that is furthest behind stands.
@@ -36,7 +36,7 @@ def kept(plan: Plan, meter: Meter) -> Plan:
     return evolve(plan, ended=ended, failed=failed, waiting=waiting, pinned_end=end)
 
 
-def renewal(plan: Plan, meter: Meter) -> Callable[[], str | None]:
+def renewal(plan: IngestPlan, meter: Meter) -> Callable[[], str | None]:
     """A new text for the store once new messages are awaited, and then a minute after the last."""
     told: float | None = None
 

@@ -47,7 +47,7 @@ class Query:
 
 
 @frozen(kw_only=True)
-class Plan:
+class IngestPlan:
     """A query with its end pinned.
 
     Attributes:
@@ -81,7 +81,7 @@ class Plan:
         return msgspec.json.encode(form).decode()
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> Plan:
+    def from_json(cls, text: str | bytes) -> IngestPlan:
         """The plan that `to_json` wrote.
 
         Raises:
@@ -119,7 +119,9 @@ class _Form(msgspec.Struct, frozen=True):
     waiting: tuple[str, ...] = ()
 
 
-def next_plan(query: Query, held: Plan | None, *, server_now: float, settle: float) -> Plan:
+def next_plan(
+    query: Query, held: IngestPlan | None, *, server_now: float, settle: float
+) -> IngestPlan:
     """The plan of the run that begins now.
 
     Args:
@@ -149,10 +151,10 @@ def next_plan(query: Query, held: Plan | None, *, server_now: float, settle: flo
             f"{_iso(int(server_now * 1000))}: there is nothing to fetch yet"
         )
     failed = {} if held is None else held.failed
-    return Plan(query=query, pinned_end=end, failed=failed)
+    return IngestPlan(query=query, pinned_end=end, failed=failed)
 
 
-def _check_same(query: Query, held: Plan) -> None:
+def _check_same(query: Query, held: IngestPlan) -> None:
     other = held.query
     differing = [
         f"{name} is {_shown(name, getattr(other, name))} there "
@@ -171,7 +173,7 @@ def _check_same(query: Query, held: Plan) -> None:
         )
 
 
-def _check_past(held: Plan, server_now: float) -> None:
+def _check_past(held: IngestPlan, server_now: float) -> None:
     if held.pinned_end > server_now * 1000 + _AHEAD_MS:
         raise CursorMismatchError(
             f"the store's plan ends at {_iso(held.pinned_end)}, but the server's clock shows "
@@ -179,7 +181,7 @@ def _check_past(held: Plan, server_now: float) -> None:
         )
 
 
-def cursor_for(plan: Plan, device_id: str, saved: Cursor | None) -> Cursor | None:
+def cursor_for(plan: IngestPlan, device_id: str, saved: Cursor | None) -> Cursor | None:
     """Where a device's walk goes on; None for its beginning, a finished one for nothing to do.
 
     A cursor of an earlier run ends where that run did: what lies between there and the

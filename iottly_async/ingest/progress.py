@@ -10,7 +10,7 @@ from attrs import define, field, frozen
 
 from ..models import Cursor, MessageBatch, Quota
 from ..models._time import epoch_ms
-from .bottleneck import Shares
+from .bottleneck import TimeShares
 from .report import DeviceOutcome, Outcome
 
 _SPEED_OVER: Final = 10.0  # seconds that the present speed is taken over
@@ -56,11 +56,11 @@ class Progress:
     windows: int
     cursor_age: float | None
     following: bool
-    shares: Shares
+    shares: TimeShares
 
 
 @define
-class Course:
+class DeviceProgress:
     """One device in a run: what is stored of it.
 
     Attributes:
@@ -144,7 +144,7 @@ class Meter:
     now: Callable[[], float]
     begun: float
     end: int
-    courses: dict[str, Course]
+    courses: dict[str, DeviceProgress]
     start: int | None = None
     server_ahead: float = 0.0
     following: bool = False
@@ -158,10 +158,10 @@ class Meter:
         """Since the run began."""
         return self.now() - self.begun
 
-    def course(self, device_id: str) -> Course:
+    def course(self, device_id: str) -> DeviceProgress:
         """Of a device, also one that came to the project after the run began."""
         if device_id not in self.courses:
-            self.courses[device_id] = Course(device_id, outcome=Outcome.DONE)
+            self.courses[device_id] = DeviceProgress(device_id, outcome=Outcome.DONE)
         return self.courses[device_id]
 
     def cursor_age(self) -> float | None:
@@ -180,7 +180,7 @@ class Meter:
         """Devices of that outcome so far."""
         return sum(course.outcome is outcome for course in self.courses.values())
 
-    def snapshot(self, *, requests: int, quota: Quota, shares: Shares) -> Progress:
+    def snapshot(self, *, requests: int, quota: Quota, shares: TimeShares) -> Progress:
         """How far the run is now."""
         speed = self._speed()
         total = expected(self.courses.values(), self.end)
@@ -215,7 +215,7 @@ class Meter:
         return (written - before) / (now - since) if now > since else 0.0
 
 
-def expected(courses: Iterable[Course], end: int) -> float | None:
+def expected(courses: Iterable[DeviceProgress], end: int) -> float | None:
     """How many messages the devices have in the range, judged by what was stored of it.
 
     A device of which nothing can be said yet is taken for the mean of the others; None

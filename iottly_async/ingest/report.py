@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import asdict, field, frozen
 
-from .bottleneck import Shares
+from .bottleneck import TimeShares
 
 
 class Outcome(StrEnum):
@@ -76,7 +76,7 @@ class IngestReport:
     end: int | None
     devices: tuple[DeviceOutcome, ...]
     followed: bool = False
-    shares: Shares = field(factory=Shares)
+    shares: TimeShares = field(factory=TimeShares)
 
     @property
     def rows_per_second(self) -> float:

@@ -12,14 +12,14 @@ from ..models import Cursor
 from ..resources import Messages
 from ..walk import PageRequest
 from .fetch import FATAL
-from .plan import Plan, Query, cursor_for, next_plan
-from .progress import Course
+from .plan import IngestPlan, Query, cursor_for, next_plan
+from .progress import DeviceProgress
 from .report import Outcome
 from .stores import Held, Store
 
 
 @frozen(kw_only=True)
-class Beginning:
+class RunStart:
     """What a run starts from.
 
     Attributes:
@@ -28,8 +28,8 @@ class Beginning:
         server_now: seconds since the epoch on the server's clock.
     """
 
-    plan: Plan
-    courses: dict[str, Course]
+    plan: IngestPlan
+    courses: dict[str, DeviceProgress]
     server_now: float
 
 
@@ -41,7 +41,7 @@ async def begin_run(
     devices: Sequence[str],
     *,
     settle: float,
-) -> Beginning:
+) -> RunStart:
     """Make the plan of this run, keep it in the store, and say where each device goes on.
 
     Raises:
@@ -49,21 +49,21 @@ async def begin_run(
         ConfigurationError: the range has not begun.
         IottlyError: what the first device was answered, where none gives an answer.
     """
-    old = None if held.plan is None else Plan.from_json(held.plan)
+    old = None if held.plan is None else IngestPlan.from_json(held.plan)
     now = await server_now(messages, query, devices)
     plan = next_plan(query, old, server_now=now, settle=settle)
     waiting = tuple(device_id for device_id in devices if device_id not in held.cursors)
     await store.begin(evolve(plan, waiting=waiting).to_json())
-    courses: dict[str, Course] = {}
+    courses: dict[str, DeviceProgress] = {}
     for device_id in devices:
         text = held.cursors.get(device_id)
         saved = None if text is None else Cursor.from_json(text)
         cursor = cursor_for(plan, device_id, saved)
         stored = 0 if cursor is None else cursor.count
-        courses[device_id] = course = Course(device_id, cursor=cursor, before=stored)
+        courses[device_id] = course = DeviceProgress(device_id, cursor=cursor, before=stored)
         if cursor is not None and cursor.finished:
             course.outcome = Outcome.DONE
-    return Beginning(plan=plan, courses=courses, server_now=now)
+    return RunStart(plan=plan, courses=courses, server_now=now)
 
 
 async def server_now(messages: Messages, query: Query, devices: Sequence[str]) -> float:

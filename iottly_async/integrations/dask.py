@@ -29,9 +29,9 @@ except ImportError as error:
     ) from error
 
 from ..config import Config
-from ..ingest.partitions import Format, Manifest, Partition, run_partition
+from ..ingest.partitions import Format, Partition, PartitionManifest, run_partition
 
-Progress = Callable[[Manifest], object]
+Progress = Callable[[PartitionManifest], object]
 
 
 def submit(
@@ -43,7 +43,7 @@ def submit(
     config: Config | None = None,
     retries: int = 5,
 ) -> list[Future[Any]]:
-    """Give partitions to a cluster; a future of a `Manifest` for each.
+    """Give partitions to a cluster; a future of a `PartitionManifest` for each.
 
     A partition whose worker is killed is run by another one, as often as the cluster's
     ``distributed.scheduler.allowed-failures`` says. What the killed one left aside is taken
@@ -97,7 +97,7 @@ def run(
     config: Config | None = None,
     retries: int = 5,
     progress: Progress | None = None,
-) -> list[Manifest]:
+) -> list[PartitionManifest]:
     """Run partitions on a cluster, and wait for all; the manifests, in the partitions' order.
 
     Args:
@@ -113,13 +113,13 @@ def run(
     # would answer one given meanwhile by the same name with what came of the first.
     folder, suffix = os.fspath(to), uuid4().hex[:8]
     futures = _submit(client, partitions, folder, format, config, retries, suffix)
-    manifests: dict[Any, Manifest] = {}
+    manifests: dict[Any, PartitionManifest] = {}
     errors: list[Exception] = []
     try:
         for future in as_completed(futures):  # type: ignore[no-untyped-call]
             error = future.exception()
             if error is None:
-                manifests[future.key] = manifest = cast(Manifest, future.result())
+                manifests[future.key] = manifest = cast(PartitionManifest, future.result())
                 if progress is not None:
                     progress(manifest)
             else:
@@ -132,6 +132,8 @@ def run(
     return [manifests[future.key] for future in futures]
 
 
-def _run(partition: Partition, folder: str, form: Format, config: Config | None) -> Manifest:
+def _run(
+    partition: Partition, folder: str, form: Format, config: Config | None
+) -> PartitionManifest:
     """The task: in a worker's thread, with an event loop of its own."""
     return asyncio.run(run_partition(partition, folder, format=form, config=config))

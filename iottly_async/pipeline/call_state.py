@@ -27,7 +27,7 @@ T = TypeVar("T")
 _LASTING: Final = (TLSError, ProtocolError, ResponseTooLargeError)
 
 
-class Course:
+class CallState:
     """How far one call is: what its errors tell."""
 
     __slots__ = ("answer", "attempts", "left", "outgoing", "paid", "refusals")
@@ -53,7 +53,7 @@ class Course:
         self.outgoing = None
 
 
-def failure_of(error: IottlyError, course: Course) -> Failure:
+def failure_of(error: IottlyError, course: CallState) -> Failure:
     if isinstance(error, TransportError):
         return Failure(
             sent=course.sent,
@@ -102,11 +102,13 @@ def unknown(request: Request[T], error: IottlyError) -> CommandOutcomeUnknownErr
     return unknown
 
 
-def closed(course: Course) -> SessionClosedError:
+def closed(course: CallState) -> SessionClosedError:
     return SessionClosedError("the session was closed during this call", sent=course.sent)
 
 
-def ended(request: Request[T], options: Options, deadline: Deadline, course: Course) -> IottlyError:
+def ended(
+    request: Request[T], options: Options, deadline: Deadline, course: CallState
+) -> IottlyError:
     """The error of a call that its scope ended: its time was up, or the session closed."""
     if deadline.closed:
         return closed(course)

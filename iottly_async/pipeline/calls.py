@@ -24,11 +24,11 @@ from ..errors import (
     SessionClosedError,
     TransportError,
 )
-from ..ratelimit import Limiter, Ticket
+from ..ratelimit import Limiter, Permit
 from ..retry import Failure, RetryBudget, decide
 from ..transport import Outgoing, Transport
 from ..wire import Answer, Request, read_answer
-from .call_state import Course, closed, ended, failure_of, final
+from .call_state import CallState, closed, ended, failure_of, final
 from .options import Options, Stats, Upgrade
 
 T = TypeVar("T")
@@ -70,7 +70,7 @@ class Pipeline:
         """The result of a call; see `Requester.call`."""
         self._check_usable()
         self.stats.calls += 1
-        course = Course()
+        course = CallState()
         deadline = self._deadlines.scope(options.timeout, suspended=patient)
         try:
             with deadline:
@@ -92,7 +92,7 @@ class Pipeline:
         failed.attempts = course.attempts
         raise failed
 
-    def _note_failure(self, error: BaseException, course: Course) -> None:
+    def _note_failure(self, error: BaseException, course: CallState) -> None:
         self.stats.failures += 1
         if isinstance(error, IottlyError):
             error.attempts = course.attempts
@@ -103,7 +103,7 @@ class Pipeline:
         options: Options,
         patient: bool,
         deadline: Deadline,
-        course: Course,
+        course: CallState,
     ) -> T:
         refusal: IottlyError | None = None
         while True:
@@ -128,7 +128,7 @@ class Pipeline:
 
     async def _turn(
         self, options: Options, patient: bool, deadline: Deadline, refusal: IottlyError | None
-    ) -> Ticket:
+    ) -> Permit:
         """A token for one attempt; `refusal` is the 429 that the last attempt met."""
         if patient:
             deadline.suspend()
@@ -150,7 +150,7 @@ class Pipeline:
             deadline.resume()
         raise refusal
 
-    async def _attempt(self, request: Request[T], ticket: Ticket, course: Course) -> Answer:
+    async def _attempt(self, request: Request[T], ticket: Permit, course: CallState) -> Answer:
         """One attempt, which spends one token, and tells the limiter what became of it."""
         route = request.route
         headers = self._headers if request.body is None else self._with_body
@@ -185,7 +185,7 @@ class Pipeline:
         return answer
 
     def _pause(
-        self, request: Request[T], failure: Failure, course: Course, deadline: Deadline
+        self, request: Request[T], failure: Failure, course: CallState, deadline: Deadline
     ) -> float | None:
         """Seconds before the next attempt; None where there is none."""
         policy = self.config.retry

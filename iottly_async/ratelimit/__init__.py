@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from .limiter import Limiter, Mode, RateLimiter, Ticket, Tier
+from .limiter import Limiter, Mode, Permit, RateLimiter, Tier
 from .registry import chosen_limiter, shared_limiter
 
 if TYPE_CHECKING:
@@ -18,4 +18,4 @@ else:
         return RedisLimiter
 
 
-__all__ = ["Limiter", "Mode", "RateLimiter", "Ticket", "Tier", "chosen_limiter", "shared_limiter"]
+__all__ = ["Limiter", "Mode", "Permit", "RateLimiter", "Tier", "chosen_limiter", "shared_limiter"]

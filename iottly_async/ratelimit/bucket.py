@@ -13,14 +13,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from math import inf
 
-from .cooldown import Gate
-from .headers import QUOTA_FIELDS, Notice, retry_after
-from .observation import Answer
-from .quota_state import Outlook, ServerView
+from .cooldown import Cooldown
+from .headers import QUOTA_FIELDS, Observation, retry_after
+from .observation import SettledPermit
+from .quota_state import QuotaSnapshot, QuotaState
 from .rolling import Rolling
 from .supply import ENDLESS, FixedWindow, Unlimited
 
-__all__ = ["Bucket", "Ticket"]
+__all__ = ["Bucket", "Permit"]
 
 _BURST_CREDIT = 3
 """Turns that `spread` lets pile up, so that a late timer loses none."""
@@ -30,7 +30,7 @@ _SOON = 0.001
 """Seconds: what rounding of a float makes of "now" is a little later."""
 
 
-class Ticket:
+class Permit:
     """The right to send one request; it is given back by one of the limiter's end calls."""
 
     __slots__ = ("ended", "number", "sent")
@@ -68,11 +68,11 @@ class Bucket:
         """Tickets up to this number may be granted without looking at the time."""
         self.seen = -inf
         """Monotonic time of the last answer: whatever is granted now is sent later."""
-        self.gate = Gate(random, shut=tier != 0)
-        self.view = ServerView(reserve=reserve, tier=tier)
+        self.gate = Cooldown(random, shut=tier != 0)
+        self.view = QuotaState(reserve=reserve, tier=tier)
         self._spread = spread
         self._probe = 0
-        self._probe_ticket: Ticket | None = None
+        self._probe_ticket: Permit | None = None
         self._next_at = -inf
         self._margin = 0
         self._fixed: FixedWindow | None = None
@@ -83,11 +83,11 @@ class Bucket:
 
     # -- granting ---------------------------------------------------------------
 
-    def take_at_once(self) -> Ticket | None:
+    def take_at_once(self) -> Permit | None:
         """A ticket, where one may go whatever the time is."""
         return self._grant(self.seen) if self.granted < self.allowed else None
 
-    def take(self, now: float, wall: float, waiting: int, patience: float = inf) -> Ticket | None:
+    def take(self, now: float, wall: float, waiting: int, patience: float = inf) -> Permit | None:
         """A ticket, if one may go now.
 
         Args:
@@ -128,8 +128,8 @@ class Bucket:
                 return min(back, looks), looks <= back
         return (self._next_at if self._spread else now), False
 
-    def _grant(self, sent: float, *, probe: bool = False) -> Ticket:
-        ticket = Ticket()
+    def _grant(self, sent: float, *, probe: bool = False) -> Permit:
+        ticket = Permit()
         self.granted = ticket.number = self.granted + 1
         ticket.sent = sent
         ticket.ended = self.ended
@@ -143,7 +143,7 @@ class Bucket:
 
     # -- ending -----------------------------------------------------------------
 
-    def repeats(self, ticket: Ticket, status: int, headers: Mapping[str, str], now: float) -> bool:
+    def repeats(self, ticket: Permit, status: int, headers: Mapping[str, str], now: float) -> bool:
         """Take in an answer of the usual kind: the window stands, and only Remaining is news.
 
         Most answers are of this kind, and it costs no more than comparing four texts.
@@ -180,7 +180,7 @@ class Bucket:
         return True
 
     def answered(
-        self, ticket: Ticket, status: int, headers: Mapping[str, str], now: float, wall: float
+        self, ticket: Permit, status: int, headers: Mapping[str, str], now: float, wall: float
     ) -> None:
         """Learn from an answer."""
         number = ticket.number
@@ -193,7 +193,7 @@ class Bucket:
         probe = number == self._probe
         if probe:
             self._probe = 0
-        answer = Answer(
+        answer = SettledPermit(
             number=number,
             sent=ticket.sent,
             now=now,
@@ -212,7 +212,9 @@ class Bucket:
             self._limit_text = headers["x-ratelimit-limit"]
         self._publish()
 
-    def _study(self, notice: Notice | None, answer: Answer, headers: Mapping[str, str]) -> None:
+    def _study(
+        self, notice: Observation | None, answer: SettledPermit, headers: Mapping[str, str]
+    ) -> None:
         """The answers that change more than a count: windows, probes, refusals, no notice."""
         notice = self.view.learn(notice, answer)
         if answer.status == 429:
@@ -220,7 +222,9 @@ class Bucket:
         elif notice is not None or answer.status < 500:
             self.gate.answered(answer.number, answer.now)
 
-    def _refused(self, notice: Notice | None, answer: Answer, headers: Mapping[str, str]) -> None:
+    def _refused(
+        self, notice: Observation | None, answer: SettledPermit, headers: Mapping[str, str]
+    ) -> None:
         view, now, wall = self.view, answer.now, answer.wall
         wait = retry_after(headers, view.clock.now(now, wall))
         if wait is None and notice is not None and notice.remaining == 0:
@@ -231,13 +235,13 @@ class Bucket:
         if self.gate.refused(answer.number, self.granted, now, wait):
             view.supply.refused(self.granted - self.ended, now)
 
-    def lost(self, ticket: Ticket, now: float) -> None:
+    def lost(self, ticket: Permit, now: float) -> None:
         """It was sent perhaps, and the server may have counted it."""
         self.unused(ticket)
         self.view.supply.suspected(self.granted, now)
         self._publish()
 
-    def unused(self, ticket: Ticket) -> None:
+    def unused(self, ticket: Permit) -> None:
         """It never left, so its turn is free again."""
         if ticket.number == self._probe:
             self._probe = 0
@@ -291,6 +295,6 @@ class Bucket:
             return now
         return max(self._next_at, now) + (position - 1) * self.view.gap(free, now, wall)
 
-    def outlook(self, now: float, wall: float) -> Outlook:
+    def outlook(self, now: float, wall: float) -> QuotaSnapshot:
         """The quota as known now."""
         return self.view.outlook(self.granted - self.ended, now, wall)

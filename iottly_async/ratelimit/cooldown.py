@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import inf
 
-__all__ = ["Gate"]
+__all__ = ["Cooldown"]
 
 BACKOFF_FIRST = 0.1
 BACKOFF_MOST = 30.0
@@ -20,7 +20,7 @@ LONGEST = 3600.0
 """Whatever the server says, an hour later one probe may ask again."""
 
 
-class Gate:
+class Cooldown:
     """Shut from the start (nothing is known: one probe goes) and by each 429."""
 
     __slots__ = (

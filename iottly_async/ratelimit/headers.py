@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from ..times import http_date
 
-__all__ = ["QUOTA_FIELDS", "Notice", "NoticeReader", "read_notice", "retry_after"]
+__all__ = ["QUOTA_FIELDS", "Observation", "ObservationReader", "read_observation", "retry_after"]
 
 QUOTA_FIELDS = ("x-ratelimit-remaining", "ratelimit", "ratelimit-remaining")
 """Without any of these fields an answer says nothing of the quota."""
@@ -39,7 +39,7 @@ _PARAMETER = re.compile(r";\s*([a-z*][a-z0-9_.*-]*)=([0-9.]+)")
 _PAIR = re.compile(r"(limit|remaining|reset|w)\s*=\s*(\d+)")
 
 
-class Notice(NamedTuple):
+class Observation(NamedTuple):
     """What one answer says.
 
     Attributes:
@@ -75,7 +75,7 @@ def _number(text: str | None) -> float | None:
     return value if isfinite(value) else None
 
 
-def read_notice(headers: Mapping[str, str]) -> Notice | None:
+def read_observation(headers: Mapping[str, str]) -> Observation | None:
     """The notice in one answer's `headers` (lower-case names); None where there is none."""
     if "x-ratelimit-remaining" not in headers:
         return _read_standard(headers)
@@ -86,10 +86,10 @@ def read_notice(headers: Mapping[str, str]) -> Notice | None:
         return None
     if reset >= _MILLISECONDS_FROM:
         reset /= 1000
-    return Notice(limit, remaining, reset, relative=reset < _DELTA_BELOW)
+    return Observation(limit, remaining, reset, relative=reset < _DELTA_BELOW)
 
 
-class NoticeReader:
+class ObservationReader:
     """Reads the notices of one server, whose Remaining may leave out the request it answers.
 
     Such a server gives itself away at a window's beginning, where all of the limit is
@@ -102,9 +102,9 @@ class NoticeReader:
         self.leaves_out = False
         """Whether Remaining leaves out the request that it answers."""
 
-    def read(self, status: int, headers: Mapping[str, str]) -> Notice | None:
+    def read(self, status: int, headers: Mapping[str, str]) -> Observation | None:
         """The notice of an answer with this status; None where there is none."""
-        notice = read_notice(headers)
+        notice = read_observation(headers)
         if notice is None or status == 429:
             return notice
         if notice.remaining == notice.limit:
@@ -116,7 +116,7 @@ class NoticeReader:
         return notice._replace(remaining=notice.remaining - 1)
 
 
-def _read_standard(headers: Mapping[str, str]) -> Notice | None:
+def _read_standard(headers: Mapping[str, str]) -> Observation | None:
     field = headers.get("ratelimit")
     if field is not None:
         return _read_structured(field, headers.get("ratelimit-policy", "")) or _read_pairs(field)
@@ -129,10 +129,10 @@ def _read_standard(headers: Mapping[str, str]) -> Notice | None:
     return _checked(limit, remaining, reset, None)
 
 
-def _read_structured(field: str, policy_field: str) -> Notice | None:
+def _read_structured(field: str, policy_field: str) -> Observation | None:
     """Of several policies the one with the fewest requests left counts."""
     policies = {name: values for name, values in _members(policy_field) if "q" in values}
-    tightest: Notice | None = None
+    tightest: Observation | None = None
     for name, values in _members(field):
         if "r" not in values or "t" not in values:
             continue
@@ -160,7 +160,7 @@ def _members(field: str) -> list[tuple[str, dict[str, float]]]:
     return found
 
 
-def _read_pairs(field: str) -> Notice | None:
+def _read_pairs(field: str) -> Observation | None:
     pairs = {name: float(text) for name, text in _PAIR.findall(field[:2048]) if len(text) < 19}
     if "remaining" not in pairs or "reset" not in pairs:
         return None
@@ -170,11 +170,11 @@ def _read_pairs(field: str) -> Notice | None:
 
 def _checked(
     limit: int | None, remaining: int, reset: float, window: float | None
-) -> Notice | None:
+) -> Observation | None:
     """A notice in delta seconds, unless its numbers contradict each other."""
     if reset >= _DELTA_BELOW or limit == 0 or (limit is not None and remaining > limit):
         return None
-    return Notice(limit, remaining, reset, relative=True, window=window or None)
+    return Observation(limit, remaining, reset, relative=True, window=window or None)
 
 
 def retry_after(headers: Mapping[str, str], server_now: float) -> float | None:

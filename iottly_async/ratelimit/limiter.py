@@ -20,10 +20,10 @@ from typing import Literal, Protocol, runtime_checkable
 from ..clock import SYSTEM_CLOCK, Clock
 from ..errors import ConfigurationError, RateLimitedError
 from ..models.quota import Quota
-from .bucket import Bucket, Ticket
-from .waiters import Lane, WaitQueue
+from .bucket import Bucket, Permit
+from .waiters import PriorityClass, WaiterQueue
 
-__all__ = ["Limiter", "Mode", "RateLimiter", "Ticket", "Tier", "too_late"]
+__all__ = ["Limiter", "Mode", "Permit", "RateLimiter", "Tier", "too_late"]
 
 Mode = Literal["burst", "spread"]
 Tier = Literal["starter", "pro", "enterprise", "unlimited"]
@@ -40,16 +40,16 @@ class Limiter(Protocol):
 
     async def acquire(
         self, *, priority: int = 0, deadline: float | None = None, refused: bool = False
-    ) -> Ticket:
+    ) -> Permit:
         """Wait for a turn; see `RateLimiter.acquire`."""
 
-    def answered(self, ticket: Ticket, status: int, headers: Mapping[str, str]) -> None:
+    def answered(self, ticket: Permit, status: int, headers: Mapping[str, str]) -> None:
         """The request was answered just now."""
 
-    def lost(self, ticket: Ticket) -> None:
+    def lost(self, ticket: Permit) -> None:
         """The request was sent perhaps, and no answer came."""
 
-    def unused(self, ticket: Ticket) -> None:
+    def unused(self, ticket: Permit) -> None:
         """The request surely never left."""
 
     def quota(self) -> Quota:
@@ -106,7 +106,7 @@ class RateLimiter:
             tier=_per_minute(tier),
             random=clock.random,
         )
-        self._queue: WaitQueue[Ticket] = WaitQueue()
+        self._queue: WaiterQueue[Permit] = WaiterQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = get_ident()
         self._timer: asyncio.TimerHandle | None = None
@@ -117,7 +117,7 @@ class RateLimiter:
 
     async def acquire(
         self, *, priority: int = 0, deadline: float | None = None, refused: bool = False
-    ) -> Ticket:
+    ) -> Permit:
         """Wait for a turn to send one request.
 
         Args:
@@ -141,13 +141,13 @@ class RateLimiter:
         # As `Bucket.take_at_once`, without its calls: this is what most requests pay.
         if number <= bucket.allowed:  # nobody waits, for whoever could go has gone
             bucket.granted = number
-            ticket = Ticket()
+            ticket = Permit()
             ticket.number = number
             ticket.sent = bucket.seen
             ticket.ended = bucket.ended
             return ticket
         place = self._stand_in_line(priority, deadline, refused)
-        if isinstance(place, Ticket):
+        if isinstance(place, Permit):
             return place
         future, lane = place
         try:
@@ -158,7 +158,7 @@ class RateLimiter:
 
     def _stand_in_line(
         self, priority: int, deadline: float | None, refused: bool
-    ) -> Ticket | tuple[asyncio.Future[Ticket], Lane[Ticket]]:
+    ) -> Permit | tuple[asyncio.Future[Permit], PriorityClass[Permit]]:
         """A ticket, if there is one now; else a place in the queue."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
@@ -176,7 +176,7 @@ class RateLimiter:
                 turn = self._bucket.earliest(ahead + 1, now, wall)
                 if turn > deadline:
                     raise too_late(self.name, turn - now)
-        future: asyncio.Future[Ticket] = loop.create_future()
+        future: asyncio.Future[Permit] = loop.create_future()
         lane = queue.add(future, priority, refused, deadline)
         if first:
             self._arm(now, wall)
@@ -184,7 +184,7 @@ class RateLimiter:
             self._drain()  # who gives up sooner than all others may change whose turn it is
         return future, lane
 
-    def _leave(self, future: asyncio.Future[Ticket], lane: Lane[Ticket]) -> None:
+    def _leave(self, future: asyncio.Future[Permit], lane: PriorityClass[Permit]) -> None:
         """The waiter was cancelled, or is thrown away with its loop."""
         if not future.done() or future.cancelled():
             self._queue.forget(lane)
@@ -199,7 +199,7 @@ class RateLimiter:
 
     # -- a call's way out -------------------------------------------------------
 
-    def answered(self, ticket: Ticket, status: int, headers: Mapping[str, str]) -> None:
+    def answered(self, ticket: Permit, status: int, headers: Mapping[str, str]) -> None:
         """The request was answered just now.
 
         Args:
@@ -218,7 +218,7 @@ class RateLimiter:
         if self._queue.live:
             self._drain()
 
-    def lost(self, ticket: Ticket) -> None:
+    def lost(self, ticket: Permit) -> None:
         """The request with this `ticket` was sent perhaps, and no answer came.
 
         The server may have counted it.
@@ -228,7 +228,7 @@ class RateLimiter:
             if self._queue.live:
                 self._drain()
 
-    def unused(self, ticket: Ticket) -> None:
+    def unused(self, ticket: Permit) -> None:
         """The request with this `ticket` surely never left: its turn goes to the next."""
         if ticket.number:
             self._bucket.unused(ticket)

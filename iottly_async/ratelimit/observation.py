@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["WAY_MOST", "Answer"]
+__all__ = ["WAY_MOST", "SettledPermit"]
 
 WAY_MOST = 1.0
 """Seconds that an answer takes at most to be worth learning from."""
 
 
-class Answer(NamedTuple):
+class SettledPermit(NamedTuple):
     """One answer, seen from the limiter.
 
     Attributes:

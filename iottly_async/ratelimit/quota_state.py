@@ -14,14 +14,14 @@ from typing import NamedTuple
 from ..models.quota import QuotaSource
 from ..server_clock import ServerClock
 from .account import SlidingLog
-from .headers import Notice, NoticeReader
-from .observation import Answer
+from .headers import Observation, ObservationReader
+from .observation import SettledPermit
 from .rolling import History, Metered, Rolling
 from .supply import FixedWindow, Supply, Unlimited
 from .turning import TurnWatch
 from .window import Place, RefusedWindows, ServerWindow
 
-__all__ = ["Outlook", "ServerView"]
+__all__ = ["QuotaSnapshot", "QuotaState"]
 
 TIER_WINDOW = 60.0
 """Seconds of a configured tier's window: the service counts by the minute."""
@@ -33,7 +33,7 @@ _ROLLING_MOVES = 2
 """So many early moves of Reset in a row, and the server keeps a rolling account."""
 
 
-class Outlook(NamedTuple):
+class QuotaSnapshot(NamedTuple):
     """The quota as known now; seconds from now."""
 
     limit: int | None
@@ -42,7 +42,7 @@ class Outlook(NamedTuple):
     source: QuotaSource
 
 
-class ServerView:
+class QuotaState:
     """The server's quota as the answers show it.
 
     Args:
@@ -57,7 +57,7 @@ class ServerView:
 
     def __init__(self, *, reserve: float, tier: int | None) -> None:
         self.clock = ServerClock()
-        self.reader = NoticeReader()
+        self.reader = ObservationReader()
         self.window = ServerWindow()
         self.watch = TurnWatch(self.clock, self.window)
         self.history = History()
@@ -75,7 +75,7 @@ class ServerView:
 
     def read(
         self, status: int, headers: Mapping[str, str], sent: float, now: float
-    ) -> Notice | None:
+    ) -> Observation | None:
         """Set the clock by an answer's `Date`, and read its notice."""
         self.clock.sample(headers.get("date"), sent, now)
         return self.reader.read(status, headers)
@@ -97,7 +97,7 @@ class ServerView:
         """When one request may go although none is left: a window must have begun by then."""
         return self.ends(now, wall) if self.window.known else inf
 
-    def learn(self, notice: Notice | None, answer: Answer) -> Notice | None:
+    def learn(self, notice: Observation | None, answer: SettledPermit) -> Observation | None:
         """Take an answer in; returns its notice unless that is nonsense."""
         server_now = self.clock.now(answer.now, answer.wall)
         if notice is not None:
@@ -111,7 +111,9 @@ class ServerView:
         self._bare(answer)
         return None
 
-    def _told(self, notice: Notice, place: Place, answer: Answer, server_now: float) -> None:
+    def _told(
+        self, notice: Observation, place: Place, answer: SettledPermit, server_now: float
+    ) -> None:
         window, supply = self.window, self.supply
         if place is Place.NEWER:
             self._turned(notice, answer, server_now)
@@ -131,7 +133,7 @@ class ServerView:
         else:
             self._told_rolling(notice, answer)
 
-    def _turned(self, notice: Notice, answer: Answer, server_now: float) -> None:
+    def _turned(self, notice: Observation, answer: SettledPermit, server_now: float) -> None:
         """Reset moved on: a new window, or a rolling account at work."""
         window, supply, now = self.window, self.supply, answer.now
         latest = self.clock.latest(now, answer.wall)
@@ -164,7 +166,7 @@ class ServerView:
             if self._early >= _ROLLING_MOVES or not on_time:
                 self._rolls(notice, answer)
 
-    def _rolls(self, notice: Notice, answer: Answer) -> None:
+    def _rolls(self, notice: Observation, answer: SettledPermit) -> None:
         """The server keeps a rolling account, as its answers show."""
         window = self.window
         self.supply = Rolling(
@@ -172,11 +174,11 @@ class ServerView:
         )
         self._told_rolling(notice, answer)
 
-    def _told_rolling(self, notice: Notice, answer: Answer) -> None:
+    def _told_rolling(self, notice: Observation, answer: SettledPermit) -> None:
         if isinstance(self.supply, Rolling):
             self.supply.told(notice.remaining, answer)
 
-    def _bare(self, answer: Answer) -> None:
+    def _bare(self, answer: SettledPermit) -> None:
         """An answer without a notice: whether it was counted is not known."""
         if answer.status == 429:
             return
@@ -224,16 +226,16 @@ class ServerView:
             return self.supply.spacing
         return 0.0
 
-    def outlook(self, in_flight: int, now: float, wall: float) -> Outlook:
+    def outlook(self, in_flight: int, now: float, wall: float) -> QuotaSnapshot:
         """The quota as known now: what may still be sent, reserve and all."""
         supply, window = self.supply, self.window
         if isinstance(supply, Unlimited):
-            return Outlook(None, None, None, "configured" if self._tier == 0 else "unknown")
+            return QuotaSnapshot(None, None, None, "configured" if self._tier == 0 else "unknown")
         left = max(int(supply.left(now)) - in_flight, 0)
         if not window.known and isinstance(supply, Metered):
             source: QuotaSource = "configured" if self._refused.reset is None else "server"
-            return Outlook(supply.account.limit, left, None, source)
+            return QuotaSnapshot(supply.account.limit, left, None, source)
         ends_in = self.ends(now, wall) - now
         if ends_in <= 0 and isinstance(supply, FixedWindow):
-            return Outlook(window.limit, None, None, "server")
-        return Outlook(window.limit, left, max(ends_in, 0.0), "server")
+            return QuotaSnapshot(window.limit, None, None, "server")
+        return QuotaSnapshot(window.limit, left, max(ends_in, 0.0), "server")

@@ -13,7 +13,7 @@ from collections import deque
 from math import inf
 
 from .account import Account, SlidingLog, SteadyRefill
-from .observation import Answer
+from .observation import SettledPermit
 from .window import ROUNDING
 
 __all__ = ["History", "Metered", "Rolling"]
@@ -187,7 +187,7 @@ class Rolling(Metered):
             return min(level, self._confirmed + 1)
         return level
 
-    def told(self, remaining: int, answer: Answer) -> None:
+    def told(self, remaining: int, answer: SettledPermit) -> None:
         """Take in that `remaining` were left when `answer` was made.
 
         What is surely left is that, less all that may have been counted since and has

@@ -13,7 +13,7 @@ from heapq import heapify, heappop, heappush
 from math import inf
 from typing import Generic, TypeVar
 
-__all__ = ["Lane", "WaitQueue"]
+__all__ = ["PriorityClass", "WaiterQueue"]
 
 _OLDEST_EVERY = 4
 """Of so many turns under contention one goes to the longest wait, whatever its lane."""
@@ -24,7 +24,7 @@ _SLACK = 64
 _T = TypeVar("_T")
 
 
-class Lane(Generic[_T]):
+class PriorityClass(Generic[_T]):
     """The waiters of one priority, in the order of their coming."""
 
     __slots__ = ("live", "waiters")
@@ -42,16 +42,16 @@ class Lane(Generic[_T]):
         return waiters[0][0] if waiters else None
 
 
-class WaitQueue(Generic[_T]):
+class WaiterQueue(Generic[_T]):
     """The lanes, and the deadlines of those who have one."""
 
     __slots__ = ("_arrivals", "_contended", "_deadlines", "_lanes", "_refused", "_single", "live")
 
     def __init__(self) -> None:
-        self._refused: Lane[_T] = Lane()
-        self._lanes: dict[int, Lane[_T]] = {}  # highest priority first
-        self._single: Lane[_T] | None = None  # the only lane, as long as there is one
-        self._deadlines: list[tuple[float, int, asyncio.Future[_T], Lane[_T]]] = []
+        self._refused: PriorityClass[_T] = PriorityClass()
+        self._lanes: dict[int, PriorityClass[_T]] = {}  # highest priority first
+        self._single: PriorityClass[_T] | None = None  # the only lane, as long as there is one
+        self._deadlines: list[tuple[float, int, asyncio.Future[_T], PriorityClass[_T]]] = []
         self._arrivals = 0
         self._contended = 0
         self.live = 0
@@ -63,7 +63,7 @@ class WaitQueue(Generic[_T]):
         priority: int,
         refused: bool,
         deadline: float | None,
-    ) -> Lane[_T]:
+    ) -> PriorityClass[_T]:
         """Stand in line; returns the lane, which is told when the waiter gives up."""
         lane = self._refused if refused else self._lane(priority)
         self._arrivals += 1
@@ -77,10 +77,10 @@ class WaitQueue(Generic[_T]):
                 heapify(self._deadlines)
         return lane
 
-    def _lane(self, priority: int) -> Lane[_T]:
+    def _lane(self, priority: int) -> PriorityClass[_T]:
         lane = self._lanes.get(priority)
         if lane is None:
-            self._lanes[priority] = lane = Lane()
+            self._lanes[priority] = lane = PriorityClass()
             self._lanes = dict(sorted(self._lanes.items(), reverse=True))
             self._single = lane if len(self._lanes) == 1 else None
         return lane
@@ -109,7 +109,7 @@ class WaitQueue(Generic[_T]):
                 return future
         return None
 
-    def forget(self, lane: Lane[_T]) -> None:
+    def forget(self, lane: PriorityClass[_T]) -> None:
         """One of `lane` was cancelled."""
         lane.live -= 1
         self.live -= 1
@@ -118,12 +118,12 @@ class WaitQueue(Generic[_T]):
         if len(lane.waiters) > 2 * lane.live + _SLACK:
             lane.waiters = deque(waiter for waiter in lane.waiters if not waiter[1].done())
 
-    def _next_lane(self) -> Lane[_T] | None:
+    def _next_lane(self) -> PriorityClass[_T] | None:
         """The lane whose first waiter has the next turn; None where nobody waits."""
         if self._refused.live and self._refused.head() is not None:
             return self._refused
-        first: Lane[_T] | None = None
-        oldest: Lane[_T] | None = None
+        first: PriorityClass[_T] | None = None
+        oldest: PriorityClass[_T] | None = None
         oldest_head = 0
         for lane in self._lanes.values():
             head = lane.head()
@@ -161,6 +161,6 @@ class WaitQueue(Generic[_T]):
         """Take everybody out; returns those who still wait."""
         lanes = [self._refused, *self._lanes.values()]
         # New lanes, for those who leave still hold the old ones.
-        self._refused, self._lanes, self._deadlines, self.live = Lane(), {}, [], 0
+        self._refused, self._lanes, self._deadlines, self.live = PriorityClass(), {}, [], 0
         self._single = None
         return [future for lane in lanes for _, future in lane.waiters if not future.done()]

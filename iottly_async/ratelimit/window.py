@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from .headers import Notice
+from .headers import Observation
 
 __all__ = ["ROUNDING", "Place", "RefusedWindows", "ServerWindow"]
 
@@ -52,7 +52,7 @@ class ServerWindow:
         """Bounds on a window's length in seconds, as far as the answers tell; whole seconds
         cannot speak of less than one."""
 
-    def place(self, notice: Notice, now: float, server_now: float) -> Place:
+    def place(self, notice: Observation, now: float, server_now: float) -> Place:
         """Where the window of `notice` lies; does not take it over."""
         if notice.relative:
             reset, here = now + notice.reset, now
@@ -71,12 +71,12 @@ class ServerWindow:
         """Seconds that two Resets of one window lie apart at most."""
         return _SAME_RELATIVE if self.relative else _SAME
 
-    def is_exactly(self, notice: Notice) -> bool:
+    def is_exactly(self, notice: Observation) -> bool:
         """Whether `notice` repeats this window's Reset and limit: only Remaining is news."""
         return notice.reset == self.reset and notice.limit == self.limit and not notice.relative
 
     def take_over(
-        self, notice: Notice, way: float, now: float, server_now: float, server_latest: float
+        self, notice: Observation, way: float, now: float, server_now: float, server_latest: float
     ) -> None:
         """Make the window of `notice` the current one; its request was sent `way` seconds ago."""
         if notice.relative:
@@ -93,11 +93,11 @@ class ServerWindow:
             self.least = max(self.least, reset - ROUNDING - latest)
             self.longest = max(self.longest, reset - here + way)
 
-    def note_limit(self, notice: Notice) -> None:
+    def note_limit(self, notice: Observation) -> None:
         """Take the limit over; where the field does not say it, the most ever left is it."""
         self.limit = max(self.limit, notice.remaining) if notice.limit is None else notice.limit
 
-    def refine(self, notice: Notice, now: float) -> None:
+    def refine(self, notice: Observation, now: float) -> None:
         """Learn from another answer of the same window: of delta seconds, which are rounded
         up and age on their way, the soonest end is the sharpest."""
         if self.relative:

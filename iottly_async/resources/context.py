@@ -11,7 +11,7 @@ from ..codec import Answers
 from ..config import Config
 from ..follow.plan import Follower
 from ..pipeline import Requester
-from ..walk import Habits
+from ..walk import Quirks
 
 
 @frozen(kw_only=True)
@@ -38,4 +38,4 @@ class Context:
     pause: Callable[[float], Awaitable[None]]
     timeout: float
     follower: Follower
-    habits: Habits
+    habits: Quirks

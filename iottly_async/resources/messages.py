@@ -11,7 +11,7 @@ from ..config import whole
 from ..models import Message, MessagePage
 from ..models.cursor import Order
 from ..walk import PageRequest
-from ..walk.keyset.ties import number_twins
+from ..walk.keyset.ties import number_duplicates
 from .following import Follows
 from .pages import bounds, checked_order
 from .walks import TypeFilter
@@ -39,7 +39,7 @@ class Messages(Follows):
             BadRequestError: the service does not accept the filter.
         """
         found = await self._context.requester.call(self._pages.recent(device_id, limit, query))
-        return number_twins(found)
+        return number_duplicates(found)
 
     async def page(
         self,
@@ -78,4 +78,4 @@ class Messages(Follows):
             number=None if whole(number, name="number", least=1) == 1 else number,
         )
         fetched = await self._context.requester.call(self._pages.page(request))
-        return MessagePage(messages=tuple(number_twins(fetched.messages)))
+        return MessagePage(messages=tuple(number_duplicates(fetched.messages)))

@@ -1,4 +1,4 @@
-"""Filling a stream's gaps from the REST walk, so that each message is handed out once.
+"""BackfillRun a stream's gaps from the REST walk, so that each message is handed out once.
 
 A gap is walked a little wider than it is: from `lookback` before it, for messages that
 became visible late (D11), and once the service has had `settle` seconds to show what it
@@ -23,8 +23,8 @@ from ..models import Cursor, Message, MessageBatch
 from ..models._time import epoch_ms
 from ..retry import delay, is_passing
 from ..walk import Fetched, PageRequest, WalkQuery, WalkSettings, batches
-from .buffer import Hole
-from .dedupe import HandedOut
+from .buffer import BufferedGap
+from .dedupe import SeenMessages
 
 _T = TypeVar("_T")
 
@@ -51,7 +51,7 @@ class MessageSource(Protocol):
 
 
 @define
-class Stretch:
+class BackfillInterval:
     """Of one device, what is read for a gap.
 
     Attributes:
@@ -67,7 +67,7 @@ class Stretch:
     failures: int = 0
 
 
-class Filler:
+class Backfill:
     """Reads what was not handed out.
 
     Attributes:
@@ -103,13 +103,13 @@ class Filler:
         self._clock = clock
         self._pause = pause
         self._policy = policy
-        self.handed = HandedOut(self._lookback)
+        self.handed = SeenMessages(self._lookback)
 
-    def fill(self, hole: Hole) -> Filling:
+    def fill(self, hole: BufferedGap) -> BackfillRun:
         """What reads the messages of a gap that were not handed out."""
-        return Filling(self, hole)
+        return BackfillRun(self, hole)
 
-    async def stretches(self, hole: Hole) -> deque[Stretch]:
+    async def stretches(self, hole: BufferedGap) -> deque[BackfillInterval]:
         """What is to be read for a gap, device by device, once the service can show all of it."""
         ready = hole.since + self._settle
         await self._pause(max(ready - self._clock.monotonic(), 0.0))
@@ -128,7 +128,7 @@ class Filler:
         low, high = epoch_ms(start), epoch_ms(end) + 1
         # Of the last ones the stream may still bring copies, as they became visible near its end.
         return deque(
-            Stretch(
+            BackfillInterval(
                 WalkQuery(
                     project_id=project_id,
                     device_id=device_id,
@@ -141,7 +141,7 @@ class Filler:
             for device_id in devices
         )
 
-    def walk(self, stretch: Stretch) -> AsyncGenerator[MessageBatch, None]:
+    def walk(self, stretch: BackfillInterval) -> AsyncGenerator[MessageBatch, None]:
         """The messages of a stretch, from where it was read to."""
         settings = evolve(self._source.settings(), settle=_SURE)
         return batches(
@@ -180,13 +180,13 @@ class Filler:
         return failures + 1
 
 
-class Filling:
+class BackfillRun:
     """The reading of one gap. It may be cancelled at any moment, and goes on where it was."""
 
-    def __init__(self, filler: Filler, hole: Hole) -> None:
+    def __init__(self, filler: Backfill, hole: BufferedGap) -> None:
         self._filler = filler
         self._hole = hole
-        self._stretches: deque[Stretch] | None = None
+        self._stretches: deque[BackfillInterval] | None = None
         self._walk: AsyncGenerator[MessageBatch, None] | None = None
         self._ready: deque[Message] = deque()
 
@@ -201,7 +201,7 @@ class Filling:
                 await self._read_on(self._stretches)
         return self._ready.popleft()
 
-    async def _read_on(self, stretches: deque[Stretch]) -> None:
+    async def _read_on(self, stretches: deque[BackfillInterval]) -> None:
         stretch = stretches[0]
         # Not kept while it is awaited: what is cancelled, or fails, is begun anew.
         walk, self._walk = self._walk or self._filler.walk(stretch), None

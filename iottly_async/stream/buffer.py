@@ -17,14 +17,14 @@ OVERFLOWS: tuple[Overflow, ...] = ("wait", "drop_oldest")
 
 
 @frozen
-class Hole:
+class BufferedGap:
     """A gap, and since when (monotonic) it is past."""
 
     gap: Gap
     since: float
 
 
-class Buffer:
+class MessageBuffer:
     """What came and was not consumed yet; one task puts, one takes.
 
     Args:
@@ -38,8 +38,8 @@ class Buffer:
     def __init__(self, size: int, overflow: Overflow) -> None:
         self._size = size
         self._overflow = overflow
-        self._entries: deque[Message | Hole] = deque()
-        self._dropped: Hole | None = None
+        self._entries: deque[Message | BufferedGap] = deque()
+        self._dropped: BufferedGap | None = None
         self._messages = 0
         self._error: BaseException | None = None
         self._changed = asyncio.Event()
@@ -59,9 +59,9 @@ class Buffer:
         self._messages += 1
         self._changed.set()
 
-    def put_hole(self, hole: Hole) -> None:
+    def put_hole(self, hole: BufferedGap) -> None:
         """Add a gap; it needs no room, and joins with one that it follows directly."""
-        if self._entries and isinstance(last := self._entries[-1], Hole):
+        if self._entries and isinstance(last := self._entries[-1], BufferedGap):
             hole = _joined(last, hole)
             self._entries.pop()
         self._entries.append(hole)
@@ -72,7 +72,7 @@ class Buffer:
         self._error = self._error or error
         self._changed.set()
 
-    async def get(self) -> Message | Hole:
+    async def get(self) -> Message | BufferedGap:
         """The next entry, in order.
 
         Raises:
@@ -101,12 +101,12 @@ class Buffer:
                 self._messages -= 1
                 at = entry.timestamp
                 gap = Gap(start=at, end=at, reason="overflow", missed=1)
-                self._dropped = _joined(self._dropped, Hole(gap, now))
+                self._dropped = _joined(self._dropped, BufferedGap(gap, now))
                 return
             self._dropped = _joined(self._dropped, entry)
 
 
-def _joined(first: Hole | None, second: Hole) -> Hole:
+def _joined(first: BufferedGap | None, second: BufferedGap) -> BufferedGap:
     """One gap from the start of the first to the end of the later."""
     if first is None:
         return second
@@ -115,4 +115,4 @@ def _joined(first: Hole | None, second: Hole) -> Hole:
     start = None if one.start is None or other.start is None else min(one.start, other.start)
     end = None if one.end is None or other.end is None else max(one.end, other.end)
     gap = attrs.evolve(one, start=start, end=end, missed=missed)
-    return Hole(gap, max(first.since, second.since))
+    return BufferedGap(gap, max(first.since, second.since))

@@ -28,7 +28,7 @@ class _Copies:
         self.handed = 0
 
 
-class HandedOut:
+class SeenMessages:
     """Remembers messages as far back as a walk may read again.
 
     Args:

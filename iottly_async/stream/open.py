@@ -16,13 +16,13 @@ from ..resources import Project
 from ..resources.given import several
 from ..times import aware
 from ..transport import Transport
-from ..transport.websocket import Line, open_line
+from ..transport.websocket import WebSocketConnection, open_websocket
 from ..wire import Answer, Request, Route
-from .backfill import Filler
+from .backfill import Backfill
 from .buffer import OVERFLOWS, Overflow
 from .protocol import DefaultStreamProtocol, StreamProtocol, Subscription
 from .stream import Stream
-from .supervisor import Wiring
+from .supervisor import StreamSetup
 
 _OVERTAKEN: Final = 0.5
 """Seconds that a frame which another overtook is waited for."""
@@ -62,11 +62,11 @@ def make_stream(
         raise ConfigurationError("protocol must have the methods of StreamProtocol")
     settled = config.settle if settle is None else seconds(settle, name="settle", zero=True)
     back = settled if lookback is None else seconds(lookback, name="lookback", zero=True)
-    filler: Filler | None = None
+    filler: Backfill | None = None
     if fill_gaps:
         if project is None:
             raise ConfigurationError("fill_gaps=True needs project_id, whose messages are walked")
-        filler = Filler(
+        filler = Backfill(
             project.messages,
             _filled(project, wanted),
             type=wanted.type,
@@ -76,7 +76,7 @@ def make_stream(
             pause=pipeline.pause,
             policy=config.retry,
         )
-    wiring = Wiring(
+    wiring = StreamSetup(
         dial=_dialer(
             pipeline,
             options,
@@ -110,14 +110,16 @@ def _dialer(
     *,
     heartbeat: float,
     max_frame_bytes: int,
-) -> Callable[[], Awaitable[Line]]:
+) -> Callable[[], Awaitable[WebSocketConnection]]:
     request: Request[Any] = Request(
         Route("stream", "GET", protocol.generation), protocol.path, lambda _: None
     )
     config: Config = pipeline.config
 
-    async def upgrade(transport: Transport, headers: Any) -> tuple[Answer, Line | None]:
-        return await open_line(
+    async def upgrade(
+        transport: Transport, headers: Any
+    ) -> tuple[Answer, WebSocketConnection | None]:
+        return await open_websocket(
             transport,
             headers,
             path=protocol.path,
@@ -126,7 +128,7 @@ def _dialer(
             max_frame_bytes=max_frame_bytes,
         )
 
-    async def dial() -> Line:
+    async def dial() -> WebSocketConnection:
         return await pipeline.dial(request, options, upgrade)
 
     return dial

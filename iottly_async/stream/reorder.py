@@ -13,13 +13,13 @@ from ..models import Message
 
 
 @frozen
-class Lost:
+class MissingMessages:
     """So many messages were sent and did not come."""
 
     count: int
 
 
-class Sequence:
+class ReorderBuffer:
     """The messages of one connection, in the order of their numbers.
 
     Args:
@@ -47,7 +47,9 @@ class Sequence:
         """When to call `give_up`, monotonic; None while nothing is missing."""
         return None if self._since is None else self._since + self._patience
 
-    def take(self, message: Message, seq: int | None, now: float) -> list[Message | Lost]:
+    def take(
+        self, message: Message, seq: int | None, now: float
+    ) -> list[Message | MissingMessages]:
         """A message came; what can be handed on now."""
         if seq is None or self._next is None:
             return [message]
@@ -67,33 +69,33 @@ class Sequence:
             self._last = max(self._last, seq)
             self._wait(now, moved=False)
 
-    def give_up(self, now: float) -> list[Message | Lost]:
+    def give_up(self, now: float) -> list[Message | MissingMessages]:
         """Take the numbers that are missing next for lost."""
         if self._next is None:
             return []
         found = min(self._held, default=self._last + 1)
         missing = found - self._next
         self._next = found
-        ready: list[Message | Lost] = [Lost(missing)] if missing > 0 else []
+        ready: list[Message | MissingMessages] = [MissingMessages(missing)] if missing > 0 else []
         ready += self._ready()
         self._wait(now, moved=True)
         return ready
 
-    def end(self, now: float) -> list[Message | Lost]:
+    def end(self, now: float) -> list[Message | MissingMessages]:
         """The connection is over: what was held is handed on, and what is missing lost.
 
         What is missing behind the last one is not told: the gap to the next connection
         begins there.
         """
-        ready: list[Message | Lost] = []
+        ready: list[Message | MissingMessages] = []
         while self._held:
             ready += self.give_up(now)
         self.begin(None)
         self._since = None
         return ready
 
-    def _ready(self) -> list[Message | Lost]:
-        ready: list[Message | Lost] = []
+    def _ready(self) -> list[Message | MissingMessages]:
+        ready: list[Message | MissingMessages] = []
         while self._next is not None and (message := self._held.pop(self._next, None)) is not None:
             ready.append(message)
             self._next += 1

@@ -20,13 +20,13 @@ from ..errors import (
     TransportError,
 )
 from ..models import CommandResult, Message
-from ..transport.websocket import Line
+from ..transport.websocket import WebSocketConnection
 from ..wire import segment
-from .backfill import Filler, Filling
-from .buffer import Buffer, Hole, Overflow
+from .backfill import Backfill, BackfillRun
+from .buffer import BufferedGap, MessageBuffer, Overflow
 from .commands import PendingCommand
 from .events import Gap
-from .supervisor import Keeper, StreamStats, Wiring
+from .supervisor import StreamSetup, StreamStats, Supervisor
 
 T = TypeVar("T")
 
@@ -66,19 +66,19 @@ class Stream:
 
     def __init__(
         self,
-        wiring: Wiring,
+        wiring: StreamSetup,
         *,
         size: int,
         overflow: Overflow,
-        filler: Filler | None,
+        filler: Backfill | None,
         hold: Hold,
         result: Callable[[str, float], Awaitable[CommandResult]],
     ) -> None:
-        self._buffer = Buffer(size, overflow)
-        self._keeper = Keeper(wiring, self._buffer)
+        self._buffer = MessageBuffer(size, overflow)
+        self._keeper = Supervisor(wiring, self._buffer)
         self._wiring = wiring
         self._filler = filler
-        self._filling: Filling | None = None
+        self._filling: BackfillRun | None = None
         self._hold = hold
         self._result = result
         self._task: asyncio.Task[None] | None = None
@@ -177,7 +177,7 @@ class Stream:
                 return missing
             self._filling = None
         entry = await self._buffer.get()
-        if isinstance(entry, Hole):
+        if isinstance(entry, BufferedGap):
             if self._filler is not None:
                 self._filling = self._filler.fill(entry)
             return evolve(entry.gap, filled=self._filler is not None)
@@ -227,7 +227,7 @@ class Stream:
         raise _too_late(pending[0] if pending else None, left)
 
     async def _outcome(
-        self, line: Line, pending: PendingCommand, frame: str, limit: asyncio.Timeout
+        self, line: WebSocketConnection, pending: PendingCommand, frame: str, limit: asyncio.Timeout
     ) -> CommandResult:
         """Send a command and wait for its result, over HTTP where the connection ends."""
         result: CommandResult | None = None

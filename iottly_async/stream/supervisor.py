@@ -16,8 +16,8 @@ from ..config import RetryPolicy
 from ..errors import BadRequestError, ConnectionLostError, DecodeError, IottlyError
 from ..models import Message
 from ..retry import delay, is_passing
-from ..transport.websocket import Line, LineEndedError
-from .buffer import Buffer, Hole
+from ..transport.websocket import WebSocketClosedError, WebSocketConnection
+from .buffer import BufferedGap, MessageBuffer
 from .commands import PendingCommands
 from .events import Gap, GapReason
 from .protocol import (
@@ -32,7 +32,7 @@ from .protocol import (
     Subscription,
     Welcome,
 )
-from .reorder import Lost, Sequence
+from .reorder import MissingMessages, ReorderBuffer
 
 _log = logging.getLogger("iottly_async")
 
@@ -62,7 +62,7 @@ class StreamStats:
 
 
 @frozen(kw_only=True)
-class Wiring:
+class StreamSetup:
     """What a stream is made of; put together by the session.
 
     Attributes:
@@ -76,7 +76,7 @@ class Wiring:
         since: messages from then on are wanted; None: from the first connection on.
     """
 
-    dial: Callable[[], Awaitable[Line]]
+    dial: Callable[[], Awaitable[WebSocketConnection]]
     protocol: StreamProtocol
     wanted: Subscription
     policy: RetryPolicy
@@ -87,7 +87,7 @@ class Wiring:
     since: datetime | None
 
 
-class Keeper:
+class Supervisor:
     """Keeps a stream connected and its buffer fed.
 
     Attributes:
@@ -96,13 +96,13 @@ class Keeper:
         stats: counters.
     """
 
-    def __init__(self, wiring: Wiring, buffer: Buffer) -> None:
-        self.line: Line | None = None
+    def __init__(self, wiring: StreamSetup, buffer: MessageBuffer) -> None:
+        self.line: WebSocketConnection | None = None
         self.commands = PendingCommands()
         self.stats = StreamStats()
         self._wiring = wiring
         self._buffer = buffer
-        self._sequence = Sequence(patience=wiring.patience)
+        self._sequence = ReorderBuffer(patience=wiring.patience)
         self._complete = wiring.since
         self._begun = False
         self._opened_at = inf
@@ -120,7 +120,7 @@ class Keeper:
             retry_after: float | None = None
             try:
                 await self._connection()
-            except LineEndedError as ended:
+            except WebSocketClosedError as ended:
                 final = None if ended.code is None else wiring.protocol.final(ended.code)
                 if final is not None:
                     await self._hand_on(self._sequence.end(wiring.clock.monotonic()))
@@ -142,7 +142,7 @@ class Keeper:
             _log.info("the stream is down: %s; connecting again in %.2f s", reason, seconds)
             await wiring.pause(seconds)
 
-    async def until_connected(self) -> Line:
+    async def until_connected(self) -> WebSocketConnection:
         """The connection, once there is one that has subscribed."""
         while self.line is None:
             self._connected.clear()
@@ -153,7 +153,7 @@ class Keeper:
         """One connection from its opening to its end.
 
         Raises:
-            LineEndedError: always in the end, or an `IottlyError` before.
+            WebSocketClosedError: always in the end, or an `IottlyError` before.
         """
         wiring = self._wiring
         self._opened_at = inf
@@ -163,7 +163,7 @@ class Keeper:
         try:
             await self._begin(line)
             await self._listen(line)
-        except LineEndedError as ended:
+        except WebSocketClosedError as ended:
             if ended.code != _TOO_BIG or self.line is not None:
                 raise
             raise BadRequestError(
@@ -176,7 +176,7 @@ class Keeper:
             self.commands.lost()
             await line.aclose()
 
-    async def _listen(self, line: Line) -> None:
+    async def _listen(self, line: WebSocketConnection) -> None:
         """Take what comes, until the connection ends."""
         wiring = self._wiring
         begun_by = self._opened_at + wiring.opening
@@ -190,9 +190,9 @@ class Keeper:
             elif subscribed:
                 await self._hand_on(self._sequence.give_up(wiring.clock.monotonic()))
             else:
-                raise LineEndedError(f"it did not subscribe us within {wiring.opening:g} s")
+                raise WebSocketClosedError(f"it did not subscribe us within {wiring.opening:g} s")
 
-    async def _begin(self, line: Line) -> None:
+    async def _begin(self, line: WebSocketConnection) -> None:
         """Greet, and ask for the messages."""
         wiring, protocol = self._wiring, self._wiring.protocol
         subscription = protocol.subscribe(wiring.wanted)
@@ -207,11 +207,11 @@ class Keeper:
                 pass
             raise
         except TimeoutError:
-            raise LineEndedError("it does not read what is sent") from None
+            raise WebSocketClosedError("it does not read what is sent") from None
         if subscription is None:
             self._subscribed(line, Subscribed())
 
-    async def _take(self, line: Line, frame: Frame) -> None:
+    async def _take(self, line: WebSocketConnection, frame: Frame) -> None:
         now = self._wiring.clock.monotonic()
         match frame:
             case MessageFrame():
@@ -231,20 +231,20 @@ class Keeper:
             case Refused():
                 self.commands.finished(frame.ref, frame.error)
 
-    def _subscribed(self, line: Line, frame: Subscribed) -> None:
+    def _subscribed(self, line: WebSocketConnection, frame: Subscribed) -> None:
         """Messages come from now on; between this and what came before there is a gap."""
         if self._begun:
             self._gap("reconnect", frame.at)
         elif self._complete is not None:
             self._gap("since", frame.at)
         self._begun = True
-        self._sequence = Sequence(patience=self._wiring.patience)
+        self._sequence = ReorderBuffer(patience=self._wiring.patience)
         self._sequence.begin(frame.seq)
         self._completed(frame.at)
         self.line = line
         self._connected.set()
 
-    async def _hand_on(self, found: list[Message | Lost]) -> None:
+    async def _hand_on(self, found: list[Message | MissingMessages]) -> None:
         now = self._wiring.clock.monotonic()
         for index, entry in enumerate(found):
             if isinstance(entry, Message):
@@ -262,7 +262,7 @@ class Keeper:
         if start is not None and end is not None:
             end = max(start, end)
         gap = Gap(start=start, end=end, reason=reason, missed=missed)
-        self._buffer.put_hole(Hole(gap, self._wiring.clock.monotonic()))
+        self._buffer.put_hole(BufferedGap(gap, self._wiring.clock.monotonic()))
 
     def _completed(self, at: datetime | None) -> None:
         """All that was sent until `at` has come, or lies in a gap that was reported."""

@@ -24,8 +24,8 @@ from ..wire import Answer
 from .attempt import Outgoing, Transport
 from .connection import LostError
 from .errors import translated
-from .pooled import OwnConnections, parts_are_known
-from .session import ThroughSession, through_own_session
+from .pooled import PooledConnections, parts_are_known
+from .session import SessionConnections, own_session
 from .settings import connector_for, timeout_of
 
 _FOREIGN = (aiohttp.ClientError, HttpProcessingError, LostError, OSError, ValueError)
@@ -45,8 +45,8 @@ class AiohttpTransport:
     def __init__(self, config: Config, session: ClientSession | None = None) -> None:
         self._config = config
         self._given = session
-        self._kept: OwnConnections | ThroughSession | None = None
-        self._alone: OwnConnections | ThroughSession | None = None
+        self._kept: PooledConnections | SessionConnections | None = None
+        self._alone: PooledConnections | SessionConnections | None = None
         self._closed = False
         self._gate = asyncio.Semaphore(config.max_connections)
         self._attempts = Deadlines()
@@ -94,7 +94,7 @@ class AiohttpTransport:
             sent="maybe" if outgoing.left else "no",
         )
 
-    def _way(self, alone: bool) -> OwnConnections | ThroughSession:
+    def _way(self, alone: bool) -> PooledConnections | SessionConnections:
         if self._closed:
             raise SessionClosedError("the session is closed; open another", sent="no")
         if alone and self._given is None:
@@ -103,12 +103,12 @@ class AiohttpTransport:
         self._kept = self._kept or self._open(alone=False)
         return self._kept
 
-    def _open(self, *, alone: bool) -> OwnConnections | ThroughSession:
+    def _open(self, *, alone: bool) -> PooledConnections | SessionConnections:
         if self._given is not None:
-            return ThroughSession(self._config, self._given, given=True)
+            return SessionConnections(self._config, self._given, given=True)
         if self._config.trust_env or not parts_are_known():
-            return through_own_session(self._config, alone=alone)
-        return OwnConnections(self._config, alone=alone)
+            return own_session(self._config, alone=alone)
+        return PooledConnections(self._config, alone=alone)
 
     def for_upgrades(self, *middlewares: aiohttp.ClientMiddlewareType) -> ClientSession:
         """A session for WebSockets, with the TLS, proxy and cookie settings of all others.

@@ -27,7 +27,7 @@ Used = WeakKeyDictionary[ResponseHandler, Look]
 """By the protocol of each connection that was written to: how to look at it."""
 
 
-class Line:
+class AttemptConnection:
     """The connection of one attempt: looked at before the first byte, and cut when it fails."""
 
     __slots__ = ("_used", "outgoing", "transport")

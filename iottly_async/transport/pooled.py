@@ -30,7 +30,7 @@ from ..config import Config
 from ..wire import Answer
 from .answer import read_answer
 from .attempt import Outgoing, check_target
-from .connection import Line, LostError, StaleError, Used
+from .connection import AttemptConnection, LostError, StaleError, Used
 from .settings import connector_for, timeout_of
 
 _KNOWN: Final = "3.14."
@@ -41,7 +41,7 @@ def parts_are_known() -> bool:
     return aiohttp.__version__.startswith(_KNOWN)
 
 
-class OwnConnections:
+class PooledConnections:
     """Connections to the service, each with one request at a time.
 
     Args:
@@ -85,7 +85,7 @@ class OwnConnections:
             ConfigurationError: the target cannot stand in a request; nothing was sent.
         """
         check_target(outgoing.target)
-        line = Line(outgoing, self._used)
+        line = AttemptConnection(outgoing, self._used)
         connection, protocol, transport = await self._connection(line)
         try:
             protocol.set_response_params(read_until_eof=True)
@@ -102,7 +102,7 @@ class OwnConnections:
         return answer
 
     async def _connection(
-        self, line: Line
+        self, line: AttemptConnection
     ) -> tuple[Connection, ResponseHandler, asyncio.Transport]:
         """A connection on which nothing waits; from here on the request may have left."""
         while True:

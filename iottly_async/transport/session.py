@@ -20,11 +20,11 @@ from ..errors import ConfigurationError
 from ..wire import Answer
 from .answer import read_answer
 from .attempt import Outgoing, check_target
-from .connection import Line, LostError, StaleError, Used
+from .connection import AttemptConnection, LostError, StaleError, Used
 from .settings import connector_for, timeout_of
 
 
-class ThroughSession:
+class SessionConnections:
     """Requests through one aiohttp session.
 
     Args:
@@ -63,7 +63,7 @@ class ThroughSession:
         check_target(outgoing.target)
         if self._given and self._session.closed:
             raise ConfigurationError("the aiohttp session given as http= is closed")
-        line = Line(outgoing, self._used)
+        line = AttemptConnection(outgoing, self._used)
         try:
             response = await self._session.request(
                 outgoing.method,
@@ -93,21 +93,21 @@ class ThroughSession:
         return answer
 
 
-def through_own_session(config: Config, *, alone: bool) -> ThroughSession:
+def own_session(config: Config, *, alone: bool) -> SessionConnections:
     """Through a session of our own, which can take proxies and .netrc from the environment."""
     session = ClientSession(
         connector=connector_for(config, force_close=alone),
         cookie_jar=DummyCookieJar(),
-        request_class=_MarkedRequest,
+        request_class=_CheckedRequest,
         trust_env=config.trust_env,
     )
-    return ThroughSession(config, session, given=False)
+    return SessionConnections(config, session, given=False)
 
 
-class _MarkedRequest(ClientRequest):
+class _CheckedRequest(ClientRequest):
     """A request that asks its line before it is written."""
 
-    line: Line | None = None
+    line: AttemptConnection | None = None
 
     async def send(self, conn: Connection) -> ClientResponse:
         if self.line is not None:
@@ -115,13 +115,13 @@ class _MarkedRequest(ClientRequest):
         return await super().send(conn)
 
 
-def _never_resending(line: Line) -> aiohttp.ClientMiddlewareType:
+def _never_resending(line: AttemptConnection) -> aiohttp.ClientMiddlewareType:
     """A middleware that gives the request its line, and keeps aiohttp from sending it again."""
 
     async def mark_and_never_resend(
         request: ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> ClientResponse:
-        if isinstance(request, _MarkedRequest):
+        if isinstance(request, _CheckedRequest):
             request.line = line
         else:
             line.outgoing.left = True  # a session of the caller's: when it writes is not known

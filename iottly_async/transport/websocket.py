@@ -36,7 +36,7 @@ _PROMISE: Final = 2.5
 WebSocket = aiohttp.ClientWebSocketResponse[Any]
 
 
-class LineEndedError(Exception):
+class WebSocketClosedError(Exception):
     """A connection is over.
 
     Attributes:
@@ -56,7 +56,7 @@ class _RefusedError(Exception):
         self.answer = answer
 
 
-class Line:
+class WebSocketConnection:
     """One open connection.
 
     Args:
@@ -99,7 +99,7 @@ class Line:
         """The next frame; None when the loop's time is `until`.
 
         Raises:
-            LineEndedError: the connection ended, or is taken to be half-open.
+            WebSocketClosedError: the connection ended, or is taken to be half-open.
         """
         loop = asyncio.get_running_loop()
         if not self._listening:
@@ -117,7 +117,7 @@ class Line:
                 if until is not None and now >= until:
                     return None
                 if now >= frame_due or (self._asked and now >= life_due):
-                    raise LineEndedError("it was silent for too long") from None
+                    raise WebSocketClosedError("it was silent for too long") from None
                 if now >= life_due:
                     await self._ask()
                 continue
@@ -141,7 +141,7 @@ class Line:
         try:
             await self._socket.ping()
         except (OSError, aiohttp.ClientError):
-            raise LineEndedError("the connection was lost") from None
+            raise WebSocketClosedError("the connection was lost") from None
 
     async def _pong(self, message: aiohttp.WSMessage) -> None:
         self._life_at, self._asked = asyncio.get_running_loop().time(), False
@@ -149,15 +149,15 @@ class Line:
             try:
                 await self._socket.pong(message.data)
             except (OSError, aiohttp.ClientError):
-                raise LineEndedError("the connection was lost") from None
+                raise WebSocketClosedError("the connection was lost") from None
 
-    def _ended(self, message: aiohttp.WSMessage) -> LineEndedError:
+    def _ended(self, message: aiohttp.WSMessage) -> WebSocketClosedError:
         code = self._socket.close_code
         if message.type is WSMsgType.CLOSE:
-            return LineEndedError(f"closed by the service with code {code}", code)
+            return WebSocketClosedError(f"closed by the service with code {code}", code)
         if message.type is WSMsgType.ERROR:
-            return LineEndedError(f"a frame broke the protocol (code {code})", code)
-        return LineEndedError("the connection was lost")
+            return WebSocketClosedError(f"a frame broke the protocol (code {code})", code)
+        return WebSocketClosedError("the connection was lost")
 
     async def aclose(self) -> None:
         """End the connection, with a word of farewell where the other side listens."""
@@ -167,7 +167,7 @@ class Line:
             await self._session.close()
 
 
-async def open_line(
+async def open_websocket(
     transport: Transport,
     headers: Mapping[str, str],
     *,
@@ -175,7 +175,7 @@ async def open_line(
     config: Config,
     heartbeat: float,
     max_frame_bytes: int,
-) -> tuple[Answer, Line | None]:
+) -> tuple[Answer, WebSocketConnection | None]:
     """Open a connection; the answer where the service refused it.
 
     Raises:
@@ -188,7 +188,7 @@ async def open_line(
         )
     session = transport.for_upgrades(_refuse_all_but_upgrades)
     limit = asyncio.timeout(config.attempt_timeout)
-    line: Line | None = None
+    line: WebSocketConnection | None = None
     try:
         async with limit:
             socket = await session.ws_connect(
@@ -198,7 +198,7 @@ async def open_line(
                 max_msg_size=max_frame_bytes,
                 timeout=ClientWSTimeout(ws_close=_FAREWELL),
             )
-        line = Line(socket, session, heartbeat=heartbeat)
+        line = WebSocketConnection(socket, session, heartbeat=heartbeat)
         return Answer(101, {}, b""), line
     except _RefusedError as refused:
         return refused.answer, None

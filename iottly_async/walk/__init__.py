@@ -16,7 +16,7 @@ from ..clock import SYSTEM_CLOCK, Clock
 from ..errors import ConfigurationError
 from ..models.cursor import Cursor
 from ..models.message import MessageBatch
-from .pin import Pin
+from .pin import PinnedEnd
 from .query import (
     Capacity,
     Fetch,
@@ -27,22 +27,22 @@ from .query import (
     WalkQuery,
     WalkSettings,
 )
-from .quirks import Habits
-from .source import Source
+from .quirks import Quirks
+from .source import PageSource
 from .strategy.concurrency import at_most
-from .strategy.ordered import Lanes
+from .strategy.ordered import OrderedWalk
 from .strategy.sequential import in_sequence
-from .strategy.unordered import Pool
+from .strategy.unordered import UnorderedWalk
 from .track import Track, resumed
 
 __all__ = [
     "Capacity",
     "Fetch",
     "Fetched",
-    "Habits",
     "History",
     "HistoryRequest",
     "PageRequest",
+    "Quirks",
     "WalkQuery",
     "WalkSettings",
     "batches",
@@ -94,14 +94,14 @@ def batches(
         UnstableTieOrderError: while iterating, if `verify_ties` finds no proof.
     """
     _check(concurrency)
-    source = Source(fetch, history, clock)
+    source = PageSource(fetch, history, clock)
     track = Track(query, settings, cursor, has_history=history is not None)
     if concurrency == 1:
         return in_sequence(source, track)
     limit = at_most(concurrency, capacity)
     if ordered:
-        return Lanes(source, track, limit).batches()
-    return Pool(source, iter([track]), limit).batches()
+        return OrderedWalk(source, track, limit).batches()
+    return UnorderedWalk(source, iter([track]), limit).batches()
 
 
 def batches_many(
@@ -135,18 +135,18 @@ def batches_many(
     """
     _check(concurrency)
     known = {} if cursors is None else cursors
-    settings = attrs.evolve(settings, habits=settings.habits or Habits())
+    settings = attrs.evolve(settings, habits=settings.habits or Quirks())
     for query in queries:
         resumed(query, known.get(query.device_id))
 
     def tracks() -> Iterator[Track]:
-        pin, has_history = Pin(), history is not None
+        pin, has_history = PinnedEnd(), history is not None
         for query in queries:
             cursor = known.get(query.device_id)
             yield Track(query, settings, cursor, pin=pin, has_history=has_history)
 
-    source = Source(fetch, history, clock)
-    return Pool(source, tracks(), at_most(concurrency, capacity)).batches()
+    source = PageSource(fetch, history, clock)
+    return UnorderedWalk(source, tracks(), at_most(concurrency, capacity)).batches()
 
 
 def _check(concurrency: int) -> None:

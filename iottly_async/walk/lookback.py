@@ -22,7 +22,7 @@ Entry = tuple[int, str]
 Known = defaultdict[int, Counter[str]]
 
 
-class Recent:
+class RecentMessages:
     """What was handed out of the stretches that are, or may yet be, read again.
 
     Attributes:

@@ -16,7 +16,7 @@ _AHEAD_MS: Final = 60_000
 """How far ahead of the server's clock a time may be before something must be wrong."""
 
 
-class Pin:
+class PinnedEnd:
     """The server's time at the first answer, one for all tracks of a walk.
 
     Attributes:

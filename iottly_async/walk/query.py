@@ -11,7 +11,7 @@ from attrs import define, frozen
 
 from ..models.cursor import Order
 from ..models.message import Message
-from .quirks import Habits
+from .quirks import Quirks
 
 
 @frozen(kw_only=True)
@@ -62,7 +62,7 @@ class WalkSettings:
     settle: float = 5.0
     verify_ties: bool = False
     lookback: float = 0.0
-    habits: Habits | None = None
+    habits: Quirks | None = None
 
 
 # This and `Fetched` are not frozen: it would double what their making costs, once a page.

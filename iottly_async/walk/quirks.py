@@ -17,7 +17,7 @@ _FEWEST: Final = 10
 """No server is thought to cut pages to fewer messages than this."""
 
 
-class Habits:
+class Quirks:
     """A server's ways with the bounds, sizes and numbers that it is asked for.
 
     Attributes:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from ..clock import Clock
 from .keyset.page import Page
-from .keyset.piece import Piece
-from .keyset.segment import Window
+from .keyset.piece import CompleteInterval
+from .keyset.segment import Segment
 from .query import Fetch, History, HistoryRequest, PageRequest
 from .track import Track
 
 
-class Source:
+class PageSource:
     """Where pages come from."""
 
     __slots__ = ("_clock", "_history", "fetch")
@@ -21,7 +21,7 @@ class Source:
         self._history = history
         self._clock = clock
 
-    async def ask(self, track: Track, window: Window) -> Piece:
+    async def ask(self, track: Track, window: Segment) -> CompleteInterval:
         """Fetch what `window` wants next, and return what is complete with it.
 
         Between the answer's arrival and the window's decision nothing is awaited.

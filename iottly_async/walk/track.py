@@ -18,13 +18,13 @@ from ..models.message import MessageBatch
 from .axis import ASCENDING, BEGINNING, DESCENDING, FAR, SECOND, round_down, round_up
 from .intervals import subtract, union, within
 from .keyset.page import Page
-from .keyset.piece import Piece
-from .keyset.segment import Window
+from .keyset.piece import CompleteInterval
+from .keyset.segment import Segment
 from .keyset.tie_proof import HISTORY_LIMIT
-from .lookback import Recent
-from .pin import Pin, check_end
+from .lookback import RecentMessages
+from .pin import PinnedEnd, check_end
 from .query import Fetched, HistoryRequest, PageRequest, WalkQuery, WalkSettings
-from .quirks import Habits
+from .quirks import Quirks
 
 
 def resumed(query: WalkQuery, cursor: Cursor | None) -> WalkQuery:
@@ -73,7 +73,7 @@ class Track:
         settings: WalkSettings,
         cursor: Cursor | None,
         *,
-        pin: Pin | None = None,
+        pin: PinnedEnd | None = None,
         has_history: bool = False,
     ) -> None:
         """The track of `query`, from its start or from `cursor` on.
@@ -91,13 +91,13 @@ class Track:
         self.axis = ASCENDING if query.order == "asc" else DESCENDING
         self.finished = False
         self.page_size = settings.page_size
-        self._habits = settings.habits or Habits()
+        self._habits = settings.habits or Quirks()
         self._settings = settings
         self._cursor = cursor
         self._has_history = has_history
         self._start = BEGINNING if query.start is None else query.start
         self._end = FAR if query.end is None else query.end
-        self._pin = pin or Pin()
+        self._pin = pin or PinnedEnd()
         self._pinned: int | None = None
         self._count = 0 if cursor is None else cursor.count
         self._recent = self._look_back(cursor)
@@ -105,10 +105,10 @@ class Track:
         if self._pinned is None and self._pin.server_now is not None:
             self._fix(self._pin.server_now)
 
-    def _look_back(self, cursor: Cursor | None) -> Recent | None:
+    def _look_back(self, cursor: Cursor | None) -> RecentMessages | None:
         if self.axis is DESCENDING or not self._settings.lookback:
             return None
-        return Recent(() if cursor is None else cursor.recent)
+        return RecentMessages(() if cursor is None else cursor.recent)
 
     def _stretches(self, cursor: Cursor | None) -> list[Interval]:
         """The stretches of time to walk, up to where the pinned end will be."""
@@ -125,15 +125,15 @@ class Track:
     def _lookback_from(self, end: int) -> int:
         return max(self._start, end - floor(self._settings.lookback * 1000))
 
-    def windows(self) -> list[Window]:
+    def windows(self) -> list[Segment]:
         """A window for each stretch that remains, in the order of the walk."""
         return [self.window(a, b) for a, b in self.remaining]
 
-    def window(self, start: int, end: int) -> Window:
+    def window(self, start: int, end: int) -> Segment:
         """A window over [start, end) of the axis."""
-        return Window(start, end, axis=self.axis, habits=self._habits, page_size=self.page_size)
+        return Segment(start, end, axis=self.axis, habits=self._habits, page_size=self.page_size)
 
-    def request(self, window: Window) -> PageRequest | HistoryRequest:
+    def request(self, window: Segment) -> PageRequest | HistoryRequest:
         """What `window` wants to be asked for next."""
         query, run = self.query, window.run
         trial = window.numbering.trial
@@ -174,7 +174,7 @@ class Track:
             number=number,
         )
 
-    def farthest(self, window: Window) -> PageRequest:
+    def farthest(self, window: Segment) -> PageRequest:
         """The last message of a window, as one asks for the first one the other way."""
         request = self.page_request(window.done, window.end, size=1, number=None)
         return attrs.evolve(request, order="desc" if request.order == "asc" else "asc")
@@ -197,12 +197,14 @@ class Track:
             self._pin.compare(newest, fetched.server_time, self.query.device_id)
         return page
 
-    def feed(self, window: Window, request: PageRequest, fetched: Fetched, now: float) -> Piece:
+    def feed(
+        self, window: Segment, request: PageRequest, fetched: Fetched, now: float
+    ) -> CompleteInterval:
         """Give `window` the page that it asked for; return what is complete with it.
 
         Raises:
             PageOrderError, CursorMismatchError: as `read`.
-            UnstableTieOrderError: as `Window.feed`.
+            UnstableTieOrderError: as `Segment.feed`.
         """
         page = self.read(request, fetched, now)
         if window.fresh:
@@ -223,7 +225,7 @@ class Track:
         return self._habits.is_full(len(page), size)
 
     def _fix(self, server_now: float) -> None:
-        """Pin the walk's end to what the server's clock says."""
+        """PinnedEnd the walk's end to what the server's clock says."""
         pinned = min(self._end, floor((server_now - self._settings.settle) * 1000))
         pinned = max(pinned, self._start)
         if self._cursor is not None:
@@ -235,7 +237,7 @@ class Track:
             self._recent.since = self._lookback_from(pinned)
         self.remaining = within(self.remaining, *self.bounds)
 
-    def hand_out(self, piece: Piece) -> MessageBatch | None:
+    def hand_out(self, piece: CompleteInterval) -> MessageBatch | None:
         """Count a stretch as handed out, and make its batch.
 
         None where there is nothing to hand out, unless it is the last of all.

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from iottly_async.aio.rendezvous import Handover
+from iottly_async.aio.rendezvous import Rendezvous
 
 
 async def turn() -> None:
@@ -15,7 +15,7 @@ async def turn() -> None:
 
 async def test_things_come_in_the_order_they_were_given() -> None:
     """What is given is taken, in order, and None follows the last."""
-    hands: Handover[int] = Handover()
+    hands: Rendezvous[int] = Rendezvous()
 
     async def give() -> None:
         for number in range(5):
@@ -29,7 +29,7 @@ async def test_things_come_in_the_order_they_were_given() -> None:
 
 async def test_the_giver_goes_on_at_once_where_it_is_waited_for() -> None:
     """A thing that is waited for is handed over without waiting in turn."""
-    hands: Handover[str] = Handover()
+    hands: Rendezvous[str] = Rendezvous()
     taker = asyncio.ensure_future(hands.take())
     await turn()
     giving = hands.give("a")
@@ -40,7 +40,7 @@ async def test_the_giver_goes_on_at_once_where_it_is_waited_for() -> None:
 
 async def test_the_giver_waits_until_the_last_thing_is_taken() -> None:
     """While the taker works on one thing, one more can be made and none beyond it."""
-    hands: Handover[int] = Handover()
+    hands: Rendezvous[int] = Rendezvous()
     made: list[int] = []
 
     async def give() -> None:
@@ -59,7 +59,7 @@ async def test_the_giver_waits_until_the_last_thing_is_taken() -> None:
 
 async def test_a_giver_that_fails_is_noticed_by_who_waits() -> None:
     """Closing wakes a waiting taker, with nothing."""
-    hands: Handover[int] = Handover()
+    hands: Rendezvous[int] = Rendezvous()
     taker = asyncio.ensure_future(hands.take())
     await turn()
     hands.close()
@@ -68,7 +68,7 @@ async def test_a_giver_that_fails_is_noticed_by_who_waits() -> None:
 
 async def test_what_was_offered_before_closing_is_still_taken() -> None:
     """A thing that was offered is not lost when the giver is cancelled and closes."""
-    hands: Handover[int] = Handover()
+    hands: Rendezvous[int] = Rendezvous()
     giver = asyncio.ensure_future(hands.give(1))
     await turn()
     giver.cancel()
@@ -79,7 +79,7 @@ async def test_what_was_offered_before_closing_is_still_taken() -> None:
 
 async def test_a_cancelled_taker_takes_nothing() -> None:
     """A thing is not handed to a taker that has gone; it waits for the next one."""
-    hands: Handover[int] = Handover()
+    hands: Rendezvous[int] = Rendezvous()
     gone = asyncio.ensure_future(hands.take())
     await turn()
     gone.cancel()

@@ -24,7 +24,7 @@ import iottly_async
 from iottly_async import Config, Doorbell, IottlySession, RateLimiter, resources
 from iottly_async.emulator import EmulatorThread
 from iottly_async.ingest import IngestJob, coverage, partitions
-from iottly_async.ingest.partitions import Partition, Source
+from iottly_async.ingest.partitions import Partition, PartitionSource
 from iottly_async.walk import PageRequest
 from iottly_async.wire import Request, Route
 from tests.support.canary import CANARY
@@ -138,7 +138,7 @@ async def planned(world: World) -> None:
     """A plan of a project's history."""
     config = Config(base_url=world.fleet.base_url)
     await partitions.plan(
-        [Source(project=world.fleet.project_id, key_env=KEY_ENV)],
+        [PartitionSource(project=world.fleet.project_id, key_env=KEY_ENV)],
         start=datetime(2026, 1, 1, tzinfo=UTC),
         config=config,
     )
@@ -297,7 +297,7 @@ def prepared(
     config = Config(base_url=fleet.base_url)
 
     async def prepare() -> tuple[Partition, str, str]:
-        source = Source(project=fleet.project_id, key_env=KEY_ENV)
+        source = PartitionSource(project=fleet.project_id, key_env=KEY_ENV)
         (part, *_) = await partitions.plan([source], config=config)
         async with IottlySession(CANARY, config=config, limiter=RateLimiter()) as session:
             store = folder / "held.jsonl"

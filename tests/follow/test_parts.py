@@ -26,11 +26,11 @@ from iottly_async import (
 )
 from iottly_async.follow.pace import Pace
 from iottly_async.follow.traffic import Traffic
-from iottly_async.follow.wakeups import Rings
+from iottly_async.follow.wakeups import WakeUps
 from iottly_async.retry import delay, is_passing
-from iottly_async.stream.buffer import Buffer, Hole
+from iottly_async.stream.buffer import BufferedGap, MessageBuffer
 from iottly_async.stream.protocol import Accepted, Heartbeat, MessageFrame, Refused, Subscription
-from iottly_async.stream.reorder import Lost, Sequence
+from iottly_async.stream.reorder import MissingMessages, ReorderBuffer
 from tests.support.virtual_time import virtual
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -41,10 +41,12 @@ def message(number: int) -> Message:
     return Message(device_id="d", timestamp=NOON + timedelta(seconds=number))
 
 
-def seconds(found: list[Message | Lost]) -> list[Any]:
+def seconds(found: list[Message | MissingMessages]) -> list[Any]:
     """Numbers of messages, and how many were lost."""
     return [
-        ("lost", each.count) if isinstance(each, Lost) else (each.timestamp - NOON).seconds
+        ("lost", each.count)
+        if isinstance(each, MissingMessages)
+        else (each.timestamp - NOON).seconds
         for each in found
     ]
 
@@ -55,7 +57,7 @@ def seconds(found: list[Message | Lost]) -> list[Any]:
 @given(st.permutations(range(1, 9)), st.sets(st.integers(1, 8)))
 def test_whatever_the_order_each_comes_once_or_is_lost(order: list[int], gone: set[int]) -> None:
     """Messages come in order, and with what is reported lost they are all there were."""
-    sequence = Sequence(patience=1.0)
+    sequence = ReorderBuffer(patience=1.0)
     sequence.begin(0)
     found: list[Any] = []
     for number in order:
@@ -72,7 +74,7 @@ def test_whatever_the_order_each_comes_once_or_is_lost(order: list[int], gone: s
 
 def test_a_number_is_waited_for_from_when_it_was_missed() -> None:
     """The deadline is that of the oldest hole, and moves when one is filled."""
-    sequence = Sequence(patience=1.0)
+    sequence = ReorderBuffer(patience=1.0)
     sequence.begin(0)
     sequence.take(message(2), 2, 10.0)
     sequence.take(message(4), 4, 10.5)
@@ -85,7 +87,7 @@ def test_a_number_is_waited_for_from_when_it_was_missed() -> None:
 
 def test_what_comes_twice_or_too_late_is_dropped() -> None:
     """A number that was handed on or given up is not handed on again."""
-    sequence = Sequence(patience=1.0)
+    sequence = ReorderBuffer(patience=1.0)
     sequence.begin(0)
     assert seconds(sequence.take(message(1), 1, 0.0)) == [1]
     assert sequence.take(message(1), 1, 0.0) == []
@@ -96,7 +98,7 @@ def test_what_comes_twice_or_too_late_is_dropped() -> None:
 
 def test_without_numbers_messages_pass() -> None:
     """A protocol that does not number its messages is taken at its word."""
-    sequence = Sequence(patience=1.0)
+    sequence = ReorderBuffer(patience=1.0)
     sequence.begin(None)
     assert seconds(sequence.take(message(1), None, 0.0)) == [1]
     assert sequence.deadline is None
@@ -105,22 +107,22 @@ def test_without_numbers_messages_pass() -> None:
 # -- buffer ----------------------------------------------------------------------------------------
 
 
-def gap(start: int, end: int, missed: int | None = None) -> Hole:
+def gap(start: int, end: int, missed: int | None = None) -> BufferedGap:
     """A gap between two seconds after noon."""
     low, high = NOON + timedelta(seconds=start), NOON + timedelta(seconds=end)
-    return Hole(Gap(start=low, end=high, reason="reconnect", missed=missed), 0.0)
+    return BufferedGap(Gap(start=low, end=high, reason="reconnect", missed=missed), 0.0)
 
 
 @virtual
 async def test_gaps_that_follow_each_other_are_one() -> None:
     """Two gaps without a message between them join; with one they stay two."""
-    buffer = Buffer(5, "wait")
+    buffer = MessageBuffer(5, "wait")
     buffer.put_hole(gap(1, 2))
     buffer.put_hole(gap(2, 5))
     await buffer.put(message(6), 0.0)
     buffer.put_hole(gap(6, 7))
     entries = [await buffer.get() for _ in range(3)]
-    holes = [entry.gap for entry in entries if isinstance(entry, Hole)]
+    holes = [entry.gap for entry in entries if isinstance(entry, BufferedGap)]
     assert [(each.start, each.end) for each in holes] == [
         (NOON + timedelta(seconds=1), NOON + timedelta(seconds=5)),
         (NOON + timedelta(seconds=6), NOON + timedelta(seconds=7)),
@@ -130,12 +132,12 @@ async def test_gaps_that_follow_each_other_are_one() -> None:
 @virtual
 async def test_a_gap_before_dropped_messages_joins_theirs() -> None:
     """The bounds of what was dropped reach over an older gap; how many is then not known."""
-    buffer = Buffer(1, "drop_oldest")
+    buffer = MessageBuffer(1, "drop_oldest")
     buffer.put_hole(gap(1, 2))
     for number in (3, 4, 5):
         await buffer.put(message(number), 0.0)
     hole, last = await buffer.get(), await buffer.get()
-    assert isinstance(hole, Hole)
+    assert isinstance(hole, BufferedGap)
     assert (hole.gap.start, hole.gap.end) == (
         NOON + timedelta(seconds=1),
         NOON + timedelta(seconds=4),
@@ -340,7 +342,7 @@ def test_without_a_limit_there_is_no_pace() -> None:
 
 def test_a_bell_that_never_stops_puts_nothing_off() -> None:
     """The first ring's look stays where it was, however many follow."""
-    rings = Rings(4.0)
+    rings = WakeUps(4.0)
     for n in range(100):
         rings.ring(1.0 + n / 10)
     assert rings.due == 5.0
@@ -349,8 +351,8 @@ def test_a_bell_that_never_stops_puts_nothing_off() -> None:
 
 
 def test_without_settle_a_ring_is_due_at_once() -> None:
-    """Rings during a look are one look more."""
-    rings = Rings(0.0)
+    """WakeUps during a look are one look more."""
+    rings = WakeUps(0.0)
     rings.ring(1.0)
     rings.begin(1.0)
     rings.ring(1.1)
@@ -362,7 +364,7 @@ def test_without_settle_a_ring_is_due_at_once() -> None:
 
 def test_a_look_that_brought_a_message_a_ring_is_not_made_again() -> None:
     """Two rings, one message: another look; with the second, only that of a ring meanwhile."""
-    rings = Rings(0.0)
+    rings = WakeUps(0.0)
     rings.ring(1.0)
     rings.ring(1.0)
     rings.begin(1.0)
@@ -379,7 +381,7 @@ def test_a_look_that_brought_a_message_a_ring_is_not_made_again() -> None:
 
 def test_a_look_that_brought_an_older_message_is_made_again() -> None:
     """One that nobody rang for does not answer the ring of the next."""
-    rings = Rings(0.0)
+    rings = WakeUps(0.0)
     rings.ring(9.0)
     rings.begin(9.0)
     rings.ended(9.1, doubt=0.5, brought=1, newest=2.0)
@@ -388,7 +390,7 @@ def test_a_look_that_brought_an_older_message_is_made_again() -> None:
 
 def test_a_look_that_may_have_stopped_short_is_made_again() -> None:
     """Until a look began surely after the ring, others follow; a few, and then no more."""
-    rings = Rings(0.0)
+    rings = WakeUps(0.0)
     rings.ring(1.0)
     found: list[float | None] = []
     now = 1.0

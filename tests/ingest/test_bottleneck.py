@@ -10,65 +10,67 @@ import pytest
 
 from iottly_async import Config, IottlySession, RateLimiter
 from iottly_async.emulator import Emulator
-from iottly_async.ingest import Group, Held, IngestJob, IngestReport, Limit, Shares
-from iottly_async.ingest.bottleneck import Ledger
+from iottly_async.ingest import Group, Held, IngestJob, IngestReport, Limit, TimeShares
+from iottly_async.ingest.bottleneck import BottleneckMeter
 
 
 @pytest.mark.parametrize(
     ("waiting", "in_flight", "held_up", "expected"),
     [
-        (0, 4, False, Shares(network=0.75, decoding=0.25)),
-        (4, 0, False, Shares(quota=0.75, decoding=0.25)),
-        (1, 2, False, Shares(quota=0.25, network=0.5, decoding=0.25)),
-        (1, 2, True, Shares(store=0.75, decoding=0.25)),
-        (0, 0, True, Shares(store=0.75, decoding=0.25)),
-        (0, 0, False, Shares(idle=0.75, decoding=0.25)),
+        (0, 4, False, TimeShares(network=0.75, decoding=0.25)),
+        (4, 0, False, TimeShares(quota=0.75, decoding=0.25)),
+        (1, 2, False, TimeShares(quota=0.25, network=0.5, decoding=0.25)),
+        (1, 2, True, TimeShares(store=0.75, decoding=0.25)),
+        (0, 0, True, TimeShares(store=0.75, decoding=0.25)),
+        (0, 0, False, TimeShares(idle=0.75, decoding=0.25)),
     ],
 )
 def test_waiting_is_booked_to_what_is_waited_for(
-    waiting: int, in_flight: int, held_up: bool, expected: Shares
+    waiting: int, in_flight: int, held_up: bool, expected: TimeShares
 ) -> None:
     """A quarter of the time was work; the rest is the store's where it holds up, else shared."""
-    ledger = Ledger(100.0, 7.0)
+    ledger = BottleneckMeter(100.0, 7.0)
     ledger.look(108.0, 9.0, waiting=waiting, in_flight=in_flight, held_up=held_up)
     assert ledger.shares() == expected
 
 
 def test_before_the_first_look_nothing_is_the_limit() -> None:
     """All shares are 0, and none is named."""
-    shares = Ledger(1.0, 1.0).shares()
-    assert shares == Shares()
+    shares = BottleneckMeter(1.0, 1.0).shares()
+    assert shares == TimeShares()
     assert shares.limit is None
 
 
 def test_the_recent_shares_forget_and_the_whole_ones_do_not() -> None:
     """After ten seconds of another kind, those alone are recent."""
-    ledger = Ledger(0.0, 0.0)
+    ledger = BottleneckMeter(0.0, 0.0)
     for second in range(1, 21):
         ledger.look(second, 0.0, waiting=0, in_flight=1, held_up=False)
     for second in range(21, 41):
         ledger.look(second, 0.0, waiting=1, in_flight=0, held_up=False)
-    assert ledger.recent() == Shares(quota=1.0)
-    assert ledger.shares() == Shares(quota=0.5, network=0.5)
+    assert ledger.recent() == TimeShares(quota=1.0)
+    assert ledger.shares() == TimeShares(quota=0.5, network=0.5)
 
 
 def test_a_cpu_clock_that_runs_ahead_books_no_more_than_passed() -> None:
     """The shares never exceed one, however coarse the clocks are."""
-    ledger = Ledger(0.0, 0.0)
+    ledger = BottleneckMeter(0.0, 0.0)
     ledger.look(1.0, 5.0, waiting=1, in_flight=1, held_up=True)
-    assert ledger.shares() == Shares(decoding=1.0)
+    assert ledger.shares() == TimeShares(decoding=1.0)
 
 
 @pytest.mark.parametrize(
     ("shares", "limit"),
     [
-        (Shares(quota=0.6, network=0.4), "quota"),
-        (Shares(store=0.5, network=0.3, decoding=0.2), "store"),
-        (Shares(idle=0.9, network=0.1), "network"),
-        (Shares(idle=0.98, decoding=0.02), None),
+        (TimeShares(quota=0.6, network=0.4), "quota"),
+        (TimeShares(store=0.5, network=0.3, decoding=0.2), "store"),
+        (TimeShares(idle=0.9, network=0.1), "network"),
+        (TimeShares(idle=0.98, decoding=0.02), None),
     ],
 )
-def test_the_limit_is_the_largest_share_but_idleness(shares: Shares, limit: Limit | None) -> None:
+def test_the_limit_is_the_largest_share_but_idleness(
+    shares: TimeShares, limit: Limit | None
+) -> None:
     """Where hardly anything was waited for, nothing is the limit."""
     assert shares.limit == limit
     assert shares.as_dict()["limit"] == limit

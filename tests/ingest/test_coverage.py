@@ -13,7 +13,7 @@ import pytest
 from iottly_async import Config, Cursor, IottlySession, RateLimiter
 from iottly_async.emulator import Emulator, Surface
 from iottly_async.errors import ConfigurationError
-from iottly_async.ingest import IngestJob, Plan, Progress, Query
+from iottly_async.ingest import IngestJob, IngestPlan, Progress, Query
 from iottly_async.ingest.coverage import Coverage, DeviceCoverage, State, page_of, survey
 from iottly_async.ingest.coverage.model import coverage_of
 from iottly_async.ingest.grid import TimeGrid
@@ -23,10 +23,10 @@ START, MIDDLE, END = (datetime(2026, 4, day, tzinfo=UTC) for day in (1, 16, 30))
 HOUR = timedelta(hours=1)
 
 
-def plan(end: int, **failed: str) -> Plan:
+def plan(end: int, **failed: str) -> IngestPlan:
     """A plan for all devices from 0 on."""
     query = Query(project_id="p", start=0)
-    return Plan(query=query, pinned_end=end, ended=True, failed=failed)
+    return IngestPlan(query=query, pinned_end=end, ended=True, failed=failed)
 
 
 def cursor(device_id: str, *remaining: tuple[int, int], end: int) -> Cursor:
@@ -43,7 +43,7 @@ def cursor(device_id: str, *remaining: tuple[int, int], end: int) -> Cursor:
     )
 
 
-def covered(plan: Plan, *cursors: Cursor, bins: int = 4, **counts: list[int]) -> Coverage:
+def covered(plan: IngestPlan, *cursors: Cursor, bins: int = 4, **counts: list[int]) -> Coverage:
     """The coverage of a store with these cursors and rows."""
     axis = TimeGrid.over(0, plan.pinned_end, bins)
     return coverage_of(plan, {one.device_id: one for one in cursors}, counts, axis)

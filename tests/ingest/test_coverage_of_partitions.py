@@ -12,7 +12,7 @@ import pytest
 from iottly_async.emulator import Emulator
 from iottly_async.errors import ConfigurationError
 from iottly_async.ingest.coverage import State, survey
-from iottly_async.ingest.partitions import Partition, Source, plan, run_partition
+from iottly_async.ingest.partitions import Partition, PartitionSource, plan, run_partition
 
 # Thursdays, as the first day of the epoch was: windows are cut at multiples from there.
 START, END = datetime(2026, 4, 2, tzinfo=UTC), datetime(2026, 4, 30, tzinfo=UTC)
@@ -36,7 +36,7 @@ async def emulator(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Emulator]:
 async def planned(emulator: Emulator, *, start: datetime | None = START) -> list[Partition]:
     """A partition for each week of each device; without a start, for each device."""
     return await plan(
-        [Source(project=emulator.project_id)],
+        [PartitionSource(project=emulator.project_id)],
         start=start,
         end=END,
         window=None if start is None else WEEK,

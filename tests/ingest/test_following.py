@@ -19,7 +19,7 @@ import pytest
 from iottly_async import Config, Cursor, IottlySession, RateLimiter, UnauthorizedError
 from iottly_async.emulator import Emulator, EmulatorThread
 from iottly_async.errors import ConfigurationError
-from iottly_async.ingest import IngestJob, IngestReport, Outcome, Plan, Progress
+from iottly_async.ingest import IngestJob, IngestPlan, IngestReport, Outcome, Progress
 from iottly_async.ingest.stores import JSONLinesStore
 from tests.support.stored_rows import keys_of, rows_of, truth_of
 
@@ -200,7 +200,7 @@ async def test_the_store_learns_how_far_quiet_devices_are_known(
     await store.close()
     assert held.plan is not None
     ends = [Cursor.from_json(text).pinned_end for text in held.cursors.values()]
-    assert Plan.from_json(held.plan).pinned_end == min(ends)
+    assert IngestPlan.from_json(held.plan).pinned_end == min(ends)
 
 
 async def test_following_has_no_end(session: IottlySession, tmp_path: Path) -> None:

@@ -21,9 +21,9 @@ from iottly_async.config import RetryPolicy
 from iottly_async.emulator import Emulator, EmulatorThread
 from iottly_async.errors import ConfigurationError, StoreError
 from iottly_async.ingest.partitions import (
-    Manifest,
     Partition,
-    Source,
+    PartitionManifest,
+    PartitionSource,
     digest_of,
     plan,
     run_partition,
@@ -53,9 +53,9 @@ async def emulator(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Emulator]:
         yield emulator
 
 
-def source(emulator: Emulator, key: str = "KEY_ONE", **more: Any) -> Source:
+def source(emulator: Emulator, key: str = "KEY_ONE", **more: Any) -> PartitionSource:
     """The emulator's project."""
-    return Source(project=emulator.project_id, key_env=key, **more)
+    return PartitionSource(project=emulator.project_id, key_env=key, **more)
 
 
 async def planned(emulator: Emulator, **more: Any) -> list[Partition]:
@@ -66,7 +66,7 @@ async def planned(emulator: Emulator, **more: Any) -> list[Partition]:
 
 async def run_all(
     partitions: list[Partition], folder: Path, form: Literal["jsonl", "parquet"] = "jsonl"
-) -> list[Manifest]:
+) -> list[PartitionManifest]:
     """Run all, one after the other."""
     limiter = RateLimiter()
     return [await run_partition(one, folder, format=form, limiter=limiter) for one in partitions]
@@ -239,7 +239,11 @@ def test_a_killed_process_leaves_nothing_that_counts(
         monkeypatch.setenv("KEY", emulator.api_key)
         monkeypatch.setenv("IOTTLY_BASE_URL", emulator.base_url)
         (partition,) = asyncio.run(
-            plan([Source(project=emulator.project_id, key_env="KEY")], end=END, concurrency=2)
+            plan(
+                [PartitionSource(project=emulator.project_id, key_env="KEY")],
+                end=END,
+                concurrency=2,
+            )
         )
         (tmp_path / "partition.json").write_text(partition.to_json())
         folder = tmp_path / "out"

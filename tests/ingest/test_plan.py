@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from iottly_async.errors import ConfigurationError, CursorMismatchError
-from iottly_async.ingest import Plan, Query
+from iottly_async.ingest import IngestPlan, Query
 from iottly_async.ingest.plan import cursor_for, next_plan
 from iottly_async.models import Cursor
 
@@ -14,9 +14,9 @@ NOW_MS = int(NOW * 1000)
 OPEN = Query(project_id="p")
 
 
-def plan(end: int, *, query: Query = OPEN, ended: bool = True) -> Plan:
+def plan(end: int, *, query: Query = OPEN, ended: bool = True) -> IngestPlan:
     """A plan that a store holds."""
-    return Plan(query=query, pinned_end=end, ended=ended)
+    return IngestPlan(query=query, pinned_end=end, ended=ended)
 
 
 def cursor(*remaining: tuple[int, int], end: int, pinned: int | None = None) -> Cursor:
@@ -34,7 +34,7 @@ def cursor(*remaining: tuple[int, int], end: int, pinned: int | None = None) -> 
     )
 
 
-def next_end(query: Query = OPEN, held: Plan | None = None) -> int:
+def next_end(query: Query = OPEN, held: IngestPlan | None = None) -> int:
     """Where the next run ends."""
     return next_plan(query, held, server_now=NOW, settle=5.0).pinned_end
 
@@ -105,14 +105,14 @@ def test_a_range_that_has_not_begun_is_refused() -> None:
 def test_a_plan_survives_its_json() -> None:
     """What the store keeps is read back as it was."""
     whole = plan(5, query=Query(project_id="p", type="userdefined", start=1, end=9), ended=False)
-    assert Plan.from_json(whole.to_json()) == whole
+    assert IngestPlan.from_json(whole.to_json()) == whole
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", plan(1).to_json().replace('n":1', 'n":9')])
 def test_what_is_no_plan_is_refused(text: str) -> None:
     """A text that this version did not write is not taken for a plan."""
     with pytest.raises(CursorMismatchError):
-        Plan.from_json(text)
+        IngestPlan.from_json(text)
 
 
 def test_a_new_device_begins_at_the_beginning() -> None:

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from iottly_async import IottlySession
 from iottly_async.emulator import Emulator
-from iottly_async.ingest.partitions import Source, plan, run_partition
+from iottly_async.ingest.partitions import PartitionSource, plan, run_partition
 from iottly_async.ratelimit import RedisLimiter
 from tests.support.redis_server import any_redis, redis_url
 
@@ -24,7 +24,7 @@ async def test_a_partition_and_a_session_have_one_quota(
     monkeypatch.setenv("KEY", emulator.api_key)
     monkeypatch.setenv("IOTTLY_BASE_URL", emulator.base_url)
     monkeypatch.setenv("REDIS_OF_OURS", redis_url)
-    source = Source(project=emulator.project_id, key_env="KEY")
+    source = PartitionSource(project=emulator.project_id, key_env="KEY")
     end = datetime(2026, 5, 1, tzinfo=UTC)
     (partition, *_) = await plan([source], end=end, redis_env="REDIS_OF_OURS")
     await run_partition(partition, tmp_path)

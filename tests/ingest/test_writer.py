@@ -10,7 +10,7 @@ import pytest
 
 from iottly_async.errors import StoreError
 from iottly_async.ingest import Group, Held
-from iottly_async.ingest.progress import Course, Meter
+from iottly_async.ingest.progress import DeviceProgress, Meter
 from iottly_async.ingest.writer import GROUP_BYTES, GROUP_ROWS, Writer
 from iottly_async.models import Cursor, Message, MessageBatch
 
@@ -68,7 +68,7 @@ def batch(rows: int, payload: bytes = b"{}") -> MessageBatch:
 def meter() -> Meter:
     """Counters of a run with the device d."""
     now = asyncio.get_running_loop().time
-    return Meter(now=now, begun=now(), end=9, courses={"d": Course("d")})
+    return Meter(now=now, begun=now(), end=9, courses={"d": DeviceProgress("d")})
 
 
 async def settle() -> None:

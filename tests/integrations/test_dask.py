@@ -15,7 +15,7 @@ import pytest
 from distributed import Client, LocalCluster
 
 from iottly_async.emulator import EmulatorThread
-from iottly_async.ingest.partitions import Partition, Source, digest_of, plan
+from iottly_async.ingest.partitions import Partition, PartitionSource, digest_of, plan
 from iottly_async.integrations.dask import run, submit
 from tests.support.partition_rows import bytes_of, files_of, partition_rows
 from tests.support.redis_server import running_redis
@@ -58,7 +58,7 @@ def partitions(emulator: EmulatorThread, client: Client) -> Iterator[list[Partit
     """All that the emulator has, half of the devices by each key."""
     ids = emulator.device_ids
     sources = [
-        Source(project=emulator.project_id, key_env=key, devices=tuple(devices))
+        PartitionSource(project=emulator.project_id, key_env=key, devices=tuple(devices))
         for key, devices in (("KEY_ONE", ids[:3]), ("KEY_TWO", ids[3:]))
     ]
     yield asyncio.run(

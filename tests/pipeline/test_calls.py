@@ -27,7 +27,7 @@ from iottly_async.auth import ApiKey
 from iottly_async.clock import SYSTEM_CLOCK
 from iottly_async.errors import TransportError
 from iottly_async.pipeline import Pipeline
-from iottly_async.ratelimit import Ticket
+from iottly_async.ratelimit import Permit
 from iottly_async.transport import Outgoing
 from iottly_async.wire import Answer
 from tests.support.leaks import tasks, until
@@ -230,19 +230,19 @@ class Listening(RateLimiter):
         super().__init__()
         self.heard = heard
 
-    async def acquire(self, **asked: Any) -> Ticket:
+    async def acquire(self, **asked: Any) -> Permit:
         self.heard.append(("acquire", asked["priority"], asked.get("refused", False)))
         return await super().acquire(**asked)
 
-    def answered(self, ticket: Ticket, status: int, headers: Any) -> None:
+    def answered(self, ticket: Permit, status: int, headers: Any) -> None:
         self.heard.append(("answered", status))
         super().answered(ticket, status, headers)
 
-    def lost(self, ticket: Ticket) -> None:
+    def lost(self, ticket: Permit) -> None:
         self.heard.append(("lost",))
         super().lost(ticket)
 
-    def unused(self, ticket: Ticket) -> None:
+    def unused(self, ticket: Permit) -> None:
         self.heard.append(("unused",))
         super().unused(ticket)
 

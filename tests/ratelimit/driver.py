@@ -2,7 +2,7 @@
 
 from email.utils import formatdate
 
-from iottly_async.ratelimit.bucket import Bucket, Ticket
+from iottly_async.ratelimit.bucket import Bucket, Permit
 
 EPOCH = 1_767_225_600
 
@@ -19,20 +19,20 @@ class Driver:
         self.bucket = Bucket(spread=spread, reserve=reserve, tier=tier, random=lambda: 0.0)
         self.now = 100.0
 
-    def grant(self, waiting: int = 1) -> Ticket | None:
+    def grant(self, waiting: int = 1) -> Permit | None:
         """A ticket, if one may go."""
         return self.bucket.take_at_once() or self.bucket.take(self.now, EPOCH + self.now, waiting)
 
-    def grant_all(self, most: int = 10_000) -> list[Ticket]:
+    def grant_all(self, most: int = 10_000) -> list[Permit]:
         """As many tickets as may go now."""
-        tickets: list[Ticket] = []
+        tickets: list[Permit] = []
         while len(tickets) < most and (ticket := self.grant()) is not None:
             tickets.append(ticket)
         return tickets
 
     def answer(
         self,
-        ticket: Ticket,
+        ticket: Permit,
         remaining: int | None = None,
         *,
         status: int = 200,

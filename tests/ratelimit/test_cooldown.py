@@ -2,12 +2,12 @@
 
 import pytest
 
-from iottly_async.ratelimit.cooldown import Gate
+from iottly_async.ratelimit.cooldown import Cooldown
 
 
-def gate(*, shut: bool = False, random: float = 0.0) -> Gate:
+def gate(*, shut: bool = False, random: float = 0.0) -> Cooldown:
     """A gate whose chance is fixed."""
-    return Gate(lambda: random, shut=shut)
+    return Cooldown(lambda: random, shut=shut)
 
 
 def test_it_waits_as_long_as_the_server_asks() -> None:

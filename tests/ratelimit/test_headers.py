@@ -6,7 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iottly_async.ratelimit.headers import Notice, NoticeReader, read_notice, retry_after
+from iottly_async.ratelimit.headers import (
+    Observation,
+    ObservationReader,
+    read_observation,
+    retry_after,
+)
 
 
 def x(limit: str = "600", remaining: str = "597", reset: str = "1746537600") -> dict[str, str]:
@@ -21,19 +26,21 @@ def x(limit: str = "600", remaining: str = "597", reset: str = "1746537600") -> 
 @pytest.mark.parametrize(
     ("headers", "notice"),
     [
-        pytest.param(x(), Notice(600, 597, 1746537600.0), id="the vendor's example"),
-        pytest.param(x(reset="1746537600.5"), Notice(600, 597, 1746537600.5), id="fraction"),
-        pytest.param(x(reset="1746537600000"), Notice(600, 597, 1746537600.0), id="milliseconds"),
-        pytest.param(x(reset="42"), Notice(600, 597, 42.0, relative=True), id="delta seconds"),
-        pytest.param(x(remaining="0"), Notice(600, 0, 1746537600.0), id="none left"),
+        pytest.param(x(), Observation(600, 597, 1746537600.0), id="the vendor's example"),
+        pytest.param(x(reset="1746537600.5"), Observation(600, 597, 1746537600.5), id="fraction"),
+        pytest.param(
+            x(reset="1746537600000"), Observation(600, 597, 1746537600.0), id="milliseconds"
+        ),
+        pytest.param(x(reset="42"), Observation(600, 597, 42.0, relative=True), id="delta seconds"),
+        pytest.param(x(remaining="0"), Observation(600, 0, 1746537600.0), id="none left"),
         pytest.param(
             {"ratelimit": '"default";r=50;t=30', "ratelimit-policy": '"default";q=100;w=60'},
-            Notice(100, 50, 30.0, relative=True, window=60.0),
+            Observation(100, 50, 30.0, relative=True, window=60.0),
             id="IETF",
         ),
         pytest.param(
             {"ratelimit": "default;r=50;t=30"},
-            Notice(None, 50, 30.0, relative=True),
+            Observation(None, 50, 30.0, relative=True),
             id="IETF, token, no policy",
         ),
         pytest.param(
@@ -41,12 +48,12 @@ def x(limit: str = "600", remaining: str = "597", reset: str = "1746537600") -> 
                 "ratelimit": '"minute";r=50;t=30, "day";r=7;t=9000',
                 "ratelimit-policy": '"minute";q=100;w=60, "day";q=5000;w=86400;pk=:YQ==:',
             },
-            Notice(5000, 7, 9000.0, relative=True, window=86400.0),
+            Observation(5000, 7, 9000.0, relative=True, window=86400.0),
             id="IETF, the tightest of two",
         ),
         pytest.param(
             {"ratelimit": "limit=100, remaining=50, reset=5"},
-            Notice(100, 50, 5.0, relative=True),
+            Observation(100, 50, 5.0, relative=True),
             id="IETF, single line",
         ),
         pytest.param(
@@ -55,19 +62,19 @@ def x(limit: str = "600", remaining: str = "597", reset: str = "1746537600") -> 
                 "ratelimit-remaining": "50",
                 "ratelimit-reset": "7",
             },
-            Notice(100, 50, 7.0, relative=True),
+            Observation(100, 50, 7.0, relative=True),
             id="IETF, three fields",
         ),
         pytest.param(
             x() | {"ratelimit": '"default";r=1;t=1'},
-            Notice(600, 597, 1746537600.0),
+            Observation(600, 597, 1746537600.0),
             id="the service's own come first",
         ),
     ],
 )
-def test_a_notice_is_read(headers: Mapping[str, str], notice: Notice) -> None:
+def test_a_notice_is_read(headers: Mapping[str, str], notice: Observation) -> None:
     """Each known spelling gives the same facts."""
-    assert read_notice(headers) == notice
+    assert read_observation(headers) == notice
 
 
 @pytest.mark.parametrize(
@@ -94,7 +101,7 @@ def test_a_notice_is_read(headers: Mapping[str, str], notice: Notice) -> None:
 )
 def test_nonsense_is_no_notice(headers: Mapping[str, str]) -> None:
     """What does not parse, or contradicts itself, is ignored."""
-    assert read_notice(headers) is None
+    assert read_observation(headers) is None
 
 
 @given(
@@ -118,7 +125,7 @@ def test_nonsense_is_no_notice(headers: Mapping[str, str]) -> None:
 )
 def test_no_text_raises(headers: dict[str, str]) -> None:
     """Whatever a server sends, reading it does not fail, and a notice makes sense."""
-    notice = read_notice(headers)
+    notice = read_observation(headers)
     assert notice is None or notice.remaining >= 0
     wait = retry_after(headers, 0.0)
     assert wait is None or wait >= 0
@@ -138,7 +145,7 @@ def test_remaining_may_leave_out_its_own_request(
     answers: list[tuple[int, int]], left: list[int]
 ) -> None:
     """A server that answers a request with all of the limit has not taken it off yet."""
-    reader = NoticeReader()
+    reader = ObservationReader()
     notices = [reader.read(status, x("60", str(remaining))) for status, remaining in answers]
     assert [notice.remaining for notice in notices if notice is not None] == left
 

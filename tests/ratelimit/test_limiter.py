@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from iottly_async.errors import ConfigurationError, RateLimitedError
-from iottly_async.ratelimit import RateLimiter, Ticket
+from iottly_async.ratelimit import Permit, RateLimiter
 from tests.ratelimit.simulation import SimulatedServer, call, use_up
 from tests.support.virtual_time import START, VirtualClock, settle, virtual
 
@@ -23,7 +23,7 @@ async def known(server: SimulatedServer, **options: object) -> RateLimiter:
     return one
 
 
-async def hold(one: RateLimiter, count: int) -> list[Ticket]:
+async def hold(one: RateLimiter, count: int) -> list[Permit]:
     """So many tickets, not given back."""
     return [await one.acquire() for _ in range(count)]
 

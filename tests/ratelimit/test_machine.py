@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 
 from benchmarks.limiter_quota import ALGORITHMS, quota
 from iottly_async.errors import RateLimitedError
-from iottly_async.ratelimit import Mode, RateLimiter, Ticket, Tier
+from iottly_async.ratelimit import Mode, Permit, RateLimiter, Tier
 from iottly_async.ratelimit.bucket import Bucket
 from tests.support.virtual_time import START, WALL_START, VirtualClock, VirtualLoop, settle
 
@@ -34,7 +34,7 @@ EPOCH = 1_767_225_600.0
 class Request:
     """A request of ours between its granting and its end."""
 
-    ticket: Ticket
+    ticket: Permit
     number: int
     known_window: int
     status: int = 0
@@ -107,7 +107,7 @@ class FixedWindowAlone(RuleBasedStateMachine):
             turn = self.bucket.next_turn(self.now, self.wall(), waiting)
             assert turn is not None or self.in_flight > 0, "nothing would ever wake the queue"
             assert turn is None or turn >= self.now
-            return Request(Ticket(), 0, 0)
+            return Request(Permit(), 0, 0)
         self.in_flight += 1
         return Request(ticket, ticket.number, self.heard_of)
 
@@ -200,8 +200,8 @@ class AnyServer(RuleBasedStateMachine):
         clock = VirtualClock(seed=seed, loop=self.runner.get_loop())
         self.limit, self.quota = limit, quota(algorithm, limit, window)
         self.limiter = RateLimiter(clock=clock, mode=mode, tier=tier)
-        self.tickets: list[Ticket] = []
-        self.over: list[Ticket] = []
+        self.tickets: list[Permit] = []
+        self.over: list[Permit] = []
         self.tasks: list[asyncio.Task[None]] = []
         self.asked: dict[int, list[int]] = {}
         self.served: dict[int, list[int]] = {}
@@ -252,7 +252,7 @@ class AnyServer(RuleBasedStateMachine):
         self.limiter.answered(ticket, 200 if admitted else 429, headers)
         self.turn()
 
-    def take(self, data: st.DataObject) -> Ticket:
+    def take(self, data: st.DataObject) -> Permit:
         """One of the tickets that are out."""
         index = data.draw(st.integers(0, len(self.tickets) - 1))
         ticket = self.tickets.pop(index)

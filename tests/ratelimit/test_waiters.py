@@ -3,14 +3,14 @@
 import asyncio
 import weakref
 
-from iottly_async.ratelimit.waiters import WaitQueue
+from iottly_async.ratelimit.waiters import WaiterQueue
 
 
 class Line:
     """A queue of names."""
 
     def __init__(self) -> None:
-        self.queue: WaitQueue[str] = WaitQueue()
+        self.queue: WaiterQueue[str] = WaiterQueue()
         self.names: dict[asyncio.Future[str], str] = {}
 
     def join(
@@ -82,7 +82,7 @@ async def test_the_cancelled_are_skipped() -> None:
 
 async def test_the_cancelled_do_not_pile_up() -> None:
     """Many that gave up, before anybody has a turn, leave no litter behind."""
-    queue: WaitQueue[str] = WaitQueue()
+    queue: WaiterQueue[str] = WaiterQueue()
     kept: weakref.WeakSet[asyncio.Future[str]] = weakref.WeakSet()
     for _ in range(5000):
         future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -97,7 +97,7 @@ async def test_the_cancelled_do_not_pile_up() -> None:
 
 async def test_a_queue_that_all_left_keeps_nobody() -> None:
     """When all have given up, nothing of them is left, with or without a deadline."""
-    queue: WaitQueue[str] = WaitQueue()
+    queue: WaiterQueue[str] = WaiterQueue()
     futures = [asyncio.get_running_loop().create_future() for _ in range(5000)]
     lanes = [queue.add(future, 0, False, 1000.0) for future in futures]
     kept = weakref.WeakSet(futures)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from iottly_async.ratelimit.headers import Notice
-from iottly_async.ratelimit.observation import Answer
+from iottly_async.ratelimit.headers import Observation
+from iottly_async.ratelimit.observation import SettledPermit
 from iottly_async.ratelimit.rolling import History, Rolling
 from iottly_async.ratelimit.turning import TurnWatch
 from iottly_async.ratelimit.window import Place, ServerWindow
@@ -15,7 +15,7 @@ from tests.test_server_clock import date
 def window(reset: float, *, relative: bool = False, now: float = 100.0) -> ServerWindow:
     """A window with this Reset, seen at `now`; the server's clock is right."""
     one = ServerWindow()
-    notice = Notice(600, 500, reset, relative)
+    notice = Observation(600, 500, reset, relative)
     one.take_over(notice, 0.05, now, EPOCH + now, EPOCH + now)
     return one
 
@@ -36,7 +36,7 @@ def window(reset: float, *, relative: bool = False, now: float = 100.0) -> Serve
 )
 def test_an_epoch_reset_names_its_window(reset: float, place: Place) -> None:
     """Resets within half a second are one window; long past or days ahead is nonsense."""
-    assert window(EPOCH + 120).place(Notice(600, 1, reset), 100.0, EPOCH + 100) is place
+    assert window(EPOCH + 120).place(Observation(600, 1, reset), 100.0, EPOCH + 100) is place
 
 
 @pytest.mark.parametrize(
@@ -53,14 +53,14 @@ def test_an_epoch_reset_names_its_window(reset: float, place: Place) -> None:
 def test_delta_seconds_name_their_window(at: float, seconds: int, place: Place) -> None:
     """Delta seconds that point to one moment are one window, whatever rounding makes of them."""
     one = window(20, relative=True)
-    assert one.place(Notice(600, 1, seconds, relative=True), at, 0.0) is place
+    assert one.place(Observation(600, 1, seconds, relative=True), at, 0.0) is place
 
 
 def test_the_soonest_end_of_delta_seconds_counts() -> None:
     """Rounded up and aged, delta seconds are never too small: the least is the sharpest."""
     one = window(20, relative=True)
-    one.refine(Notice(600, 1, 18, relative=True), 101.3)
-    one.refine(Notice(600, 1, 15, relative=True), 104.9)
+    one.refine(Observation(600, 1, 18, relative=True), 101.3)
+    one.refine(Observation(600, 1, 15, relative=True), 104.9)
     assert one.ends(105.0, 0.0) == pytest.approx(119.3, abs=0.05)
 
 
@@ -110,10 +110,10 @@ def test_an_early_turn_is_no_fixed_window() -> None:
     assert not sharp.turned(119.5, 119.55, EPOCH + 119.55)
 
 
-def answer(now: float, **facts: int) -> Answer:
+def answer(now: float, **facts: int) -> SettledPermit:
     """An answer to a request sent just before `now`, alone."""
     number = facts.get("number", 1)
-    return Answer(
+    return SettledPermit(
         number=number,
         sent=now - 0.01,
         now=now,

@@ -25,7 +25,7 @@ from iottly_async import (
     RetryPolicy,
 )
 from iottly_async.auth import Generation
-from iottly_async.stream.buffer import Buffer
+from iottly_async.stream.buffer import MessageBuffer
 from iottly_async.stream.protocol import (
     DefaultStreamProtocol,
     Frame,
@@ -34,8 +34,8 @@ from iottly_async.stream.protocol import (
     Refused,
     Subscription,
 )
-from iottly_async.stream.supervisor import Keeper, Wiring
-from iottly_async.transport.websocket import LineEndedError
+from iottly_async.stream.supervisor import StreamSetup, Supervisor
+from iottly_async.transport.websocket import WebSocketClosedError
 
 from ..support.virtual_time import VirtualClock, virtual
 
@@ -297,20 +297,20 @@ class Scripted:
         if self._frames:
             return self._frames.pop(0)
         await asyncio.sleep(self._lasts)
-        raise LineEndedError("it ended", 1012)
+        raise WebSocketClosedError("it ended", 1012)
 
     async def aclose(self) -> None:
         """It is over."""
 
 
-async def kept(dial: Callable[[], Scripted], seconds: float) -> Keeper:
+async def kept(dial: Callable[[], Scripted], seconds: float) -> Supervisor:
     """What keeps a stream connected, after that time with these lines."""
 
     async def dialled() -> Any:
         return dial()
 
     clock = VirtualClock()
-    wiring = Wiring(
+    wiring = StreamSetup(
         dial=dialled,
         protocol=DefaultStreamProtocol(),
         wanted=Subscription(),
@@ -321,7 +321,7 @@ async def kept(dial: Callable[[], Scripted], seconds: float) -> Keeper:
         patience=0.5,
         since=None,
     )
-    keeper = Keeper(wiring, Buffer(1000, "drop_oldest"))
+    keeper = Supervisor(wiring, MessageBuffer(1000, "drop_oldest"))
     task = asyncio.create_task(keeper.run())
     await asyncio.sleep(seconds)
     task.cancel()

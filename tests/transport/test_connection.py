@@ -8,7 +8,7 @@ import pytest
 from aiohttp import TCPConnector
 
 from iottly_async.transport import Outgoing
-from iottly_async.transport.connection import Line, LostError, StaleError, Used
+from iottly_async.transport.connection import AttemptConnection, LostError, StaleError, Used
 from tests.support.leaks import until
 from tests.support.raw_server import RawServer, answering
 
@@ -23,11 +23,11 @@ async def test_what_is_closing_is_not_written_to(kept: bool) -> None:
         connection = await connected(connector, server.url)
         assert connection.transport is not None
         if kept:
-            Line(Outgoing("GET", "/", {}), used).take(connection)
+            AttemptConnection(Outgoing("GET", "/", {}), used).take(connection)
         connection.transport.abort()
         outgoing = Outgoing("GET", "/", {})
         with pytest.raises(StaleError if kept else LostError):
-            Line(outgoing, used).take(connection)
+            AttemptConnection(outgoing, used).take(connection)
         assert not outgoing.left
         connection.close()
 
@@ -39,11 +39,11 @@ async def test_what_has_spoken_is_cut() -> None:
         connection = await connected(connector, server.url)
         transport = connection.transport
         assert transport is not None
-        Line(Outgoing("GET", "/", {}), used).take(connection)
+        AttemptConnection(Outgoing("GET", "/", {}), used).take(connection)
         await until(lambda: len(server.peers) == 1, "the connection on the other side")
         server.peers[0].at_once(b"unasked")
         with pytest.raises(StaleError):
-            Line(Outgoing("GET", "/", {}), used).take(connection)
+            AttemptConnection(Outgoing("GET", "/", {}), used).take(connection)
         assert transport.is_closing()
         connection.close()
 
@@ -54,7 +54,7 @@ async def test_a_new_one_may_have_left_from_then_on() -> None:
     async with RawServer(answering(200, b"{}")) as server, TCPConnector(limit=0) as connector:
         connection = await connected(connector, server.url)
         outgoing = Outgoing("POST", "/", {})
-        line = Line(outgoing, used)
+        line = AttemptConnection(outgoing, used)
         _, transport = line.take(connection)
         assert outgoing.left
         line.cut()

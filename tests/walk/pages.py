@@ -8,7 +8,7 @@ from iottly_async.models.message import Message
 from iottly_async.walk import PageRequest
 from iottly_async.walk.axis import ASCENDING, Axis
 from iottly_async.walk.keyset.page import Page
-from iottly_async.walk.quirks import Habits
+from iottly_async.walk.quirks import Quirks
 
 __all__ = ["ZERO", "habits_of", "messages", "page_of", "read"]
 
@@ -41,9 +41,9 @@ def page_of(*times: int, axis: Axis = ASCENDING) -> Page:
     return read(messages(times), axis)
 
 
-def habits_of(**known: int) -> Habits:
+def habits_of(**known: int) -> Quirks:
     """The habits of a server of which so much is known."""
-    habits = Habits()
+    habits = Quirks()
     for name, value in known.items():
         setattr(habits, name, value)
     return habits

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from iottly_async.errors import PageOrderError
 from iottly_async.walk.axis import ASCENDING, DESCENDING, Axis, round_down, round_up
 from iottly_async.walk.intervals import subtract, union, within
-from iottly_async.walk.keyset.run import Run
-from iottly_async.walk.quirks import Habits
-from iottly_async.walk.strategy.budget import Budget
-from iottly_async.walk.strategy.lookahead import GAP, Scouting, sight
+from iottly_async.walk.keyset.run import PageRun
+from iottly_async.walk.quirks import Quirks
+from iottly_async.walk.strategy.budget import SplitBudget
+from iottly_async.walk.strategy.lookahead import GAP, Lookahead, sight
 
 from .pages import ZERO, messages, page_of, read
 
@@ -78,7 +78,7 @@ def test_the_next_page_of_a_run_overlaps_or_goes_straight_on(
 ) -> None:
     """Either it begins before what is held back and reaches beyond what was seen, or it
     begins exactly where the last one ended."""
-    run = Run(limit)
+    run = PageRun(limit)
     run.go_on(limit, 0)
     seen = run.before
     assert seen == limit
@@ -105,7 +105,7 @@ def test_a_page_across_two_holds_the_end_of_the_first(
     limit: int, pages: int, across: tuple[int, int] | None
 ) -> None:
     """It begins before the second and reaches into it, where any size does."""
-    run = Run(limit)
+    run = PageRun(limit)
     for _ in range(pages):
         run.go_on(limit, 0)
     between = run.before
@@ -118,7 +118,7 @@ def test_a_page_across_two_holds_the_end_of_the_first(
 
 def test_a_run_can_be_taken_again() -> None:
     """Rewound, it asks for the page from which it went straight on."""
-    run = Run(10)
+    run = PageRun(10)
     for _ in range(3):
         run.go_on(10, 0)
     assert (run.number, run.size) == (4, 10)
@@ -181,7 +181,7 @@ def test_a_scouts_page_is_data_only_where_it_is_whole(
 def test_scouts_look_further_while_they_find_messages() -> None:
     """The gap grows up to its limit and the scouts with it, as far as messages are
     expected; a miss halves the gap."""
-    scouting = Scouting(0, 100)
+    scouting = Lookahead(0, 100)
     scouting.saw(10_000)
     gaps, many = [], []
     for _ in range(5):
@@ -199,7 +199,7 @@ def test_scouts_look_further_while_they_find_messages() -> None:
 def test_a_longer_page_shows_that_pages_are_not_cut_short() -> None:
     """A page as long as the longest so far may have been cut by the server; a shorter one
     was not, and neither was one of a handful."""
-    habits = Habits()
+    habits = Quirks()
     assert not habits.is_full(9, 100)
     assert habits.is_full(50, 100)
     assert habits.is_full(50, 100)
@@ -214,7 +214,7 @@ def test_a_longer_page_shows_that_pages_are_not_cut_short() -> None:
 def test_a_length_that_was_twice_the_last_is_trusted() -> None:
     """Devices of the same size each are not asked twice for ever; the first may have had
     just as many messages as the server gives."""
-    habits = Habits()
+    habits = Quirks()
     for _ in range(2):
         assert habits.is_full(60, 100)
         habits.ended(60)
@@ -224,7 +224,7 @@ def test_a_length_that_was_twice_the_last_is_trusted() -> None:
 
 def test_a_server_with_gaps_in_its_pages_is_never_trusted() -> None:
     """Once a short page was not the last one, only an empty page is."""
-    habits = Habits()
+    habits = Quirks()
     habits.gappy = True
     assert habits.is_full(1, 100)
     assert not habits.is_full(0, 100)
@@ -232,7 +232,7 @@ def test_a_server_with_gaps_in_its_pages_is_never_trusted() -> None:
 
 def test_cuts_are_allowed_as_long_as_they_are_paid_for() -> None:
     """Cuts that bring nothing use the budget up; pages that bring all of theirs refill it."""
-    budget = Budget()
+    budget = SplitBudget()
     made = 0
     while budget.allows() and made < 100:
         budget.cut()

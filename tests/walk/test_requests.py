@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iottly_async.models.cursor import Order
-from iottly_async.walk import Habits, WalkQuery, WalkSettings, batches, batches_many
+from iottly_async.walk import Quirks, WalkQuery, WalkSettings, batches, batches_many
 from tests.support.message_server import NOW_MS, MessageServer, Row, identity
 from tests.support.virtual_time import run_virtual, virtual
 
@@ -73,9 +73,9 @@ def test_a_sequential_walk_makes_the_requests_that_held_back_seek_needs(case: Ca
         rows = case.rows()
         query = WalkQuery(project_id="p1", device_id="d1", start=BEGIN, end=BEGIN + SPAN)
         needed = requests_for([row.at for row in rows], PAGE)
-        known = Habits()
+        known = Quirks()
         known.inclusive = known.heeded = known.numbered = True
-        for habits, more in [(known, 0), (Habits(), 4)]:
+        for habits, more in [(known, 0), (Quirks(), 4)]:
             server = MessageServer(rows, limit=PAGE, seed=case.seed)
             settings = WalkSettings(page_size=PAGE, habits=habits)
             async for _ in batches(server.fetch, query, settings=settings, clock=server.clock):

@@ -14,7 +14,7 @@ import pytest
 from iottly_async.errors import PageOrderError
 from iottly_async.models.cursor import Order
 from iottly_async.models.message import Message
-from iottly_async.walk import Fetched, Habits, PageRequest, WalkQuery, WalkSettings, batches
+from iottly_async.walk import Fetched, PageRequest, Quirks, WalkQuery, WalkSettings, batches
 from tests.support.message_server import NOW_MS, MessageServer, Row
 from tests.support.virtual_time import virtual
 
@@ -225,7 +225,7 @@ async def test_a_lie_is_an_error_or_makes_no_difference(
 async def test_what_a_walk_learned_is_known_to_the_next() -> None:
     """With the habits of a first walk, a second one over many in one millisecond asks for
     nothing to find out how the server counts."""
-    habits = Habits()
+    habits = Quirks()
     spent = []
     for _ in range(2):
         server = MessageServer(rows("group first"), limit=LIMIT)

@@ -20,7 +20,7 @@ from .routes import Match, Router, generation_of
 _CREDENTIALS = {V1_0: ("Authentication", "bearer "), V1: ("Authorization", "Bearer ")}
 
 
-class Gate:
+class Dispatcher:
     """The handler of every request that comes in; ``hosts`` are the accepted ``Host`` headers."""
 
     def __init__(self, world: World, hosts: frozenset[str]) -> None:

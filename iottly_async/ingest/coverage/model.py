@@ -11,7 +11,7 @@ from attrs import field, frozen
 from ...models import Cursor
 from ...models.cursor import Interval
 from ..grid import TimeGrid
-from ..plan import Plan
+from ..plan import IngestPlan
 
 
 class State(StrEnum):
@@ -113,7 +113,7 @@ class Coverage:
 
 
 def coverage_of(
-    plan: Plan,
+    plan: IngestPlan,
     cursors: Mapping[str, Cursor],
     counts: Mapping[str, Sequence[int]],
     axis: TimeGrid,
@@ -140,7 +140,7 @@ def coverage_of(
 
 
 def _device(
-    device_id: str, cursor: Cursor | None, counts: Sequence[int], plan: Plan, axis: TimeGrid
+    device_id: str, cursor: Cursor | None, counts: Sequence[int], plan: IngestPlan, axis: TimeGrid
 ) -> DeviceCoverage:
     missing = _missing(cursor, axis)
     failed = plan.failed.get(device_id)

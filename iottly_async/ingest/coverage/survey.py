@@ -10,7 +10,7 @@ from ...errors import ConfigurationError
 from ...models import Cursor
 from ..grid import TimeGrid
 from ..partitions.reader import PartitionsReader
-from ..plan import Plan
+from ..plan import IngestPlan
 from ..stores import (
     DuckDBStore,
     Held,
@@ -60,7 +60,7 @@ async def survey(store: str | os.PathLike[str], *, bins: int = 120) -> Coverage:
     held = await reader.held()
     if held.plan is None:
         raise ConfigurationError(f"store {os.fspath(store)!r} is empty: no job has begun in it")
-    plan = Plan.from_json(held.plan)
+    plan = IngestPlan.from_json(held.plan)
     start = plan.query.start
     if start is None:
         first = await reader.first()

@@ -2,7 +2,7 @@
 
 ::
 
-    parts = await plan([Source(project="59c1…", key_env="KEY_OF_ONE")], start=…, end=…)
+    parts = await plan([PartitionSource(project="59c1…", key_env="KEY_OF_ONE")], start=…, end=…)
     manifest = await run_partition(parts[0], "telemetry")        # anywhere, any number of times
 
 A partition is a batch of windows (a device, and a stretch of time) of one key. It is plain
@@ -12,17 +12,17 @@ whenever it is done: run twice, it gives the same files, and the same digest in 
 """
 
 from .files import Format
-from .manifest import Manifest, digest_of
-from .partition import Partition, Source, Window
+from .manifest import PartitionManifest, digest_of
+from .partition import Partition, PartitionInterval, PartitionSource
 from .planning import plan
 from .running import run_partition
 
 __all__ = [
     "Format",
-    "Manifest",
     "Partition",
-    "Source",
-    "Window",
+    "PartitionInterval",
+    "PartitionManifest",
+    "PartitionSource",
     "digest_of",
     "plan",
     "run_partition",

@@ -20,7 +20,7 @@ from ...models import Message
 from ..stores import Rejected
 from ..stores.appendfile import AppendFile, replace_file, sync_directory
 from ..stores.rows import lines_of, rejected_lines_of
-from .manifest import FOLDER, Manifest, path_of
+from .manifest import FOLDER, PartitionManifest, path_of
 
 Format = Literal["jsonl", "parquet"]
 
@@ -58,10 +58,10 @@ class PartitionFiles:
         self._files: dict[str, AppendFile] = {}
         self._rows: _Rows | None = None
 
-    def done(self) -> Manifest | None:
+    def done(self) -> PartitionManifest | None:
         """The manifest, where the partition was done before and its files are there."""
         with _told(self._folder):
-            found = Manifest.read(self._folder, self._id)
+            found = PartitionManifest.read(self._folder, self._id)
         whole = found is not None and f"{self._id}.{self._form}" in found.files
         return found if whole else None
 
@@ -103,7 +103,7 @@ class PartitionFiles:
             sync_directory(os.path.join(self._folder, self._id))
         return sizes
 
-    def declare(self, manifest: Manifest) -> None:
+    def declare(self, manifest: PartitionManifest) -> None:
         """Write the manifest, after which the partition is done."""
         with _told(self._folder):
             replace_file(path_of(self._folder, self._id), manifest.to_json())

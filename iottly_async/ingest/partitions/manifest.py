@@ -15,7 +15,7 @@ FOLDER = "_manifests"
 
 
 @frozen(kw_only=True)
-class Manifest:
+class PartitionManifest:
     """What came of a partition.
 
     Attributes:
@@ -46,7 +46,7 @@ class Manifest:
     reused: bool = False
 
     @classmethod
-    def read(cls, folder: str, partition_id: str) -> Manifest | None:
+    def read(cls, folder: str, partition_id: str) -> PartitionManifest | None:
         """The manifest of a partition whose files are all there; None where it is not done.
 
         Raises:
@@ -75,7 +75,7 @@ def path_of(folder: str, partition_id: str) -> str:
     return os.path.join(folder, FOLDER, f"{partition_id}.json")
 
 
-def digest_of(manifests: Iterable[Manifest]) -> str:
+def digest_of(manifests: Iterable[PartitionManifest]) -> str:
     """One digest for all: the same for the same messages, whoever fetched them and when."""
     total = blake2b(digest_size=16)
     for manifest in sorted(manifests, key=lambda each: each.partition_id):

@@ -17,14 +17,14 @@ from ...retry import is_passing
 from ..fetch import FATAL
 from ..plan import time_of
 from ..together import end
-from .partition import Window
+from .partition import PartitionInterval
 
 _AHEAD: Final = 16  # batches that a window may be ahead of its turn
 
-Failed: TypeAlias = Callable[[Window, IottlyError], None]
+Failed: TypeAlias = Callable[[PartitionInterval, IottlyError], None]
 
 
-class _Lane:
+class _IntervalQueue:
     """One window's batches on their way to whoever takes them in order."""
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class _Lane:
 
 async def in_order(
     messages: Messages,
-    windows: Sequence[Window],
+    windows: Sequence[PartitionInterval],
     *,
     type: TypeFilter,  # noqa: A002 - the API's own name
     concurrency: int,
@@ -67,12 +67,12 @@ async def in_order(
         IottlyError: an error that may pass, or one that all other windows share.
     """
     rest = iter(windows)
-    walks: deque[tuple[asyncio.Task[None], _Lane]] = deque()
+    walks: deque[tuple[asyncio.Task[None], _IntervalQueue]] = deque()
 
     def start() -> None:
         window = next(rest, None)
         if window is not None:
-            lane = _Lane()
+            lane = _IntervalQueue()
             walk = asyncio.ensure_future(_walk(messages, window, type, lane.put, failed))
             # However it ends: whoever waits is told, and then finds the error in the task.
             walk.add_done_callback(lambda _: lane.end())
@@ -94,7 +94,7 @@ async def in_order(
 
 async def _walk(
     messages: Messages,
-    window: Window,
+    window: PartitionInterval,
     type: TypeFilter,  # noqa: A002
     put: Callable[[list[Message]], Awaitable[None]],
     failed: Failed,

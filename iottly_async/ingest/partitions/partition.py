@@ -12,7 +12,7 @@ from ...errors import ConfigurationError
 
 
 @frozen(kw_only=True)
-class Source:
+class PartitionSource:
     """A project, and where its key is to be found.
 
     Attributes:
@@ -29,7 +29,7 @@ class Source:
     base_url: str | None = None
 
 
-class Window(NamedTuple):
+class PartitionInterval(NamedTuple):
     """A stretch of time of one device, in milliseconds since the epoch.
 
     Attributes:
@@ -66,7 +66,7 @@ class Partition:
     base_url: str
     type: str
     concurrency: int
-    windows: tuple[Window, ...]
+    windows: tuple[PartitionInterval, ...]
 
     def to_json(self) -> str:
         """The partition as one line of JSON, for `from_json`."""

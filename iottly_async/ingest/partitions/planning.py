@@ -19,19 +19,19 @@ from ...session import IottlySession
 from ...wire import segment
 from ..plan import Query
 from ..run_plan import server_now
-from .partition import Partition, Source, Window, named
+from .partition import Partition, PartitionInterval, PartitionSource, named
 
 
 @frozen
 class _Listed:
-    source: Source
+    source: PartitionSource
     base_url: str
     devices: list[str]
     server_now: float
 
 
 async def plan(
-    sources: Sequence[Source],
+    sources: Sequence[PartitionSource],
     *,
     start: datetime | None = None,
     end: datetime | None = None,
@@ -119,7 +119,7 @@ def from_environment(name: str) -> str:
     return value
 
 
-async def _list(source: Source, query: Query, config: Config) -> _Listed:
+async def _list(source: PartitionSource, query: Query, config: Config) -> _Listed:
     if source.base_url is not None:
         config = evolve(config, base_url=source.base_url)
     async with IottlySession(from_environment(source.key_env), config=config) as session:
@@ -147,12 +147,12 @@ def _milliseconds(window: timedelta | None, start: int | None) -> int | None:
 
 def _cut(
     devices: Sequence[str], start: int | None, end: int, step: int | None, size: int
-) -> Iterator[tuple[Window, ...]]:
+) -> Iterator[tuple[PartitionInterval, ...]]:
     """Batches of windows, in order."""
-    batch: list[Window] = []
+    batch: list[PartitionInterval] = []
     for device_id in devices:
         for low, high in _stretches(start, end, step):
-            batch.append(Window(device_id, low, high))
+            batch.append(PartitionInterval(device_id, low, high))
             if len(batch) == size:
                 yield tuple(batch)
                 batch = []

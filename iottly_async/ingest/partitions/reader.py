@@ -15,10 +15,10 @@ from ...models import Cursor
 from ...models._time import epoch_ms
 from ...models.cursor import Interval
 from ..grid import TimeGrid
-from ..plan import Plan, Query
+from ..plan import IngestPlan, Query
 from ..stores import Held
-from ..stores.jsonl.reader import Line
-from .manifest import FOLDER, Manifest
+from ..stores.jsonl.reader import ReadLine
+from .manifest import FOLDER, PartitionManifest
 
 _BEGINNING = -(1 << 62)
 Row = tuple[str, int]
@@ -52,11 +52,11 @@ class PartitionsReader:
         """Rows by device and stretch (`Reader.counts`)."""
         return await asyncio.to_thread(self._counts, axis)
 
-    def _manifests(self) -> list[Manifest]:
+    def _manifests(self) -> list[PartitionManifest]:
         try:
             names = sorted(os.listdir(os.path.join(self._path, FOLDER)))
             found = [
-                Manifest.read(self._path, name.removesuffix(".json"))
+                PartitionManifest.read(self._path, name.removesuffix(".json"))
                 for name in names
                 if name.endswith(".json")
             ]
@@ -88,7 +88,7 @@ class PartitionsReader:
             start=None if low == _BEGINNING else low,
         )
         return Held(
-            plan=Plan(query=query, pinned_end=end, ended=True, failed=failed).to_json(),
+            plan=IngestPlan(query=query, pinned_end=end, ended=True, failed=failed).to_json(),
             cursors={
                 device_id: Cursor(
                     project_id=query.project_id,
@@ -130,7 +130,7 @@ def _between(done: list[Interval], low: int, end: int) -> tuple[Interval, ...]:
 
 
 def _lines(path: str) -> Iterator[Row]:
-    decode = msgspec.json.Decoder(Line).decode
+    decode = msgspec.json.Decoder(ReadLine).decode
     with open(path, "rb") as file:
         for line in map(decode, file):
             yield line.device_id, epoch_ms(datetime.fromisoformat(line.timestamp))

@@ -20,9 +20,9 @@ from ...session import IottlySession
 from ..stores.thread import StoreThread
 from ..validate import sift
 from .files import Format, PartitionFiles
-from .manifest import Manifest
+from .manifest import PartitionManifest
 from .ordered import in_order
-from .partition import Partition, Window
+from .partition import Partition, PartitionInterval
 from .planning import from_environment
 
 T = TypeVar("T")
@@ -37,7 +37,7 @@ async def run_partition(
     format: Format = "jsonl",  # noqa: A002 - as everywhere in this library
     config: Config | None = None,
     limiter: Limiter | None = None,
-) -> Manifest:
+) -> PartitionManifest:
     """Fetch a partition into a folder, and say what came of it.
 
     It can be run again at any time, also while another process runs it, or after one was
@@ -81,12 +81,12 @@ async def run_partition(
 
 async def _fetch(
     session: IottlySession, partition: Partition, files: PartitionFiles, thread: StoreThread
-) -> Manifest:
+) -> PartitionManifest:
     now = asyncio.get_running_loop().time
     begun = now()
     failures: dict[str, str] = {}
 
-    def failed(window: Window, error: IottlyError) -> None:
+    def failed(window: PartitionInterval, error: IottlyError) -> None:
         name = f"{window.device_id} {window.start} {window.end}"
         failures[name] = f"{type(error).__name__}: {error}"
 
@@ -102,7 +102,7 @@ async def _fetch(
         async for batch in batches:
             await writer.add(batch)
     await writer.end()
-    return Manifest(
+    return PartitionManifest(
         partition_id=partition.id,
         partition=partition,
         rows=writer.rows,

@@ -29,7 +29,7 @@ except ImportError as error:
 from ...errors import ConfigurationError
 from .script import SCRIPT, Lease
 
-__all__ = ["RedisLink"]
+__all__ = ["RedisConnection"]
 
 _log: Final = logging.getLogger("iottly_async")
 
@@ -38,7 +38,7 @@ _RETRY_MOST: Final = 10.0
 """Seconds between attempts to reach a Redis that is gone, doubled up to the latter."""
 
 
-class RedisLink:
+class RedisConnection:
     """Calls the script. A Redis that fails, or is slow, is gone until an attempt succeeds.
 
     Args:

@@ -12,20 +12,20 @@ from contextlib import suppress
 from typing import Final
 
 from ...errors import ConfigurationError, SessionClosedError
-from ..bucket import Ticket
+from ..bucket import Permit
 from ..limiter import too_late
-from ..waiters import Lane, WaitQueue
-from .connection import RedisLink
-from .report import Witness
+from ..waiters import PriorityClass, WaiterQueue
+from .connection import RedisConnection
+from .report import ReportBuilder
 from .script import Lease, Report
 
-__all__ = ["Desk", "Leased"]
+__all__ = ["LeaseClient", "LeasedPermit"]
 
 _IDLE: Final = 0.02
 """Seconds after which what is over is reported although nobody here wants a turn."""
 
 
-class Leased(Ticket):
+class LeasedPermit(Permit):
     """A turn leased from Redis."""
 
     __slots__ = ("generation", "probe")
@@ -34,7 +34,7 @@ class Leased(Ticket):
     probe: bool
 
 
-class Desk:
+class LeaseClient:
     """Where turns of one quota are leased, for one running event loop at a time.
 
     Args:
@@ -48,8 +48,8 @@ class Desk:
 
     def __init__(
         self,
-        link: RedisLink,
-        witness: Witness,
+        link: RedisConnection,
+        witness: ReportBuilder,
         monotonic: Callable[[], float],
         *,
         spread: bool,
@@ -64,7 +64,7 @@ class Desk:
         """Monotonic time of it."""
         self._link, self._witness, self._monotonic = link, witness, monotonic
         self._spread, self._reserve = spread, reserve
-        self._queue: WaitQueue[Leased | None] = WaitQueue()
+        self._queue: WaiterQueue[LeasedPermit | None] = WaiterQueue()
         self._granted = self._ended = 0
         self._ask_at = self._turn_at = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -84,13 +84,15 @@ class Desk:
 
     # -- turns ------------------------------------------------------------------
 
-    async def turn(self, priority: int, deadline: float | None, refused: bool) -> Leased | None:
+    async def turn(
+        self, priority: int, deadline: float | None, refused: bool
+    ) -> LeasedPermit | None:
         """A turn leased from Redis; None where Redis is gone."""
         if deadline is not None:
             soonest = self._soonest(self._queue.ahead(priority, refused=refused))
             if soonest > deadline:
                 raise too_late(self.name, soonest - self._monotonic())
-        future: asyncio.Future[Leased | None] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[LeasedPermit | None] = asyncio.get_running_loop().create_future()
         lane = self._queue.add(future, priority, refused, deadline)
         self._kick()
         try:
@@ -99,7 +101,9 @@ class Desk:
             self._leave(future, lane)
             raise
 
-    def _leave(self, future: asyncio.Future[Leased | None], lane: Lane[Leased | None]) -> None:
+    def _leave(
+        self, future: asyncio.Future[LeasedPermit | None], lane: PriorityClass[LeasedPermit | None]
+    ) -> None:
         if not future.done() or future.cancelled():
             self._queue.forget(lane)
             if not future.done() and self._loop is not None and not self._loop.is_closed():
@@ -117,14 +121,14 @@ class Desk:
         windows = ahead // self.last.limit if self.last.limit else 0
         return self._turn_at + windows * self._witness.window.least
 
-    def lost(self, ticket: Leased) -> None:
+    def lost(self, ticket: LeasedPermit) -> None:
         """Nothing is known of it: it is not reported over, and counts until its generation ends."""
         if ticket.number:
             self._end(ticket)
             self._witness.report.probe_back |= ticket.probe
             self._tell()
 
-    def unused(self, ticket: Leased) -> None:
+    def unused(self, ticket: LeasedPermit) -> None:
         """Its turn goes to the next."""
         if ticket.number:
             self._end(ticket)
@@ -132,11 +136,11 @@ class Desk:
             self._tell()
 
     def answered(
-        self, ticket: Ticket, status: int, headers: Mapping[str, str], now: float, wall: float
+        self, ticket: Permit, status: int, headers: Mapping[str, str], now: float, wall: float
     ) -> None:
         """Tell the others of an answer, also where its turn was not leased here."""
         number, sent, probe = 0, ticket.sent, False
-        if isinstance(ticket, Leased):
+        if isinstance(ticket, LeasedPermit):
             number, probe = ticket.number, ticket.probe
             self._end(ticket)
             self._witness.report.end(ticket.generation)
@@ -145,7 +149,7 @@ class Desk:
         )
         self._tell()
 
-    def _end(self, ticket: Leased) -> None:
+    def _end(self, ticket: LeasedPermit) -> None:
         ticket.number = 0
         self._ended += 1
 
@@ -239,7 +243,7 @@ class Desk:
                 self._give_back(lease.generation, lease.turns - given, probe=lease.probe)
                 self._tell()
                 return
-            ticket = Leased()
+            ticket = LeasedPermit()
             self._granted = ticket.number = self._granted + 1
             ticket.sent, ticket.ended = now, self._ended
             ticket.generation, ticket.probe = lease.generation, lease.probe

@@ -20,11 +20,11 @@ from ...clock import SYSTEM_CLOCK, Clock
 from ...config import Seconds, seconds
 from ...errors import ConfigurationError, SessionClosedError
 from ...models.quota import Quota
-from ..bucket import Ticket
+from ..bucket import Permit
 from ..limiter import Mode, RateLimiter, Tier
-from .connection import RedisLink
-from .lease_client import Desk, Leased
-from .report import Witness
+from .connection import RedisConnection
+from .lease_client import LeaseClient, LeasedPermit
+from .report import ReportBuilder
 
 __all__ = ["RedisLimiter"]
 
@@ -76,9 +76,9 @@ class RedisLimiter:
         self._monotonic = time.monotonic if real else clock.monotonic
         self._wall = time.time if real else clock.time
         limit = seconds(timeout, name="timeout")
-        self._link = RedisLink(url, _HASH + (key or ""), limit, self._monotonic)
-        self._witness = Witness(clock.random)
-        self._desk = Desk(
+        self._link = RedisConnection(url, _HASH + (key or ""), limit, self._monotonic)
+        self._witness = ReportBuilder(clock.random)
+        self._desk = LeaseClient(
             self._link,
             self._witness,
             self._monotonic,
@@ -112,7 +112,7 @@ class RedisLimiter:
 
     async def acquire(
         self, *, priority: int = 0, deadline: float | None = None, refused: bool = False
-    ) -> Ticket:
+    ) -> Permit:
         """Wait for a turn; `priority`, `deadline` and `refused` as in `RateLimiter.acquire`.
 
         Raises:
@@ -137,28 +137,28 @@ class RedisLimiter:
 
     # -- a call's way out -------------------------------------------------------
 
-    def answered(self, ticket: Ticket, status: int, headers: Mapping[str, str]) -> None:
+    def answered(self, ticket: Permit, status: int, headers: Mapping[str, str]) -> None:
         """The request was answered just now; `ticket`, `status`, `headers` as of `RateLimiter`."""
         if not ticket.number:
             return
         now, wall = self._monotonic(), self._wall()
         self._desk.answered(ticket, status, headers, now, wall)
-        if not isinstance(ticket, Leased):
+        if not isinstance(ticket, LeasedPermit):
             self._alone.answered(ticket, status, headers)
 
-    def lost(self, ticket: Ticket) -> None:
+    def lost(self, ticket: Permit) -> None:
         """The request with this `ticket` was sent perhaps, and no answer came.
 
         Its turn is not reported over: it counts until its generation ends.
         """
-        if isinstance(ticket, Leased):
+        if isinstance(ticket, LeasedPermit):
             self._desk.lost(ticket)
         else:
             self._alone.lost(ticket)
 
-    def unused(self, ticket: Ticket) -> None:
+    def unused(self, ticket: Permit) -> None:
         """The request with this `ticket` surely never left: its turn goes to the next."""
-        if isinstance(ticket, Leased):
+        if isinstance(ticket, LeasedPermit):
             self._desk.unused(ticket)
         else:
             self._alone.unused(ticket)

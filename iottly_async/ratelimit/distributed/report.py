@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ...server_clock import ServerClock
-from ..cooldown import Gate
-from ..headers import Notice, NoticeReader, retry_after
+from ..cooldown import Cooldown
+from ..headers import Observation, ObservationReader, retry_after
 from ..observation import WAY_MOST
 from ..window import Place, ServerWindow
 from .script import Report
 
-__all__ = ["Witness"]
+__all__ = ["ReportBuilder"]
 
 
-class Witness:
+class ReportBuilder:
     """Reads answers into a report for the script.
 
     Args:
@@ -23,9 +23,9 @@ class Witness:
 
     def __init__(self, random: Callable[[], float]) -> None:
         self.clock = ServerClock()
-        self.reader = NoticeReader()
+        self.reader = ObservationReader()
         self.window = ServerWindow()
-        self.gate = Gate(random, shut=False)
+        self.gate = Cooldown(random, shut=False)
         self.report = Report()
 
     def take_report(self) -> Report:
@@ -86,7 +86,7 @@ class Witness:
             report.bare |= conclusive and told is None
 
     def _take(
-        self, notice: Notice, sent: float, now: float, wall: float, *, probe: bool
+        self, notice: Observation, sent: float, now: float, wall: float, *, probe: bool
     ) -> int | None:
         """Take the notice into the report; returns its Remaining, None where it is nonsense."""
         clock, window = self.clock, self.window

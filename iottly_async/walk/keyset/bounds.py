@@ -10,20 +10,20 @@ keeps bounds otherwise; if it does not, it was deleted.
 from __future__ import annotations
 
 from ..axis import DESCENDING, SECOND, Axis, round_down
-from ..quirks import Habits
+from ..quirks import Quirks
 from .page import Page
 
 
-class Bound:
+class RequestBound:
     """The bound that one window asks with.
 
     Attributes:
-        unit: milliseconds to which it is taken to be rounded, as in `Habits`.
+        unit: milliseconds to which it is taken to be rounded, as in `Quirks`.
     """
 
     __slots__ = ("_doubt", "_habits", "_upper", "unit")
 
-    def __init__(self, axis: Axis, habits: Habits) -> None:
+    def __init__(self, axis: Axis, habits: Quirks) -> None:
         self.unit = habits.unit
         self._habits = habits
         self._upper = axis is DESCENDING

@@ -6,12 +6,12 @@ to a size of its own. Where that cannot be told from its length, the next page t
 
 from __future__ import annotations
 
-from ..quirks import Habits
+from ..quirks import Quirks
 from .page import Page
-from .run import Run
+from .run import PageRun
 
 
-class Ending:
+class LastPageCheck:
     """What one window knows of whether its pages were cut short.
 
     Attributes:
@@ -21,12 +21,12 @@ class Ending:
 
     __slots__ = ("_end", "_habits", "doubtful")
 
-    def __init__(self, habits: Habits) -> None:
+    def __init__(self, habits: Quirks) -> None:
         self.doubtful = 0
         self._habits = habits
         self._end: int | None = None
 
-    def is_full(self, page: Page, run: Run, done: int, end: int, *, first: bool) -> bool:
+    def is_full(self, page: Page, run: PageRun, done: int, end: int, *, first: bool) -> bool:
         """Whether more may follow `page`, for which `run` asked.
 
         It also tells what the page before it was, if that was doubtful.

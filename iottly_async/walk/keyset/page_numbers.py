@@ -10,14 +10,14 @@ from itertools import takewhile
 
 from ...models._time import epoch_ms
 from ..axis import Axis
-from ..quirks import Habits
+from ..quirks import Quirks
 from .page import Page
-from .piece import Piece
-from .run import Run
-from .trial import Trial
+from .piece import CompleteInterval
+from .run import PageRun
+from .trial import NumberingTest
 
 
-class Numbering:
+class PageNumbers:
     """One window's pages by number.
 
     Attributes:
@@ -26,8 +26,8 @@ class Numbering:
 
     __slots__ = ("_axis", "_began", "_habits", "_reached", "_uneven", "trial")
 
-    def __init__(self, axis: Axis, habits: Habits) -> None:
-        self.trial: Trial | None = None
+    def __init__(self, axis: Axis, habits: Quirks) -> None:
+        self.trial: NumberingTest | None = None
         self._axis = axis
         self._habits = habits
         self._began = self._reached = 0
@@ -38,7 +38,7 @@ class Numbering:
         self._began, self._reached = page.first, page.last
         self._uneven = False
 
-    def check(self, page: Page, run: Run, done: int) -> None:
+    def check(self, page: Page, run: PageRun, done: int) -> None:
         """See whether `page` can be the one by number that `run` asked for.
 
         Raises:
@@ -52,8 +52,15 @@ class Numbering:
             raise page.error("pages by number that are not all of the length asked for")
 
     def weigh(
-        self, page: Page, piece: Piece, run: Run, *, anchor: int, straight: bool, full: bool
-    ) -> Piece:
+        self,
+        page: Page,
+        piece: CompleteInterval,
+        run: PageRun,
+        *,
+        anchor: int,
+        straight: bool,
+        full: bool,
+    ) -> CompleteInterval:
         """Begin a trial where `piece`, complete with `page`, depends on page numbers alone.
 
         Args:
@@ -69,15 +76,15 @@ class Numbering:
         if piece.end == start:
             again = full and page.last <= reached and run.number is not None
             if again and not self._habits.heeded:
-                self.trial = Trial.of_far(anchor, start)
+                self.trial = NumberingTest.of_far(anchor, start)
         elif straight and self._began == start and run.limit > 1:
             at = self._axis.point(start)
             group = takewhile(lambda message: epoch_ms(message.timestamp) == at, piece.messages)
-            self.trial = Trial.of_count(anchor, len([*group]), run.limit, piece)
-            return Piece(start, start, [])
+            self.trial = NumberingTest.of_count(anchor, len([*group]), run.limit, piece)
+            return CompleteInterval(start, start, [])
         return piece
 
-    def tried(self, trial: Trial, page: Page) -> Piece:
+    def tried(self, trial: NumberingTest, page: Page) -> CompleteInterval:
         """Go on with a trial; give out what it held back once it is over.
 
         Raises:
@@ -90,10 +97,10 @@ class Numbering:
                 "page numbers that do not count as they should: see Config.first_page"
             ) from None
         if well is None:
-            return Piece(trial.at, trial.at, [])
+            return CompleteInterval(trial.at, trial.at, [])
         self.trial = None
         if trial.piece is None:
             self._habits.heeded = well
-            return Piece(trial.at, trial.at, [])
+            return CompleteInterval(trial.at, trial.at, [])
         self._habits.numbered = well or self._habits.numbered
         return trial.piece

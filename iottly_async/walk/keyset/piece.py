@@ -7,7 +7,7 @@ from typing import NamedTuple
 from ...models.message import Message
 
 
-class Piece(NamedTuple):
+class CompleteInterval(NamedTuple):
     """All messages of the stretch [start, end) of the axis, in order."""
 
     start: int

@@ -10,7 +10,7 @@ held back, which then lies on it whole; its size is free, which makes its begin 
 from __future__ import annotations
 
 
-class Run:
+class PageRun:
     """Which page to ask for, from one anchor.
 
     Attributes:

@@ -6,9 +6,9 @@ asked for from that millisecond on, which brings it whole. Only where one millis
 fills a page are page numbers used, and only within it.
 
 Nothing here awaits: a page is read and decided on in one step, and `done` has moved
-before anybody else can look. Where a server may not do as the documents say, others are
-asked: `Bound`, from where to ask; `Ending`, whether more follows; `Numbering`, whether
-page numbers can be relied on.
+before anything else can look. Three helpers handle servers that differ from the documents:
+`RequestBound` (from where to ask), `LastPageCheck` (whether more pages follow) and
+`PageNumbers` (whether page numbers can be relied on).
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from collections.abc import Sequence
 
 from ...models.message import Message
 from ..axis import DESCENDING, Axis
-from ..quirks import Habits
-from .bounds import Bound
-from .ending import Ending
+from ..quirks import Quirks
+from .bounds import RequestBound
+from .ending import LastPageCheck
 from .page import Page
-from .page_numbers import Numbering
-from .piece import Piece
-from .run import Run
+from .page_numbers import PageNumbers
+from .piece import CompleteInterval
+from .run import PageRun
 from .tie_proof import IdRange, TieProof
 from .ties import canonical
 
@@ -31,7 +31,7 @@ _RESTARTS = 10
 """So often the ranks within one run may have shifted because messages were deleted."""
 
 
-class Window:
+class Segment:
     """The stretch [done, end) of the axis that one seek has still to walk.
 
     Attributes:
@@ -61,19 +61,19 @@ class Window:
         "steady",
     )
 
-    def __init__(self, start: int, end: int, *, axis: Axis, habits: Habits, page_size: int) -> None:
+    def __init__(self, start: int, end: int, *, axis: Axis, habits: Quirks, page_size: int) -> None:
         """A window from `start` to `end` of the axis, for a walk with these ways."""
         self.done = start
         self.end = end
         self.rate = 0.0
         self.steady = 0
         self.fresh = True
-        self.run = Run(page_size)
-        self.numbering = Numbering(axis, habits)
+        self.run = PageRun(page_size)
+        self.numbering = PageNumbers(axis, habits)
         self._axis = axis
         self._habits = habits
-        self._bound = Bound(axis, habits)
-        self._ending = Ending(habits)
+        self._bound = RequestBound(axis, habits)
+        self._ending = LastPageCheck(habits)
         self._carry: list[Message] = []
         self._proof: TieProof | None = None
         self._restarts = 0
@@ -100,7 +100,7 @@ class Window:
         self.done = max(self.done, low)
         self.end = max(self.done, min(self.end, high))
 
-    def feed(self, page: Page) -> Piece:
+    def feed(self, page: Page) -> CompleteInterval:
         """Take in the page that was asked for; give out what is now complete.
 
         Raises:
@@ -123,7 +123,7 @@ class Window:
         piece = self._take_in(page)
         return numbering.weigh(page, piece, run, anchor=anchor, straight=straight, full=full)
 
-    def _take_in(self, page: Page) -> Piece:
+    def _take_in(self, page: Page) -> CompleteInterval:
         if self._proof is not None:
             return self._prove(self._proof, page)
         run, start = self.run, self.done
@@ -132,18 +132,18 @@ class Window:
                 if not self._carry and run.go_across():
                     # What was given out before ended with the last page. Only a page that
                     # holds its end, and what follows, shows that nothing lies between.
-                    return Piece(start, start, [])
+                    return CompleteInterval(start, start, [])
                 return self._leave_group(self._carry)
         elif run.number is None:
             if not self._bound.kept(page, run.anchor, start, len(self._carry)):
                 run.restart(self._bound.widened(start))
-                return Piece(start, start, [])
+                return CompleteInterval(start, start, [])
         elif not page or page.first >= start:
             self._restarts += 1
             if self._restarts > _RESTARTS:
                 raise page.error("pages by number that leave out what lies between them")
             run.restart(run.anchor)  # ranks have shifted: messages were deleted
-            return Piece(start, start, [])
+            return CompleteInterval(start, start, [])
         if not run.straight:
             self._carry = []  # what was held back came again, whole
         full = self._ending.is_full(page, run, start, self.end, first=not self.rate)
@@ -157,7 +157,7 @@ class Window:
                 run.next()
             else:
                 self._ask_on(len(page), run.before + low)
-            return Piece(start, start, [])
+            return CompleteInterval(start, start, [])
         cut = page.tail
         messages = self._complete(page, low, cut)
         self._carry = list(page.messages[cut:])
@@ -167,7 +167,7 @@ class Window:
             self._ask_on(len(page), run.before + cut)
         else:
             run.go_on(len(page), 0)  # the page begins with it: no need to see it again
-        return Piece(start, self.done, messages)
+        return CompleteInterval(start, self.done, messages)
 
     def _ask_on(self, length: int, held: int) -> None:
         """Move the anchor to what is held back, or ask for the next page from this one."""
@@ -177,7 +177,7 @@ class Window:
         else:
             self.run.go_on(length, held)
 
-    def _leave_group(self, messages: list[Message]) -> Piece:
+    def _leave_group(self, messages: list[Message]) -> CompleteInterval:
         """End a millisecond that is read whole, and start anew behind it.
 
         The page that shows where it ends is not used: had the millisecond been deleted
@@ -188,14 +188,14 @@ class Window:
         self.done = start + 1
         self.run.restart(self._bound.aim(self.done, 0))
         messages = canonical(messages, descending=self._axis is DESCENDING)
-        return Piece(start, self.done, messages)
+        return CompleteInterval(start, self.done, messages)
 
-    def _finish(self, page: Page) -> Piece:
+    def _finish(self, page: Page) -> CompleteInterval:
         start = self.done
         messages = self._complete(page, page.index(start), page.index(self.end))
         self._carry = []
         self.done = self.end = max(start, self.end)
-        return Piece(start, self.done, messages)
+        return CompleteInterval(start, self.done, messages)
 
     def _complete(self, page: Page, low: int, high: int) -> list[Message]:
         if page.tied or self._carry:
@@ -228,7 +228,7 @@ class Window:
         self._proof = TieProof(at, device_id, has_history=has_history)
         self._proof.add(self._carry)
 
-    def feed_history(self, messages: Sequence[Message]) -> Piece:
+    def feed_history(self, messages: Sequence[Message]) -> CompleteInterval:
         """Take in the history endpoint's answer for `ids`.
 
         Raises:
@@ -238,22 +238,22 @@ class Window:
             proven = self._proof.add_history(messages)
             if proven is not None:
                 return self._proven(proven)
-        return Piece(self.done, self.done, [])
+        return CompleteInterval(self.done, self.done, [])
 
-    def _prove(self, proof: TieProof, page: Page) -> Piece:
+    def _prove(self, proof: TieProof, page: Page) -> CompleteInterval:
         """One page of a pass over the millisecond that is being proven."""
         run, start = self.run, self.done
         proof.add(page.messages[page.index(start) : page.index(start + 1)])
         full = self._ending.is_full(page, run, start, self.end, first=not self.rate)
         if full and page.last <= start:
             run.next()
-            return Piece(start, start, [])
+            return CompleteInterval(start, start, [])
         proven = proof.conclude()
         if proven is not None:
             return self._proven(proven)
         run.rewind()
-        return Piece(start, start, [])
+        return CompleteInterval(start, start, [])
 
-    def _proven(self, messages: list[Message]) -> Piece:
+    def _proven(self, messages: list[Message]) -> CompleteInterval:
         self._proof = None
         return self._leave_group(messages)

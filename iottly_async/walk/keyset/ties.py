@@ -48,7 +48,7 @@ def _arranged(group: list[Message], descending: bool) -> list[Message]:
     return arranged
 
 
-def number_twins(messages: Sequence[Message]) -> list[Message]:
+def number_duplicates(messages: Sequence[Message]) -> list[Message]:
     """`messages` as they came, with identical ones of a millisecond numbered from 0."""
     numbered = list(messages)
     place = 0

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from .piece import Piece
+from .piece import CompleteInterval
 
 _FAR: Final = 1_000_000
 """More messages than one millisecond holds."""
 
 
-class Question(NamedTuple):
+class NumberingProbe(NamedTuple):
     """Whether a page begins with the millisecond; with no number, whether it is there at all."""
 
     number: int | None
@@ -24,7 +24,7 @@ class Question(NamedTuple):
     expected: bool
 
 
-class Trial:
+class NumberingTest:
     """Questions about one millisecond, and what is held back until they are answered.
 
     Attributes:
@@ -36,7 +36,11 @@ class Trial:
     __slots__ = ("_questions", "anchor", "at", "piece")
 
     def __init__(
-        self, anchor: int, at: int, questions: list[Question], piece: Piece | None = None
+        self,
+        anchor: int,
+        at: int,
+        questions: list[NumberingProbe],
+        piece: CompleteInterval | None = None,
     ) -> None:
         self.anchor = anchor
         self.at = at
@@ -44,27 +48,27 @@ class Trial:
         self._questions = questions
 
     @classmethod
-    def of_far(cls, anchor: int, at: int) -> Trial:
+    def of_far(cls, anchor: int, at: int) -> NumberingTest:
         """Is there an end to the pages?"""
-        return cls(anchor, at, [Question(_FAR, 1, expected=False)])
+        return cls(anchor, at, [NumberingProbe(_FAR, 1, expected=False)])
 
     @classmethod
-    def of_count(cls, anchor: int, count: int, page: int, piece: Piece) -> Trial:
+    def of_count(cls, anchor: int, count: int, page: int, piece: CompleteInterval) -> NumberingTest:
         """Are there as many messages where `piece` begins, the first from `anchor` on, as
         were read page by page of `page` messages?
 
         A page more or less is told from a few that came or went meanwhile.
         """
         if count > page:
-            first = Question(count - max(0, min(page // 2, page - 2)), 1, expected=True)
+            first = NumberingProbe(count - max(0, min(page // 2, page - 2)), 1, expected=True)
         else:
             # The second page may be the one left out, and may have held a single message.
-            first = Question(2, page - 1, expected=True)
-        beyond = Question(count + max(1, page // 2), 1, expected=False)
+            first = NumberingProbe(2, page - 1, expected=True)
+        beyond = NumberingProbe(count + max(1, page // 2), 1, expected=False)
         return cls(anchor, piece.start, [first, beyond], piece)
 
     @property
-    def question(self) -> Question:
+    def question(self) -> NumberingProbe:
         """The page to ask for."""
         return self._questions[0]
 
@@ -84,5 +88,5 @@ class Trial:
             return False
         if not question.expected:
             raise ValueError
-        self._questions = [Question(None, 1, expected=True)]
+        self._questions = [NumberingProbe(None, 1, expected=True)]
         return None

@@ -7,7 +7,7 @@ off costs what it lacks of a full one.
 from __future__ import annotations
 
 
-class Budget:
+class SplitBudget:
     """What a walk in parts has cost so far, in pages, and whether another cut may be made."""
 
     __slots__ = ("_cuts", "_live", "_missed", "_requests", "_waste")

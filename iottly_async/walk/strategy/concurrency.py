@@ -22,7 +22,7 @@ def at_most(concurrency: int, capacity: Capacity | None) -> Callable[[], int]:
     return limit
 
 
-class Gate:
+class PrioritySemaphore:
     """Places for so many holders as `limit()` says."""
 
     __slots__ = ("_held", "_limit", "_order", "_waiting")

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from ..axis import DESCENDING, Axis
 from ..keyset.page import Page
-from ..keyset.piece import Piece
+from ..keyset.piece import CompleteInterval
 from ..keyset.ties import canonical
 
 GAP: int = 8
@@ -29,7 +29,7 @@ _LEAST_SIZE = 0.2
 """The shortest scout, as a share of a page."""
 
 
-class Plan(NamedTuple):
+class LookaheadPlan(NamedTuple):
     """A round of scouts: pages of `size` with these numbers, and `gap` pages between."""
 
     size: int
@@ -37,7 +37,7 @@ class Plan(NamedTuple):
     numbers: list[int]
 
 
-class Scouting:
+class Lookahead:
     """What is known of the messages' density, and how far that reaches.
 
     Attributes:
@@ -66,7 +66,7 @@ class Scouting:
         self._held += 0.05 * away
         self._variance += 0.05 * (away * away - self._variance)
 
-    def plan(self, frontier: int, end: int, concurrency: int) -> Plan:
+    def plan(self, frontier: int, end: int, concurrency: int) -> LookaheadPlan:
         """The next round, from `frontier` on."""
         gap, page = self.gap, self._page_size
         pages_left = self._seen / max(1, frontier - self._start) * (end - frontier) / page
@@ -74,7 +74,7 @@ class Scouting:
             self._many, int(_LOOK * concurrency / (gap + 1)), int(pages_left / (gap + 1)) + 1
         )
         numbers = [self._behind + (gap + 1) * (j + 1) for j in range(max(1, many))]
-        return Plan(self._size(), gap, numbers)
+        return LookaheadPlan(self._size(), gap, numbers)
 
     def _size(self) -> int:
         """The size with which `gap` pages of held-back seek just fill a gap.
@@ -87,7 +87,7 @@ class Scouting:
         size = ((gap - 1) * (page - self._held) + page - 1 - self._held - spread) / gap
         return max(1, int(_LEAST_SIZE * page), min(page, int(size)))
 
-    def hit(self, plan: Plan, *, advanced: bool) -> None:
+    def hit(self, plan: LookaheadPlan, *, advanced: bool) -> None:
         """Every scout of the round found messages: look further, with more.
 
         Args:
@@ -108,7 +108,7 @@ class Scouting:
         self._many = 1
 
 
-class Sighting(NamedTuple):
+class LookaheadPage(NamedTuple):
     """What a scout's page tells.
 
     Attributes:
@@ -117,10 +117,10 @@ class Sighting(NamedTuple):
     """
 
     gap_end: int
-    piece: Piece
+    piece: CompleteInterval
 
 
-def sight(page: Page, frontier: int, end: int, *, full: bool, axis: Axis) -> Sighting:
+def sight(page: Page, frontier: int, end: int, *, full: bool, axis: Axis) -> LookaheadPage:
     """Read a scout's page that is not empty.
 
     The first and the last millisecond of the page may go on beyond it; what lies between
@@ -132,7 +132,7 @@ def sight(page: Page, frontier: int, end: int, *, full: bool, axis: Axis) -> Sig
     messages = [*page.messages[page.index(gap_end) : page.index(until)]]
     if page.tied:
         messages = canonical(messages, descending=axis is DESCENDING)
-    return Sighting(gap_end, Piece(gap_end, until, messages))
+    return LookaheadPage(gap_end, CompleteInterval(gap_end, until, messages))
 
 
 def repeats(pages: Sequence[Page]) -> bool:

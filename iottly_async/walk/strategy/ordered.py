@@ -2,7 +2,7 @@
 
 Scouts go ahead and cut what is to come into stretches: gaps, each walked by a lane of
 its own with held-back seek, and what the scouts bring themselves. The stretches are
-handed out one after the other. Lanes that are ahead wait when too much is held; the
+handed out one after the other. OrderedWalk that are ahead wait when too much is held; the
 first lane never waits for another, only for the consumer.
 """
 
@@ -12,22 +12,22 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 
-from ...aio.tasks import Crew
+from ...aio.tasks import TaskGroup
 from ...models._time import epoch_ms
 from ...models.message import Message, MessageBatch
 from ..keyset.page import Page
-from ..keyset.piece import Piece
-from ..keyset.segment import Window
-from ..source import Source
+from ..keyset.piece import CompleteInterval
+from ..keyset.segment import Segment
+from ..source import PageSource
 from ..track import Track
-from .concurrency import Gate
-from .lookahead import GAP, Plan, Scouting, repeats, sight
+from .concurrency import PrioritySemaphore
+from .lookahead import GAP, Lookahead, LookaheadPlan, repeats, sight
 
 _SCOUT = -1
 """More urgent than any lane: a lane's work waits for what the scouts find."""
 
 
-class _Stretch:
+class _OrderedSegment:
     """A part of the axis in its place among the others.
 
     Attributes:
@@ -42,22 +42,22 @@ class _Stretch:
     def __init__(self, number: int, pages: int) -> None:
         self.number = number
         self.pages = pages
-        self.pieces: deque[Piece] = deque()
+        self.pieces: deque[CompleteInterval] = deque()
         self.closed = False
         self.go = asyncio.Event()
 
 
-class Lanes:
+class OrderedWalk:
     """A walk in order, with `limit()` requests at once."""
 
-    def __init__(self, source: Source, track: Track, limit: Callable[[], int]) -> None:
+    def __init__(self, source: PageSource, track: Track, limit: Callable[[], int]) -> None:
         """A walk over what remains of `track`."""
         self._source = source
         self._track = track
         self._limit = limit
-        self._gate = Gate(limit)
-        self._crew = Crew()
-        self._stretches: deque[_Stretch] = deque()
+        self._gate = PrioritySemaphore(limit)
+        self._crew = TaskGroup()
+        self._stretches: deque[_OrderedSegment] = deque()
         self._numbers = 0
         self._planned = 0
         self._held = 0
@@ -83,7 +83,7 @@ class Lanes:
         finally:
             await self._crew.dismiss()
 
-    def _take(self) -> Piece | None:
+    def _take(self) -> CompleteInterval | None:
         """The next piece in order; None if it was not fetched yet."""
         while self._stretches:
             first = self._stretches[0]
@@ -103,7 +103,7 @@ class Lanes:
     def _most_pages(self) -> int:
         return (GAP + 2) * self._limit()
 
-    def _may_go(self, stretch: _Stretch) -> bool:
+    def _may_go(self, stretch: _OrderedSegment) -> bool:
         """Whether its lane may fetch: there is room, or the consumer waits for it."""
         if self._held <= self._most_pages * self._track.page_size:
             return True
@@ -132,7 +132,7 @@ class Lanes:
         messages = await self._first(window)
         frontier, end = window.done, window.end
         start = track.axis.point(epoch_ms(messages[0].timestamp)) if messages else frontier
-        scouting = Scouting(start, track.page_size)
+        scouting = Lookahead(start, track.page_size)
         scouting.saw(len(messages))
         last: list[Page] = []
         while frontier < end:
@@ -156,7 +156,7 @@ class Lanes:
             else:
                 scouting.hit(plan, advanced=frontier > before)
 
-    async def _first(self, window: Window) -> list[Message]:
+    async def _first(self, window: Segment) -> list[Message]:
         """The first page of what is to be planned; more where it may be cut short, or tells
         nothing for it holds a single millisecond."""
         messages: list[Message] = []
@@ -168,7 +168,7 @@ class Lanes:
                 return messages
 
     def _read(
-        self, pages: list[Page], plan: Plan, frontier: int, end: int, scouting: Scouting
+        self, pages: list[Page], plan: LookaheadPlan, frontier: int, end: int, scouting: Lookahead
     ) -> tuple[int, bool]:
         """Plan by what a round of scouts brings: the new frontier, and whether one missed."""
         for page in pages:
@@ -193,29 +193,29 @@ class Lanes:
         finally:
             self._gate.leave()
 
-    # Lanes
+    # OrderedWalk
 
-    def _append(self, piece: Piece) -> None:
+    def _append(self, piece: CompleteInterval) -> None:
         """A stretch that is there already."""
         if piece.end > piece.start:
             stretch = self._add(1)
             stretch.closed = True
             self._put(stretch, piece)
 
-    def _open_lane(self, start: int, end: int, pages: int, scouting: Scouting) -> None:
+    def _open_lane(self, start: int, end: int, pages: int, scouting: Lookahead) -> None:
         """A stretch that a lane walks."""
         if end > start:
             stretch = self._add(pages)
             self._crew.start(self._walk(stretch, self._track.window(start, end), scouting))
 
-    def _add(self, pages: int) -> _Stretch:
-        stretch = _Stretch(self._numbers, pages)
+    def _add(self, pages: int) -> _OrderedSegment:
+        stretch = _OrderedSegment(self._numbers, pages)
         self._numbers += 1
         self._planned += pages
         self._stretches.append(stretch)
         return stretch
 
-    async def _walk(self, stretch: _Stretch, window: Window, scouting: Scouting) -> None:
+    async def _walk(self, stretch: _OrderedSegment, window: Segment, scouting: Lookahead) -> None:
         while not window.finished:
             while not self._may_go(stretch):
                 stretch.go.clear()
@@ -227,14 +227,14 @@ class Lanes:
         stretch.closed = True
         self._crew.news.set()
 
-    async def _ask(self, window: Window, urgency: int) -> Piece:
+    async def _ask(self, window: Segment, urgency: int) -> CompleteInterval:
         await self._gate.enter(urgency)
         try:
             return await self._source.ask(self._track, window)
         finally:
             self._gate.leave()
 
-    def _put(self, stretch: _Stretch, piece: Piece) -> None:
+    def _put(self, stretch: _OrderedSegment, piece: CompleteInterval) -> None:
         stretch.pieces.append(piece)
         self._held += len(piece.messages)
         self._crew.news.set()

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 
-from ...aio.rendezvous import Handover
-from ...aio.tasks import abandon
+from ...aio.rendezvous import Rendezvous
+from ...aio.tasks import cancel_and_wait
 from ...models.message import MessageBatch
-from ..keyset.piece import Piece
-from ..source import Source
+from ..keyset.piece import CompleteInterval
+from ..source import PageSource
 from ..track import Track
 
 
-async def in_sequence(source: Source, track: Track) -> AsyncGenerator[MessageBatch, None]:
+async def in_sequence(source: PageSource, track: Track) -> AsyncGenerator[MessageBatch, None]:
     """Walk what remains of `track`, page by page.
 
     Batches without messages are skipped but for the last, whose cursor is finished.
@@ -21,7 +21,7 @@ async def in_sequence(source: Source, track: Track) -> AsyncGenerator[MessageBat
     if not track.remaining:
         yield track.last()
         return
-    pieces: Handover[Piece] = Handover()
+    pieces: Rendezvous[CompleteInterval] = Rendezvous()
     asking = asyncio.ensure_future(_ask(source, track, pieces))
     try:
         while (piece := await pieces.take()) is not None:
@@ -32,10 +32,10 @@ async def in_sequence(source: Source, track: Track) -> AsyncGenerator[MessageBat
                 return
         await asking
     finally:
-        await abandon([asking])
+        await cancel_and_wait([asking])
 
 
-async def _ask(source: Source, track: Track, pieces: Handover[Piece]) -> None:
+async def _ask(source: PageSource, track: Track, pieces: Rendezvous[CompleteInterval]) -> None:
     """Ask for page after page, at most one ahead of the consumer."""
     try:
         for window in track.windows():

@@ -12,16 +12,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator
 
-from ...aio.tasks import Crew
+from ...aio.tasks import TaskGroup
 from ...models._time import epoch_ms
 from ...models.message import MessageBatch
 from ..axis import BEGINNING, DESCENDING
-from ..keyset.piece import Piece
-from ..keyset.segment import Window
-from ..source import Source
+from ..keyset.piece import CompleteInterval
+from ..keyset.segment import Segment
+from ..source import PageSource
 from ..track import Track
-from .budget import Budget
-from .concurrency import Gate
+from .budget import SplitBudget
+from .concurrency import PrioritySemaphore
 
 _LEAST_PAGES = 3.0
 """A window with fewer pages left, by estimate, is not cut."""
@@ -40,7 +40,7 @@ class _Job:
     __slots__ = ("is_cut", "sounds", "track", "window")
 
     def __init__(
-        self, track: Track, window: Window, *, is_cut: bool = False, sounds: bool = False
+        self, track: Track, window: Segment, *, is_cut: bool = False, sounds: bool = False
     ) -> None:
         self.track = track
         self.window = window
@@ -48,22 +48,24 @@ class _Job:
         self.sounds = sounds
 
 
-class Pool:
+class UnorderedWalk:
     """The windows, the workers, and what they have fetched and nobody took yet."""
 
-    def __init__(self, source: Source, tracks: Iterator[Track], limit: Callable[[], int]) -> None:
+    def __init__(
+        self, source: PageSource, tracks: Iterator[Track], limit: Callable[[], int]
+    ) -> None:
         """A pool over the windows of `tracks`, with `limit()` workers."""
         self._source = source
         self._tracks = tracks
         self._limit = limit
-        self._budget = Budget()
+        self._budget = SplitBudget()
         self._waiting: deque[_Job] = deque()
         self._active: dict[_Job, None] = {}
-        self._crew = Crew()
-        self._ready: deque[tuple[Track, Piece | None]] = deque()
-        self._places = Gate(lambda: 2 * limit())
+        self._crew = TaskGroup()
+        self._ready: deque[tuple[Track, CompleteInterval | None]] = deque()
+        self._places = PrioritySemaphore(lambda: 2 * limit())
         self._sounded: set[Track] = set()
-        self._sounding: set[Window] = set()
+        self._sounding: set[Segment] = set()
 
     async def batches(self) -> AsyncGenerator[MessageBatch, None]:
         """What the workers fetch, as it comes."""
@@ -179,7 +181,7 @@ class Pool:
             self._put(track, piece)
             self._employ()
 
-    def _put(self, track: Track, piece: Piece) -> None:
+    def _put(self, track: Track, piece: CompleteInterval) -> None:
         self._ready.append((track, piece))
         self._crew.news.set()
 

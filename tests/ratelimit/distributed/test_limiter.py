@@ -13,7 +13,7 @@ import iottly_async
 from benchmarks.limiter_server import quota_server
 from iottly_async import Config, IottlySession
 from iottly_async.errors import ConfigurationError, RateLimitedError, SessionClosedError
-from iottly_async.ratelimit import Ticket
+from iottly_async.ratelimit import Permit
 from iottly_async.ratelimit.distributed.limiter import RedisLimiter
 from tests.ratelimit.processes import LIMIT, WINDOW, Outcome, compete, start_worker
 from tests.support.redis_server import RedisServer, any_redis, redis_server, redis_url
@@ -132,7 +132,7 @@ async def test_a_turn_given_back_goes_to_another_process(redis_url: str) -> None
         waiter = asyncio.create_task(other.acquire())
         await asyncio.sleep(0)
         one.unused(held[0])
-        assert isinstance(await asyncio.wait_for(waiter, 5), Ticket)
+        assert isinstance(await asyncio.wait_for(waiter, 5), Permit)
 
 
 async def test_cancelled_waiters_hold_nothing(redis_url: str) -> None:

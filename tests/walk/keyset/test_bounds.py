@@ -5,8 +5,8 @@ from typing import NamedTuple
 import pytest
 
 from iottly_async.walk.axis import ASCENDING, DESCENDING, Axis
-from iottly_async.walk.keyset.bounds import Bound
-from iottly_async.walk.quirks import Habits
+from iottly_async.walk.keyset.bounds import RequestBound
+from iottly_async.walk.quirks import Quirks
 
 from ..pages import ZERO, habits_of, page_of
 
@@ -30,7 +30,7 @@ def test_a_bound_is_as_wide_as_what_is_known_requires(
 ) -> None:
     """The `from` or `to` sent so that the millisecond 1500 and all after it comes: to the
     millisecond only where what is held back, or an answer before, shows that it is kept."""
-    aimed = Bound(axis, habits_of(**known)).aim(axis.point(ZERO + 1500), held)
+    aimed = RequestBound(axis, habits_of(**known)).aim(axis.point(ZERO + 1500), held)
     assert axis.edge(aimed) - ZERO == asked
 
 
@@ -70,7 +70,7 @@ def test_what_was_held_back_tells_whether_the_bound_is_kept(answers: Answers) ->
     further off; there then, the server left it out; still missing, it was deleted, or lies on
     a page to come. A bound that was well off already tells nothing."""
     axis, habits = answers.axis, habits_of(**dict([answers.known]))
-    bound, at = Bound(axis, habits), axis.point(ZERO + 1500)
+    bound, at = RequestBound(axis, habits), axis.point(ZERO + 1500)
     anchor = bound.aim(at, 1)
     assert bound.kept(page_of(*answers.first, axis=axis), anchor, at, 1) is (answers.wider is None)
     if answers.wider is not None:
@@ -79,5 +79,5 @@ def test_what_was_held_back_tells_whether_the_bound_is_kept(answers: Answers) ->
         assert bound.kept(page_of(*answers.wider, axis=axis), anchor, at, 1)
     names = ("exact", "exclusive", "inclusive", "unit")
     learned = {name: getattr(habits, name) for name in names}
-    assert learned == {**{name: getattr(Habits(), name) for name in names}, **answers.learned}
+    assert learned == {**{name: getattr(Quirks(), name) for name in names}, **answers.learned}
     assert bound.unit == answers.unit

@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import pytest
 
-from iottly_async.walk.keyset.ending import Ending
-from iottly_async.walk.keyset.run import Run
-from iottly_async.walk.quirks import Habits
+from iottly_async.walk.keyset.ending import LastPageCheck
+from iottly_async.walk.keyset.run import PageRun
+from iottly_async.walk.quirks import Quirks
 
 from ..pages import ZERO, page_of
 
@@ -43,8 +43,8 @@ class Ended(NamedTuple):
 def test_the_next_page_tells_whether_the_last_was_cut_short(ended: Ended) -> None:
     """A short page of ten or more is doubtful until the next: with much behind it, it was
     cut, and so may others be; with little or nothing, it was the last."""
-    habits = Habits()
-    ending, run = Ending(habits), Run(100)
+    habits = Quirks()
+    ending, run = LastPageCheck(habits), PageRun(100)
     done, full, doubtful = ZERO, [], []
     for turn, length in enumerate(ended.lengths):
         first = 100 * turn if ended.late else 0
@@ -65,9 +65,9 @@ def test_the_next_page_tells_whether_the_last_was_cut_short(ended: Ended) -> Non
 def test_a_length_that_ended_two_windows_is_trusted(end: int, first: bool, trusted: bool) -> None:
     """Only if it was their first page, and they end where they did: of a window cut meanwhile
     the messages behind may have gone to another."""
-    habits = Habits()
+    habits = Quirks()
     for _ in range(2):
-        ending, run = Ending(habits), Run(100)
+        ending, run = LastPageCheck(habits), PageRun(100)
         page = page_of(*range(40))
         assert ending.is_full(page, run, ZERO, ZERO + 1000, first=first)
         assert not ending.is_full(page_of(39), run, page.last, ZERO + end, first=False)
@@ -76,7 +76,7 @@ def test_a_length_that_ended_two_windows_is_trusted(end: int, first: bool, trust
 
 def test_a_page_that_overlaps_is_full_if_it_is_as_long_as_asked() -> None:
     """Its size is no more than the server has been seen to give."""
-    ending, run = Ending(Habits()), Run(20)
+    ending, run = LastPageCheck(Quirks()), PageRun(20)
     run.go_on(20, 19)
     assert not run.straight
     size = run.size
@@ -88,6 +88,6 @@ def test_a_page_that_overlaps_is_full_if_it_is_as_long_as_asked() -> None:
 
 def test_a_page_before_what_is_done_raises_no_doubt() -> None:
     """A server that rounds bounds gives it again; the pages by number behind it tell."""
-    ending = Ending(Habits())
-    assert ending.is_full(page_of(*range(50)), Run(100), ZERO + 50, ZERO + 1000, first=True)
+    ending = LastPageCheck(Quirks())
+    assert ending.is_full(page_of(*range(50)), PageRun(100), ZERO + 50, ZERO + 1000, first=True)
     assert not ending.doubtful

@@ -6,17 +6,17 @@ import pytest
 
 from iottly_async.errors import PageOrderError
 from iottly_async.walk.axis import ASCENDING
-from iottly_async.walk.keyset.page_numbers import Numbering
-from iottly_async.walk.keyset.piece import Piece
-from iottly_async.walk.keyset.run import Run
-from iottly_async.walk.quirks import Habits
+from iottly_async.walk.keyset.page_numbers import PageNumbers
+from iottly_async.walk.keyset.piece import CompleteInterval
+from iottly_async.walk.keyset.run import PageRun
+from iottly_async.walk.quirks import Quirks
 
 from ..pages import ZERO, habits_of, messages, page_of
 
 
-def by_number(*pages: tuple[int, ...], habits: Habits | None = None) -> tuple[Numbering, Run]:
+def by_number(*pages: tuple[int, ...], habits: Quirks | None = None) -> tuple[PageNumbers, PageRun]:
     """The numbering after these pages of a run that goes straight on."""
-    numbering, run = Numbering(ASCENDING, habits or Habits()), Run(3)
+    numbering, run = PageNumbers(ASCENDING, habits or Quirks()), PageRun(3)
     run.restart(ZERO)
     numbering.begin(page_of(*pages[0]))
     run.go_on(len(pages[0]), 0)
@@ -52,14 +52,14 @@ def test_a_page_that_cannot_have_its_number_is_refused(
         numbering.check(page_of(*page), run, ZERO)
 
 
-GROUP = Piece(ZERO, ZERO + 1, messages([0] * 7))
-NOTHING = Piece(ZERO, ZERO, [])
+GROUP = CompleteInterval(ZERO, ZERO + 1, messages([0] * 7))
+NOTHING = CompleteInterval(ZERO, ZERO, [])
 
 
 class Weighed(NamedTuple):
     """What came with a page behind (0, 0, 0), and which trial it begins."""
 
-    piece: Piece
+    piece: CompleteInterval
     page: tuple[int, ...]
     trial: str | None
     heeded: bool = False
@@ -74,7 +74,7 @@ class Weighed(NamedTuple):
         Weighed(GROUP, (1,), "count"),
         Weighed(GROUP, (1,), None, straight=False),
         Weighed(GROUP, (1,), None, limit=1),
-        Weighed(Piece(ZERO + 5, ZERO + 6, messages([5])), (6,), None),
+        Weighed(CompleteInterval(ZERO + 5, ZERO + 6, messages([5])), (6,), None),
         Weighed(NOTHING, (0, 0, 0), "far"),
         Weighed(NOTHING, (0, 0, 0), None, heeded=True),
         Weighed(NOTHING, (0, 0, 0), None, full=False),
@@ -98,7 +98,7 @@ def test_what_depends_on_page_numbers_alone_waits_for_a_trial(weighed: Weighed) 
 @pytest.mark.parametrize("there", [False, True])
 def test_numbers_are_heeded_if_there_is_an_end_to_the_pages(there: bool) -> None:
     """A page far beyond all messages is empty; one that is not is an error."""
-    habits = Habits()
+    habits = Quirks()
     numbering, run = by_number((0, 0, 0), habits=habits)
     numbering.weigh(page_of(0, 0, 0), NOTHING, run, anchor=ZERO, straight=True, full=True)
     assert numbering.trial is not None
@@ -122,12 +122,12 @@ def test_numbers_are_heeded_if_there_is_an_end_to_the_pages(there: bool) -> None
     ],
 )
 def test_a_trial_gives_out_what_waits_or_is_an_error(
-    there: list[bool], before: bool, given: Piece | None, after: bool
+    there: list[bool], before: bool, given: CompleteInterval | None, after: bool
 ) -> None:
     """Well: the group, and numbers are trusted from then on. Deleted meanwhile: the group,
     and no more is known than before. A message too many or too few: an error that says what
     to set."""
-    habits = Habits()
+    habits = Quirks()
     numbering, run = by_number((0, 0, 0), habits=habits)
     numbering.weigh(page_of(1), GROUP, run, anchor=ZERO, straight=True, full=True)
     habits.numbered = before  # by another window, meanwhile

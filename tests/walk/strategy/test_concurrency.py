@@ -6,14 +6,14 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iottly_async.walk.strategy.concurrency import Gate, at_most
+from iottly_async.walk.strategy.concurrency import PrioritySemaphore, at_most
 from tests.support.virtual_time import run_virtual, settle, virtual
 
 
 @virtual
 async def test_the_most_urgent_is_next() -> None:
     """Of those who wait the lowest number enters first, and equals in the order they came."""
-    gate = Gate(lambda: 1)
+    gate = PrioritySemaphore(lambda: 1)
     entered: list[str] = []
 
     async def enter(name: str, urgency: int) -> None:
@@ -38,7 +38,7 @@ def test_no_place_is_lost_to_cancellation(seed: int, places: int) -> None:
 
     async def main() -> None:
         chance = random.Random(seed)
-        gate = Gate(lambda: places)
+        gate = PrioritySemaphore(lambda: places)
         inside = most = through = 0
 
         async def visit() -> None:
@@ -73,7 +73,7 @@ def test_no_place_is_lost_to_cancellation(seed: int, places: int) -> None:
 async def test_a_limit_that_rises_lets_more_in() -> None:
     """With the next one to leave, as many enter as there is now room for."""
     limit = 1
-    gate = Gate(lambda: limit)
+    gate = PrioritySemaphore(lambda: limit)
     await gate.enter()
     waiting = [asyncio.ensure_future(gate.enter()) for _ in range(5)]
     await settle()

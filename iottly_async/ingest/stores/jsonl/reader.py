@@ -23,7 +23,7 @@ class _Sidecar(msgspec.Struct):
     cursors: dict[str, str]
 
 
-class Line(msgspec.Struct):
+class ReadLine(msgspec.Struct):
     """What is looked at of a line."""
 
     device_id: str
@@ -73,9 +73,9 @@ class JSONLinesReader:
                 counts.setdefault(line.device_id, [0] * axis.bins)[place] += 1
         return counts
 
-    def _lines(self) -> Iterator[Line]:
+    def _lines(self) -> Iterator[ReadLine]:
         sidecar = self._sidecar()
-        decode = msgspec.json.Decoder(Line).decode
+        decode = msgspec.json.Decoder(ReadLine).decode
         for path, size in (
             (self._path, sidecar.size),
             (self._path + ".rejected", sidecar.rejected_size),

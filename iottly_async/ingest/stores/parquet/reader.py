@@ -17,7 +17,7 @@ from ....errors import ConfigurationError
 from ....models._time import epoch_ms
 from ...grid import TimeGrid
 from .. import Held
-from ..jsonl.reader import Line
+from ..jsonl.reader import ReadLine
 
 _DAY_MS: Final = 86_400_000
 _FILE: Final = re.compile(r"part-(\d+)\.(parquet|jsonl)")
@@ -107,7 +107,7 @@ class ParquetReader:
                     yield os.path.join(folder, file), names
 
     def _rejected(self) -> Iterator[tuple[str, int]]:
-        decode = msgspec.json.Decoder(Line).decode
+        decode = msgspec.json.Decoder(ReadLine).decode
         for path, names in self._folders():
             if not names and path.endswith(".jsonl"):
                 with open(path, "rb") as file:

@@ -59,7 +59,7 @@ _SETTINGS: Final = {
 }
 
 
-class Link:
+class PostgresConnection:
     """One connection, made when first needed, made again when it was lost.
 
     Args:

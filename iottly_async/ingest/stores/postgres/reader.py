@@ -29,7 +29,9 @@ class PostgresReader:
         plain, schema = link.split_url(url, "schema")
         self._schema = schema or "iottly"
         self._shown = repr(link.without_secrets(plain))
-        self._link = link.Link(plain, prepare=_as_it_is, retry=RetryPolicy(), shown=self._shown)
+        self._link = link.PostgresConnection(
+            plain, prepare=_as_it_is, retry=RetryPolicy(), shown=self._shown
+        )
 
     async def held(self) -> Held:
         """Plan and cursors (`Reader.held`)."""

@@ -68,7 +68,7 @@ class PostgresStore:
         self._row_errors = link.ROW
         self._held_elsewhere = link.HELD_ELSEWHERE
         self._text_of = link.text_of
-        self._link = link.Link(
+        self._link = link.PostgresConnection(
             url, prepare=self._prepare, retry=retry or RetryPolicy(), shown=self._shown
         )
 
