@@ -85,7 +85,7 @@ def imports(path: Path) -> list[tuple[str, bool]]:
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
         for node in ast.walk(function)
     }
-    package = ["iottly_async", *path.relative_to(PACKAGE).parts[:-1]]
+    package = [*path.relative_to(PACKAGE.parent).parts[:-1]]
     found: list[tuple[str, bool]] = []
     for node in ast.walk(tree):
         inside = id(node) in inner and id(node) in top
@@ -158,6 +158,36 @@ def test_there_is_no_cycle_between_modules() -> None:
 
     for module in edges:
         visit(module, ())
+
+
+def test_no_two_files_import_each_other() -> None:
+    """Of two files at most one imports the other, be it within a function or for types alone."""
+    edges: set[tuple[str, str]] = set()
+    for folder in (PACKAGE, *(PACKAGE.parent / name for name in ("tests", "benchmarks"))):
+        modules = {dotted(path): path for path in folder.rglob("*.py")}
+        for module, path in modules.items():
+            for name, _ in imports(path):
+                for target in (name, name.rpartition(".")[0]):
+                    if target in modules and modules[target].name != "__init__.py":
+                        edges.add((module, target))
+    assert [edge for edge in sorted(edges) if edge[::-1] in edges and edge[0] < edge[1]] == []
+
+
+def dotted(path: Path) -> str:
+    """The dotted name of a module by its path."""
+    return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+
+
+@pytest.mark.parametrize("emulator", [False, True], ids=["client", "emulator"])
+def test_a_class_name_means_one_thing(emulator: bool) -> None:
+    """No two classes of the client share a name, private ones included; nor of the emulator."""
+    places: dict[str, list[str]] = {}
+    for path in sources():
+        if (room_of(path) == "emulator") is emulator:
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(node, ast.ClassDef):
+                    places.setdefault(node.name, []).append(str(path.relative_to(PACKAGE)))
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}
 
 
 def loaded_by(statement: str) -> set[str]:

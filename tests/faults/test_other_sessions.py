@@ -152,5 +152,5 @@ async def test_an_aiohttp_not_seen_yet_is_used_by_its_session(
 ) -> None:
     """With a later aiohttp requests go through its session, and every rule holds there."""
     monkeypatch.setattr(aiohttp, "__version__", "3.15.0")
-    monkeypatch.setattr("iottly_async.transport.client.OwnConnections", None)
+    monkeypatch.setattr("iottly_async.transport.client.PooledConnections", None)
     await every_case(certificates)
