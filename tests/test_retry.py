@@ -6,8 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iottly_async import RetryPolicy
-from iottly_async.retry import Failure, RetryBudget, decide
+from iottly_async import (
+    ConnectError,
+    DecodeError,
+    ForbiddenError,
+    IottlyError,
+    RateLimitedError,
+    RetryPolicy,
+    ServerError,
+    UnauthorizedError,
+)
+from iottly_async.retry import Failure, RetryBudget, decide, delay, is_passing
 from iottly_async.wire import Route
 
 READ = Route("devices.get", "GET", "v1.0")
@@ -91,3 +100,29 @@ def test_the_budget_stops_a_storm_and_is_earned_back() -> None:
     for _ in range(100):
         budget.earn()
     assert budget.tokens == 20
+
+
+@pytest.mark.parametrize(
+    ("error", "passing"),
+    [
+        (ConnectError(), True),
+        (ServerError(status=503), True),
+        (RateLimitedError(status=429), True),
+        (RateLimitedError(), True),
+        (UnauthorizedError(status=401), False),
+        (ForbiddenError(status=403), False),
+        (DecodeError(), False),
+    ],
+)
+def test_what_may_pass(error: IottlyError, passing: bool) -> None:
+    """Only what another try may mend is tried again."""
+    assert is_passing(error) is passing
+
+
+def test_delays() -> None:
+    """The bound doubles up to the longest; chance and what the service asks for are added."""
+    policy = RetryPolicy(initial_delay=0.2, max_delay=10)
+    assert [delay(n, policy, 1.0) for n in range(7)] == [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10]
+    assert delay(5000, policy, 0.5) == 5
+    assert delay(0, policy, 0.0) == 0
+    assert delay(0, policy, 0.5, retry_after=7) == pytest.approx(7.1)

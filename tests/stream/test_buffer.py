@@ -1,0 +1,55 @@
+"""The buffer between a stream and its consumer: how gaps join."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from iottly_async import Gap, Message
+from iottly_async.stream.buffer import BufferedGap, MessageBuffer
+from tests.support.virtual_time import virtual
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def message(number: int) -> Message:
+    """A message of the so-many-th second after noon."""
+    return Message(device_id="d", timestamp=NOON + timedelta(seconds=number))
+
+
+def gap(start: int, end: int, missed: int | None = None) -> BufferedGap:
+    """A gap between two seconds after noon."""
+    low, high = NOON + timedelta(seconds=start), NOON + timedelta(seconds=end)
+    return BufferedGap(Gap(start=low, end=high, reason="reconnect", missed=missed), 0.0)
+
+
+@virtual
+async def test_gaps_that_follow_each_other_are_one() -> None:
+    """Two gaps without a message between them join; with one they stay two."""
+    buffer = MessageBuffer(5, "wait")
+    buffer.put_hole(gap(1, 2))
+    buffer.put_hole(gap(2, 5))
+    await buffer.put(message(6), 0.0)
+    buffer.put_hole(gap(6, 7))
+    entries = [await buffer.get() for _ in range(3)]
+    holes = [entry.gap for entry in entries if isinstance(entry, BufferedGap)]
+    assert [(each.start, each.end) for each in holes] == [
+        (NOON + timedelta(seconds=1), NOON + timedelta(seconds=5)),
+        (NOON + timedelta(seconds=6), NOON + timedelta(seconds=7)),
+    ]
+
+
+@virtual
+async def test_a_gap_before_dropped_messages_joins_theirs() -> None:
+    """The bounds of what was dropped reach over an older gap; how many is then not known."""
+    buffer = MessageBuffer(1, "drop_oldest")
+    buffer.put_hole(gap(1, 2))
+    for number in (3, 4, 5):
+        await buffer.put(message(number), 0.0)
+    hole, last = await buffer.get(), await buffer.get()
+    assert isinstance(hole, BufferedGap)
+    assert (hole.gap.start, hole.gap.end) == (
+        NOON + timedelta(seconds=1),
+        NOON + timedelta(seconds=4),
+    )
+    assert hole.gap.missed is None
+    assert last == message(5)

@@ -1,0 +1,72 @@
+"""The default protocol of the stream: what it sends and what it reads."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from iottly_async import (
+    DecodeError,
+    DefaultStreamProtocol,
+    DeviceOfflineError,
+    ForbiddenError,
+    UnauthorizedError,
+)
+from iottly_async.stream.protocol import Accepted, Heartbeat, MessageFrame, Refused, Subscription
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def test_what_is_sent() -> None:
+    """Hello, subscription and command are as documented."""
+    protocol = DefaultStreamProtocol()
+    assert protocol.hello() == '{"type":"hello","version":1}'
+    assert protocol.subscribe(Subscription(devices=("a",))) == (
+        '{"type":"subscribe","devices":["a"],"messages":"all"}'
+    )
+    assert protocol.command("c1", "dev_1", "uptime", 10.0) == (
+        '{"type":"command","ref":"c1","device":"dev_1","command":"uptime","timeout_s":10}'
+    )
+
+
+def test_what_is_read() -> None:
+    """Frames become values; a kind that is not known is passed over."""
+    protocol = DefaultStreamProtocol()
+    found = protocol.read(
+        '{"type":"message","seq":3,"message":{"from":"d","timestamp":"2026-03-01T12:00:01",'
+        '"payload":{"a":1}}}'
+    )
+    assert isinstance(found, MessageFrame)
+    assert (found.seq, found.message.timestamp) == (3, NOON + timedelta(seconds=1))
+    assert found.message.payload_json == b'{"a":1}'
+    beat = protocol.read(b'{"type":"heartbeat","seq":3,"at":"2026-03-01T12:00:00.000Z"}')
+    assert beat == Heartbeat(seq=3, at=NOON)
+    accepted = protocol.read('{"type":"accepted","ref":"c1","command_id":"cmd_1","status":"p"}')
+    assert accepted == Accepted(ref="c1", command_id="cmd_1")
+    assert protocol.read('{"type":"news"}') is None
+    refused = protocol.read(
+        '{"type":"error","ref":"c1","status":409,"error":{"code":"device_offline","message":"m",'
+        '"request_id":"req_1"}}'
+    )
+    assert isinstance(refused, Refused)
+    assert isinstance(refused.error, DeviceOfflineError)
+    assert refused.error.request_id == "req_1"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "{}", '{"type":1}', '{"type":"message","seq":1}', "[" * 5000, '{"type":"x"}x'],
+)
+def test_what_is_no_frame(text: str) -> None:
+    """A frame that is not as it should be is a `DecodeError`, of no other kind."""
+    with pytest.raises(DecodeError):
+        DefaultStreamProtocol().read(text)
+
+
+def test_final_codes() -> None:
+    """4401 and 4403 are final, and no other code."""
+    protocol = DefaultStreamProtocol()
+    assert isinstance(protocol.final(4401), UnauthorizedError)
+    assert isinstance(protocol.final(4403), ForbiddenError)
+    assert [protocol.final(code) for code in (1000, 1006, 1008, 1009, 1012, 4400)] == [None] * 6
