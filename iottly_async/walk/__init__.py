@@ -16,7 +16,6 @@ from ..clock import SYSTEM_CLOCK, Clock
 from ..errors import ConfigurationError
 from ..models.cursor import Cursor
 from ..models.message import MessageBatch
-from .pin import PinnedEnd
 from .query import (
     Capacity,
     Fetch,
@@ -33,7 +32,7 @@ from .strategy.concurrency import at_most
 from .strategy.ordered import OrderedWalk
 from .strategy.sequential import in_sequence
 from .strategy.unordered import UnorderedWalk
-from .track import Track, resumed
+from .track import PinnedEnd, Track, resumed
 
 __all__ = [
     "Capacity",

@@ -13,7 +13,7 @@ from itertools import chain
 from ..models._time import epoch_ms
 from ..models.cursor import Interval
 from ..models.message import Message
-from .intervals import within
+from .axis import within
 
 _DIGITS = 16
 """Of a digest; enough for the messages of one millisecond."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from ..clock import Clock
-from .keyset.page import Page
-from .keyset.piece import CompleteInterval
+from .keyset.page import CompleteInterval, Page
 from .keyset.segment import Segment
 from .query import Fetch, History, HistoryRequest, PageRequest
 from .track import Track

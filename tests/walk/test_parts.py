@@ -7,12 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iottly_async.errors import PageOrderError
-from iottly_async.walk.axis import ASCENDING, DESCENDING, Axis, round_down, round_up
-from iottly_async.walk.intervals import subtract, union, within
-from iottly_async.walk.keyset.run import PageRun
+from iottly_async.walk.axis import (
+    ASCENDING,
+    DESCENDING,
+    Axis,
+    round_down,
+    round_up,
+    subtract,
+    union,
+    within,
+)
+from iottly_async.walk.keyset.page_numbers import PageRun
 from iottly_async.walk.quirks import Quirks
-from iottly_async.walk.strategy.budget import SplitBudget
 from iottly_async.walk.strategy.lookahead import GAP, Lookahead, sight
+from iottly_async.walk.strategy.unordered import SplitBudget
 
 from .pages import ZERO, messages, page_of, read
 

@@ -1,6 +1,8 @@
 """Reading a page: is it in order, are there ties, where does it cut.
 
 This runs for every page, so what costs something a message is kept to two passes in C.
+
+What a window gives out: a stretch of the axis that is complete.
 """
 
 from __future__ import annotations
@@ -10,12 +12,21 @@ from collections.abc import Sequence
 from datetime import datetime
 from itertools import pairwise
 from operator import le, lt
+from typing import NamedTuple
 
 from ...errors import PageOrderError
 from ...models._time import epoch_ms, from_epoch_ms
 from ...models.message import Message
 from ..axis import Axis
 from ..query import PageRequest
+
+
+class CompleteInterval(NamedTuple):
+    """All messages of the stretch [start, end) of the axis, in order."""
+
+    start: int
+    end: int
+    messages: list[Message]
 
 
 class Page:

@@ -18,12 +18,9 @@ from collections.abc import Sequence
 from ...models.message import Message
 from ..axis import DESCENDING, Axis
 from ..quirks import Quirks
-from .bounds import RequestBound
-from .ending import LastPageCheck
-from .page import Page
-from .page_numbers import PageNumbers
-from .piece import CompleteInterval
-from .run import PageRun
+from .bounds import LastPageCheck, RequestBound
+from .page import CompleteInterval, Page
+from .page_numbers import PageNumbers, PageRun
 from .tie_proof import IdRange, TieProof
 from .ties import canonical
 

@@ -14,8 +14,7 @@ from math import sqrt
 from typing import NamedTuple
 
 from ..axis import DESCENDING, Axis
-from ..keyset.page import Page
-from ..keyset.piece import CompleteInterval
+from ..keyset.page import CompleteInterval, Page
 from ..keyset.ties import canonical
 
 GAP: int = 8

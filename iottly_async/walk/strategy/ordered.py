@@ -15,8 +15,7 @@ from collections.abc import AsyncGenerator, Callable
 from ...aio.tasks import TaskGroup
 from ...models._time import epoch_ms
 from ...models.message import Message, MessageBatch
-from ..keyset.page import Page
-from ..keyset.piece import CompleteInterval
+from ..keyset.page import CompleteInterval, Page
 from ..keyset.segment import Segment
 from ..source import PageSource
 from ..track import Track

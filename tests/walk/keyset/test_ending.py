@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import pytest
 
-from iottly_async.walk.keyset.ending import LastPageCheck
-from iottly_async.walk.keyset.run import PageRun
+from iottly_async.walk.keyset.bounds import LastPageCheck
+from iottly_async.walk.keyset.page_numbers import PageRun
 from iottly_async.walk.quirks import Quirks
 
 from ..pages import ZERO, page_of

@@ -6,9 +6,8 @@ import pytest
 
 from iottly_async.errors import PageOrderError
 from iottly_async.walk.axis import ASCENDING
-from iottly_async.walk.keyset.page_numbers import PageNumbers
-from iottly_async.walk.keyset.piece import CompleteInterval
-from iottly_async.walk.keyset.run import PageRun
+from iottly_async.walk.keyset.page import CompleteInterval
+from iottly_async.walk.keyset.page_numbers import PageNumbers, PageRun
 from iottly_async.walk.quirks import Quirks
 
 from ..pages import ZERO, habits_of, messages, page_of
