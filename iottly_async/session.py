@@ -90,7 +90,7 @@ class IottlySession:
         self._owner = True
         self._bind(Options(timeout=config.timeout), Answers(), SYSTEM_CLOCK, Quirks())
 
-    def _bind(self, options: Options, answers: Answers, clock: Clock, habits: Quirks) -> None:
+    def _bind(self, options: Options, answers: Answers, clock: Clock, quirks: Quirks) -> None:
         self.config = self._pipeline.config
         self._options = options
         self._context = Context(
@@ -108,7 +108,7 @@ class IottlySession:
                 policy=self.config.retry,
                 hold=self._pipeline.hold,
             ),
-            habits=habits,
+            quirks=quirks,
         )
         self.devices = FleetDevices(self._context)
         self.commands = FleetCommands(self._context)
@@ -201,7 +201,7 @@ class IottlySession:
         view._pipeline = self._pipeline
         view._owner = False
         context = self._context
-        view._bind(options, context.answers, context.clock, context.habits)
+        view._bind(options, context.answers, context.clock, context.quirks)
         return view
 
     async def ping(self) -> None:

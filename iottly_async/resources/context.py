@@ -27,7 +27,7 @@ class Context:
         capacity: how many requests at once the quota can feed; None where it sets no bound.
         timeout: seconds a call, of the session or the view.
         follower: carries out what is to be followed.
-        habits: what walks have learned of the server.
+        quirks: what walks have learned of the server.
     """
 
     requester: Requester
@@ -38,4 +38,4 @@ class Context:
     pause: Callable[[float], Awaitable[None]]
     timeout: float
     follower: Follower
-    habits: Quirks
+    quirks: Quirks

@@ -226,7 +226,7 @@ class Walks:
             settle=config.settle,
             verify_ties=flag(verify_ties, name="verify_ties"),
             lookback=back,
-            habits=self._context.habits,
+            quirks=self._context.quirks,
         )
 
     async def fetch(self, request: PageRequest) -> Fetched:

@@ -1,7 +1,7 @@
 """Walks: every message of a range once, in order or not, by a `fetch` of single pages.
 
 Pure windows (`seek`, over `page`, `run`, `ties`, `verify`; where servers differ, over `bound`,
-`ending`, `numbering`, `trial`, `habits`) decide what is complete and what to ask for next;
+`ending`, `numbering`, `trial`, `quirks`) decide what is complete and what to ask for next;
 tracks (`cursor`) know what was handed out; three rooms await: `sequence` one page at a
 time, `split` many without order, `order` many in order.
 """
@@ -134,7 +134,7 @@ def batches_many(
     """
     _check(concurrency)
     known = {} if cursors is None else cursors
-    settings = attrs.evolve(settings, habits=settings.habits or Quirks())
+    settings = attrs.evolve(settings, quirks=settings.quirks or Quirks())
     for query in queries:
         resumed(query, known.get(query.device_id))
 

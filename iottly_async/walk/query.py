@@ -53,7 +53,7 @@ class WalkSettings:
             read again when it is resumed, ascending, to hand out messages that became
             visible later than `settle`. The cursor then remembers the messages of that
             stretch, some 40 bytes each. Default 0: nothing is read again.
-        habits: what is known of the server already, and what is learned of it; one for
+        quirks: what is known of the server already, and what is learned of it; one for
             all walks over the same server saves the requests that find it out. None:
             nothing is known.
     """
@@ -62,7 +62,7 @@ class WalkSettings:
     settle: float = 5.0
     verify_ties: bool = False
     lookback: float = 0.0
-    habits: Quirks | None = None
+    quirks: Quirks | None = None
 
 
 # This and `Fetched` are not frozen: it would double what their making costs, once a page.

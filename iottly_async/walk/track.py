@@ -160,7 +160,7 @@ class Track:
         self.axis = ASCENDING if query.order == "asc" else DESCENDING
         self.finished = False
         self.page_size = settings.page_size
-        self._habits = settings.habits or Quirks()
+        self._quirks = settings.quirks or Quirks()
         self._settings = settings
         self._cursor = cursor
         self._has_history = has_history
@@ -200,7 +200,7 @@ class Track:
 
     def window(self, start: int, end: int) -> Segment:
         """A window over [start, end) of the axis."""
-        return Segment(start, end, axis=self.axis, habits=self._habits, page_size=self.page_size)
+        return Segment(start, end, axis=self.axis, quirks=self._quirks, page_size=self.page_size)
 
     def request(self, window: Segment) -> PageRequest | HistoryRequest:
         """What `window` wants to be asked for next."""
@@ -291,7 +291,7 @@ class Track:
 
     def is_full(self, page: Page, size: int) -> bool:
         """Whether more may follow a page for which `size` messages were asked."""
-        return self._habits.is_full(len(page), size)
+        return self._quirks.is_full(len(page), size)
 
     def _fix(self, server_now: float) -> None:
         """PinnedEnd the walk's end to what the server's clock says."""

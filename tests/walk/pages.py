@@ -10,7 +10,7 @@ from iottly_async.walk.axis import ASCENDING, Axis
 from iottly_async.walk.keyset.page import Page
 from iottly_async.walk.quirks import Quirks
 
-__all__ = ["ZERO", "habits_of", "messages", "page_of", "read"]
+__all__ = ["ZERO", "quirks_of", "messages", "page_of", "read"]
 
 ZERO = 1_767_225_600_000
 """The millisecond from which the times count: a midnight."""
@@ -41,9 +41,9 @@ def page_of(*times: int, axis: Axis = ASCENDING) -> Page:
     return read(messages(times), axis)
 
 
-def habits_of(**known: int) -> Quirks:
-    """The habits of a server of which so much is known."""
-    habits = Quirks()
+def quirks_of(**known: int) -> Quirks:
+    """The quirks of a server of which so much is known."""
+    quirks = Quirks()
     for name, value in known.items():
-        setattr(habits, name, value)
-    return habits
+        setattr(quirks, name, value)
+    return quirks

@@ -207,35 +207,35 @@ def test_scouts_look_further_while_they_find_messages() -> None:
 def test_a_longer_page_shows_that_pages_are_not_cut_short() -> None:
     """A page as long as the longest so far may have been cut by the server; a shorter one
     was not, and neither was one of a handful."""
-    habits = Quirks()
-    assert not habits.is_full(9, 100)
-    assert habits.is_full(50, 100)
-    assert habits.is_full(50, 100)
-    assert not habits.is_full(49, 100)
-    assert habits.is_full(70, 100)
-    assert not habits.is_full(50, 100)
-    assert habits.is_full(100, 100)
-    assert not habits.is_full(99, 100)
-    assert not habits.is_full(0, 100)
+    quirks = Quirks()
+    assert not quirks.is_full(9, 100)
+    assert quirks.is_full(50, 100)
+    assert quirks.is_full(50, 100)
+    assert not quirks.is_full(49, 100)
+    assert quirks.is_full(70, 100)
+    assert not quirks.is_full(50, 100)
+    assert quirks.is_full(100, 100)
+    assert not quirks.is_full(99, 100)
+    assert not quirks.is_full(0, 100)
 
 
 def test_a_length_that_was_twice_the_last_is_trusted() -> None:
     """Devices of the same size each are not asked twice for ever; the first may have had
     just as many messages as the server gives."""
-    habits = Quirks()
+    quirks = Quirks()
     for _ in range(2):
-        assert habits.is_full(60, 100)
-        habits.ended(60)
-    assert not habits.is_full(60, 100)
-    assert habits.is_full(61, 100)
+        assert quirks.is_full(60, 100)
+        quirks.ended(60)
+    assert not quirks.is_full(60, 100)
+    assert quirks.is_full(61, 100)
 
 
 def test_a_server_with_gaps_in_its_pages_is_never_trusted() -> None:
     """Once a short page was not the last one, only an empty page is."""
-    habits = Quirks()
-    habits.gappy = True
-    assert habits.is_full(1, 100)
-    assert not habits.is_full(0, 100)
+    quirks = Quirks()
+    quirks.gappy = True
+    assert quirks.is_full(1, 100)
+    assert not quirks.is_full(0, 100)
 
 
 def test_cuts_are_allowed_as_long_as_they_are_paid_for() -> None:

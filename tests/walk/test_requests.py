@@ -75,9 +75,9 @@ def test_a_sequential_walk_makes_the_requests_that_held_back_seek_needs(case: Ca
         needed = requests_for([row.at for row in rows], PAGE)
         known = Quirks()
         known.inclusive = known.heeded = known.numbered = True
-        for habits, more in [(known, 0), (Quirks(), 4)]:
+        for quirks, more in [(known, 0), (Quirks(), 4)]:
             server = MessageServer(rows, limit=PAGE, seed=case.seed)
-            settings = WalkSettings(page_size=PAGE, habits=habits)
+            settings = WalkSettings(page_size=PAGE, quirks=quirks)
             async for _ in batches(server.fetch, query, settings=settings, clock=server.clock):
                 pass
             assert needed - 1 <= server.requests <= needed + more

@@ -170,10 +170,10 @@ def test_pages_cut_to_fifty_are_not_taken_for_the_last(
 async def test_a_short_page_is_confirmed_where_it_may_have_been_cut() -> None:
     """A first page of ten or more that is not full costs one more request, for a server may
     cut pages to its own size; behind a longer page, and where the server is known, none."""
-    habits = Quirks()
+    quirks = Quirks()
     for many, requests in [(9, 1), (50, 2), (49, 1), (51, 2), (149, 2), (99, 1), (52, 1)]:
         server = MessageServer([Row(NOW_MS - 90_000 + n) for n in range(many)])
-        await collect(server, QUERY, WalkSettings(habits=habits), FORMS[0])
+        await collect(server, QUERY, WalkSettings(quirks=quirks), FORMS[0])
         assert server.requests == requests, many
 
 
@@ -181,14 +181,14 @@ async def test_a_short_page_is_confirmed_where_it_may_have_been_cut() -> None:
 async def test_a_message_that_comes_late_does_not_make_the_server_doubtful() -> None:
     """A first page that is followed by one more, which became visible meanwhile, is not taken
     for one that the server has cut: short pages cost no second request from then on."""
-    habits, late = Quirks(), Row(NOW_MS - 50_000, b"late")
+    quirks, late = Quirks(), Row(NOW_MS - 50_000, b"late")
     server = MessageServer([Row(NOW_MS - 90_000 + n, b"%d" % n) for n in range(40)])
     server.append(late, visible_at_ms=NOW_MS + 60)
-    got = await collect(server, QUERY, WalkSettings(habits=habits), FORMS[0])
+    got = await collect(server, QUERY, WalkSettings(quirks=quirks), FORMS[0])
     assert late.payload in {payload for _, payload in seen(got)}
-    assert not habits.gappy
+    assert not quirks.gappy
     again = MessageServer([Row(NOW_MS - 90_000 + n) for n in range(30)])
-    await collect(again, QUERY, WalkSettings(habits=habits), FORMS[0])
+    await collect(again, QUERY, WalkSettings(quirks=quirks), FORMS[0])
     assert again.requests == 1
 
 

@@ -223,14 +223,14 @@ async def test_a_lie_is_an_error_or_makes_no_difference(
 
 @virtual
 async def test_what_a_walk_learned_is_known_to_the_next() -> None:
-    """With the habits of a first walk, a second one over many in one millisecond asks for
+    """With the quirks of a first walk, a second one over many in one millisecond asks for
     nothing to find out how the server counts."""
-    habits = Quirks()
+    quirks = Quirks()
     spent = []
     for _ in range(2):
         server = MessageServer(rows("group first"), limit=LIMIT)
         query = WalkQuery(project_id="p1", device_id="d1")
-        settings = WalkSettings(page_size=LIMIT, habits=habits)
+        settings = WalkSettings(page_size=LIMIT, quirks=quirks)
         async for _ in batches(server.fetch, query, settings=settings, clock=server.clock):
             pass
         spent.append(server.requests)

@@ -27,11 +27,11 @@ class RequestBound:
         unit: milliseconds to which it is taken to be rounded, as in `Quirks`.
     """
 
-    __slots__ = ("_doubt", "_habits", "_upper", "unit")
+    __slots__ = ("_doubt", "_quirks", "_upper", "unit")
 
-    def __init__(self, axis: Axis, habits: Quirks) -> None:
-        self.unit = habits.unit
-        self._habits = habits
+    def __init__(self, axis: Axis, quirks: Quirks) -> None:
+        self.unit = quirks.unit
+        self._quirks = quirks
         self._upper = axis is DESCENDING
         self._doubt = False
 
@@ -41,12 +41,12 @@ class RequestBound:
         With nothing held back there, which would show that it was left out, the bound is
         set a little wider.
         """
-        unit, habits = self.unit, self._habits
+        unit, quirks = self.unit, self._quirks
         if self._upper:
             # The bound is an upper one, which a server may round down to the second.
-            if unit == 1 and not (held or habits.exact):
+            if unit == 1 and not (held or quirks.exact):
                 unit = SECOND
-        elif habits.exclusive or not (held or habits.inclusive):
+        elif quirks.exclusive or not (held or quirks.inclusive):
             at -= 1
         return round_down(at, unit)
 
@@ -71,10 +71,10 @@ class RequestBound:
                 return False
         if page:
             if page.first < anchor:
-                self._habits.widen(anchor, page.first)
-                self.unit = self._habits.unit
+                self._quirks.widen(anchor, page.first)
+                self.unit = self._quirks.unit
             elif page.first == anchor and not self._upper:
-                self._habits.inclusive = True
+                self._quirks.inclusive = True
         return True
 
     def _lacks_on(self, page: Page, anchor: int, at: int, there: bool) -> bool:
@@ -82,21 +82,21 @@ class RequestBound:
         if not self._doubt:
             return not there and anchor == at
         self._doubt = False
-        self._habits.exclusive = self._habits.exclusive or there
+        self._quirks.exclusive = self._quirks.exclusive or there
         return False
 
     def _lacks_below(self, page: Page, anchor: int, at: int, there: bool) -> bool:
         """Downward, it may round the bound down and leave out what lies under it."""
-        habits = self._habits
+        quirks = self._quirks
         if not self._doubt:
             uneven = anchor % SECOND != 0
-            habits.exact = there and (uneven or habits.exact)
+            quirks.exact = there and (uneven or quirks.exact)
             return uneven and not there
         self._doubt = False
         if there:
-            habits.unit = SECOND
+            quirks.unit = SECOND
         elif not page or page.last >= at:
-            self.unit = habits.unit
+            self.unit = quirks.unit
         return False
 
 
@@ -108,11 +108,11 @@ class LastPageCheck:
             the next one will tell; 0 where it is known.
     """
 
-    __slots__ = ("_end", "_habits", "doubtful")
+    __slots__ = ("_end", "_quirks", "doubtful")
 
-    def __init__(self, habits: Quirks) -> None:
+    def __init__(self, quirks: Quirks) -> None:
         self.doubtful = 0
-        self._habits = habits
+        self._quirks = quirks
         self._end: int | None = None
 
     def is_full(self, page: Page, run: PageRun, done: int, end: int, *, first: bool) -> bool:
@@ -124,16 +124,16 @@ class LastPageCheck:
             done, end: the window, before anything of the page is given out.
             first: whether no full page was seen in the window yet.
         """
-        habits, doubtful, length = self._habits, self.doubtful, len(page)
-        full = habits.is_full(length, run.size)
+        quirks, doubtful, length = self._quirks, self.doubtful, len(page)
+        full = quirks.is_full(length, run.size)
         if run.number is not None and not run.straight:
             return length >= run.size  # which is no more than the server gives
         if doubtful:
             more = length and (run.straight or page.last > done)
             if more and 2 * length >= doubtful:  # a few may have come late, meanwhile
-                habits.gappy = True
+                quirks.gappy = True
             if length and not (more or full) and end == self._end:
-                habits.ended(doubtful)
+                quirks.ended(doubtful)
             # As long as it is not known, only an empty page ends what goes straight on.
             full = full or (run.straight and length > 0)
         self.doubtful = 0

@@ -203,12 +203,12 @@ class PageNumbers:
         trial: page numbers put to the test, which is asked for before anything else.
     """
 
-    __slots__ = ("_axis", "_began", "_habits", "_reached", "_uneven", "trial")
+    __slots__ = ("_axis", "_began", "_quirks", "_reached", "_uneven", "trial")
 
-    def __init__(self, axis: Axis, habits: Quirks) -> None:
+    def __init__(self, axis: Axis, quirks: Quirks) -> None:
         self.trial: NumberingTest | None = None
         self._axis = axis
-        self._habits = habits
+        self._quirks = quirks
         self._began = self._reached = 0
         self._uneven = False
 
@@ -254,7 +254,7 @@ class PageNumbers:
         self._reached = page.last
         if piece.end == start:
             again = full and page.last <= reached and run.number is not None
-            if again and not self._habits.heeded:
+            if again and not self._quirks.heeded:
                 self.trial = NumberingTest.of_far(anchor, start)
         elif straight and self._began == start and run.limit > 1:
             at = self._axis.point(start)
@@ -279,7 +279,7 @@ class PageNumbers:
             return CompleteInterval(trial.at, trial.at, [])
         self.trial = None
         if trial.piece is None:
-            self._habits.heeded = well
+            self._quirks.heeded = well
             return CompleteInterval(trial.at, trial.at, [])
-        self._habits.numbered = well or self._habits.numbered
+        self._quirks.numbered = well or self._quirks.numbered
         return trial.piece

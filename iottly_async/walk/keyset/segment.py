@@ -46,7 +46,7 @@ class Segment:
         "_bound",
         "_carry",
         "_ending",
-        "_habits",
+        "_quirks",
         "_proof",
         "_restarts",
         "done",
@@ -58,7 +58,7 @@ class Segment:
         "steady",
     )
 
-    def __init__(self, start: int, end: int, *, axis: Axis, habits: Quirks, page_size: int) -> None:
+    def __init__(self, start: int, end: int, *, axis: Axis, quirks: Quirks, page_size: int) -> None:
         """A window from `start` to `end` of the axis, for a walk with these ways."""
         self.done = start
         self.end = end
@@ -66,11 +66,11 @@ class Segment:
         self.steady = 0
         self.fresh = True
         self.run = PageRun(page_size)
-        self.numbering = PageNumbers(axis, habits)
+        self.numbering = PageNumbers(axis, quirks)
         self._axis = axis
-        self._habits = habits
-        self._bound = RequestBound(axis, habits)
-        self._ending = LastPageCheck(habits)
+        self._quirks = quirks
+        self._bound = RequestBound(axis, quirks)
+        self._ending = LastPageCheck(quirks)
         self._carry: list[Message] = []
         self._proof: TieProof | None = None
         self._restarts = 0
@@ -114,7 +114,7 @@ class Segment:
             numbering.begin(page)
             return self._take_in(page)
         numbering.check(page, run, self.done)
-        if self._habits.numbered:
+        if self._quirks.numbered:
             return self._take_in(page)
         anchor, straight, full = run.anchor, run.straight, len(page) >= min(run.size, run.limit)
         piece = self._take_in(page)

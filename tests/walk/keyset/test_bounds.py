@@ -8,7 +8,7 @@ from iottly_async.walk.axis import ASCENDING, DESCENDING, Axis
 from iottly_async.walk.keyset.bounds import RequestBound
 from iottly_async.walk.quirks import Quirks
 
-from ..pages import ZERO, habits_of, page_of
+from ..pages import ZERO, quirks_of, page_of
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_a_bound_is_as_wide_as_what_is_known_requires(
 ) -> None:
     """The `from` or `to` sent so that the millisecond 1500 and all after it comes: to the
     millisecond only where what is held back, or an answer before, shows that it is kept."""
-    aimed = RequestBound(axis, habits_of(**known)).aim(axis.point(ZERO + 1500), held)
+    aimed = RequestBound(axis, quirks_of(**known)).aim(axis.point(ZERO + 1500), held)
     assert axis.edge(aimed) - ZERO == asked
 
 
@@ -69,8 +69,8 @@ def test_what_was_held_back_tells_whether_the_bound_is_kept(answers: Answers) ->
     """It is on the page: the bound is kept, or wider. It is not: asked for once more, from
     further off; there then, the server left it out; still missing, it was deleted, or lies on
     a page to come. A bound that was well off already tells nothing."""
-    axis, habits = answers.axis, habits_of(**dict([answers.known]))
-    bound, at = RequestBound(axis, habits), axis.point(ZERO + 1500)
+    axis, quirks = answers.axis, quirks_of(**dict([answers.known]))
+    bound, at = RequestBound(axis, quirks), axis.point(ZERO + 1500)
     anchor = bound.aim(at, 1)
     assert bound.kept(page_of(*answers.first, axis=axis), anchor, at, 1) is (answers.wider is None)
     if answers.wider is not None:
@@ -78,6 +78,6 @@ def test_what_was_held_back_tells_whether_the_bound_is_kept(answers: Answers) ->
         assert anchor < at
         assert bound.kept(page_of(*answers.wider, axis=axis), anchor, at, 1)
     names = ("exact", "exclusive", "inclusive", "unit")
-    learned = {name: getattr(habits, name) for name in names}
+    learned = {name: getattr(quirks, name) for name in names}
     assert learned == {**{name: getattr(Quirks(), name) for name in names}, **answers.learned}
     assert bound.unit == answers.unit

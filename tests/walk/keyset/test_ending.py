@@ -43,8 +43,8 @@ class Ended(NamedTuple):
 def test_the_next_page_tells_whether_the_last_was_cut_short(ended: Ended) -> None:
     """A short page of ten or more is doubtful until the next: with much behind it, it was
     cut, and so may others be; with little or nothing, it was the last."""
-    habits = Quirks()
-    ending, run = LastPageCheck(habits), PageRun(100)
+    quirks = Quirks()
+    ending, run = LastPageCheck(quirks), PageRun(100)
     done, full, doubtful = ZERO, [], []
     for turn, length in enumerate(ended.lengths):
         first = 100 * turn if ended.late else 0
@@ -56,7 +56,7 @@ def test_the_next_page_tells_whether_the_last_was_cut_short(ended: Ended) -> Non
             run.go_on(length, 0)
             assert run.straight
     assert (tuple(full), tuple(doubtful)) == (ended.full, ended.doubtful)
-    assert habits.gappy is ended.gappy
+    assert quirks.gappy is ended.gappy
 
 
 @pytest.mark.parametrize(
@@ -65,13 +65,13 @@ def test_the_next_page_tells_whether_the_last_was_cut_short(ended: Ended) -> Non
 def test_a_length_that_ended_two_windows_is_trusted(end: int, first: bool, trusted: bool) -> None:
     """Only if it was their first page, and they end where they did: of a window cut meanwhile
     the messages behind may have gone to another."""
-    habits = Quirks()
+    quirks = Quirks()
     for _ in range(2):
-        ending, run = LastPageCheck(habits), PageRun(100)
+        ending, run = LastPageCheck(quirks), PageRun(100)
         page = page_of(*range(40))
         assert ending.is_full(page, run, ZERO, ZERO + 1000, first=first)
         assert not ending.is_full(page_of(39), run, page.last, ZERO + end, first=False)
-    assert habits.is_full(40, 100) is not trusted
+    assert quirks.is_full(40, 100) is not trusted
 
 
 def test_a_page_that_overlaps_is_full_if_it_is_as_long_as_asked() -> None:

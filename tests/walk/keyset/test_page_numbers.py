@@ -10,12 +10,12 @@ from iottly_async.walk.keyset.page import CompleteInterval
 from iottly_async.walk.keyset.page_numbers import PageNumbers, PageRun
 from iottly_async.walk.quirks import Quirks
 
-from ..pages import ZERO, habits_of, messages, page_of
+from ..pages import ZERO, quirks_of, messages, page_of
 
 
-def by_number(*pages: tuple[int, ...], habits: Quirks | None = None) -> tuple[PageNumbers, PageRun]:
+def by_number(*pages: tuple[int, ...], quirks: Quirks | None = None) -> tuple[PageNumbers, PageRun]:
     """The numbering after these pages of a run that goes straight on."""
-    numbering, run = PageNumbers(ASCENDING, habits or Quirks()), PageRun(3)
+    numbering, run = PageNumbers(ASCENDING, quirks or Quirks()), PageRun(3)
     run.restart(ZERO)
     numbering.begin(page_of(*pages[0]))
     run.go_on(len(pages[0]), 0)
@@ -84,7 +84,7 @@ def test_what_depends_on_page_numbers_alone_waits_for_a_trial(weighed: Weighed) 
     """A millisecond read by page numbers is held back until they are seen to count; a page
     that brings nothing new asks whether they are heeded; anything else goes out."""
     piece, straight, full = weighed.piece, weighed.straight, weighed.full
-    numbering, run = by_number((0, 0, 0), habits=habits_of(heeded=weighed.heeded))
+    numbering, run = by_number((0, 0, 0), quirks=quirks_of(heeded=weighed.heeded))
     run.limit = weighed.limit
     page = page_of(*weighed.page)
     given = numbering.weigh(page, piece, run, anchor=ZERO, straight=straight, full=full)
@@ -97,8 +97,8 @@ def test_what_depends_on_page_numbers_alone_waits_for_a_trial(weighed: Weighed) 
 @pytest.mark.parametrize("there", [False, True])
 def test_numbers_are_heeded_if_there_is_an_end_to_the_pages(there: bool) -> None:
     """A page far beyond all messages is empty; one that is not is an error."""
-    habits = Quirks()
-    numbering, run = by_number((0, 0, 0), habits=habits)
+    quirks = Quirks()
+    numbering, run = by_number((0, 0, 0), quirks=quirks)
     numbering.weigh(page_of(0, 0, 0), NOTHING, run, anchor=ZERO, straight=True, full=True)
     assert numbering.trial is not None
     if there:
@@ -107,7 +107,7 @@ def test_numbers_are_heeded_if_there_is_an_end_to_the_pages(there: bool) -> None
         return
     assert numbering.tried(numbering.trial, page_of()) == NOTHING
     assert numbering.trial is None
-    assert habits.heeded
+    assert quirks.heeded
 
 
 @pytest.mark.parametrize(
@@ -126,10 +126,10 @@ def test_a_trial_gives_out_what_waits_or_is_an_error(
     """Well: the group, and numbers are trusted from then on. Deleted meanwhile: the group,
     and no more is known than before. A message too many or too few: an error that says what
     to set."""
-    habits = Quirks()
-    numbering, run = by_number((0, 0, 0), habits=habits)
+    quirks = Quirks()
+    numbering, run = by_number((0, 0, 0), quirks=quirks)
     numbering.weigh(page_of(1), GROUP, run, anchor=ZERO, straight=True, full=True)
-    habits.numbered = before  # by another window, meanwhile
+    quirks.numbered = before  # by another window, meanwhile
     pages = [page_of(*([0] if here else [])) for here in there]
     assert numbering.trial is not None
     assert numbering.tried(numbering.trial, pages[0]) == NOTHING
@@ -139,4 +139,4 @@ def test_a_trial_gives_out_what_waits_or_is_an_error(
         return
     assert numbering.tried(numbering.trial, pages[1]) is given
     assert numbering.trial is None
-    assert habits.numbered is after
+    assert quirks.numbered is after
