@@ -80,7 +80,7 @@ class OrderedWalk:
                 else:
                     await self._crew.wait()
         finally:
-            await self._crew.dismiss()
+            await self._crew.aclose()
 
     def _take(self) -> CompleteInterval | None:
         """The next piece in order; None if it was not fetched yet."""
@@ -224,7 +224,7 @@ class OrderedWalk:
                 scouting.held_back(window.held)
             self._put(stretch, piece)
         stretch.closed = True
-        self._crew.news.set()
+        self._crew.changed.set()
 
     async def _ask(self, window: Segment, urgency: int) -> CompleteInterval:
         await self._gate.enter(urgency)
@@ -236,4 +236,4 @@ class OrderedWalk:
     def _put(self, stretch: _OrderedSegment, piece: CompleteInterval) -> None:
         stretch.pieces.append(piece)
         self._held += len(piece.messages)
-        self._crew.news.set()
+        self._crew.changed.set()

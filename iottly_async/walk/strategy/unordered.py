@@ -137,7 +137,7 @@ class UnorderedWalk:
                         return
                 await self._crew.wait()
         finally:
-            await self._crew.dismiss()
+            await self._crew.aclose()
 
     def _employ(self) -> None:
         """Set workers to work, as many as the limit and the windows allow."""
@@ -166,7 +166,7 @@ class UnorderedWalk:
             self._waiting.extend(_Job(track, window) for window in track.windows())
             if not track.remaining:
                 self._ready.append((track, None))
-                self._crew.news.set()
+                self._crew.changed.set()
         return self._waiting.popleft()
 
     def _pages(self, job: _Job) -> float:
@@ -230,7 +230,7 @@ class UnorderedWalk:
 
     def _put(self, track: Track, piece: CompleteInterval) -> None:
         self._ready.append((track, piece))
-        self._crew.news.set()
+        self._crew.changed.set()
 
     async def _sound(self, job: _Job) -> None:
         """Find where the messages end, which may be long before their range does.
