@@ -7,6 +7,7 @@ Python is removing, and they retry whatever they decorate, commands too.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import islice
 from typing import Final
 
@@ -45,7 +46,13 @@ class Failure:
     lasting: bool = False
 
 
-def decide(failure: Failure, route: Route, attempt: int, policy: RetryPolicy) -> float | None:
+def decide(
+    failure: Failure,
+    route: Route,
+    attempt: int,
+    policy: RetryPolicy,
+    random: Callable[[], float],
+) -> float | None:
     """Seconds to pause before the next attempt, or None to give up.
 
     Args:
@@ -53,6 +60,7 @@ def decide(failure: Failure, route: Route, attempt: int, policy: RetryPolicy) ->
         route: the call; a command is tried again only where it surely was not taken (D10).
         attempt: how many attempts were made, answers of 429 not counted.
         policy: the bounds.
+        random: draws a number in [0, 1), for the jitter.
 
     After a 429 the pause is 0: the limiter, which was told of the answer, makes the
     call wait its turn, and the policy's attempts do not count it.
@@ -67,19 +75,57 @@ def decide(failure: Failure, route: Route, attempt: int, policy: RetryPolicy) ->
         return None
     if failure.retry_after is not None:
         return failure.retry_after
-    return jittered(attempt, policy)
+    return retry_delay(attempt, policy, random)
 
 
 def _surely_not_taken(failure: Failure) -> bool:
     return failure.sent == "no" or (failure.status == 429 and failure.from_api)
 
 
-def jittered(attempt: int, policy: RetryPolicy) -> float:
-    """Full jitter below an exponential bound: initial, twice that, four times, ..."""
-    waits = backoff.expo(base=2, factor=policy.initial_delay, max_value=policy.max_delay)
-    # The generator's first value is none: it waits there to be started.
-    bound = next(islice(waits, attempt, None))
-    return float(backoff.full_jitter(bound))
+def backoff_delay(
+    failures: int, *, initial: float, most: float, random: Callable[[], float]
+) -> float:
+    """Draw the pause before the next attempt: full jitter below an exponential bound.
+
+    Args:
+        failures: attempts that failed in a row, 1 or more.
+        initial: seconds, the bound after the first failure; it doubles with each further one.
+        most: seconds that the bound never exceeds.
+        random: draws a number in [0, 1).
+
+    Returns:
+        Seconds, from 0 to below the bound.
+    """
+    bounds = backoff.expo(base=2, factor=initial, max_value=most)
+    # The generator's first value is None: it waits there to be started. Beyond 64 failures
+    # the bound has long reached `most`.
+    bound = next(islice(bounds, min(failures, 64), None))
+    return random() * bound
+
+
+def retry_delay(
+    failures: int,
+    policy: RetryPolicy,
+    random: Callable[[], float],
+    *,
+    retry_after: float | None = None,
+) -> float:
+    """Draw the pause before a failed request, connection or poll is tried again.
+
+    Args:
+        failures: attempts that failed in a row, 1 or more.
+        policy: gives the bounds, `initial_delay` and `max_delay`.
+        random: draws a number in [0, 1).
+        retry_after: seconds that the service asked for, to which the jitter is added;
+            None if it asked for none.
+
+    Returns:
+        Seconds.
+    """
+    drawn = backoff_delay(
+        failures, initial=policy.initial_delay, most=policy.max_delay, random=random
+    )
+    return (retry_after or 0.0) + drawn
 
 
 class RetryBudget:
@@ -127,18 +173,3 @@ def is_passing(error: IottlyError) -> bool:
     if not isinstance(error, ApiError) or error.status is None:
         return False
     return error.status in _PASSING or error.status >= 500
-
-
-def delay(
-    failures: int, policy: RetryPolicy, chance: float, *, retry_after: float | None = None
-) -> float:
-    """Seconds before the next connection: full jitter below a bound that doubles.
-
-    Args:
-        failures: in a row, 0 after a connection that worked.
-        policy: `initial_delay` and `max_delay` are used.
-        chance: in [0, 1).
-        retry_after: what the service asked for; waited for, and jitter on top.
-    """
-    bound = min(policy.max_delay, policy.initial_delay * 2.0 ** min(failures, 30))
-    return (retry_after or 0.0) + chance * bound

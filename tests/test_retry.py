@@ -16,13 +16,18 @@ from iottly_async import (
     ServerError,
     UnauthorizedError,
 )
-from iottly_async.retry import Failure, RetryBudget, decide, delay, is_passing
+from iottly_async.retry import Failure, RetryBudget, backoff_delay, decide, is_passing, retry_delay
 from iottly_async.wire import Route
 
 READ = Route("devices.get", "GET", "v1.0")
 WRITE = Route("devices.rename", "PUT", "v1.0")
 COMMAND = Route("commands.send", "POST", "v1.0", command=True)
 POLICY = RetryPolicy()
+
+
+def decided(failure: Failure, route: Route, attempt: int, policy: RetryPolicy) -> float | None:
+    """The decision, with jitter in the middle of its range."""
+    return decide(failure, route, attempt, policy, lambda: 0.5)
 
 
 @pytest.mark.parametrize("route", [READ, WRITE], ids=["GET", "PUT"])
@@ -42,8 +47,8 @@ POLICY = RetryPolicy()
 )
 def test_reads_and_writes_are_tried_again(route: Route, failure: Failure, again: bool) -> None:
     """What another attempt may mend is tried again, up to the policy's attempts."""
-    assert (decide(failure, route, 1, POLICY) is not None) == again
-    assert decide(failure, route, POLICY.max_attempts, POLICY) is None
+    assert (decided(failure, route, 1, POLICY) is not None) == again
+    assert decided(failure, route, POLICY.max_attempts, POLICY) is None
 
 
 @pytest.mark.parametrize(
@@ -59,32 +64,43 @@ def test_reads_and_writes_are_tried_again(route: Route, failure: Failure, again:
 )
 def test_a_command_is_tried_again_only_if_surely_not_taken(failure: Failure, again: bool) -> None:
     """D10: it did not leave, or the API's own 429 says that it was not taken."""
-    assert (decide(failure, COMMAND, 1, POLICY) is not None) == again
+    assert (decided(failure, COMMAND, 1, POLICY) is not None) == again
 
 
 def test_a_429_is_paced_by_the_limiter_and_not_counted() -> None:
     """The pause is none, however many attempts there were."""
-    assert decide(Failure(sent="yes", status=429), READ, 100, POLICY) == 0.0
+    assert decided(Failure(sent="yes", status=429), READ, 100, POLICY) == 0.0
 
 
 def test_what_the_service_asks_for_is_the_pause() -> None:
     """Retry-After wins over the computed pause, however long."""
-    assert decide(Failure(sent="yes", status=503, retry_after=77.0), READ, 1, POLICY) == 77.0
+    assert decided(Failure(sent="yes", status=503, retry_after=77.0), READ, 1, POLICY) == 77.0
 
 
-@given(st.integers(1, 3))
-def test_pauses_have_full_jitter_below_an_exponential_bound(attempt: int) -> None:
+@given(st.integers(1, 3), st.floats(0, 1, exclude_max=True))
+def test_pauses_have_full_jitter_below_an_exponential_bound(attempt: int, drawn: float) -> None:
     """The pause after the n-th attempt lies between 0 and initial times 2 to the n - 1."""
-    pause = decide(Failure(sent="maybe"), READ, attempt, POLICY)
-    assert pause is not None
-    assert 0 <= pause <= POLICY.initial_delay * 2 ** (attempt - 1)
+    pause = decide(Failure(sent="maybe"), READ, attempt, POLICY, lambda: drawn)
+    assert pause == pytest.approx(drawn * POLICY.initial_delay * 2 ** (attempt - 1))
 
 
-def test_no_pause_is_longer_than_the_policys_longest() -> None:
-    """The bound grows no further than `max_delay`."""
-    policy = RetryPolicy(max_attempts=50, initial_delay=1, max_delay=2)
-    pauses = [decide(Failure(sent="maybe"), READ, attempt, policy) for attempt in range(1, 50)]
-    assert all(pause is not None and pause <= 2 for pause in pauses)
+def test_the_bound_doubles_up_to_the_longest() -> None:
+    """The bound starts at `initial`, doubles with each failure and never exceeds `most`."""
+
+    def delay(failures: int, drawn: float = 1.0) -> float:
+        return backoff_delay(failures, initial=0.2, most=10, random=lambda: drawn)
+
+    assert [delay(n) for n in range(1, 8)] == [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10]
+    assert delay(5000, 0.5) == 5
+    assert delay(1, 0.0) == 0
+    assert backoff_delay(3, initial=0, most=10, random=lambda: 1.0) == 0
+
+
+def test_a_reconnect_waits_for_what_the_service_asks_and_for_jitter() -> None:
+    """Jitter is added to Retry-After, so that not all clients come back in the same second."""
+    policy = RetryPolicy(initial_delay=0.2, max_delay=10)
+    assert retry_delay(1, policy, lambda: 0.5, retry_after=7) == pytest.approx(7.1)
+    assert retry_delay(2, policy, lambda: 0.5) == pytest.approx(0.2)
 
 
 def test_the_budget_stops_a_storm_and_is_earned_back() -> None:
@@ -117,12 +133,3 @@ def test_the_budget_stops_a_storm_and_is_earned_back() -> None:
 def test_what_may_pass(error: IottlyError, passing: bool) -> None:
     """Only what another try may mend is tried again."""
     assert is_passing(error) is passing
-
-
-def test_delays() -> None:
-    """The bound doubles up to the longest; chance and what the service asks for are added."""
-    policy = RetryPolicy(initial_delay=0.2, max_delay=10)
-    assert [delay(n, policy, 1.0) for n in range(7)] == [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10]
-    assert delay(5000, policy, 0.5) == 5
-    assert delay(0, policy, 0.0) == 0
-    assert delay(0, policy, 0.5, retry_after=7) == pytest.approx(7.1)

@@ -18,7 +18,7 @@ from ..clock import Clock
 from ..config import RetryPolicy
 from ..errors import ConfigurationError, IottlyError
 from ..models import MessageBatch, Quota
-from ..retry import delay, is_passing
+from ..retry import is_passing, retry_delay
 from .doorbell import is_doorbell, listen
 from .pace import Pace
 from .plan import FollowPlan
@@ -232,7 +232,9 @@ class Follower:
         self._turns.put(device, device.looked_at + guard, "guard")
 
     def _after(self, error: IottlyError, failures: int, what: str) -> float:
-        seconds = delay(failures, self._policy, self._clock.random(), retry_after=error.retry_after)
+        seconds = retry_delay(
+            failures, self._policy, self._clock.random, retry_after=error.retry_after
+        )
         _log.warning("following %s failed (%s); again in %.1f s", what, error, seconds)
         return seconds
 

@@ -189,7 +189,8 @@ class Pipeline:
     ) -> float | None:
         """Seconds before the next attempt; None where there is none."""
         policy = self.config.retry
-        pause = decide(failure, request.route, course.attempts - course.refusals, policy)
+        attempt = course.attempts - course.refusals
+        pause = decide(failure, request.route, attempt, policy, self._clock.random)
         if pause is None:
             return None
         if failure.status == 429:

@@ -21,7 +21,7 @@ from ..config import RetryPolicy
 from ..errors import IottlyError
 from ..models import Cursor, Message, MessageBatch
 from ..models._time import epoch_ms
-from ..retry import delay, is_passing
+from ..retry import is_passing, retry_delay
 from ..walk import Fetched, PageRequest, WalkQuery, WalkSettings, batches
 from .buffer import BufferedGap
 from .dedupe import SeenMessages
@@ -174,10 +174,13 @@ class Backfill:
         """Wait after a failure that may pass; any other is raised."""
         if not is_passing(error):
             raise error
-        seconds = delay(failures, self._policy, self._clock.random(), retry_after=error.retry_after)
+        failures += 1
+        seconds = retry_delay(
+            failures, self._policy, self._clock.random, retry_after=error.retry_after
+        )
         _log.warning("a gap of the stream is not filled yet (%s); again in %.1f s", error, seconds)
         await self._pause(seconds)
-        return failures + 1
+        return failures
 
 
 class BackfillRun:

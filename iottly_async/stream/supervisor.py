@@ -15,7 +15,7 @@ from ..clock import Clock
 from ..config import RetryPolicy
 from ..errors import BadRequestError, ConnectionLostError, DecodeError, IottlyError
 from ..models import Message
-from ..retry import delay, is_passing
+from ..retry import is_passing, retry_delay
 from ..transport.websocket import WebSocketClosedError, WebSocketConnection
 from .buffer import BufferedGap, MessageBuffer
 from .commands import PendingCommands
@@ -135,10 +135,10 @@ class Supervisor:
             await self._hand_on(self._sequence.end(wiring.clock.monotonic()))
             if wiring.clock.monotonic() - self._opened_at > _STEADY:
                 self._failures = 0
-            seconds = delay(
-                self._failures, wiring.policy, wiring.clock.random(), retry_after=retry_after
-            )
             self._failures += 1
+            seconds = retry_delay(
+                self._failures, wiring.policy, wiring.clock.random, retry_after=retry_after
+            )
             _log.info("the stream is down: %s; connecting again in %.2f s", reason, seconds)
             await wiring.pause(seconds)
 

@@ -15,9 +15,10 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 
+from ....clock import SYSTEM_CLOCK
 from ....config import RetryPolicy
 from ....errors import ConfigurationError, IottlyError, StoreError
-from ....retry import jittered
+from ....retry import retry_delay
 
 T = TypeVar("T")
 Connection: TypeAlias = Any  # asyncpg.Connection; the package comes without types
@@ -106,7 +107,7 @@ class PostgresConnection:
             if told is not None:
                 # Outside the except block: asyncpg's errors quote rows and statements.
                 raise told
-            await asyncio.sleep(jittered(attempt, self._retry))
+            await asyncio.sleep(retry_delay(attempt, self._retry, SYSTEM_CLOCK.random))
             attempt += 1
 
     def _judged(self, error: BaseException, attempt: int) -> IottlyError | None:
