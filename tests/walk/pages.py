@@ -10,7 +10,7 @@ from iottly_async.walk.axis import ASCENDING, Axis
 from iottly_async.walk.keyset.page import Page
 from iottly_async.walk.quirks import Quirks
 
-__all__ = ["ZERO", "quirks_of", "messages", "page_of", "read"]
+__all__ = ["ZERO", "messages", "page_of", "quirks_of", "read"]
 
 ZERO = 1_767_225_600_000
 """The millisecond from which the times count: a midnight."""

@@ -8,7 +8,7 @@ from iottly_async.walk.axis import ASCENDING, DESCENDING, Axis
 from iottly_async.walk.keyset.bounds import RequestBound
 from iottly_async.walk.quirks import Quirks
 
-from ..pages import ZERO, quirks_of, page_of
+from ..pages import ZERO, page_of, quirks_of
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from iottly_async.walk.keyset.page import CompleteInterval
 from iottly_async.walk.keyset.page_numbers import PageNumbers, PageRun
 from iottly_async.walk.quirks import Quirks
 
-from ..pages import ZERO, quirks_of, messages, page_of
+from ..pages import ZERO, messages, page_of, quirks_of
 
 
 def by_number(*pages: tuple[int, ...], quirks: Quirks | None = None) -> tuple[PageNumbers, PageRun]:
