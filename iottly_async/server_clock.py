@@ -1,121 +1,149 @@
-"""The server's clock, known from the `Date` of its answers, pure.
+"""The server's clock, as far as its answers tell it. Pure: times are passed in.
 
-`Reset` is a time of the server's clock; a client whose clock is five seconds off would
-open five seconds late, or early and be refused. `Date` has whole seconds, so an answer
-sent at `sent` and received at `received` (monotonic) bounds the offset of the server's
-clock over the monotonic one::
+Two things need the server's time. The rate limiter must not send before `Reset`, which is
+a time of the server's clock. A walk ends at the server's present, and the local clock may
+be minutes off.
 
-    Date - received  <=  offset  <  Date + 1 - sent
+The answer's `Date` field has whole seconds. An answer whose request was sent at `sent` and
+which arrived at `received`, both by the local monotonic clock, bounds the offset of the
+server's clock over the monotonic clock:
 
-Bounds of many answers are intersected. The local wall clock is used where it lies inside
-them, since a synchronised one is exact; else the lower bound is: never early, and late by
-a second at most until answers around a tick of the server's second have tightened it.
+    Date - received  <=  offset  <  Date + 1 s - sent
+
+The bounds of many answers are intersected. A message bounds the offset too, and to the
+millisecond: its timestamp was past when it arrived (D11).
+
+Three readings follow from the bounds: `earliest` is never later than the truth, `latest`
+never earlier, and `now` is the best guess. `now` is the local wall clock where that lies
+within the bounds, because a synchronised clock is more precise than whole seconds.
 """
 
 from __future__ import annotations
 
-from math import ceil
+from math import inf
+from typing import Final
 
-from .times import http_date
+__all__ = ["ServerClock", "is_ahead"]
 
-__all__ = ["ServerClock"]
+_DATE_STEP: Final = 1.0
+"""`Date` has whole seconds: the truth lies less than this many seconds after it."""
 
-_DRIFT = 1e-4
-"""Bounds widen by 100 parts in a million, more than two clocks drift apart."""
+_DRIFT: Final = 2e-4
+"""Bounds widen by 200 parts in a million, which is more than two clocks drift apart."""
 
-_TESTED = 0.001
-"""A bound this close to an offset was found when that was tested."""
+_JUMP: Final = 2.0
+"""Bounds that miss each other by more than this many seconds mean that a clock was set."""
 
-_LATE = 0.015
-"""Seconds by which a test may come late."""
+_NEAR: Final = 0.05
+"""A wall clock at most this many seconds above the upper bound is believed to be right."""
 
-_STEP = 2.0
-"""Bounds that miss each other by more than this many seconds are no rounding."""
+_BACKWARD_SAMPLES: Final = 5
+"""This many answers in a row must agree before a jump backwards is believed."""
 
-_NEAR = 0.05
-"""A wall clock this little above the bounds is right, and the bounds sharper than it."""
-
-_STEP_SAMPLES = 5
-"""So many answers in a row must agree before a step back is believed."""
+_AHEAD: Final = 60.0
+"""A time this many seconds ahead of the server's clock comes from another clock."""
 
 
 class ServerClock:
-    """Bounds on the offset of the server's wall clock over the local monotonic clock."""
+    """Bounds on the offset of the server's wall clock over the local monotonic clock.
 
-    __slots__ = ("_at", "_back", "_back_lower", "_date", "date_text", "lower", "upper")
+    Attributes:
+        lower: the smallest possible offset in seconds; None before the first `Date`.
+        upper: the offset is smaller than this; meaningless while `lower` is None.
+    """
+
+    __slots__ = (
+        "_backward", "_backward_lower", "_date", "_message_lower", "_observed_at", "lower",
+        "upper",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.lower: float | None = None
-        """The least offset that the answers allow; None before the first `Date`."""
         self.upper = 0.0
-        """The offset lies below this (meaningful once `lower` is)."""
-        self._at = 0.0
-        self._back = 0
-        self._back_lower = 0.0
-        self.date_text: str | None = None
-        """The `Date` of the last answer."""
-        self._date: float | None = None
+        self._observed_at = 0.0
+        self._message_lower = -inf
+        self._date = 0.0
+        self._backward = 0
+        self._backward_lower = 0.0
 
-    def sample(self, date_text: str | None, sent: float, received: float) -> None:
-        """Learn from an answer's `Date`; `sent` may be earlier than the truth, never later."""
-        if date_text != self.date_text:
-            self.date_text = date_text
-            self._date = None if date_text is None else http_date(date_text)
-        date = self._date
+    def observe_date(self, date: float | None, sent: float, received: float) -> None:
+        """Narrow the bounds by the `Date` of an answer.
+
+        Args:
+            date: seconds since the epoch, whole; None if the answer has no `Date`.
+            sent: monotonic; the request was sent at this time or later.
+            received: monotonic.
+        """
         if date is None:
             return
-        lower, upper = date - received, date + 1.0 - sent
+        self._date = date
+        lower, upper = date - received, date + _DATE_STEP - sent
         if self.lower is None:
-            self.lower, self.upper, self._at = lower, upper, received
+            self.lower, self.upper, self._observed_at = lower, upper, received
             return
-        drift = (received - self._at) * _DRIFT
-        self._at = received
+        drift = (received - self._observed_at) * _DRIFT
+        self._observed_at = received
         self.lower -= drift
         self.upper += drift
-        if upper < self.lower - _STEP:
-            self._stepped_back(lower, upper)
+        self._message_lower -= drift
+        if upper < self.lower - _JUMP:
+            self._jump_backward(lower, upper)
             return
-        self._back = 0
-        if lower > self.upper + _STEP:  # stepped forward: later bounds are the safe ones
+        self._backward = 0
+        if lower > self.upper + _JUMP:  # a jump forward; the later time is the safe one
             self.upper = upper
-        if lower > self.lower:
-            self.lower = lower
-        if upper < self.upper:
-            self.upper = upper
+        self.lower = max(self.lower, lower)
+        self.upper = min(self.upper, upper)
 
-    def sent_by(self, sent: float) -> None:
-        """Learn from another answer with the last one's `Date`: it was made after `sent`."""
-        if self._date is not None:
-            upper = self._date + 1.0 - sent
-            if upper < self.upper:
-                self.upper = upper
+    def _jump_backward(self, lower: float, upper: float) -> None:
+        """Believe a jump backwards only if several answers in a row agree.
 
-    def _stepped_back(self, lower: float, upper: float) -> None:
-        """One old answer, or one node of many, must not move the clock; several in a row do."""
-        self._back_lower = max(self._back_lower, lower) if self._back else lower
-        self._back += 1
-        if self._back >= _STEP_SAMPLES:
-            self.lower, self.upper, self._back = self._back_lower, upper, 0
+        A single answer may come from a cache, or from one node of many.
+        """
+        self._backward_lower = max(self._backward_lower, lower) if self._backward else lower
+        self._backward += 1
+        if self._backward >= _BACKWARD_SAMPLES:
+            self.lower, self.upper, self._backward = self._backward_lower, upper, 0
 
-    def not_yet(self, moment: float, at: float) -> bool:
-        """Learn that the server's clock had not reached `moment` at monotonic time `at`.
+    def observe_message(self, timestamp: float, received: float) -> None:
+        """Narrow the lower bound by a message: its timestamp was past when it arrived.
 
-        A request that was still counted in the old window says so.
+        Call it after `observe_date` of the same answer. A timestamp that is later than the
+        answer's `Date` allows is of another clock, and is ignored.
+
+        Args:
+            timestamp: of the message, in seconds since the epoch.
+            received: monotonic.
+        """
+        if timestamp < self._date + _DATE_STEP:
+            self._message_lower = max(self._message_lower, timestamp - received)
+
+    def not_reached(self, moment: float, at: float) -> bool:
+        """Narrow the upper bound: the server's clock had not reached `moment`.
+
+        Args:
+            moment: seconds since the epoch on the server's clock.
+            at: monotonic.
 
         Returns:
-            False where that contradicts a `Date`, and is not believed.
+            False if that contradicts a `Date`; the bounds stay as they are then.
         """
         upper = moment - at
         if self.lower is None or upper < self.lower:
             return False
-        if upper < self.upper:
-            self.upper = upper
+        self.upper = min(self.upper, upper)
         return True
 
     def now(self, monotonic: float, wall: float) -> float:
-        """The server's time at `monotonic`, where the local wall clock says `wall`.
+        """The best guess of the server's time.
 
-        Never later than the truth, as far as the answers tell.
+        Args:
+            monotonic: the local monotonic clock.
+            wall: the local wall clock at the same moment.
+
+        Returns:
+            Seconds since the epoch: the wall clock if it lies within the bounds, else the
+            earliest time that they allow.
         """
         if self.lower is None:
             return wall
@@ -124,24 +152,22 @@ class ServerClock:
             return monotonic + self.lower
         return monotonic + min(offset, self.upper)
 
+    def earliest(self, monotonic: float, wall: float) -> float:
+        """The server's time, never later than the truth; `wall` before the first `Date`."""
+        if self.lower is None:
+            return wall
+        return monotonic + max(self.lower, min(self._message_lower, self.upper))
+
     def latest(self, monotonic: float, wall: float) -> float:
-        """The latest that the server's time can be at `monotonic`."""
+        """The server's time, never earlier than the truth; `wall` before the first `Date`."""
         return wall if self.lower is None else monotonic + self.upper
 
-    def test_at(self, monotonic: float, wall: float, tests: int) -> float:
-        """When to send a request whose `Date` tells most: around a tick of the server's second.
 
-        Put to the test is the offset of the wall clock, from either side, where that is
-        possible; else the middle of what is, or, where so many `tests` fit into one tick,
-        the first of as many points. Call it once `lower` is known. A moment that has only
-        just passed is returned as well, for timers are late.
-        """
-        lower, upper = self.lower or 0.0, self.upper
-        offset = wall - monotonic
-        if lower + _NEAR < offset < upper - _TESTED:
-            tested = offset  # has the second ticked when the wall clock says so?
-        elif lower <= offset < upper - _NEAR:
-            tested = offset + _NEAR  # it had; and had it not just before?
-        else:
-            tested = upper - (upper - lower) / (tests + 1)
-        return ceil(monotonic - _LATE + tested) - tested
+def is_ahead(moment: float, server_now: float) -> bool:
+    """Whether a time is so far ahead of the server's clock that it is of another clock.
+
+    Args:
+        moment: seconds since the epoch.
+        server_now: the server's time, in seconds since the epoch.
+    """
+    return moment > server_now + _AHEAD

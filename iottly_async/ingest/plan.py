@@ -24,9 +24,9 @@ from attrs import evolve, field, frozen
 from ..errors import ConfigurationError, CursorMismatchError
 from ..models import Cursor
 from ..models._time import from_epoch_ms
+from ..server_clock import is_ahead
 
 VERSION: Final = 1
-_AHEAD_MS: Final = 60_000
 
 
 @frozen(kw_only=True)
@@ -174,7 +174,7 @@ def _check_same(query: Query, held: IngestPlan) -> None:
 
 
 def _check_past(held: IngestPlan, server_now: float) -> None:
-    if held.pinned_end > server_now * 1000 + _AHEAD_MS:
+    if is_ahead(held.pinned_end / 1000, server_now):
         raise CursorMismatchError(
             f"the store's plan ends at {_iso(held.pinned_end)}, but the server's clock shows "
             f"{_iso(int(server_now * 1000))}: the store was filled from another server"

@@ -14,11 +14,11 @@ from collections.abc import Callable, Mapping
 from math import inf
 
 from .cooldown import Cooldown
-from .headers import QUOTA_FIELDS, Observation, retry_after
+from .headers import Observation, retry_after
 from .observation import SettledPermit
 from .quota_state import QuotaSnapshot, QuotaState
 from .rolling import Rolling
-from .supply import ENDLESS, FixedWindow, Unlimited
+from .supply import FixedWindow, Unlimited
 
 __all__ = ["Bucket", "Permit"]
 
@@ -54,8 +54,7 @@ class Bucket:
     """
 
     __slots__ = (
-        "_fixed", "_limit_text", "_margin", "_next_at", "_probe", "_probe_ticket",
-        "_reset_text", "_spread", "_texts_of", "_unlimited", "allowed", "ended", "gate",
+        "_next_at", "_probe", "_probe_ticket", "_spread", "allowed", "ended", "gate",
         "granted", "seen", "view",
     )  # fmt: skip
 
@@ -74,11 +73,6 @@ class Bucket:
         self._probe = 0
         self._probe_ticket: Permit | None = None
         self._next_at = -inf
-        self._margin = 0
-        self._fixed: FixedWindow | None = None
-        self._unlimited = False
-        self._texts_of = -inf
-        self._reset_text = self._limit_text = ""
         self._publish()
 
     # -- granting ---------------------------------------------------------------
@@ -143,42 +137,6 @@ class Bucket:
 
     # -- ending -----------------------------------------------------------------
 
-    def repeats(self, ticket: Permit, status: int, headers: Mapping[str, str], now: float) -> bool:
-        """Take in an answer of the usual kind: the window stands, and only Remaining is news.
-
-        Most answers are of this kind, and it costs no more than comparing four texts.
-
-        Returns:
-            False where it is of another kind; nothing was taken in then.
-        """
-        fixed, view, number = self._fixed, self.view, ticket.number
-        if status == 429 or number == self._probe or now >= view.history.next_mark:
-            return False
-        if fixed is None:
-            if not self._unlimited or any(name in headers for name in QUOTA_FIELDS):
-                return False
-        else:
-            clock = view.clock
-            try:
-                remaining = int(headers["x-ratelimit-remaining"])
-                if (
-                    headers["x-ratelimit-reset"] != self._reset_text
-                    or headers["x-ratelimit-limit"] != self._limit_text
-                    or headers["date"] != clock.date_text
-                ):
-                    return False
-            except (KeyError, ValueError):
-                return False
-            overlap = self.ended - ticket.ended
-            if remaining < 0 or not fixed.repeats(remaining, number, self.granted, overlap):
-                return False
-            clock.sent_by(ticket.sent)
-            self.allowed = self.ended + 1 + fixed.least - self._margin
-        ticket.number = 0
-        self.seen = now
-        self.ended += 1
-        return True
-
     def answered(
         self, ticket: Permit, status: int, headers: Mapping[str, str], now: float, wall: float
     ) -> None:
@@ -206,10 +164,6 @@ class Bucket:
         )
         notice = view.read(status, headers, ticket.sent, now)
         self._study(notice, answer, headers)
-        if notice is not None and view.window.is_exactly(notice):
-            self._texts_of = view.window.reset
-            self._reset_text = headers["x-ratelimit-reset"]
-            self._limit_text = headers["x-ratelimit-limit"]
         self._publish()
 
     def _study(
@@ -263,17 +217,13 @@ class Bucket:
         """Set up to where tickets may be granted without looking at the time."""
         view = self.view
         supply = view.supply
-        self._margin = view.reserve + view.kept
-        self._fixed, self._unlimited, self.allowed = None, False, 0
+        self.allowed = 0
         if self._spread or self.gate.shut:
             return
         if isinstance(supply, FixedWindow):
-            self.allowed = self.ended + supply.left(0.0) - self._margin
-            if self._texts_of == view.window.reset and not view.reader.leaves_out:
-                self._fixed = supply
+            self.allowed = self.ended + supply.left(0.0) - view.reserve - view.kept
         elif isinstance(supply, Unlimited):
             self.allowed = self.ended + supply.left(0.0)
-            self._unlimited = self.allowed >= ENDLESS
 
     # -- looking ahead ----------------------------------------------------------
 

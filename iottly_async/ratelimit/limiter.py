@@ -211,10 +211,9 @@ class RateLimiter:
         if not ticket.number:
             return
         now = self._monotonic()
-        if not bucket.repeats(ticket, status, headers, now):
-            bucket.answered(ticket, status, headers, now, self._wall())
-            if get_ident() != self._thread:
-                bucket.allowed = 0  # the next to acquire here is told that it may not
+        bucket.answered(ticket, status, headers, now, self._wall())
+        if get_ident() != self._thread:
+            bucket.allowed = 0  # the next to acquire here is told that it may not
         if self._queue.live:
             self._drain()
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from ..models.quota import QuotaSource
 from ..server_clock import ServerClock
+from ..times import http_date
 from .account import SlidingLog
 from .headers import Observation, ObservationReader
 from .observation import SettledPermit
@@ -77,7 +78,8 @@ class QuotaState:
         self, status: int, headers: Mapping[str, str], sent: float, now: float
     ) -> Observation | None:
         """Set the clock by an answer's `Date`, and read its notice."""
-        self.clock.sample(headers.get("date"), sent, now)
+        date = headers.get("date")
+        self.clock.observe_date(None if date is None else http_date(date), sent, now)
         return self.reader.read(status, headers)
 
     def ends(self, now: float, wall: float) -> float:

@@ -11,7 +11,7 @@ turn comes early. Once turns come when they are expected, nothing is kept back a
 
 from __future__ import annotations
 
-from math import inf
+from math import ceil, inf
 
 from ..server_clock import ServerClock
 from .window import ROUNDING, ServerWindow
@@ -101,7 +101,7 @@ class TurnWatch:
             clock = self._clock
             blur = clock.upper - (clock.lower or 0.0)
             points = int(spare) if latest - now < spare else 1
-            tick = clock.test_at(now, wall, points)
+            tick = _test_at(clock, now, wall, points)
             if tick < latest and self._clock_tests < _CLOCK_TESTS:
                 return tick
             earliest = latest - blur
@@ -122,7 +122,7 @@ class TurnWatch:
         if self._window.relative:
             contradicts = True
         else:
-            contradicts = not self._clock.not_yet(self._window.reset, sent)
+            contradicts = not self._clock.not_reached(self._window.reset, sent)
         if sent >= self.latest(now, wall):
             self._on_time = 0
             self._rounds_down = self._rounds_down or contradicts
@@ -149,3 +149,18 @@ class TurnWatch:
     def next_window(self) -> None:
         """A window began that no scout was needed to find."""
         self._not_before = -inf
+
+
+_TESTED_OFFSET, _NEAR, _LATE = 0.001, 0.05, 0.015
+
+
+def _test_at(clock: ServerClock, monotonic: float, wall: float, tests: int) -> float:
+    lower, upper = clock.lower or 0.0, clock.upper
+    offset = wall - monotonic
+    if lower + _NEAR < offset < upper - _TESTED_OFFSET:
+        tested = offset
+    elif lower <= offset < upper - _NEAR:
+        tested = offset + _NEAR
+    else:
+        tested = upper - (upper - lower) / (tests + 1)
+    return ceil(monotonic - _LATE + tested) - tested

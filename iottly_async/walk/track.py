@@ -19,6 +19,7 @@ from ..errors import ConfigurationError, CursorMismatchError
 from ..models._time import from_epoch_ms
 from ..models.cursor import VERSION, Cursor, CursorDraft, Interval
 from ..models.message import MessageBatch
+from ..server_clock import is_ahead
 from .axis import (
     ASCENDING,
     BEGINNING,
@@ -39,9 +40,6 @@ from .query import Fetched, HistoryRequest, PageRequest, WalkQuery, WalkSettings
 from .quirks import Quirks
 
 _log: Final = logging.getLogger("iottly_async")
-
-_AHEAD_MS: Final = 60_000
-"""How far ahead of the server's clock a time may be before something must be wrong."""
 
 
 class PinnedEnd:
@@ -65,7 +63,7 @@ class PinnedEnd:
 
     def compare(self, newest: int, server_time: float, device_id: str) -> None:
         """Warn, once a walk, of a message that is later than the server's own clock."""
-        if newest <= server_time * 1000 + _AHEAD_MS or self._warned:
+        if self._warned or not is_ahead(newest / 1000, server_time):
             return
         self._warned = True
         _log.warning(
@@ -84,7 +82,7 @@ def check_end(cursor: Cursor, server_now: float) -> None:
     Raises:
         CursorMismatchError: it does; resumed, the walk would leave out what is to come.
     """
-    if cursor.pinned_end > server_now * 1000 + _AHEAD_MS:
+    if is_ahead(cursor.pinned_end / 1000, server_now):
         raise CursorMismatchError(
             f"the cursor says that messages up to {_iso(cursor.pinned_end)} were handed out, "
             f"but the server's clock shows {_iso(floor(server_now * 1000))}: "

@@ -47,8 +47,7 @@ class Driver:
             headers["x-ratelimit-limit"] = str(limit)
             headers["x-ratelimit-remaining"] = str(remaining)
             headers["x-ratelimit-reset"] = str(EPOCH + reset)
-        if not self.bucket.repeats(ticket, status, headers, self.now):
-            self.bucket.answered(ticket, status, headers, self.now, EPOCH + self.now)
+        self.bucket.answered(ticket, status, headers, self.now, EPOCH + self.now)
 
     def turn(self, waiting: int = 1) -> float | None:
         """When there is the next turn."""

@@ -127,10 +127,7 @@ class FixedWindowAlone(RuleBasedStateMachine):
         assert request.headers is not None
         self.in_flight -= 1
         self.heard_of = max(self.heard_of, request.window)
-        if not self.bucket.repeats(request.ticket, request.status, request.headers, self.now):
-            self.bucket.answered(
-                request.ticket, request.status, request.headers, self.now, self.wall()
-            )
+        self.bucket.answered(request.ticket, request.status, request.headers, self.now, self.wall())
 
     @rule(request=consumes(requests))
     def lose(self, request: Request) -> None:

@@ -67,7 +67,7 @@ def test_the_soonest_end_of_delta_seconds_counts() -> None:
 def watch(reset: float, *, lower: float, upper: float) -> TurnWatch:
     """A watch with a clock that is known to lie so many seconds around the right one."""
     clock = ServerClock()
-    clock.sample(date(EPOCH + 90), 90.0, 90.0)
+    clock.observe_date(date(EPOCH + 90), 90.0, 90.0)
     assert clock.lower is not None
     clock.lower, clock.upper = EPOCH + lower, EPOCH + upper
     return TurnWatch(clock, window(reset))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ...server_clock import ServerClock
+from ...times import http_date
 from ..cooldown import Cooldown
 from ..headers import Observation, ObservationReader, retry_after
 from ..observation import WAY_MOST
@@ -65,7 +66,8 @@ class ReportBuilder:
             granted: the highest number leased here.
             probe: whether it was sent to look.
         """
-        self.clock.sample(headers.get("date"), sent, now)
+        date = headers.get("date")
+        self.clock.observe_date(None if date is None else http_date(date), sent, now)
         notice = self.reader.read(status, headers)
         told = None if notice is None else self._take(notice, sent, now, wall, probe=probe)
         report = self.report
@@ -103,7 +105,7 @@ class ReportBuilder:
             window.refine(notice, now)
             window.note_limit(notice)
             if probe and not window.relative:
-                clock.not_yet(window.reset, sent)
+                clock.not_reached(window.reset, sent)
         reset = server_now + window.reset - now if window.relative else window.reset
         first = self.report.hear(
             reset,
