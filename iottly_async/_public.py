@@ -58,7 +58,7 @@ from .models import (
 )
 from .ratelimit import RateLimiter
 from .session import IottlySession
-from .stream.events import Gap
+from .stream.gap import Gap
 from .stream.protocol import DefaultStreamProtocol, StreamProtocol
 from .stream.stream import Stream
 

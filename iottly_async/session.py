@@ -19,7 +19,7 @@ from .codec import Answers
 from .config import Config, Seconds, seconds, whole
 from .errors import ConfigurationError
 from .follow.follower import follow
-from .models import CommandResult, Quota
+from .models import Quota
 from .pipeline import Observer, Options, Pipeline, Stats
 from .ratelimit import Limiter, chosen_limiter
 from .resources import FleetCommands, FleetDevices, Project
@@ -27,7 +27,8 @@ from .resources.context import Context
 from .resources.messages import TypeFilter
 from .resources.project import ping
 from .stream.buffer import Overflow
-from .stream.open import make_stream
+from .stream.build import build_stream
+from .stream.options import StreamOptions
 from .stream.protocol import StreamProtocol
 from .stream.stream import Stream
 from .transport import Transport, as_transport
@@ -274,27 +275,27 @@ class IottlySession:
         Raises:
             ConfigurationError: an argument is not as above.
         """
-
-        async def result(command_id: str, timeout: float) -> CommandResult:
-            return await self.commands.wait(command_id, timeout=timeout)
-
-        return make_stream(
-            self._pipeline,
-            self._options,
-            self._context.clock,
-            result,
-            project=None if project_id is None else self.project(project_id),
+        options = StreamOptions(
+            project_id=project_id,
             devices=devices,
             type=type,
             since=since,
             fill_gaps=fill_gaps,
-            settle=settle,
+            settle=self.config.settle if settle is None else settle,
             lookback=lookback,
             buffer=buffer,
             overflow=overflow,
             heartbeat=heartbeat,
             max_frame_bytes=max_frame_bytes,
             protocol=protocol,
+        )
+        return build_stream(
+            options,
+            pipeline=self._pipeline,
+            call_options=self._options,
+            clock=self._context.clock,
+            project=None if project_id is None else self.project(project_id),
+            commands=self.commands,
         )
 
     @property

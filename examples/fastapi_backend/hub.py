@@ -17,9 +17,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from iottly_async import Device, IottlyError, IottlySession, Message, Quota
-from iottly_async.stream.events import Gap
-from iottly_async.stream.stream import Stream
+from iottly_async import Device, Gap, IottlyError, IottlySession, Message, Quota, Stream
 from iottly_async.webhooks.dedupe import SeenKeys
 
 LOG = logging.getLogger("fastapi_backend")

@@ -1,8 +1,9 @@
-"""BackfillRun a stream's gaps from the REST walk, so that each message is handed out once.
+"""Fills the gaps of a stream by REST walks, so that each message is yielded once.
 
-A gap is walked a little wider than it is: from `lookback` before it, for messages that
-became visible late (D11), and once the service has had `settle` seconds to show what it
-would have sent. What was handed out already is left out.
+A walk covers a little more than the gap. It starts `lookback` seconds before the gap, for
+messages that became visible late (D11), and it waits until `settle` seconds after the gap,
+so that the service has shown all that belongs into it. Messages that were yielded before
+are dropped.
 """
 
 from __future__ import annotations
@@ -23,137 +24,133 @@ from ..models import Cursor, Message, MessageBatch
 from ..models._time import epoch_ms
 from ..retry import is_passing, retry_delay
 from ..walk import Fetched, PageRequest, WalkQuery, WalkSettings, batches
-from .buffer import BufferedGap
 from .dedupe import SeenMessages
+from .gap import BufferedGap
+from .options import StreamOptions
 
 _T = TypeVar("_T")
 
 _log = logging.getLogger("iottly_async")
 
-_SURE: Final = -2.0
-"""As a walk's settle time: its end lies in the past, whatever a Date of whole seconds says."""
+_SETTLED: Final = -2.0
+"""The `settle` of a backfill's walk, in seconds. The walk's end is in the past already; the
+negative value keeps it so although a `Date` header has whole seconds only."""
 
 
 class MessageSource(Protocol):
-    """What is needed of `project.messages`."""
+    """The part of `project.messages` that a backfill needs."""
 
     async def fetch(self, request: PageRequest) -> Fetched:
-        """One page."""
+        """Fetch one page."""
         ...
 
     def query(self, device_id: str) -> WalkQuery:
-        """All of a device's messages."""
+        """The query for all messages of a device."""
         ...
 
     def settings(self) -> WalkSettings:
-        """How to walk."""
+        """The settings of a walk."""
         ...
 
 
 @define
 class BackfillInterval:
-    """Of one device, what is read for a gap.
+    """The interval of one device that is read for a gap.
 
     Attributes:
-        query: from where to where.
-        doubtful: of messages from then on the stream may bring copies later.
-        cursor: up to where it was read; None: not begun.
-        failures: of the service, in a row.
+        query: the device and the interval.
+        overlap_start: from this time on, the stream may bring the same messages later.
+        cursor: the position up to which it was read; None if nothing was read.
+        failures: how many requests failed in a row.
     """
 
     query: WalkQuery
-    doubtful: datetime
+    overlap_start: datetime
     cursor: Cursor | None = None
     failures: int = 0
 
 
 class Backfill:
-    """Reads what was not handed out.
+    """Reads the messages that a stream has missed.
 
     Attributes:
-        handed: what was handed out of late; told of what comes by the stream, too.
+        seen: remembers what was yielded. Messages of the stream are added to it, too.
 
     Args:
-        source: of the project's messages.
-        devices: the ids of the devices whose gaps are filled, asked for at every gap.
-        type: of messages, as the stream's.
-        settle: seconds after a gap's end before it is read.
-        lookback: seconds before a gap from which on it is read.
-        pause: waits; ends with an error when the session closes.
-        policy: how long to wait after a failure of the service.
+        source: the project's messages.
+        list_devices: returns the ids of the devices to read; called for every gap.
+        options: the stream's options.
+        clock: the time, and random numbers for pauses.
+        pause: waits for a number of seconds; raises if the session is closed.
+        retry: how long to pause after a failed request.
     """
 
     def __init__(
         self,
         source: MessageSource,
-        devices: Callable[[], Awaitable[Sequence[str]]],
+        list_devices: Callable[[], Awaitable[Sequence[str]]],
+        options: StreamOptions,
         *,
-        type: str,  # noqa: A002 - the API's own name
-        settle: float,
-        lookback: float,
         clock: Clock,
         pause: Callable[[float], Awaitable[None]],
-        policy: RetryPolicy,
+        retry: RetryPolicy,
     ) -> None:
         self._source = source
-        self._devices = devices
-        self._type = type
-        self._settle = settle
+        self._list_devices = list_devices
+        self._type = options.type
+        self._settle = options.settle
+        lookback = options.settle if options.lookback is None else options.lookback
         self._lookback = timedelta(seconds=lookback)
         self._clock = clock
         self._pause = pause
-        self._policy = policy
-        self.handed = SeenMessages(self._lookback)
+        self._retry = retry
+        self.seen = SeenMessages(self._lookback)
 
-    def fill(self, hole: BufferedGap) -> BackfillRun:
-        """What reads the messages of a gap that were not handed out."""
-        return BackfillRun(self, hole)
-
-    async def stretches(self, hole: BufferedGap) -> deque[BackfillInterval]:
-        """What is to be read for a gap, device by device, once the service can show all of it."""
-        ready = hole.since + self._settle
-        await self._pause(max(ready - self._clock.monotonic(), 0.0))
-        devices = await self._patiently(self._devices)
+    async def intervals(self, gap: BufferedGap) -> deque[BackfillInterval]:
+        """Wait until a gap can be read; return its intervals, one a device."""
+        ready_at = gap.reported_at + self._settle
+        await self._pause(max(ready_at - self._clock.monotonic(), 0.0))
+        devices = await self._retried(self._list_devices)
         if not devices:
             return deque()
-        end = hole.gap.end
+        end = gap.gap.end
         if end is None:
-            end = await self._patiently(lambda: self._present(devices[0]))
-        start = end if hole.gap.start is None else min(hole.gap.start, end)
+            end = await self._retried(lambda: self._server_now(devices[0]))
+        start = end if gap.gap.start is None else min(gap.gap.start, end)
         start -= self._lookback
-        # All that came before the gap was handed out: what lies further back is done with.
-        self.handed.forget(start)
-        start = max(start, self.handed.floor or start)
+        # Everything before the gap was yielded, so older messages need not be remembered.
+        self.seen.forget_before(start)
+        start = max(start, self.seen.floor or start)
         project_id = self._source.query(devices[0]).project_id
-        low, high = epoch_ms(start), epoch_ms(end) + 1
-        # Of the last ones the stream may still bring copies, as they became visible near its end.
+        start_ms, end_ms = epoch_ms(start), epoch_ms(end) + 1
         return deque(
             BackfillInterval(
                 WalkQuery(
                     project_id=project_id,
                     device_id=device_id,
                     type=self._type,
-                    start=low,
-                    end=high,
+                    start=start_ms,
+                    end=end_ms,
                 ),
-                doubtful=end - self._lookback,
+                # A message that became visible near the gap's end may also come by the stream.
+                overlap_start=end - self._lookback,
             )
             for device_id in devices
         )
 
-    def walk(self, stretch: BackfillInterval) -> AsyncGenerator[MessageBatch, None]:
-        """The messages of a stretch, from where it was read to."""
-        settings = evolve(self._source.settings(), settle=_SURE)
+    def walk(self, interval: BackfillInterval) -> AsyncGenerator[MessageBatch, None]:
+        """Walk over an interval, from its cursor on."""
+        settings = evolve(self._source.settings(), settle=_SETTLED)
         return batches(
             self._source.fetch,
-            stretch.query,
+            interval.query,
             settings=settings,
-            cursor=stretch.cursor,
+            cursor=interval.cursor,
             clock=self._clock,
         )
 
-    async def _present(self, device_id: str) -> datetime:
-        """A moment not before the server's now."""
+    async def _server_now(self, device_id: str) -> datetime:
+        """A time that is not before the server's present; at most two seconds after it."""
         request = PageRequest(
             device_id=device_id, start=None, end=None, type="all", order="desc", size=1, number=None
         )
@@ -162,65 +159,79 @@ class Backfill:
         seconds = self._clock.time() if now is None else now
         return datetime.fromtimestamp(ceil(seconds) + 1, tz=UTC)
 
-    async def _patiently(self, ask: Callable[[], Awaitable[_T]]) -> _T:
+    async def _retried(self, request: Callable[[], Awaitable[_T]]) -> _T:
+        """The result of a request, which is repeated while it fails for a passing reason."""
         failures = 0
         while True:
             try:
-                return await ask()
+                return await request()
             except IottlyError as error:
-                failures = await self.after(error, failures)
+                failures = await self.pause_after(error, failures)
 
-    async def after(self, error: IottlyError, failures: int) -> int:
-        """Wait after a failure that may pass; any other is raised."""
+    async def pause_after(self, error: IottlyError, failures: int) -> int:
+        """Pause after a failure that may pass, and return `failures` plus 1.
+
+        Raises:
+            IottlyError: the error itself, if it will not pass.
+        """
         if not is_passing(error):
             raise error
         failures += 1
         seconds = retry_delay(
-            failures, self._policy, self._clock.random, retry_after=error.retry_after
+            failures, self._retry, self._clock.random, retry_after=error.retry_after
         )
-        _log.warning("a gap of the stream is not filled yet (%s); again in %.1f s", error, seconds)
+        _log.warning("the backfill of a stream failed (%s); next attempt in %.1f s", error, seconds)
         await self._pause(seconds)
         return failures
 
 
 class BackfillRun:
-    """The reading of one gap. It may be cancelled at any moment, and goes on where it was."""
+    """The backfill of one gap.
 
-    def __init__(self, filler: Backfill, hole: BufferedGap) -> None:
-        self._filler = filler
-        self._hole = hole
-        self._stretches: deque[BackfillInterval] | None = None
+    `next` may be cancelled at any moment; a later call continues without loss.
+
+    Args:
+        backfill: does the requests.
+        gap: the gap to fill.
+    """
+
+    def __init__(self, backfill: Backfill, gap: BufferedGap) -> None:
+        self._backfill = backfill
+        self._gap = gap
+        self._intervals: deque[BackfillInterval] | None = None
         self._walk: AsyncGenerator[MessageBatch, None] | None = None
         self._ready: deque[Message] = deque()
 
     async def next(self) -> Message | None:
-        """The next message that was not handed out, device by device in order; None at the end."""
+        """The next missing message, device by device and in order of time; None at the end."""
         while not self._ready:
-            if self._stretches is None:
-                self._stretches = await self._filler.stretches(self._hole)
-            elif not self._stretches:
+            if self._intervals is None:
+                self._intervals = await self._backfill.intervals(self._gap)
+            elif not self._intervals:
                 return None
             else:
-                await self._read_on(self._stretches)
+                await self._read_batch(self._intervals)
         return self._ready.popleft()
 
-    async def _read_on(self, stretches: deque[BackfillInterval]) -> None:
-        stretch = stretches[0]
-        # Not kept while it is awaited: what is cancelled, or fails, is begun anew.
-        walk, self._walk = self._walk or self._filler.walk(stretch), None
+    async def _read_batch(self, intervals: deque[BackfillInterval]) -> None:
+        interval = intervals[0]
+        # The walk is not kept while it is awaited: if it fails or is cancelled, a new one
+        # starts at the interval's cursor.
+        walk, self._walk = self._walk or self._backfill.walk(interval), None
         try:
             batch = await anext(walk, None)
         except IottlyError as error:
-            stretch.failures = await self._filler.after(error, stretch.failures)
+            interval.failures = await self._backfill.pause_after(error, interval.failures)
             return
         if batch is None:
-            stretches.popleft()
+            intervals.popleft()
             return
-        self._walk, stretch.cursor, stretch.failures = walk, batch.cursor, 0
-        self._ready.extend(self._filler.handed.unseen(batch.messages, stretch.doubtful))
+        self._walk, interval.cursor, interval.failures = walk, batch.cursor, 0
+        new = self._backfill.seen.add_walked(batch.messages, interval.overlap_start)
+        self._ready.extend(new)
 
-    async def pause(self) -> None:
-        """Leave nothing open; `next` goes on all the same."""
+    async def aclose_walk(self) -> None:
+        """Close the open walk, if any; a later `next` starts another at the same position."""
         walk, self._walk = self._walk, None
         if walk is not None:
             await walk.aclose()

@@ -1,4 +1,4 @@
-"""Between a stream and its consumer: a bounded buffer, and what it does when it is full."""
+"""The bounded buffer between a stream and its consumer."""
 
 from __future__ import annotations
 
@@ -6,31 +6,21 @@ import asyncio
 from collections import deque
 from typing import Literal
 
-import attrs
-from attrs import frozen
-
 from ..models import Message
-from .events import Gap
+from .gap import BufferedGap, Gap
 
 Overflow = Literal["wait", "drop_oldest"]
 OVERFLOWS: tuple[Overflow, ...] = ("wait", "drop_oldest")
 
 
-@frozen
-class BufferedGap:
-    """A gap, and since when (monotonic) it is past."""
-
-    gap: Gap
-    since: float
-
-
 class MessageBuffer:
-    """What came and was not consumed yet; one task puts, one takes.
+    """Holds messages and gaps until the consumer takes them; one task puts, one task gets.
 
     Args:
-        size: messages at most.
-        overflow: whether a full buffer makes the stream "wait", and with it the service,
-            or drops the oldest message for each new one and reports the gap.
+        size: the largest number of messages. Gaps do not count.
+        overflow: what `put` does if the buffer is full. "wait" waits for room, so that the
+            connection is not read and the service has to wait. "drop_oldest" drops the
+            oldest message and makes it part of a gap.
     """
 
     __slots__ = ("_changed", "_dropped", "_entries", "_error", "_messages", "_overflow", "_size")
@@ -48,40 +38,40 @@ class MessageBuffer:
         return self._messages
 
     async def put(self, message: Message, now: float) -> None:
-        """Add a message, by the policy where there is no room."""
+        """Add a message; `now` is the monotonic time."""
         if self._overflow == "wait":
             while self._messages >= self._size:
                 self._changed.clear()
                 await self._changed.wait()
         elif self._messages >= self._size:
-            self._drop(now)
+            self._drop_oldest(now)
         self._entries.append(message)
         self._messages += 1
         self._changed.set()
 
-    def put_hole(self, hole: BufferedGap) -> None:
-        """Add a gap; it needs no room, and joins with one that it follows directly."""
+    def put_gap(self, gap: BufferedGap) -> None:
+        """Add a gap; if the newest entry is a gap, the two become one."""
         if self._entries and isinstance(last := self._entries[-1], BufferedGap):
-            hole = _joined(last, hole)
+            gap = last.join(gap)
             self._entries.pop()
-        self._entries.append(hole)
+        self._entries.append(gap)
         self._changed.set()
 
     def fail(self, error: BaseException) -> None:
-        """Nothing more will come; who takes gets what is there, and then the first `error`."""
+        """End the buffer: `get` returns what is left and then raises the first `error`."""
         self._error = self._error or error
         self._changed.set()
 
     async def get(self) -> Message | BufferedGap:
-        """The next entry, in order.
+        """Take the oldest entry; wait for one if there is none.
 
         Raises:
-            BaseException: what `fail` was given, once the buffer is empty.
+            BaseException: the error given to `fail`, once the buffer is empty.
         """
         while True:
             if self._dropped is not None:
-                hole, self._dropped = self._dropped, None
-                return hole
+                gap, self._dropped = self._dropped, None
+                return gap
             if self._entries:
                 entry = self._entries.popleft()
                 if isinstance(entry, Message):
@@ -93,26 +83,15 @@ class MessageBuffer:
             self._changed.clear()
             await self._changed.wait()
 
-    def _drop(self, now: float) -> None:
-        """Take the oldest message out, and the gaps before it, into one gap."""
+    def _drop_oldest(self, now: float) -> None:
+        """Turn the oldest message, and the gaps before it, into one gap."""
         while self._entries:
             entry = self._entries.popleft()
+            is_message = isinstance(entry, Message)
             if isinstance(entry, Message):
                 self._messages -= 1
                 at = entry.timestamp
-                gap = Gap(start=at, end=at, reason="overflow", missed=1)
-                self._dropped = _joined(self._dropped, BufferedGap(gap, now))
+                entry = BufferedGap(Gap(start=at, end=at, reason="overflow", missed=1), now)
+            self._dropped = entry if self._dropped is None else self._dropped.join(entry)
+            if is_message:
                 return
-            self._dropped = _joined(self._dropped, entry)
-
-
-def _joined(first: BufferedGap | None, second: BufferedGap) -> BufferedGap:
-    """One gap from the start of the first to the end of the later."""
-    if first is None:
-        return second
-    one, other = first.gap, second.gap
-    missed = None if one.missed is None or other.missed is None else one.missed + other.missed
-    start = None if one.start is None or other.start is None else min(one.start, other.start)
-    end = None if one.end is None or other.end is None else max(one.end, other.end)
-    gap = attrs.evolve(one, start=start, end=end, missed=missed)
-    return BufferedGap(gap, max(first.since, second.since))

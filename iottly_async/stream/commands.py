@@ -1,4 +1,4 @@
-"""Commands over a stream: those under way, and how they end (D10)."""
+"""The commands that run over a stream and wait for their results (D10)."""
 
 from __future__ import annotations
 
@@ -10,26 +10,27 @@ from ..models import CommandResult
 
 
 class PendingCommand:
-    """A command that was given to the stream.
+    """A command that was sent, or is about to be sent, over the stream.
 
     Attributes:
-        ref: what its answers carry.
-        command_id: the service's, once it was accepted.
-        ended: its result, or why there is none.
+        ref: the text that the service repeats in its answers to this command.
+        command_id: the service's id of the command; None until the service accepts it.
+        outcome: a future of the result. It holds None if the connection ended first, and
+            an error if the service refused the command.
     """
 
-    __slots__ = ("command_id", "ended", "ref")
+    __slots__ = ("command_id", "outcome", "ref")
 
     def __init__(self, ref: str) -> None:
         self.ref = ref
         self.command_id: str | None = None
-        self.ended: asyncio.Future[CommandResult | None] = (
+        self.outcome: asyncio.Future[CommandResult | None] = (
             asyncio.get_running_loop().create_future()
         )
 
 
 class PendingCommands:
-    """The commands under way on the present connection."""
+    """The commands of the current connection that have no result yet."""
 
     __slots__ = ("_numbers", "_pending")
 
@@ -37,36 +38,37 @@ class PendingCommands:
         self._numbers = count(1)
         self._pending: dict[str, PendingCommand] = {}
 
-    def begin(self) -> PendingCommand:
-        """A new one."""
+    def add(self) -> PendingCommand:
+        """Register a new command."""
         command = PendingCommand(f"c{next(self._numbers)}")
         self._pending[command.ref] = command
         return command
 
-    def forget(self, command: PendingCommand) -> None:
-        """Nobody waits for it any more."""
+    def remove(self, command: PendingCommand) -> None:
+        """Forget a command that nothing waits for any more."""
         self._pending.pop(command.ref, None)
-        if not command.ended.cancel() and not command.ended.cancelled():
-            command.ended.exception()  # looked at, so that nobody is told it never was
+        if not command.outcome.cancel() and not command.outcome.cancelled():
+            # Without this, asyncio logs an exception that was never retrieved.
+            command.outcome.exception()
 
-    def accepted(self, ref: str, command_id: str) -> None:
-        """The service took it."""
+    def accept(self, ref: str, command_id: str) -> None:
+        """Record that the service accepted a command."""
         if (command := self._pending.get(ref)) is not None:
             command.command_id = command_id
 
-    def finished(self, ref: str, outcome: CommandResult | IottlyError) -> None:
-        """It has ended, or was not taken."""
+    def finish(self, ref: str, outcome: CommandResult | IottlyError) -> None:
+        """Record the result of a command, or the error with which it was refused."""
         command = self._pending.get(ref)
-        if command is None or command.ended.done():
+        if command is None or command.outcome.done():
             return
         if isinstance(outcome, IottlyError):
-            command.ended.set_exception(outcome)
+            command.outcome.set_exception(outcome)
         else:
-            command.ended.set_result(outcome)
+            command.outcome.set_result(outcome)
 
-    def lost(self) -> None:
-        """The connection is over: no more will be heard of any by it."""
+    def connection_lost(self) -> None:
+        """End all waits: no result comes over this connection any more."""
         for command in self._pending.values():
-            if not command.ended.done():
-                command.ended.set_result(None)
+            if not command.outcome.done():
+                command.outcome.set_result(None)
         self._pending.clear()

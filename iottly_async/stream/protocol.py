@@ -77,7 +77,7 @@ class Heartbeat:
 
 
 @frozen(kw_only=True)
-class Accepted:
+class CommandAccepted:
     """A command was taken, under an id."""
 
     ref: str
@@ -85,7 +85,7 @@ class Accepted:
 
 
 @frozen(kw_only=True)
-class Finished:
+class CommandFinished:
     """A command has ended."""
 
     ref: str
@@ -93,14 +93,22 @@ class Finished:
 
 
 @frozen(kw_only=True)
-class Refused:
+class CommandRefused:
     """A command was not taken."""
 
     ref: str
     error: ApiError
 
 
-Frame = Welcome | Subscribed | MessageFrame | Heartbeat | Accepted | Finished | Refused
+Frame = (
+    Welcome
+    | Subscribed
+    | MessageFrame
+    | Heartbeat
+    | CommandAccepted
+    | CommandFinished
+    | CommandRefused
+)
 
 
 @runtime_checkable
@@ -237,7 +245,7 @@ class DefaultStreamProtocol:
             case "subscribed":
                 return Subscribed(seq=wire.seq, at=_time(wire.at))
             case "accepted":
-                return Accepted(ref=wire.ref or "", command_id=wire.command_id or "")
+                return CommandAccepted(ref=wire.ref or "", command_id=wire.command_id or "")
             case "result":
                 return self._finished(wire, data)
             case "error":
@@ -249,11 +257,11 @@ class DefaultStreamProtocol:
         kind = _FINAL.get(code)
         return None if kind is None else kind(f"stream: closed with code {code}", sent="yes")
 
-    def _finished(self, wire: _Wire, data: str | bytes) -> Finished:
+    def _finished(self, wire: _Wire, data: str | bytes) -> CommandFinished:
         body = data.encode() if isinstance(data, str) else data
         result = self._answers.command_result(body, wire.command_id or "")
         extra = {name: value for name, value in result.extra.items() if name not in _OURS}
-        return Finished(ref=wire.ref or "", result=evolve(result, extra=extra))
+        return CommandFinished(ref=wire.ref or "", result=evolve(result, extra=extra))
 
 
 def _text(frame: Mapping[str, Any]) -> str:
@@ -264,7 +272,7 @@ def _time(text: str | None) -> datetime | None:
     return None if text is None else read_time(text, "$.at")
 
 
-def _refused(wire: _Wire, data: str | bytes) -> Refused:
+def _refused(wire: _Wire, data: str | bytes) -> CommandRefused:
     """The error that the same answer would be over HTTP."""
     status = wire.status if isinstance(wire.status, int) and wire.status >= 400 else 400
     body = data.encode() if isinstance(data, str) else data
@@ -275,4 +283,4 @@ def _refused(wire: _Wire, data: str | bytes) -> Refused:
         refusal = error
     else:
         raise ProtocolError("the stream refused a command without saying why", sent="maybe")
-    return Refused(ref=wire.ref or "", error=refusal)
+    return CommandRefused(ref=wire.ref or "", error=refusal)

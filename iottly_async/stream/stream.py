@@ -1,15 +1,16 @@
-"""The stream of generation v1: messages as they are sent, without gaps where that is asked for."""
+"""The stream of generation v1: messages as the service sends them, and commands."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 from attrs import evolve
 
+from ..aio.tasks import cancel_and_wait
 from ..codec import encode_fleet_command
 from ..config import Seconds, seconds
 from ..errors import (
@@ -20,67 +21,68 @@ from ..errors import (
     TransportError,
 )
 from ..models import CommandResult, Message
-from ..transport.websocket import WebSocketConnection
+from ..resources import FleetCommands
 from ..wire import segment
 from .backfill import Backfill, BackfillRun
-from .buffer import BufferedGap, MessageBuffer, Overflow
+from .buffer import MessageBuffer
 from .commands import PendingCommand
-from .events import Gap
-from .supervisor import StreamSetup, StreamStats, Supervisor
+from .gap import BufferedGap, Gap
+from .supervisor import StreamStats, Supervisor
 
 T = TypeVar("T")
 
 Hold = Callable[[Callable[[], Coroutine[Any, Any, None]]], Coroutine[Any, Any, None]]
-"""Carries out what it is given, and ends it when the session closes."""
+"""Runs a coroutine function, and ends it when the session closes."""
 
-_SHORT: Final = 0.001
-_LONG: Final = 3600.0
-_MAY_HAVE_LEFT: Final = (
+_LEAST_TIMEOUT: Final = 0.001
+_MAY_BE_SENT: Final = (
     "iottly-async: the command may have reached the device when this was cancelled"
 )
 
 
-class _ClosedError(Exception):
-    """The stream was closed by its owner."""
+class _StreamClosedError(Exception):
+    """Ends an iteration: `aclose` was called."""
 
 
 class Stream:
-    """Messages as the service sends them, and commands with their results.
+    """A stream of messages that reconnects by itself, and runs commands.
 
-    ::
+    It is made by `IottlySession.stream`. Whenever a connection ends, the stream pauses (full
+    jitter below a bound that doubles) and opens another, until it is closed. One task at a
+    time may iterate over it.
 
-        async with session.stream(project_id=..., fill_gaps=True) as stream:
+    Example:
+        ```python
+        async with session.stream(project_id=project_id, fill_gaps=True) as stream:
+            await stream.until_connected()
             async for event in stream:
                 match event:
                     case Message():
-                        ...
+                        print(event.device_id, event.payload)
                     case Gap():
-                        ...
-
-    It is kept connected until it is closed: however a connection ends, another is made,
-    after a pause with full jitter. One task at a time may iterate over it.
+                        print("messages may be missing from", event.start)
+        ```
 
     Attributes:
-        stats: counters.
+        connected: whether the stream is connected and subscribed.
+        stats: counters since the stream was opened.
     """
 
     def __init__(
         self,
-        wiring: StreamSetup,
+        supervisor: Supervisor,
+        buffer: MessageBuffer,
+        backfill: Backfill | None,
         *,
-        size: int,
-        overflow: Overflow,
-        filler: Backfill | None,
         hold: Hold,
-        result: Callable[[str, float], Awaitable[CommandResult]],
+        commands: FleetCommands,
     ) -> None:
-        self._buffer = MessageBuffer(size, overflow)
-        self._keeper = Supervisor(wiring, self._buffer)
-        self._wiring = wiring
-        self._filler = filler
-        self._filling: BackfillRun | None = None
+        self._supervisor = supervisor
+        self._buffer = buffer
+        self._backfill = backfill
+        self._backfill_run: BackfillRun | None = None
         self._hold = hold
-        self._result = result
+        self._commands = commands
         self._task: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -98,51 +100,92 @@ class Stream:
 
     @property
     def connected(self) -> bool:
-        """Whether messages come at present: connected and subscribed."""
-        return self._keeper.line is not None
+        """Whether the stream is connected and subscribed, so that messages come.
+
+        Returns:
+            True or False; False before the first connection and between two.
+        """
+        return self._supervisor.connection is not None
 
     @property
     def stats(self) -> StreamStats:
-        """Counters since it was opened; a copy."""
-        return evolve(self._keeper.stats)
+        """Counters since the stream was opened.
+
+        Returns:
+            A copy, which does not change.
+        """
+        return evolve(self._supervisor.stats)
 
     async def until_connected(self) -> None:
-        """Return once messages come.
+        """Wait until the stream is connected and subscribed.
+
+        Messages that the service sends after this returns are not missed.
 
         Raises:
-            SessionClosedError: the stream is closed, or closed meanwhile.
-            IottlyError: it ended for good: the key is not accepted, no such address.
+            SessionClosedError: the stream is closed, or is closed during the wait.
+            UnauthorizedError: the key is not accepted.
+            ForbiddenError: the key gives no access.
+            NotFoundError: the service has no stream at the protocol's address.
+            BadRequestError: the subscription names too many devices.
+            UnexpectedRedirectError: the service redirects, which is not followed (D12).
         """
-        await self._meanwhile(self._keeper.until_connected())
+        await self._while_open(self._supervisor.until_connected())
 
     async def aclose(self) -> None:
-        """End the connection; iterating ends with what is in the buffer. Twice does nothing."""
+        """Close the connection and end the stream.
+
+        An iteration yields what is in the buffer and then ends. Closing twice does nothing.
+        """
         self._closed = True
         task, self._task = self._task, None
         if task is None:
-            self._buffer.fail(_ClosedError())
+            self._buffer.fail(_StreamClosedError())
         else:
             task.cancel()
             await asyncio.wait([task])
 
     def __aiter__(self) -> AsyncGenerator[Message | Gap, None]:
-        """Messages and gaps in order, until it is closed; opened here if it is not yet.
+        """Iterate over messages and gaps until the stream is closed.
 
-        Messages of one device come in the order in which the service shows them, which is
-        that of their time but for late ones (D11). With `fill_gaps` a gap's messages
-        follow it at once, device by device, and every message comes exactly once. Where
-        it is cancelled, as by a timeout around `anext`, another iteration over the same
-        open stream goes on behind what was handed out.
+        A stream that is not open yet is opened here, and closed when the iteration ends.
+
+        The messages of one device come in the order in which the service shows them. This
+        is the order of their times, except for late messages (D11). With `fill_gaps` the
+        missing messages follow their gap, device by device, and every message is yielded
+        exactly once.
+
+        If an iteration is cancelled, as by a timeout around `anext`, a new iteration over
+        the same open stream continues after the last message that was yielded.
+
+        Yields:
+            A `Message`, or a `Gap` where messages may be missing.
 
         Raises:
-            SessionClosedError: the session was closed under it.
-            UnauthorizedError, ForbiddenError, NotFoundError: the service refuses the
-                stream for good.
+            SessionClosedError: the session was closed.
+            UnauthorizedError: the key is not accepted.
+            ForbiddenError: the key gives no access.
+            NotFoundError: the service has no stream at the protocol's address.
+            BadRequestError: the subscription names too many devices.
+            UnexpectedRedirectError: the service redirects, which is not followed (D12).
         """
         return self._events()
 
     async def messages(self) -> AsyncGenerator[Message, None]:
-        """Messages alone, as iterating over the stream but without the gaps."""
+        """Iterate over the messages without the gaps.
+
+        Everything else is as when iterating over the stream itself.
+
+        Yields:
+            A `Message`.
+
+        Raises:
+            SessionClosedError: the session was closed.
+            UnauthorizedError: the key is not accepted.
+            ForbiddenError: the key gives no access.
+            NotFoundError: the service has no stream at the protocol's address.
+            BadRequestError: the subscription names too many devices.
+            UnexpectedRedirectError: the service redirects, which is not followed (D12).
+        """
         async with aclosing(self._events()) as events:
             async for event in events:
                 if isinstance(event, Message):
@@ -156,112 +199,128 @@ class Stream:
             while True:
                 try:
                     event = await self._next()
-                except _ClosedError:
+                except _StreamClosedError:
                     return
                 if event is not None:
                     yield event
         finally:
-            if self._filling is not None:
-                await self._filling.pause()
+            if self._backfill_run is not None:
+                await self._backfill_run.aclose_walk()
             if opened_here:
                 await self.aclose()
 
     async def _next(self) -> Message | Gap | None:
-        """The next event; None for what was handed out before.
+        """The next event; None for a message that was yielded before.
 
-        Cancelled at any moment, it loses nothing: what was begun is kept by the stream.
+        It may be cancelled at any moment: a backfill that has begun is kept in `_backfill_run`.
         """
-        if self._filling is not None:
-            missing = await self._filling.next()
+        if self._backfill_run is not None:
+            missing = await self._backfill_run.next()
             if missing is not None:
                 return missing
-            self._filling = None
+            self._backfill_run = None
         entry = await self._buffer.get()
         if isinstance(entry, BufferedGap):
-            if self._filler is not None:
-                self._filling = self._filler.fill(entry)
-            return evolve(entry.gap, filled=self._filler is not None)
-        return entry if self._filler is None or self._filler.handed.is_new(entry) else None
+            if self._backfill is not None:
+                self._backfill_run = BackfillRun(self._backfill, entry)
+            return evolve(entry.gap, filled=self._backfill is not None)
+        if self._backfill is None or self._backfill.seen.add_streamed(entry):
+            return entry
+        return None
 
     async def run(self, device_id: str, command: str, *, timeout: Seconds = 10.0) -> CommandResult:
         """Run a command on a device over the stream, and wait for its result.
 
-        It is sent once, on the connection there is (D10). Where that ends before the
-        result, the result is asked for over HTTP. While a full buffer makes the stream
-        wait, results wait too.
+        The command is sent once (D10). If the connection ends after the service has accepted
+        the command, the result is fetched over HTTP. If the buffer is full and `overflow`
+        is "wait", results wait as well.
+
+        Example:
+            ```python
+            result = await stream.run("dev_01j3k", "uptime", timeout=5)
+            print(result.stdout)
+            ```
 
         Args:
-            device_id: such as "dev_01j3k".
-            command: what the device is to run.
-            timeout: seconds that the device gives it, and that is waited in all.
+            device_id: the id of generation v1, such as "dev_01j3k".
+            command: what the device runs.
+            timeout: seconds, or a `timedelta`. It bounds the time on the device, and the
+                whole wait. Default 10.
+
+        Returns:
+            The result, with exit code, stdout and stderr.
 
         Raises:
-            ConfigurationError: an argument is not as above; it was not sent.
-            DeviceOfflineError, NotFoundError, BadRequestError: it was not taken.
-            DeadlineExceededError: no connection in time (sent is "no"), or it was taken
-                and has not ended in time (sent is "yes").
-            CommandOutcomeUnknownError: it may or may not have reached the device.
-            SessionClosedError: the stream is closed; it was not sent.
+            ConfigurationError: an argument is not accepted; the command was not sent.
+            DeviceOfflineError: the device is not connected; it did not get the command.
+            NotFoundError: there is no such device.
+            BadRequestError: the service did not accept the command.
+            DeadlineExceededError: there was no connection in time (`sent` is "no"), or the
+                command was accepted and did not end in time (`sent` is "yes").
+            CommandOutcomeUnknownError: it is not known whether the command reached the
+                device; it was not sent again.
+            SessionClosedError: the stream is closed; the command was not sent.
         """
-        left = seconds(timeout, name="timeout")
+        within = seconds(timeout, name="timeout")
         segment(device_id, name="device_id")
-        encode_fleet_command(command, left)  # refuses what is no command before anything is sent
-        pending: list[PendingCommand] = []
-        limit = asyncio.timeout(left)
+        encode_fleet_command(command, within)  # refuses an invalid command
+        pending: PendingCommand | None = None
+        deadline = asyncio.get_running_loop().time() + within
+        limit = asyncio.timeout_at(deadline)
         try:
             async with limit:
-                line = await self._meanwhile(self._keeper.until_connected())
-                pending.append(self._keeper.commands.begin())
-                frame = self._wiring.protocol.command(pending[0].ref, device_id, command, left)
-                return await self._outcome(line, pending[0], frame, limit)
+                connection = await self._while_open(self._supervisor.until_connected())
+                pending = self._supervisor.commands.add()
+                frame = self._supervisor.protocol.command(pending.ref, device_id, command, within)
+                error: TransportError | None = None
+                try:
+                    await connection.send(frame)
+                except TransportError as failed:
+                    error = failed
+                else:
+                    result = await pending.outcome
+                    if result is not None:
+                        return result
+                return await self._result_over_http(pending, deadline, error)
         except asyncio.CancelledError as cancelled:
-            if pending:
-                cancelled.add_note(_MAY_HAVE_LEFT)
+            if pending is not None:
+                cancelled.add_note(_MAY_BE_SENT)
             raise
         except TimeoutError:
             if not limit.expired():
                 raise
         finally:
-            for command_sent in pending:
-                self._keeper.commands.forget(command_sent)
-        raise _too_late(pending[0] if pending else None, left)
+            if pending is not None:
+                self._supervisor.commands.remove(pending)
+        raise _too_late(pending, within)
 
-    async def _outcome(
-        self, line: WebSocketConnection, pending: PendingCommand, frame: str, limit: asyncio.Timeout
+    async def _result_over_http(
+        self, pending: PendingCommand, deadline: float, cause: TransportError | None
     ) -> CommandResult:
-        """Send a command and wait for its result, over HTTP where the connection ends."""
-        result: CommandResult | None = None
-        cause: IottlyError | None = None
-        try:
-            await line.send(frame)
-        except TransportError as error:
-            cause = error
-        else:
-            result = await pending.ended
-        if result is not None:
-            return result
-        if pending.command_id is not None:
-            ends = limit.when()
-            left = _LONG if ends is None else ends - asyncio.get_running_loop().time()
-            return await self._result(pending.command_id, max(left, _SHORT))
-        raise CommandOutcomeUnknownError(
-            "the stream ended before it said whether it took the command; it was not sent again"
-        ) from cause
+        """The result of a command whose connection has ended."""
+        if pending.command_id is None:
+            raise CommandOutcomeUnknownError(
+                "the connection ended before the service accepted or refused the command; "
+                "it was not sent again"
+            ) from cause
+        remaining = deadline - asyncio.get_running_loop().time()
+        timeout = max(remaining, _LEAST_TIMEOUT)
+        return await self._commands.wait(pending.command_id, timeout=timeout)
 
     def _start(self) -> asyncio.Task[None]:
         if self._closed:
             raise SessionClosedError("the stream is closed; open another", sent="no")
         if self._task is None:
-            self._task = asyncio.ensure_future(self._hold(self._keeper.run))
-            self._task.add_done_callback(self._over)
+            self._task = asyncio.ensure_future(self._hold(self._supervisor.run))
+            self._task.add_done_callback(self._on_end)
         return self._task
 
-    def _over(self, task: asyncio.Task[None]) -> None:
+    def _on_end(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
-        self._buffer.fail(error or _ClosedError())
+        self._buffer.fail(error or _StreamClosedError())
 
-    async def _meanwhile(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result of `work`, or the error with which the stream ends before."""
+    async def _while_open(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of `work`; if the stream ends first, the error with which it ends."""
         try:
             task = self._start()
         except SessionClosedError:
@@ -273,19 +332,23 @@ class Stream:
             if waiting.done():
                 return waiting.result()
         finally:
-            waiting.cancel()
-            await asyncio.gather(waiting, return_exceptions=True)
+            await cancel_and_wait([waiting])
         if not task.cancelled() and (error := task.exception()) is not None:
             raise error
-        raise SessionClosedError("the stream was closed meanwhile", sent="no")
+        raise SessionClosedError("the stream was closed during this wait", sent="no")
 
 
-def _too_late(pending: PendingCommand | None, waited: float) -> IottlyError:
+def _too_late(pending: PendingCommand | None, within: float) -> IottlyError:
     if pending is None:
-        return DeadlineExceededError(f"no stream within {waited:g} s; not sent", sent="no")
+        return DeadlineExceededError(
+            f"the stream was not connected within {within:g} s; the command was not sent",
+            sent="no",
+        )
     if pending.command_id is None:
-        return CommandOutcomeUnknownError("the stream did not say whether it took the command")
+        return CommandOutcomeUnknownError(
+            f"the service neither accepted nor refused the command within {within:g} s"
+        )
     return DeadlineExceededError(
-        f"command {pending.command_id} has not ended within {waited:g} s; it may still end",
+        f"command {pending.command_id} did not end within {within:g} s; it may still end",
         sent="yes",
     )

@@ -1,8 +1,9 @@
-"""One WebSocket: opened with the session's own settings, watched, and given up when silent.
+"""One WebSocket connection: opened with the session's settings, and closed if it is silent.
 
-A connection can end without a word: the network goes, and nothing tells. So whoever says
-nothing for long is asked by a ping, and who does not answer is left. Where the service
-has promised frames, an answer to a ping is not enough: it is left without them as well.
+A network can fail without a word: no packet tells either side that the connection is gone.
+So an idle connection is pinged; if no pong arrives in time, it is closed. If the service has
+promised frames, a pong is not enough: a connection without the promised frames is closed
+as well.
 """
 
 from __future__ import annotations
@@ -26,21 +27,25 @@ from ..errors import (
     TransportError,
 )
 from ..wire import Answer
-from . import Transport, Upgrading
+from .attempt import Transport, Upgrading
 
-_FAREWELL: Final = 0.5
-_LONGEST_REFUSAL: Final = 65_536
-_PROMISE: Final = 2.5
-"""Promised intervals without a frame after which a service is taken to be gone."""
+_CLOSE_TIMEOUT: Final = 0.5
+"""Seconds to wait for the other side's close frame when a connection is closed."""
+
+_MOST_ERROR_BYTES: Final = 65_536
+"""How much of the body is read if the service answers without an upgrade."""
+
+_FRAME_PATIENCE: Final = 2.5
+"""A connection is closed after this many promised intervals without a frame."""
 
 WebSocket = aiohttp.ClientWebSocketResponse[Any]
 
 
 class WebSocketClosedError(Exception):
-    """A connection is over.
+    """A connection is closed.
 
     Attributes:
-        code: its close code; None where it ended without one.
+        code: its close code; None if it ended without a close frame.
     """
 
     def __init__(self, reason: str, code: int | None = None) -> None:
@@ -48,8 +53,8 @@ class WebSocketClosedError(Exception):
         self.code = code
 
 
-class _RefusedError(Exception):
-    """The service answered with something else than an upgrade."""
+class _UpgradeRefusedError(Exception):
+    """The service answered the request without an upgrade."""
 
     def __init__(self, answer: Answer) -> None:
         super().__init__(answer.status)
@@ -57,12 +62,13 @@ class _RefusedError(Exception):
 
 
 class WebSocketConnection:
-    """One open connection.
+    """One open WebSocket connection.
 
     Args:
-        socket: of aiohttp.
-        session: that it belongs to alone.
-        heartbeat: seconds of silence after which it is asked whether it lives.
+        socket: aiohttp's WebSocket.
+        session: aiohttp's session, which has no other connection and is closed with this one.
+        heartbeat: seconds without a frame or a pong after which the connection is pinged.
+            After as many seconds again without either, it is closed.
     """
 
     def __init__(
@@ -71,21 +77,27 @@ class WebSocketConnection:
         self._socket = socket
         self._session = session
         self._heartbeat = heartbeat
-        self._promised: float | None = None
-        self._asked = False
-        self._listening = False
-        self._frame_at = 0.0
-        self._life_at = 0.0
+        self._frame_interval: float | None = None
+        self._pinged = False
+        self._receiving = False
+        # Times of asyncio's loop.
+        self._last_frame_at = 0.0
+        self._last_activity_at = 0.0
 
-    def promise(self, heartbeat: float | None) -> None:
-        """The service will send a frame at least every so many seconds; None: no promise."""
-        self._promised = heartbeat
+    def expect_frames(self, interval: float | None) -> None:
+        """Close the connection if frames are late from now on.
+
+        Args:
+            interval: the service sends a frame at least every so many seconds; None if it
+                promises none.
+        """
+        self._frame_interval = interval
 
     async def send(self, text: str) -> None:
-        """Send one frame.
+        """Send one text frame.
 
         Raises:
-            ConnectionLostError: the connection is over; it may have left all the same.
+            ConnectionLostError: the connection is closed. The frame may have been sent.
         """
         try:
             await self._socket.send_str(text)
@@ -96,71 +108,79 @@ class WebSocketConnection:
         raise ConnectionLostError("the stream's connection was lost", sent="maybe")
 
     async def receive(self, until: float | None = None) -> str | bytes | None:
-        """The next frame; None when the loop's time is `until`.
+        """Wait for the next frame.
+
+        Args:
+            until: the time of asyncio's loop up to which to wait; None waits without end.
+
+        Returns:
+            The frame's data: text as `str`, binary as `bytes`. None if `until` has passed.
 
         Raises:
-            WebSocketClosedError: the connection ended, or is taken to be half-open.
+            WebSocketClosedError: the connection is closed, or was silent for too long.
         """
         loop = asyncio.get_running_loop()
-        if not self._listening:
-            # Only time in which we listened counts: a slow consumer is not the peer's silence.
-            self._frame_at = self._life_at = loop.time()
-            self._listening, self._asked = True, False
+        if not self._receiving:
+            # Between two calls the consumer was busy. That time is not the service's silence.
+            self._last_frame_at = self._last_activity_at = loop.time()
+            self._receiving, self._pinged = True, False
         while True:
-            frame_due, life_due = self._dues()
-            soonest = min(frame_due, life_due, inf if until is None else until)
+            frame_by, activity_by = self._deadlines()
+            wake_at = min(frame_by, activity_by, inf if until is None else until)
             try:
-                async with asyncio.timeout_at(soonest):
+                async with asyncio.timeout_at(wake_at):
                     message = await self._socket.receive()
             except TimeoutError:
                 now = loop.time()
                 if until is not None and now >= until:
                     return None
-                if now >= frame_due or (self._asked and now >= life_due):
+                if now >= frame_by or (self._pinged and now >= activity_by):
                     raise WebSocketClosedError("it was silent for too long") from None
-                if now >= life_due:
-                    await self._ask()
+                if now >= activity_by:
+                    await self._ping()
                 continue
             if message.type is WSMsgType.PONG or message.type is WSMsgType.PING:
-                await self._pong(message)
+                await self._handle_control(message)
                 continue
-            self._listening = False
+            self._receiving = False
             if message.type is WSMsgType.TEXT or message.type is WSMsgType.BINARY:
-                frame: str | bytes = message.data
-                return frame
-            raise self._ended(message)
+                data: str | bytes = message.data
+                return data
+            raise self._closed_error(message)
 
-    def _dues(self) -> tuple[float, float]:
-        """When a promised frame is overdue, and when a sign of life is, or an answer."""
-        promised = self._promised
-        patience = inf if promised is None else max(promised * _PROMISE, promised + 1.0)
-        return self._frame_at + patience, self._life_at + self._heartbeat * (1 + self._asked)
+    def _deadlines(self) -> tuple[float, float]:
+        """When a promised frame is overdue; when to ping or, after a ping, to close."""
+        interval = self._frame_interval
+        patience = inf if interval is None else max(interval * _FRAME_PATIENCE, interval + 1.0)
+        frame_by = self._last_frame_at + patience
+        return frame_by, self._last_activity_at + self._heartbeat * (2 if self._pinged else 1)
 
-    async def _ask(self) -> None:
-        self._asked = True
+    async def _ping(self) -> None:
+        self._pinged = True
         try:
             await self._socket.ping()
         except (OSError, aiohttp.ClientError):
             raise WebSocketClosedError("the connection was lost") from None
 
-    async def _pong(self, message: aiohttp.WSMessage) -> None:
-        self._life_at, self._asked = asyncio.get_running_loop().time(), False
+    async def _handle_control(self, message: aiohttp.WSMessage) -> None:
+        """Take a ping or a pong as activity, and answer a ping."""
+        self._last_activity_at, self._pinged = asyncio.get_running_loop().time(), False
         if message.type is WSMsgType.PING:
             try:
                 await self._socket.pong(message.data)
             except (OSError, aiohttp.ClientError):
                 raise WebSocketClosedError("the connection was lost") from None
 
-    def _ended(self, message: aiohttp.WSMessage) -> WebSocketClosedError:
+    def _closed_error(self, message: aiohttp.WSMessage) -> WebSocketClosedError:
         code = self._socket.close_code
         if message.type is WSMsgType.CLOSE:
-            return WebSocketClosedError(f"closed by the service with code {code}", code)
+            return WebSocketClosedError(f"the service closed it with code {code}", code)
         if message.type is WSMsgType.ERROR:
-            return WebSocketClosedError(f"a frame broke the protocol (code {code})", code)
+            return WebSocketClosedError(f"a frame broke the WebSocket protocol (code {code})", code)
         return WebSocketClosedError("the connection was lost")
 
     async def aclose(self) -> None:
-        """End the connection, with a word of farewell where the other side listens."""
+        """Close the connection, with a close frame if the other side still reads."""
         try:
             await self._socket.close()
         finally:
@@ -176,48 +196,59 @@ async def open_websocket(
     heartbeat: float,
     max_frame_bytes: int,
 ) -> tuple[Answer, WebSocketConnection | None]:
-    """Open a connection; the answer where the service refused it.
+    """Open a WebSocket connection.
+
+    Args:
+        transport: the session's transport, whose connection settings are used.
+        headers: the request's headers, with the credential.
+        path: the address on the service's host.
+        config: `base_url` and `attempt_timeout` are used.
+        heartbeat: seconds of silence after which the connection is pinged.
+        max_frame_bytes: the largest frame that is accepted; a larger one ends the connection.
+
+    Returns:
+        The service's answer, and the connection; None for the connection if the service
+        answered without an upgrade.
 
     Raises:
-        ConfigurationError: this transport opens none.
-        TransportError: no answer.
+        ConfigurationError: this transport cannot open WebSockets.
+        TransportError: there was no answer.
     """
     if not isinstance(transport, Upgrading):
         raise ConfigurationError(
             "streams need the library's own transport, or an aiohttp.ClientSession, as http="
         )
-    session = transport.for_upgrades(_refuse_all_but_upgrades)
-    limit = asyncio.timeout(config.attempt_timeout)
-    line: WebSocketConnection | None = None
+    session = transport.for_upgrades(_accept_upgrade_only)
+    connection: WebSocketConnection | None = None
     try:
-        async with limit:
+        async with asyncio.timeout(config.attempt_timeout):
             socket = await session.ws_connect(
                 config.base_url + path,
                 headers={**headers},
                 autoping=False,
                 max_msg_size=max_frame_bytes,
-                timeout=ClientWSTimeout(ws_close=_FAREWELL),
+                timeout=ClientWSTimeout(ws_close=_CLOSE_TIMEOUT),
             )
-        line = WebSocketConnection(socket, session, heartbeat=heartbeat)
-        return Answer(101, {}, b""), line
-    except _RefusedError as refused:
+        connection = WebSocketConnection(socket, session, heartbeat=heartbeat)
+        return Answer(101, {}, b""), connection
+    except _UpgradeRefusedError as refused:
         return refused.answer, None
-    except TimeoutError as late:
-        error = _translated(late)
-    except (aiohttp.ClientError, OSError, ValueError) as foreign:
+    except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as foreign:
         error = _translated(foreign)
     finally:
-        if line is None:
+        if connection is None:
             await session.close()
     raise error
 
 
-async def _refuse_all_but_upgrades(
+async def _accept_upgrade_only(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> ClientResponse:
-    """aiohttp follows redirects of an upgrade, and the credential with them (D12): not here.
+    """Keep aiohttp from following redirects and from sending the request twice.
 
-    Nor is one that was lost asked for again behind our back: its parent class is not resent.
+    aiohttp 3.14 follows redirects of a WebSocket's request, and the credential would go with
+    it (D12). It also sends a request again after a `ClientOSError` or a
+    `ServerDisconnectedError`, but not after their parent class.
     """
     try:
         response = await handler(request)
@@ -228,11 +259,11 @@ async def _refuse_all_but_upgrades(
     if response.status == 101:
         return response
     try:
-        body = await response.content.read(_LONGEST_REFUSAL)
+        body = await response.content.read(_MOST_ERROR_BYTES)
     finally:
         response.close()
     headers = {name.lower(): value for name, value in response.headers.items()}
-    raise _RefusedError(Answer(response.status, headers, body))
+    raise _UpgradeRefusedError(Answer(response.status, headers, body))
 
 
 def _translated(foreign: Exception) -> TransportError:
@@ -243,5 +274,5 @@ def _translated(foreign: Exception) -> TransportError:
     if isinstance(foreign, TimeoutError):
         return DeadlineExceededError("the stream was not opened in time", sent="maybe")
     if isinstance(foreign, aiohttp.WSServerHandshakeError):
-        return ProtocolError("the service's upgrade is not one of WebSocket", sent="maybe")
+        return ProtocolError("the service's upgrade is not a WebSocket's", sent="maybe")
     return ConnectionLostError("the connection was lost while the stream was opened", sent="maybe")

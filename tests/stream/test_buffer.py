@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from iottly_async import Gap, Message
-from iottly_async.stream.buffer import BufferedGap, MessageBuffer
+from iottly_async.stream.buffer import MessageBuffer
+from iottly_async.stream.gap import BufferedGap
 from tests.support.virtual_time import virtual
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -26,10 +27,10 @@ def gap(start: int, end: int, missed: int | None = None) -> BufferedGap:
 async def test_gaps_that_follow_each_other_are_one() -> None:
     """Two gaps without a message between them join; with one they stay two."""
     buffer = MessageBuffer(5, "wait")
-    buffer.put_hole(gap(1, 2))
-    buffer.put_hole(gap(2, 5))
+    buffer.put_gap(gap(1, 2))
+    buffer.put_gap(gap(2, 5))
     await buffer.put(message(6), 0.0)
-    buffer.put_hole(gap(6, 7))
+    buffer.put_gap(gap(6, 7))
     entries = [await buffer.get() for _ in range(3)]
     holes = [entry.gap for entry in entries if isinstance(entry, BufferedGap)]
     assert [(each.start, each.end) for each in holes] == [
@@ -42,7 +43,7 @@ async def test_gaps_that_follow_each_other_are_one() -> None:
 async def test_a_gap_before_dropped_messages_joins_theirs() -> None:
     """The bounds of what was dropped reach over an older gap; how many is then not known."""
     buffer = MessageBuffer(1, "drop_oldest")
-    buffer.put_hole(gap(1, 2))
+    buffer.put_gap(gap(1, 2))
     for number in (3, 4, 5):
         await buffer.put(message(number), 0.0)
     hole, last = await buffer.get(), await buffer.get()

@@ -13,7 +13,13 @@ from iottly_async import (
     ForbiddenError,
     UnauthorizedError,
 )
-from iottly_async.stream.protocol import Accepted, Heartbeat, MessageFrame, Refused, Subscription
+from iottly_async.stream.protocol import (
+    CommandAccepted,
+    CommandRefused,
+    Heartbeat,
+    MessageFrame,
+    Subscription,
+)
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -43,13 +49,13 @@ def test_what_is_read() -> None:
     beat = protocol.read(b'{"type":"heartbeat","seq":3,"at":"2026-03-01T12:00:00.000Z"}')
     assert beat == Heartbeat(seq=3, at=NOON)
     accepted = protocol.read('{"type":"accepted","ref":"c1","command_id":"cmd_1","status":"p"}')
-    assert accepted == Accepted(ref="c1", command_id="cmd_1")
+    assert accepted == CommandAccepted(ref="c1", command_id="cmd_1")
     assert protocol.read('{"type":"news"}') is None
     refused = protocol.read(
         '{"type":"error","ref":"c1","status":409,"error":{"code":"device_offline","message":"m",'
         '"request_id":"req_1"}}'
     )
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, CommandRefused)
     assert isinstance(refused.error, DeviceOfflineError)
     assert refused.error.request_id == "req_1"
 

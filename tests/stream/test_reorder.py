@@ -32,13 +32,13 @@ def seconds(found: list[Message | MissingMessages]) -> list[Any]:
 @given(st.permutations(range(1, 9)), st.sets(st.integers(1, 8)))
 def test_whatever_the_order_each_comes_once_or_is_lost(order: list[int], gone: set[int]) -> None:
     """Messages come in order, and with what is reported lost they are all there were."""
-    sequence = ReorderBuffer(patience=1.0)
+    sequence = ReorderBuffer(max_wait=1.0)
     sequence.begin(0)
     found: list[Any] = []
     for number in order:
         if number not in gone:
-            found += seconds(sequence.take(message(number), number, 0.0))
-    sequence.beat(8, 0.0)
+            found += seconds(sequence.push(message(number), number, 0.0))
+    sequence.note_sent(8, 0.0)
     while sequence.deadline is not None:
         found += seconds(sequence.give_up(1.0))
     numbers = [each for each in found if isinstance(each, int)]
@@ -49,31 +49,31 @@ def test_whatever_the_order_each_comes_once_or_is_lost(order: list[int], gone: s
 
 def test_a_number_is_waited_for_from_when_it_was_missed() -> None:
     """The deadline is that of the oldest hole, and moves when one is filled."""
-    sequence = ReorderBuffer(patience=1.0)
+    sequence = ReorderBuffer(max_wait=1.0)
     sequence.begin(0)
-    sequence.take(message(2), 2, 10.0)
-    sequence.take(message(4), 4, 10.5)
+    sequence.push(message(2), 2, 10.0)
+    sequence.push(message(4), 4, 10.5)
     assert sequence.deadline == 11.0
-    assert seconds(sequence.take(message(1), 1, 10.7)) == [1, 2]
+    assert seconds(sequence.push(message(1), 1, 10.7)) == [1, 2]
     assert sequence.deadline == 11.7
-    assert seconds(sequence.take(message(3), 3, 10.8)) == [3, 4]
+    assert seconds(sequence.push(message(3), 3, 10.8)) == [3, 4]
     assert sequence.deadline is None
 
 
 def test_what_comes_twice_or_too_late_is_dropped() -> None:
     """A number that was handed on or given up is not handed on again."""
-    sequence = ReorderBuffer(patience=1.0)
+    sequence = ReorderBuffer(max_wait=1.0)
     sequence.begin(0)
-    assert seconds(sequence.take(message(1), 1, 0.0)) == [1]
-    assert sequence.take(message(1), 1, 0.0) == []
-    sequence.take(message(3), 3, 0.0)
+    assert seconds(sequence.push(message(1), 1, 0.0)) == [1]
+    assert sequence.push(message(1), 1, 0.0) == []
+    sequence.push(message(3), 3, 0.0)
     assert seconds(sequence.give_up(1.0)) == [("lost", 1), 3]
-    assert sequence.take(message(2), 2, 1.0) == []
+    assert sequence.push(message(2), 2, 1.0) == []
 
 
 def test_without_numbers_messages_pass() -> None:
     """A protocol that does not number its messages is taken at its word."""
-    sequence = ReorderBuffer(patience=1.0)
+    sequence = ReorderBuffer(max_wait=1.0)
     sequence.begin(None)
-    assert seconds(sequence.take(message(1), None, 0.0)) == [1]
+    assert seconds(sequence.push(message(1), None, 0.0)) == [1]
     assert sequence.deadline is None

@@ -30,7 +30,7 @@ from iottly_async import (
     UnexpectedRedirectError,
 )
 from iottly_async.emulator import Emulator
-from iottly_async.stream.events import Gap
+from iottly_async.stream.gap import Gap
 
 from ..support.stepping import MOMENTS, Moment, Stepped, cuts
 
@@ -385,7 +385,7 @@ async def test_a_command_whose_connection_ends_is_asked_for_over_http(
     async with live.stream() as stream:
         running = asyncio.create_task(stream.run(fleet.fleet_ids[0], "sleep 1", timeout=20))
         await until(lambda: fleet.commands)
-        await until(lambda: stream._keeper.commands._pending["c1"].command_id)
+        await until(lambda: stream._supervisor.commands._pending["c1"].command_id)
         fleet.drop_streams()
         fleet.clock.advance(5)
         assert (await running).exit_code == 0
@@ -459,7 +459,7 @@ async def test_iterating_opens_and_closes(fleet: Emulator, live: IottlySession) 
     send(fleet, 0, 1)
     assert isinstance(await waiting, Message)
     await events.aclose()
-    assert not {t for t in asyncio.all_tasks() - before if "Stream" in repr(t)}
+    assert not {t for t in asyncio.all_tasks() - before if "hold" in repr(t)}
 
 
 async def test_an_iteration_that_is_dropped_closes_its_stream(
@@ -472,7 +472,7 @@ async def test_an_iteration_that_is_dropped_closes_its_stream(
     send(fleet, 0, 1)
     assert await waiting == {"n": 1}
     await until(lambda: fleet.streams == 0)
-    assert not {t for t in asyncio.all_tasks() - before if "Keeper" in repr(t)}
+    assert not {t for t in asyncio.all_tasks() - before if "hold" in repr(t)}
 
 
 async def first_of(stream: Stream) -> Any:

@@ -26,15 +26,15 @@ from iottly_async import (
 )
 from iottly_async.auth import Generation
 from iottly_async.stream.buffer import MessageBuffer
+from iottly_async.stream.options import StreamOptions
 from iottly_async.stream.protocol import (
-    DefaultStreamProtocol,
+    CommandRefused,
     Frame,
     Heartbeat,
     MessageFrame,
-    Refused,
     Subscription,
 )
-from iottly_async.stream.supervisor import StreamSetup, Supervisor
+from iottly_async.stream.supervisor import Supervisor
 from iottly_async.transport.websocket import WebSocketClosedError
 
 from ..support.virtual_time import VirtualClock, virtual
@@ -234,7 +234,7 @@ class Telegrams:
             return Heartbeat()
         if isinstance(data, str):
             kind, _, ref = data.partition(" ")
-            return Refused(ref=ref, error=BadRequestError("no")) if kind == "NO" else None
+            return CommandRefused(ref=ref, error=BadRequestError("no")) if kind == "NO" else None
         device_id, at, payload = data.split(b";", 2)
         if not at.isdigit():
             raise DecodeError("expected milliseconds", path="$")
@@ -289,7 +289,7 @@ class Scripted:
         if not self._reads:
             await asyncio.get_running_loop().create_future()
 
-    def promise(self, heartbeat: float | None) -> None:
+    def expect_frames(self, interval: float | None) -> None:
         """Nobody keeps it."""
 
     async def receive(self, until: float | None = None) -> str:
@@ -303,58 +303,54 @@ class Scripted:
         """It is over."""
 
 
-async def kept(dial: Callable[[], Scripted], seconds: float) -> Supervisor:
+async def supervised(make: Callable[[], Scripted], seconds: float) -> Supervisor:
     """What keeps a stream connected, after that time with these lines."""
 
-    async def dialled() -> Any:
-        return dial()
+    async def connect() -> Any:
+        return make()
 
     clock = VirtualClock()
-    wiring = StreamSetup(
-        dial=dialled,
-        protocol=DefaultStreamProtocol(),
-        wanted=Subscription(),
-        policy=RetryPolicy(),
+    supervisor = Supervisor(
+        StreamOptions(settle=0),
+        MessageBuffer(1000, "drop_oldest"),
+        connect=connect,
+        config=Config(),
         clock=clock,
         pause=clock.sleep,
-        opening=20.0,
-        patience=0.5,
-        since=None,
     )
-    keeper = Supervisor(wiring, MessageBuffer(1000, "drop_oldest"))
-    task = asyncio.create_task(keeper.run())
+    task = asyncio.create_task(supervisor.run())
     await asyncio.sleep(seconds)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    return keeper
+    return supervisor
 
 
 @virtual
 async def test_a_service_that_welcomes_and_drops_is_not_stormed() -> None:
     """However friendly each connection began, the pauses grow to five seconds on average."""
-    keeper = await kept(lambda: Scripted(WELCOME, SUBSCRIBED, message(1)), 600)
-    assert keeper.stats.messages == keeper.stats.connections
-    assert 600 / 5 * 0.8 < keeper.stats.connections < 15 + 600 / 5 * 1.2
+    supervisor = await supervised(lambda: Scripted(WELCOME, SUBSCRIBED, message(1)), 600)
+    assert supervisor.stats.messages == supervisor.stats.connections
+    assert 600 / 5 * 0.8 < supervisor.stats.connections < 15 + 600 / 5 * 1.2
 
 
 @virtual
 async def test_after_a_good_connection_the_next_is_made_at_once() -> None:
     """One that held for a while is worth the shortest pause."""
-    keeper = await kept(lambda: Scripted(WELCOME, SUBSCRIBED, lasts=11.0), 600)
-    assert keeper.stats.connections > 600 / 11.2 * 0.98
+    supervisor = await supervised(lambda: Scripted(WELCOME, SUBSCRIBED, lasts=11.0), 600)
+    assert supervisor.stats.connections > 600 / 11.2 * 0.98
 
 
 @virtual
 async def test_a_service_that_reads_nothing_is_left() -> None:
     """A subscription that nobody takes in is given up after a while."""
     lines = iter([Scripted(reads=False), Scripted(WELCOME, SUBSCRIBED, message(1), lasts=99)])
-    keeper = await kept(lambda: next(lines), 25)
-    assert (keeper.stats.connections, keeper.stats.messages) == (2, 1)
+    supervisor = await supervised(lambda: next(lines), 25)
+    assert (supervisor.stats.connections, supervisor.stats.messages) == (2, 1)
 
 
 @virtual
 async def test_what_was_held_back_when_a_connection_ended_is_handed_on() -> None:
     """A message that came is not lost because one before it did not."""
     lines = iter([Scripted(WELCOME, SUBSCRIBED, message(3)), Scripted(lasts=99)])
-    keeper = await kept(lambda: next(lines), 5)
-    assert (keeper.stats.messages, keeper.stats.lost) == (1, 2)
+    supervisor = await supervised(lambda: next(lines), 5)
+    assert (supervisor.stats.messages, supervisor.stats.lost) == (1, 2)
