@@ -1,1 +1,1 @@
-"""What joins the SDK to other libraries; each module needs the extra that it is named after."""
+"""Integrations with other libraries; each module needs the extra of the same name."""

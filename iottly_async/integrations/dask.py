@@ -1,15 +1,15 @@
-"""A plan of partitions on a Dask cluster (extra ``dask``).
+"""The Dask integration: runs the partitions of a plan on a cluster (extra ``dask``).
 
-::
+```python
+partitions = await plan(sources, start=start, redis_env="REDIS_URL")
+with Client("tcp://scheduler:8786") as client:
+    manifests = run(client, partitions, "/mnt/telemetry", progress=print)
+```
 
-    partitions = await plan(sources, start=…, redis_env="REDIS_URL")
-    with Client("tcp://scheduler:8786") as client:
-        manifests = run(client, partitions, "/mnt/telemetry", progress=print)
-
-A task is a partition. The workers need this library, the folder at the same path, and the
-environment variables that the partitions name; neither a key nor a Redis URL is ever sent
-to the scheduler. Each task spends most of its time waiting for the service, so workers
-want many threads: with as many threads in all as there are keys, all quotas are in use.
+Each partition is one task. The workers need this library, the folder at the same path, and
+the environment variables that the partitions name. No key and no Redis URL is sent to the
+scheduler. A task spends most of its time waiting for the service, so workers need many
+threads: if all workers together have as many threads as there are keys, every quota is used.
 """
 
 from __future__ import annotations
@@ -43,24 +43,28 @@ def submit(
     config: Config | None = None,
     retries: int = 5,
 ) -> list[Future[Any]]:
-    """Give partitions to a cluster; a future of a `PartitionManifest` for each.
+    """Submit partitions to a cluster, without waiting for them.
 
-    A partition whose worker is killed is run by another one, as often as the cluster's
-    ``distributed.scheduler.allowed-failures`` says. What the killed one left aside is taken
-    away, and what it had finished is not fetched again.
+    If a worker is killed, another worker runs its partitions again, as often as the cluster's
+    ``distributed.scheduler.allowed-failures`` allows. Temporary files of the killed worker
+    are removed, and partitions that it had finished are not fetched again.
 
     Args:
-        client: of the cluster; with an asynchronous one the futures are awaited.
-        partitions: of a plan; those first in the list go first.
-        to: a folder that all workers have at this path.
-        format: "jsonl" or "parquet".
-        config: as of `run_partition`, on the workers; it must be one that can be pickled.
-        retries: how often a partition that ends with an error is run again. Default 5.
+        client: a client of the cluster. With an asynchronous client, await the futures.
+        partitions: the partitions of a plan. The first ones have the highest priority.
+        to: a folder that all workers have at the same path.
+        format: "jsonl" or "parquet". Default "jsonl".
+        config: the settings of the sessions on the workers. It must be picklable. None, the
+            default, is `Config.from_env()` on each worker. `base_url` is the partition's own.
+        retries: how often a partition that fails is run again. Default 5.
+
+    Returns:
+        One future of a `PartitionManifest` for each partition, in the same order.
     """
     folder = os.fspath(to)
-    # The same partition into the same folder is the same task, who ever gives it.
-    place = blake2b(f"{folder}\n{format}".encode(), digest_size=4).hexdigest()
-    return _submit(client, partitions, folder, format, config, retries, place)
+    # The same partition into the same folder is the same task, whichever client submits it.
+    suffix = blake2b(f"{folder}\n{format}".encode(), digest_size=4).hexdigest()
+    return _submit(client, partitions, folder, format, config, retries, suffix)
 
 
 def _submit(
@@ -98,19 +102,35 @@ def run(
     retries: int = 5,
     progress: Progress | None = None,
 ) -> list[PartitionManifest]:
-    """Run partitions on a cluster, and wait for all; the manifests, in the partitions' order.
+    """Run partitions on a cluster and wait until all of them have ended.
+
+    Example:
+        ```python
+        with Client("tcp://scheduler:8786") as client:
+            manifests = run(client, partitions, "/mnt/telemetry", progress=print)
+        print(sum(manifest.rows for manifest in manifests), "rows")
+        ```
 
     Args:
-        client: of the cluster, a synchronous one.
-        progress: called with each manifest as it comes; None reports nothing.
-        partitions, to, format, config, retries: as in `submit`.
+        client: a synchronous client of the cluster.
+        partitions: the partitions of a plan. The first ones have the highest priority.
+        to: a folder that all workers have at the same path.
+        format: "jsonl" or "parquet". Default "jsonl".
+        config: the settings of the sessions on the workers. It must be picklable. None, the
+            default, is `Config.from_env()` on each worker. `base_url` is the partition's own.
+        retries: how often a partition that fails is run again. Default 5.
+        progress: called with each manifest when its partition has ended. None, the default,
+            calls nothing.
+
+    Returns:
+        The manifests, in the order of the partitions.
 
     Raises:
-        ExceptionGroup: some partitions failed for good; the others are done, and running
-            the same again fetches only what is missing.
+        ExceptionGroup: some partitions failed after all retries. The others are complete,
+            and running the same partitions again fetches only what is missing.
     """
-    # Names of this run's own: the cluster forgets a task some time after it was told to, and
-    # would answer one given meanwhile by the same name with what came of the first.
+    # The task names are unique to this run. The scheduler forgets cancelled tasks only after
+    # a while, and would answer a task of the same name with the old result.
     folder, suffix = os.fspath(to), uuid4().hex[:8]
     futures = _submit(client, partitions, folder, format, config, retries, suffix)
     manifests: dict[Any, PartitionManifest] = {}
@@ -135,5 +155,5 @@ def run(
 def _run(
     partition: Partition, folder: str, form: Format, config: Config | None
 ) -> PartitionManifest:
-    """The task: in a worker's thread, with an event loop of its own."""
+    """Run one partition, in a worker's thread and with its own event loop."""
     return asyncio.run(run_partition(partition, folder, format=form, config=config))

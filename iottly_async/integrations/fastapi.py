@@ -1,25 +1,26 @@
-"""FastAPI: one session a worker, its errors as problems, webhooks in, live messages out.
+"""The FastAPI integration: session, errors, webhooks and server-sent events (extra ``fastapi``).
 
-::
+It gives an application one session in each worker, turns the library's errors into problem
+details, receives webhooks, and sends messages to browsers.
 
-    from fastapi import FastAPI
-    from iottly_async import Device
-    from iottly_async.integrations.fastapi import SessionDep, install, lifespan
+```python
+from fastapi import FastAPI
+from iottly_async import Device
+from iottly_async.integrations.fastapi import SessionDep, install, lifespan
 
-    app = FastAPI(lifespan=lifespan())  # IOTTLY_API_KEY and IOTTLY_BASE_URL
-    install(app)
+app = FastAPI(lifespan=lifespan())  # reads IOTTLY_API_KEY and IOTTLY_BASE_URL
+install(app)
 
-    @app.get("/projects/{project_id}/devices")
-    async def devices(project_id: str, session: SessionDep) -> list[Device]:
-        return await session.project(project_id).devices.list()
+@app.get("/projects/{project_id}/devices")
+async def devices(project_id: str, session: SessionDep) -> list[Device]:
+    return await session.project(project_id).devices.list()
+```
 
-The models are response models as they are, and stand in the OpenAPI document; so is a
-`Cursor`, which can also be a query parameter or the header ``Last-Event-ID``.
+The library's models can be used as response models, and they appear in the OpenAPI document.
+A `Cursor` can also be a query parameter, or the header ``Last-Event-ID``.
 
-In a test the session is replaced as any other dependency:
+A test replaces the session like any other dependency:
 ``app.dependency_overrides[get_session] = lambda: session``.
-
-Needs the extra ``fastapi``.
 """
 
 from __future__ import annotations
@@ -50,9 +51,9 @@ from ..models import Message
 from ..session import IottlySession
 from ..webhooks.dedupe import SeenKeys
 from ..webhooks.parse import DEFAULT_HEADER, MAX_BYTES, Secret, WebhookReceiver
-from ._departure import CancelOnDisconnect
-from ._events import message_events
-from ._problems import MEDIA_TYPE, STATUSES, problem_of
+from ._disconnect import CancelOnDisconnect
+from ._problem_details import MEDIA_TYPE, STATUSES, problem_of
+from ._sse import message_events
 
 __all__ = [
     "PROBLEM_RESPONSE",
@@ -89,7 +90,7 @@ PROBLEM_RESPONSE: Final[dict[int | str, dict[str, Any]]] = {
         },
     }
 }
-"""Tells the OpenAPI document what errors look like: ``FastAPI(responses=PROBLEM_RESPONSE)``."""
+"""Describes the errors in the OpenAPI document: ``FastAPI(responses=PROBLEM_RESPONSE)``."""
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any]]]
 
@@ -97,14 +98,27 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any]]]
 def lifespan(
     open_session: Callable[[], IottlySession] = IottlySession, *, grace: Seconds = 5.0
 ) -> Lifespan:
-    """A lifespan that opens the worker's session and closes it: ``FastAPI(lifespan=lifespan())``.
+    """A lifespan that opens one session in each worker, and closes it.
 
-    In a lifespan of your own: ``async with lifespan()(app) as state: yield {**state, ...}``.
+    Example:
+        ```python
+        app = FastAPI(lifespan=lifespan())
+
+        # or within a lifespan of your own
+        @asynccontextmanager
+        async def my_lifespan(app):
+            async with lifespan()(app) as state:
+                yield {**state, "cache": cache}
+        ```
 
     Args:
-        open_session: makes the session, once a worker; default `IottlySession`, with key
-            and URL from the environment.
-        grace: seconds that calls still under way get when the worker stops; default 5.
+        open_session: makes the session; called once in each worker. The default,
+            `IottlySession`, takes the key and the URL from the environment.
+        grace: seconds, or a `timedelta`, for calls that are running when the worker stops.
+            Default 5.
+
+    Returns:
+        A lifespan for `FastAPI(lifespan=...)`.
     """
 
     @asynccontextmanager
@@ -119,49 +133,62 @@ def lifespan(
 
 
 async def get_session(connection: HTTPConnection) -> IottlySession:
-    """The worker's session; the dependency to override in tests.
+    """The worker's session, as a dependency; tests override it.
+
+    Args:
+        connection: the request or WebSocket; FastAPI passes it.
+
+    Returns:
+        The session that `lifespan` opened.
 
     Raises:
-        RuntimeError: the application has no `lifespan` of this module, or is run without it.
+        RuntimeError: the application does not use `lifespan`, or runs without its lifespan.
     """
     session = getattr(connection.state, _STATE, None)
     if not isinstance(session, IottlySession):
         raise RuntimeError(  # noqa: TRY004 - not an argument's type is at fault
-            "there is no session: make the app by FastAPI(lifespan=lifespan()), and in a test "
-            "enter TestClient(app) by `with`"
+            "there is no session: create the app with FastAPI(lifespan=lifespan()), and in a "
+            "test use `with TestClient(app) as client`"
         )
     return session
 
 
 SessionDep = Annotated[IottlySession, Depends(get_session)]
-"""What a path operation takes to get the session: ``session: SessionDep``."""
+"""The type of a path operation's parameter that gets the session: ``session: SessionDep``."""
 
 
 def install(app: FastAPI, *, statuses: Mapping[type[IottlyError], int] | None = None) -> None:
-    """Answer the library's errors as problems, and cancel the work of clients that have gone.
+    """Turn the library's errors into problem details, and cancel calls of disconnected clients.
+
+    A response to an error has the media type ``application/problem+json`` (RFC 9457). The
+    default statuses are:
+
+    - 400 for an argument that is refused
+    - 404, 409 and 429 (with ``Retry-After``) as the service answers them
+    - 503 while the session is closing
+    - 504 for a deadline that has passed
+    - 502 for every other failure of the service or of the network
 
     Args:
-        app: to install in, before it serves.
-        statuses: of errors that are to have another status than the usual one, which is:
-            400 for an argument, 404, 409 and 429 (with ``Retry-After``) as the service
-            has them, 503 while closing, 504 for a passed deadline, 502 for all else that
-            the service or the way to it is at fault for.
+        app: the application; call this before it serves.
+        statuses: other statuses for some error classes and their subclasses. None, the
+            default, changes nothing.
     """
     table = {**STATUSES, **(statuses or {})}
 
-    async def answer(_request: Request, error: Exception) -> Response:
+    async def handle(_request: Request, error: Exception) -> Response:
         if not isinstance(error, IottlyError):
             raise error
         return _problem(error, table)
 
-    app.add_exception_handler(IottlyError, answer)
+    app.add_exception_handler(IottlyError, handle)
     app.add_middleware(CancelOnDisconnect)
 
 
 def _problem(error: IottlyError, statuses: Mapping[type[IottlyError], int]) -> Response:
     problem = problem_of(error, statuses)
     if problem.status >= 500:
-        _LOG.warning("answered %s: %s: %s", problem.status, type(error).__name__, error)
+        _LOG.warning("responded %s: %s: %s", problem.status, type(error).__name__, error)
     return JSONResponse(
         problem.body, problem.status, headers=problem.headers, media_type=MEDIA_TYPE
     )
@@ -177,31 +204,49 @@ def webhook_router(
     max_bytes: int = MAX_BYTES,
     seen: SeenKeys | None = None,
 ) -> APIRouter:
-    """A router with one route, to which the platform posts: ``app.include_router(...)``.
+    """A router with one route, to which the platform posts its webhooks.
 
-    The secret is checked before the body is read, and the body is bounded while it is
-    read. It answers 204 once `handle` has returned, so that nothing is acknowledged that
-    was not handled; 403, 413 and 400 as problems; 503 with ``Retry-After`` to a second
-    delivery of a message that is just being handled. A static secret gives no protection
-    against replay; see `iottly_async.webhooks.parse`.
+    The secret is checked before the body is read, and reading stops at `max_bytes`. The
+    responses are:
+
+    - 204 once `handle` has returned, so that only handled messages are acknowledged
+    - 204 for a message that was handled before
+    - 503 with ``Retry-After`` for a second delivery of a message while `handle` runs
+    - 403, 413 or 400, as problem details, for a wrong secret, a body that is too large, or
+      a body that is no webhook
+
+    A static secret does not protect against replay; see `iottly_async.webhooks.parse`.
+
+    Example:
+        ```python
+        async def handle(message: Message) -> None:
+            print(message.device_id, message.payload)
+
+        app.include_router(webhook_router(handle, secret=os.environ["WEBHOOK_SECRET"]))
+        ```
 
     Args:
         handle: awaited with each `Message`; with `payload_only`, with the decoded payload.
-            What it raises is the answer, 500 as a rule, and the message may come again.
-        secret: what `header` must hold; two while it is being changed.
-        path: of the route; default ``/webhooks/iottly``.
-        header: name of the header with the secret; default ``X-Iottly-Secret``.
-        payload_only: whether the webhook is set to "payload only".
-        max_bytes: of a body; default 1 MiB.
-        seen: remembers which messages were handled; None makes one of this worker, with
-            room for 10,000. Bare payloads have no key and are never dropped.
+            If it raises, the response is an error, 500 unless the application has a handler
+            for it, and the message may be delivered again.
+        secret: the value that `header` must have. Several values are each accepted, so that
+            a secret can be changed without losing a delivery.
+        path: the route's path. Default ``/webhooks/iottly``.
+        header: the name of the header with the secret. Default ``X-Iottly-Secret``.
+        payload_only: whether the webhook is set to "payload only". Default False.
+        max_bytes: the largest body that is accepted, in bytes. Default 1,048,576 (1 MiB).
+        seen: remembers which messages were handled. None, the default, makes a memory of
+            10,000 keys for this worker. Bare payloads have no key and are never dropped.
+
+    Returns:
+        A router for `app.include_router(...)`.
 
     Raises:
-        ConfigurationError: `secret`, `header` or `max_bytes` is not as above.
+        ConfigurationError: `secret`, `header` or `max_bytes` is not accepted.
     """
     receiver = WebhookReceiver(secret=secret, header=header, max_bytes=max_bytes)
     del secret
-    done = SeenKeys() if seen is None else seen
+    handled = SeenKeys() if seen is None else seen
     router = APIRouter()
 
     @router.post(path, status_code=204, include_in_schema=False)
@@ -209,18 +254,18 @@ def webhook_router(
         try:
             receiver.check(request.headers)
             body = await _bounded_body(request, receiver)
-            found = receiver.payload(body) if payload_only else receiver.message(body)
+            content = receiver.payload(body) if payload_only else receiver.message(body)
         except IottlyError as error:
             return _problem(error, _WEBHOOK_STATUSES)
         if payload_only:
-            await handle(found)
+            await handle(content)
             return Response(status_code=204)
-        return await _once(handle, found, done)
+        return await _handle_once(handle, content, handled)
 
     return router
 
 
-async def _once(
+async def _handle_once(
     handle: Callable[[Message], Awaitable[object]], message: Message, seen: SeenKeys
 ) -> Response:
     claim = seen.claim(message.key)
@@ -237,9 +282,9 @@ async def _once(
 
 
 async def _bounded_body(request: Request, receiver: WebhookReceiver) -> bytes:
-    told = request.headers.get("content-length", "")
-    if told.isascii() and told.isdecimal():
-        receiver.check_size(int(told[:18]))
+    declared = request.headers.get("content-length", "")
+    if declared.isascii() and declared.isdecimal():
+        receiver.check_size(int(declared[:18]))
     body = bytearray()
     async for chunk in request.stream():
         body += chunk

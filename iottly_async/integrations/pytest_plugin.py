@@ -1,29 +1,25 @@
-"""pytest fixtures: an Iottly cloud for tests, and a session on it.
+"""pytest fixtures: an emulated Iottly cloud, and a session that is connected to it.
 
-They are there wherever this package is installed, and cost nothing where no test takes
-one: with the first that does the package is loaded, and the emulator starts.
+pytest finds the fixtures wherever this package is installed. They load nothing until a test
+uses one.
 
-``iottly_emulator``
-    The cloud: a server in a thread of its own, one a test run (one a worker of xdist),
-    as new for every test. All that `iottly_async.emulator.Surface` lists can be done
-    with it: append messages, disconnect devices, let calls fail.
+- ``iottly_emulator`` is the cloud: a server in its own thread, one for each test run (with
+  xdist, one for each worker). It is reset before each test. A test can append messages,
+  disconnect devices and inject faults; see `iottly_async.emulator.Surface`.
+- ``iottly_session`` is an `IottlySession` on the emulator, for coroutine tests under
+  pytest-asyncio (strict or auto mode) or anyio, and for `asyncio.run` in a synchronous test.
+  It serves one event loop, and is closed in that loop, at the latest when the loop ends.
+- ``iottly_environment`` sets ``IOTTLY_API_KEY``, ``IOTTLY_BASE_URL`` and
+  ``IOTTLY_PROJECT`` for the test, so that an application that opens its own session uses the
+  emulator.
+- ``iottly_emulator_options`` are the emulator's settings (`EmulatorOptions`). Override it
+  with scope "session" in a conftest. The default is 3 devices and 600 messages.
 
-``iottly_session``
-    An `IottlySession` on it, for coroutine tests under pytest-asyncio (either mode) or
-    anyio, and for `asyncio.run` in a synchronous test. It is closed in the event loop
-    that used it, at the latest when that loop ends, so that a session serves one loop.
-
-``iottly_environment``
-    Sets ``IOTTLY_API_KEY``, ``IOTTLY_BASE_URL`` and ``IOTTLY_PROJECT`` for the test, so
-    that a whole application that opens its own session works on the emulator::
-
-        def test_my_backend(iottly_environment, iottly_emulator):
-            with TestClient(app) as client:
-                assert client.get("/devices").json()
-
-``iottly_emulator_options``
-    To be overridden, with scope "session", in a conftest: a dict of the settings of the
-    emulator (`EmulatorOptions`); by default 3 devices and 600 messages.
+```python
+def test_my_backend(iottly_environment, iottly_emulator):
+    with TestClient(app) as client:
+        assert client.get("/devices").json()
+```
 """
 
 from __future__ import annotations
@@ -43,7 +39,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def iottly_emulator_options() -> EmulatorOptions:
-    """Settings of the emulator; override it to have others."""
+    """The settings of the emulator; override this fixture to change them."""
     return {"devices": 3, "messages": 600}
 
 
@@ -57,11 +53,11 @@ def _iottly_emulator_server(iottly_emulator_options: EmulatorOptions) -> Iterato
 
 @pytest.fixture
 def iottly_emulator(_iottly_emulator_server: EmulatorThread) -> EmulatorThread:
-    """An Iottly cloud that runs in a thread, as new for this test."""
+    """An emulated Iottly cloud in its own thread, reset for this test."""
     from ..ratelimit.registry import forget_limiters
 
     _iottly_emulator_server.reset()
-    # What the last test's sessions knew of the quota must not hold up this one's.
+    # The last test's limiter may hold an exhausted quota, which was reset as well.
     forget_limiters(_iottly_emulator_server.base_url.removeprefix("http://"))
     return _iottly_emulator_server
 
@@ -70,7 +66,7 @@ def iottly_emulator(_iottly_emulator_server: EmulatorThread) -> EmulatorThread:
 def iottly_environment(
     iottly_emulator: EmulatorThread, monkeypatch: pytest.MonkeyPatch
 ) -> EmulatorThread:
-    """The environment variables that lead a program to the emulator; its value is the emulator."""
+    """Sets the environment variables of the emulator; the fixture's value is the emulator."""
     monkeypatch.setenv("IOTTLY_API_KEY", iottly_emulator.api_key)
     monkeypatch.setenv("IOTTLY_BASE_URL", iottly_emulator.base_url)
     monkeypatch.setenv("IOTTLY_PROJECT", iottly_emulator.project_id)
@@ -79,14 +75,14 @@ def iottly_environment(
 
 @pytest.fixture
 def iottly_session(iottly_emulator: EmulatorThread) -> Iterator[IottlySession]:
-    """A session on the emulator, with a limiter of its own; closed after the test."""
+    """A session on the emulator, with its own limiter; it is closed after the test."""
     from ..config import Config
     from ..ratelimit import RateLimiter
     from ..session import IottlySession
     from ..transport import AiohttpTransport
 
     config = Config(base_url=iottly_emulator.base_url)
-    transport = _Watched(AiohttpTransport(config))
+    transport = _ClosingTransport(AiohttpTransport(config))
     session = IottlySession(
         iottly_emulator.api_key, config=config, http=transport, limiter=RateLimiter()
     )
@@ -95,11 +91,11 @@ def iottly_session(iottly_emulator: EmulatorThread) -> Iterator[IottlySession]:
     transport.finish()
 
 
-class _Watched:
-    """A transport that closes its session in the event loop that it was used in.
+class _ClosingTransport:
+    """A transport that closes its session in the event loop in which it was used.
 
-    A fixture without a loop cannot await `aclose`. But an asynchronous generator that
-    was begun in a loop is closed by that loop before it ends.
+    A synchronous fixture cannot await `aclose`. But an event loop closes every asynchronous
+    generator that was started in it before it ends, so one such generator closes the session.
     """
 
     session: IottlySession
@@ -107,32 +103,32 @@ class _Watched:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._guard: AsyncGenerator[None, None] | None = None
+        self._closer: AsyncGenerator[None, None] | None = None
 
     async def send(self, outgoing: Outgoing) -> Answer:
-        """As the transport; the first one sets the guard."""
-        if self._guard is None:
+        """Send one attempt; the first one starts the generator."""
+        if self._closer is None:
             self._loop = asyncio.get_running_loop()
-            self._guard = self._closing()
-            await anext(self._guard)
+            self._closer = self._close_at_end()
+            await anext(self._closer)
         return await self._transport.send(outgoing)
 
     async def aclose(self) -> None:
-        """As the transport."""
+        """Close every connection."""
         await self._transport.aclose()
 
-    async def _closing(self) -> AsyncGenerator[None, None]:
+    async def _close_at_end(self) -> AsyncGenerator[None, None]:
         try:
             yield
         finally:
             await self.session.aclose()
 
     def finish(self) -> None:
-        """Close the session where its loop has not done so: it lives on for other tests."""
-        loop, guard = self._loop, self._guard
-        if loop is None or guard is None or loop.is_closed():
+        """Close the session if its event loop has not, because it serves other tests, too."""
+        loop, closer = self._loop, self._closer
+        if loop is None or closer is None or loop.is_closed():
             return
         if loop.is_running():
-            asyncio.run_coroutine_threadsafe(guard.aclose(), loop).result(timeout=10)
+            asyncio.run_coroutine_threadsafe(closer.aclose(), loop).result(timeout=10)
         else:
-            loop.run_until_complete(guard.aclose())
+            loop.run_until_complete(closer.aclose())

@@ -1,4 +1,4 @@
-"""Errors as a web service shows them: a status, and a problem body of RFC 9457.
+"""Errors as problem details of RFC 9457: an HTTP status and a JSON body.
 
 Pure: no framework is imported here.
 """
@@ -19,16 +19,16 @@ MEDIA_TYPE: Final = "application/problem+json"
 
 STATUSES: Final[Mapping[type[errors.IottlyError], int]] = {
     errors.IottlyError: 500,
-    # What the client of this service asked for was refused before anything was sent.
+    # An argument was refused before anything was sent.
     errors.ConfigurationError: 400,
     errors.SessionClosedError: 503,
-    # A gateway's troubles with the service behind it.
+    # Failures of the service, or of the network in between.
     errors.TransportError: 502,
     errors.DeadlineExceededError: 504,
     errors.DecodeError: 502,
     errors.ApiError: 502,
     errors.BadRequestError: 400,
-    # 401 and 403 stay 502: it is this service's key that is not accepted, not its client's.
+    # 401 and 403 become 502: the refused key is the application's, not its client's.
     errors.NotFoundError: 404,
     errors.ConflictError: 409,
     errors.DeviceOfflineError: 409,
@@ -39,7 +39,7 @@ STATUSES: Final[Mapping[type[errors.IottlyError], int]] = {
     errors.WebhookSecretError: 403,
     errors.WebhookTooLargeError: 413,
 }
-"""The status of each error; a class that is not named has that of its nearest parent."""
+"""The status of each error class. A class that is missing has the status of its nearest parent."""
 
 _WORDS: Final = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _EXTENSIONS: Final = ("code", "request_id", "sent", "attempts", "path")
@@ -47,12 +47,13 @@ _EXTENSIONS: Final = ("code", "request_id", "sent", "attempts", "path")
 
 @frozen
 class Problem:
-    """What to answer.
+    """A response that describes an error.
 
     Attributes:
-        status: of HTTP.
-        headers: `Retry-After` in whole seconds, where another try makes sense.
-        body: `type`, `title`, `status`, `detail`, and of the error's facts those that it has.
+        status: the HTTP status.
+        headers: `Retry-After` in whole seconds, if the error has one.
+        body: `type`, `title`, `status` and `detail`, and those of `code`, `request_id`,
+            `sent`, `attempts`, `path` and `retry_after` that the error has.
     """
 
     status: int
@@ -63,7 +64,7 @@ class Problem:
 def problem_of(
     error: errors.IottlyError, statuses: Mapping[type[errors.IottlyError], int] = STATUSES
 ) -> Problem:
-    """The answer to an error: it holds no key, no header and nothing of a body."""
+    """The response to an error. It holds no key, no header and no part of a body."""
     status = next(statuses[kind] for kind in type(error).__mro__ if kind in statuses)
     words = _WORDS.sub(" ", type(error).__name__.removesuffix("Error"))
     body: dict[str, Any] = {
