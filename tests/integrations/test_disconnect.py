@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+
 from iottly_async.integrations._disconnect import CancelOnDisconnect, Message, Receive, Scope, Send
 
 from ..support.virtual_time import virtual
