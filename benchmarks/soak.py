@@ -39,8 +39,7 @@ AUDITS = 20
 """How often, in a run, all work rests: books are compared and memory is measured."""
 
 _SERVE = """
-from iottly_async.emulator.process import run
-from iottly_async.emulator.settings import EmulatorSettings
+from iottly_async.emulator import EmulatorSettings, run
 run(EmulatorSettings(devices=4, messages=4000, record_limit=1000),
     ready=lambda emulator: print(emulator.base_url, flush=True))
 """

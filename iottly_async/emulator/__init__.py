@@ -1,53 +1,56 @@
-"""An Iottly cloud in the box: a real server on a loopback port, with a made-up fleet behind it.
+"""An emulator of the Iottly cloud: a real server on a loopback port, with a made-up fleet.
 
 It shares nothing with the client of this package, neither routes nor models nor codec, so that a
-mistake in the one cannot hide in the other. Three ways to run it::
+mistake in one cannot hide in the other. There are three ways to run it:
 
-    async with Emulator(devices=3, messages=500) as emulator: ...     # in this event loop
-    with EmulatorThread(devices=3, messages=500) as emulator: ...     # in a thread, for any code
-    python -m iottly_async.emulator --port 8123                       # as a process
+```python
+async with Emulator(devices=3, messages=500) as emulator: ...  # in this event loop
+with EmulatorThread(devices=3, messages=500) as emulator: ...  # in a thread, for any code
+```
 
-Any program is pointed at it by ``emulator.base_url`` and ``emulator.api_key`` (``DEVELOPMENT_KEY``,
-good on both generations). Settings are listed in ``EmulatorSettings``, methods in ``Surface``,
-faults in ``Fault``.
+```sh
+python -m iottly_async.emulator --port 8123  # as a process
+```
 
-The same seed and settings give the same fleet, byte for byte, on any day: its history ends at a
+A program uses it by ``emulator.base_url`` and ``emulator.api_key``, which is ``DEVELOPMENT_KEY``
+by default and is accepted by both generations. ``EmulatorSettings`` describes the settings,
+``EmulatorHandle`` the methods, and ``Fault`` what can go wrong.
+
+The same seed and settings give the same fleet, byte for byte, on any day. Its history ends at a
 fixed time in the past (``REFERENCE_END``), so a walk without bounds finds all of it.
 
 The control address ``/_emulator/`` does over HTTP what the methods do, for tests in another
-process. It takes and gives JSON (a POST must say ``Content-Type: application/json``) and needs no
-key.
+process. It needs no API key. Requests and answers are JSON; a POST must say
+``Content-Type: application/json``, and every field of its body is optional unless said otherwise.
 
-=============================== ===================================================================
-``GET state``                   fleet, counts, clock, faults in force, settings
-``POST reset``                  ``{}``: back to the beginning
-``POST seed``                   ``{seed, devices, messages, days, until, licenses, jsonl}``, each
-                                optional: another fleet
-``GET``, ``POST``, ``DELETE     in force; add one (fields of ``Fault``); clear, release stalls
-faults``
-``GET``, ``POST clock``         ``{offset: seconds}``, ``{pin: time or null for now}``,
-                                ``{unpin: true}``, ``{advance: seconds}``
-``GET``, ``DELETE requests``    those that arrived; forget them
-``GET commands``                those that were executed
-``POST append``                 ``{device_id, messages: number or list, late_by}``, or ``{rate,
-                                device_ids}`` for a steady flow (rate 0: stop)
-``GET``, ``POST``, ``DELETE     those that are set up; add one (fields of ``Webhook``); take all
-webhooks``                      down
-``GET deliveries``              what was sent to webhooks
-``GET``, ``POST streams``       how many are subscribed; ``{drop: close code or null for a reset,
-                                stall: true or false, lose: count, reverse: count, heartbeat:
-                                seconds}``, each optional
-=============================== ===================================================================
+- ``GET state``: fleet, counts, clock, faults and settings.
+- ``POST reset``: go back to the start. The body is ``{}``.
+- ``POST seed``: make another fleet. Fields: ``seed``, ``devices``, ``messages``, ``days``,
+  ``until``, ``licenses``, ``jsonl``.
+- ``GET faults``: the faults. ``POST faults``: add one; the fields of ``Fault``, of which ``kind``
+  is required. ``DELETE faults``: remove all, and release what stalls.
+- ``GET clock``: the server's clock. ``POST clock``: change it. Fields: ``offset`` (seconds),
+  ``pin`` (a time, or null for now), ``unpin`` (true), ``advance`` (seconds).
+- ``GET requests``: the requests that arrived. ``DELETE requests``: forget them.
+- ``GET commands``: the commands that were executed.
+- ``POST append``: append messages. Fields: ``device_id`` (required), ``messages`` (a number or a
+  list), ``late_by`` (seconds). Or append at a steady rate: ``rate`` (messages a second; 0 stops),
+  ``device_ids``.
+- ``GET webhooks``: the webhooks. ``POST webhooks``: add one; the fields of ``Webhook``, of which
+  ``url`` is required. ``DELETE webhooks``: remove all.
+- ``GET deliveries``: what was sent to webhooks.
+- ``GET streams``: how many streams are subscribed. ``POST streams``: disturb the open streams.
+  Fields: ``drop`` (a close code, or null for a reset), ``stall`` (true or false), ``lose`` and
+  ``reverse`` (how many messages), ``heartbeat`` (seconds).
 """
 
 from .clock import EmulatorClock
 from .faults import Fault, FaultKind
-from .journal import CommandRecord, RequestRecord
-from .process import run, serve
-from .quota import Verdict
-from .server import Emulator
+from .handle import EmulatorHandle
+from .quota import QuotaDecision
+from .records import CommandRecord, RequestRecord
+from .server import Emulator, run, serve
 from .settings import DEVELOPMENT_KEY, REFERENCE_END, EmulatorOptions, EmulatorSettings
-from .surface import Surface
 from .thread import EmulatorThread
 from .webhooks import Delivery, Webhook
 
@@ -58,14 +61,14 @@ __all__ = [
     "Delivery",
     "Emulator",
     "EmulatorClock",
+    "EmulatorHandle",
     "EmulatorOptions",
     "EmulatorSettings",
     "EmulatorThread",
     "Fault",
     "FaultKind",
+    "QuotaDecision",
     "RequestRecord",
-    "Surface",
-    "Verdict",
     "Webhook",
     "run",
     "serve",

@@ -4,8 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from .process import run
-from .server import Emulator
+from .server import Emulator, run
 from .settings import TIERS, EmulatorSettings
 
 

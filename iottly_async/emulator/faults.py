@@ -1,8 +1,8 @@
-"""Faults on command: which request goes wrong, and how.
+"""Fault injection, the decisions: into which request a fault is injected, and which fault.
 
-This file decides; ``striking.py`` carries out. A fault strikes before anything of the request is
-looked at (no quota spent, nothing executed), or with ``after=True`` once the handler has acted (the
-command was executed, its answer is lost).
+``http/inject.py`` carries a fault out. A fault is injected before anything of the request is
+looked at, so no quota is spent and nothing is executed; with ``after=True`` it is injected once
+the handler has run, so a command is executed and its answer is lost.
 """
 
 from collections.abc import Mapping
@@ -12,8 +12,7 @@ from typing import Any, Literal, get_args
 
 import attrs
 
-from .choices import one_of
-from .fleet.rng import seeded
+from .settings import copied, one_of, seeded_random
 
 FaultKind = Literal["status", "html", "cut", "reset", "stall", "garbage", "empty"]
 
@@ -22,26 +21,35 @@ def _upper(text: str | None) -> str | None:
     return None if text is None else text.upper()
 
 
-def _copied(headers: Mapping[str, str]) -> Mapping[str, str]:
-    return dict(headers)
-
-
 @attrs.define(kw_only=True, eq=False)
 class Fault:
-    """A fault and how often it has struck.
+    """A fault, the requests it is meant for, and how often it was injected.
 
-    ``kind``: ``status`` (an answer with ``status``, 500 by default; ``body`` as text, bytes or JSON
-    value, the generation's own error shape by default; ``headers``), ``html`` (a proxy's page with
-    ``status``, 502 by default), ``cut`` (the body ends early, the connection closes), ``reset``
-    (the connection is reset without an answer), ``stall`` (nothing for ``seconds``, or until
-    released when None; then all goes on as usual), ``garbage`` (200 with text that is not JSON),
-    ``empty`` (200 without a body).
+    The kinds are:
 
-    Which requests: ``route`` is a route's name, or a pattern of a path that begins with a slash
-    (``/v1/*``); None is every route. ``method`` is one verb or None. Of those that fit, the first
-    ``skip`` pass, then each is struck with ``probability`` until ``count`` were (None: for ever).
-    ``after``: the handler runs first, so that a command is executed whose answer is then spoiled;
-    otherwise it never runs. ``struck`` counts.
+    - ``status``: an answer with ``status``, ``body`` and ``headers``.
+    - ``html``: a proxy's HTML page with ``status`` and ``headers``.
+    - ``cut``: the body ends early, then the connection closes.
+    - ``reset``: the connection is reset without an answer.
+    - ``stall``: nothing happens for ``seconds``; then the request goes on as usual.
+    - ``garbage``: 200 with a text that is not JSON.
+    - ``empty``: 200 without a body.
+
+    Attributes:
+        kind: What goes wrong; see above.
+        route: A route's name, or a path pattern that begins with a slash, such as ``/v1/*``. None,
+            the default, is every route.
+        method: An HTTP method. None, the default, is every method.
+        count: Into how many requests the fault is injected; 1 by default. None: into all.
+        probability: With which probability it is injected into a matching request; 1 by default.
+        skip: How many matching requests pass before the first; 0 by default.
+        after: Whether the handler runs first. False by default: the handler never runs.
+        status: The answer's status. None, the default, is 500, and 502 for ``html``.
+        body: The answer's body: text, bytes or a JSON value. None, the default, is the
+            generation's own error shape.
+        headers: The answer's headers; none by default.
+        seconds: How long a stall lasts. None, the default, is until it is released.
+        injected: How often the fault was injected so far.
     """
 
     kind: FaultKind = attrs.field(validator=one_of(get_args(FaultKind)))
@@ -55,19 +63,28 @@ class Fault:
     after: bool = False
     status: int | None = None
     body: Any = None
-    headers: Mapping[str, str] = attrs.field(factory=dict, converter=_copied)
+    headers: Mapping[str, str] = attrs.field(factory=dict, converter=copied)
     seconds: float | None = None
-    struck: int = attrs.field(default=0, init=False)
+    injected: int = attrs.field(default=0, init=False)
     _passed: int = attrs.field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
         if self.count is not None and self.count < 1:
-            raise ValueError(f"count={self.count}: how often to strike, 1 or more, or None")
+            raise ValueError(f"count={self.count}: must be 1 or more, or None")
         if self.status is not None and not 200 <= self.status <= 599:
-            raise ValueError(f"status={self.status}: an answer's status lies within 200 and 599")
+            raise ValueError(f"status={self.status}: must be 200 to 599")
 
-    def fits(self, route: str | None, path: str, method: str) -> bool:
-        """Whether a request is one of those that this fault concerns."""
+    def matches(self, route: str | None, path: str, method: str) -> bool:
+        """Whether a request is one that this fault is meant for.
+
+        Args:
+            route: The request's route. None: no route matches its path.
+            path: The request's path.
+            method: The request's method.
+
+        Returns:
+            True if route and method match; counts nothing.
+        """
         if self.method not in (None, method):
             return False
         if self.route is None:
@@ -76,70 +93,70 @@ class Fault:
             return fnmatchcase(path, self.route)
         return self.route == route
 
-    def strikes(self, rng: Random) -> bool:
-        """Whether it strikes a request that fits, by chance of ``rng``; counts it."""
-        if self.count is not None and self.struck >= self.count:
+    def should_inject(self, rng: Random) -> bool:
+        """Decide whether to inject the fault into a matching request, and count it.
+
+        Args:
+            rng: Where the chance comes from if ``probability`` is less than 1.
+
+        Returns:
+            True if the fault must be injected.
+        """
+        if self.exhausted:
             return False
         if self._passed < self.skip:
             self._passed += 1
             return False
         if self.probability < 1.0 and rng.random() >= self.probability:
             return False
-        self.struck += 1
+        self.injected += 1
         return True
 
     @property
-    def spent(self) -> bool:
-        """Whether it has struck as often as it should."""
-        return self.count is not None and self.struck >= self.count
+    def exhausted(self) -> bool:
+        """Whether the fault was injected ``count`` times."""
+        return self.count is not None and self.injected >= self.count
 
     def as_json(self) -> dict[str, Any]:
-        """The fault as it is given out at the control address."""
-        body = self.body.decode("utf-8", "replace") if isinstance(self.body, bytes) else self.body
-        return {
-            "kind": self.kind,
-            "route": self.route,
-            "method": self.method,
-            "count": self.count,
-            "probability": self.probability,
-            "skip": self.skip,
-            "after": self.after,
-            "status": self.status,
-            "body": body,
-            "headers": dict(self.headers),
-            "seconds": self.seconds,
-            "struck": self.struck,
-        }
+        """The fault as the control address shows it.
+
+        Returns:
+            The attributes, all of them JSON values.
+        """
+        shown = attrs.asdict(self, filter=lambda field, _: not field.name.startswith("_"))
+        if isinstance(self.body, bytes):
+            shown["body"] = self.body.decode("utf-8", "replace")
+        return shown
 
 
 class Faults:
-    """The faults in force, oldest first; at most one strikes a request."""
+    """The faults that are active, oldest first; at most one is injected into a request."""
 
     def __init__(self, seed: int | str, route_names: frozenset[str]) -> None:
-        self._rng = seeded(seed, "faults")
+        self._rng = seeded_random(seed, "faults")
         self._names = route_names
         self.active: list[Fault] = []
 
     def add(self, fault: Fault) -> Fault:
-        """Put a fault in force; ``ValueError`` for a route that does not exist."""
+        """Activate a fault; ``ValueError`` if it names a route that does not exist."""
         route = fault.route
         if route is not None and not route.startswith("/") and route not in self._names:
             known = ", ".join(sorted(self._names))
             raise ValueError(
-                f"route={route!r}: no such route; known are {known}, or a path pattern like /v1/*"
+                f"route={route!r}: no such route; there are {known}, or a path pattern like /v1/*"
             )
         self.active.append(fault)
         return fault
 
-    def pick(self, route: str | None, path: str, method: str) -> Fault | None:
-        """The fault that strikes this request, if any."""
+    def select(self, route: str | None, path: str, method: str) -> Fault | None:
+        """The fault to inject into a request; None if there is none."""
         for fault in self.active:
-            if fault.fits(route, path, method) and fault.strikes(self._rng):
-                if fault.spent:
+            if fault.matches(route, path, method) and fault.should_inject(self._rng):
+                if fault.exhausted:
                     self.active.remove(fault)
                 return fault
         return None
 
     def clear(self) -> None:
-        """Put every fault out of force."""
+        """Remove every fault."""
         self.active.clear()

@@ -13,7 +13,7 @@ from .settings import Algorithm, EmulatorSettings, Rounding
 
 
 @attrs.frozen
-class Verdict:
+class QuotaDecision:
     """What the limit says to one request: whether it was ``admitted``, and what ``remaining`` is.
 
     ``limit`` is in requests a window; ``reset`` in epoch seconds of the server's clock.
@@ -43,7 +43,7 @@ class Verdict:
 class Quota(Protocol):
     """One key's quota."""
 
-    def take(self, now: float) -> Verdict:
+    def take(self, now: float) -> QuotaDecision:
         """Spend one request, or refuse it."""
 
 
@@ -54,7 +54,7 @@ class FixedWindow:
         self._limit, self._window = limit, window
         self._current, self._used = -1, 0
 
-    def take(self, now: float) -> Verdict:
+    def take(self, now: float) -> QuotaDecision:
         """Spend one request, or refuse it."""
         current = math.floor(now / self._window)
         if current != self._current:
@@ -62,7 +62,7 @@ class FixedWindow:
         admitted = self._used < self._limit
         self._used += admitted
         reset = (current + 1) * self._window
-        return Verdict(admitted, self._limit, self._limit - self._used, reset)
+        return QuotaDecision(admitted, self._limit, self._limit - self._used, reset)
 
 
 class SlidingLog:
@@ -72,7 +72,7 @@ class SlidingLog:
         self._limit, self._window = limit, window
         self._log: deque[float] = deque()
 
-    def take(self, now: float) -> Verdict:
+    def take(self, now: float) -> QuotaDecision:
         """Spend one request, or refuse it."""
         while self._log and self._log[0] <= now - self._window:
             self._log.popleft()
@@ -80,7 +80,7 @@ class SlidingLog:
         if admitted:
             self._log.append(now)
         reset = self._log[0] + self._window
-        return Verdict(admitted, self._limit, self._limit - len(self._log), reset)
+        return QuotaDecision(admitted, self._limit, self._limit - len(self._log), reset)
 
 
 class TokenBucket:
@@ -90,7 +90,7 @@ class TokenBucket:
         self._limit, self._rate = limit, limit / window
         self._tokens, self._seen = float(limit), -math.inf
 
-    def take(self, now: float) -> Verdict:
+    def take(self, now: float) -> QuotaDecision:
         """Spend one request, or refuse it."""
         gained = max(0.0, now - self._seen) * self._rate
         self._tokens, self._seen = min(self._limit, self._tokens + gained), now
@@ -99,7 +99,7 @@ class TokenBucket:
         if admitted:
             self._tokens = max(0.0, self._tokens - 1)
         reset = now + (self._limit - self._tokens) / self._rate
-        return Verdict(admitted, self._limit, int(self._tokens + 1e-6), reset)
+        return QuotaDecision(admitted, self._limit, int(self._tokens + 1e-6), reset)
 
 
 _ALGORITHMS: dict[Algorithm, type[FixedWindow | SlidingLog | TokenBucket]] = {
@@ -118,7 +118,7 @@ class Quotas:
         self._kind = _ALGORITHMS[settings.rate_algorithm]
         self._keys: dict[str, Quota] = {}
 
-    def take(self, key: str, now: float) -> Verdict | None:
+    def take(self, key: str, now: float) -> QuotaDecision | None:
         """Spend one request of this key, or refuse it; None where there is no limit."""
         if self._limit is None:
             return None

@@ -1,23 +1,26 @@
-"""A stored message, with its JSON already written.
+"""Message rows, and the JSON of messages.
 
-A page is answered by joining texts, so each row keeps the part of its JSON that does not depend on
+A page is answered by joining texts. So each row keeps the part of its JSON that does not depend on
 the request: everything after the ids of device and project. The payload stands at its end,
 character by character as it was given.
 """
 
 import json
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from .times import naive_text
+from .times import naive_text, to_datetime
+
+MESSAGE_TYPES = ("all", "userdefined", "iottlyagent")
+"""What endpoints, webhooks and streams can filter by; ``all`` filters nothing."""
 
 
 class Row(NamedTuple):
-    """A message as the store holds it; the order is that of the table's columns.
+    """A message as the store holds it; the fields are the table's columns, in order.
 
-    ``timestamp``, ``device_timestamp`` and ``visible_at`` are epoch milliseconds (``visible_at`` 0:
-    always was). ``tail`` is ``"timestamp":…,"payload":…}``; the payload begins at character
-    ``payload_at`` and ends before the last brace.
+    ``timestamp``, ``device_timestamp`` and ``visible_at`` are epoch milliseconds; ``visible_at`` 0
+    means "visible from the start". ``tail`` is ``"timestamp":…,"payload":…}``. The payload begins
+    at character ``payload_at`` of it and ends before the last brace.
     """
 
     device: int
@@ -33,7 +36,7 @@ class Row(NamedTuple):
 
     @property
     def payload_json(self) -> str:
-        """The payload's JSON text as it was given."""
+        """The payload's text as it was given; it need not be valid JSON."""
         return self.tail[self.payload_at : -1]
 
     @property
@@ -54,7 +57,7 @@ def make_row(
     channel: str | None = None,
     oid: str | None = None,
 ) -> Row:
-    """A row with its JSON tail written."""
+    """Make a row and write its ``tail``."""
     named = "" if channel is None else f'"channel":{quoted(channel)},'
     head = (
         f'"timestamp":"{naive_text(timestamp)}","devicetimestamp":"{naive_text(device_timestamp)}",'
@@ -74,17 +77,62 @@ def make_row(
     )
 
 
+def ids_json(device_id: str, project_id: str) -> str:
+    """The fields with which every message of a device begins, each followed by a comma."""
+    return f'"from":{dump_json(device_id)},"to":{dump_json(project_id)},'
+
+
+def message_json(device_id: str, project_id: str, row: Row) -> str:
+    """A message as the paginated endpoint, webhooks and streams send it."""
+    return f"{{{ids_json(device_id, project_id)}{row.tail}"
+
+
+def stored_message(device_id: str, project_id: str, row: Row) -> dict[str, Any]:
+    """A message as ``EmulatorHandle.stored`` returns it: everything the emulator knows of it."""
+    try:
+        payload = load_json(row.payload_json)
+    except ValueError:
+        payload = None
+    return {
+        "id": row.id,
+        "oid": row.object_id,
+        "device_id": device_id,
+        "project_id": project_id,
+        "timestamp": to_datetime(row.timestamp),
+        "timestamp_ms": row.timestamp,
+        "devicetimestamp": to_datetime(row.device_timestamp),
+        "devicetimestamp_ms": row.device_timestamp,
+        "type": row.type,
+        "channel": row.channel,
+        "payload": payload,
+        "payload_json": row.payload_json,
+        "visible_at_ms": row.visible_at,
+    }
+
+
 @lru_cache(maxsize=256)
 def quoted(text: str) -> str:
-    """The JSON string of one of the few texts that come again and again (a type, a channel)."""
+    """The JSON string of a text that recurs (a type, a channel), from a cache."""
     return dump_json(text)
 
 
 def dump_json(value: object) -> str:
-    """Compact JSON text that can be sent as UTF-8; ``ValueError`` for what JSON cannot say."""
+    """Compact JSON text that can be encoded as UTF-8; ``ValueError`` for NaN and infinity."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     try:
         text.encode()
-    except UnicodeEncodeError:  # a lone surrogate travels escaped
+    except UnicodeEncodeError:  # a lone surrogate: written as an escape
         return json.dumps(value, separators=(",", ":"), allow_nan=False)
     return text
+
+
+def load_json(text: str | bytes, *, strict: bool = False) -> Any:
+    """Decode JSON; ``ValueError`` also where it nests too deeply, and if ``strict`` for NaN."""
+    try:
+        return json.loads(text, parse_constant=_refuse_constant if strict else None)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")

@@ -1,51 +1,67 @@
 """The emulator as an asynchronous context manager: a real socket in the caller's event loop."""
 
 import asyncio
+import contextlib
+import signal
 import socket
+import threading
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self, TypeVar, Unpack
 
-import attrs
 from aiohttp import web
 
+from .handle import EmulatorHandle
 from .http.dispatch import Dispatcher
 from .http.routes import ROUTE_NAMES
 from .settings import EmulatorOptions, EmulatorSettings
-from .surface import Surface
-from .world import World
+from .state import EmulatorState
 
 T = TypeVar("T")
-_GRACE = 0.05
+_SHUTDOWN_TIMEOUT = 0.05
 _BACKLOG = 1024
-_LINE = 32_768  # room for the longest filter that is read, percent-encoded
+_MAX_LINE = 32_768  # bytes: the longest filter that is read fits in, percent-encoded
 
 
-class Emulator(Surface):
-    """A server of both generations on a loopback socket, while the ``async with`` lasts.
+class Emulator(EmulatorHandle):
+    """An Iottly cloud on a loopback socket, for as long as the ``async with`` lasts.
 
-    Takes an ``EmulatorSettings``, its fields as keyword arguments, or both (the arguments win);
-    ``ValueError`` for what the settings refuse. Its methods belong to the loop that it runs in; use
-    ``EmulatorThread`` from elsewhere. Requests that still hang on leaving are cut off.
+    Its methods must be called in the event loop that it runs in; ``EmulatorThread`` can be called
+    from any thread. On leaving, requests that still hang are cut off.
+
+    Args:
+        settings: The settings. None takes the defaults.
+        **options: Fields of ``EmulatorSettings``, which override ``settings``.
+
+    Raises:
+        ValueError: A setting is not allowed.
+
+    Example:
+        ```python
+        async with Emulator(devices=3, messages=500, rate_limit="pro") as emulator:
+            config = Config(base_url=emulator.base_url)
+            async with IottlySession(emulator.api_key, config=config) as session:
+                ...
+        ```
     """
 
     def __init__(
         self, settings: EmulatorSettings | None = None, **options: Unpack[EmulatorOptions]
     ) -> None:
-        self.settings = attrs.evolve(settings or EmulatorSettings(), **options)
-        self._running: World | None = None
+        super().__init__(settings, **options)
+        self._running: EmulatorState | None = None
         self._runner: web.ServerRunner | None = None
         self._url: str | None = None
 
     @property
     def base_url(self) -> str:
-        """``http://127.0.0.1:PORT``, without a generation's path."""
+        """The server's address, ``http://127.0.0.1:PORT``, without a generation's path."""
         if self._url is None:
             raise RuntimeError("the emulator has not been started")
         return self._url
 
     @property
-    def _world(self) -> World:
+    def _state(self) -> EmulatorState:
         if self._running is None:
             raise RuntimeError("the emulator has not been started")
         return self._running
@@ -54,50 +70,73 @@ class Emulator(Surface):
         return function()
 
     async def until_requests(self, count: int, *, route: str | None = None) -> None:
-        """Return once ``count`` requests arrived, answered or not, of ``route`` or (None) all."""
-        await self._world.journal.until(count, route)
+        """Wait for requests to arrive, answered or not.
+
+        Args:
+            count: How many requests must have arrived since the start.
+            route: Count only requests of this route. None: all requests.
+        """
+        await self._state.records.until_requests(count, route)
 
     async def until_streams(self, count: int) -> None:
-        """Return once streams have subscribed ``count`` times, those that ended included."""
-        await self._world.streams.until(count)
+        """Wait for streams to subscribe.
+
+        Args:
+            count: How many times a stream must have subscribed; streams that have closed count.
+        """
+        await self._state.streams.until_subscribed(count)
 
     async def until_deliveries(self, count: int) -> None:
-        """Return once ``count`` messages were sent to webhooks, answered or not."""
-        await self._world.webhooks.until(count)
+        """Wait for messages to be delivered to webhooks.
+
+        Args:
+            count: How many deliveries must have been tried, whatever their outcome.
+        """
+        await self._state.webhooks.until_delivered(count)
 
     async def start(self) -> Self:
-        """Make the fleet, bind and serve; ``OSError`` where the port is taken."""
+        """Make the fleet, bind the socket and serve; ``async with`` does this.
+
+        Returns:
+            The emulator itself.
+
+        Raises:
+            OSError: The port is in use, or a file cannot be read.
+            ValueError: ``jsonl`` or ``database`` does not hold what the settings say.
+            RuntimeError: The emulator is already running.
+        """
         if self._runner is not None:
             raise RuntimeError("the emulator is already running")
-        world = await asyncio.to_thread(World, self.settings, ROUTE_NAMES)
+        state = await asyncio.to_thread(EmulatorState, self.settings, ROUTE_NAMES)
         try:
             sock = _bind(self.settings.host, self.settings.port)
         except OSError:
-            world.close()
+            state.close()
             raise
         host, port = sock.getsockname()[:2]
-        named = f"[{host}]" if ":" in host else host
-        known = {named, "localhost", "127.0.0.1", "[::1]"}
-        gate = Dispatcher(world, frozenset(f"{name}:{port}" for name in known))
+        name = f"[{host}]" if ":" in host else host
+        hosts = {name, "localhost", "127.0.0.1", "[::1]"}
+        dispatcher = Dispatcher(state, frozenset(f"{host}:{port}" for host in hosts))
         self._runner = web.ServerRunner(
-            web.Server(gate.handle, access_log=None, max_line_size=_LINE), shutdown_timeout=_GRACE
+            web.Server(dispatcher.handle, access_log=None, max_line_size=_MAX_LINE),
+            shutdown_timeout=_SHUTDOWN_TIMEOUT,
         )
         await self._runner.setup()
         await web.SockSite(self._runner, sock, backlog=_BACKLOG).start()
-        self._running, self._url = world, f"http://{named}:{port}"
+        self._running, self._url = state, f"http://{name}:{port}"
         return self
 
     async def aclose(self) -> None:
-        """Stop serving; hanging requests are cut off. The records stay readable."""
+        """Stop serving and cut off hanging requests; the records stay readable."""
         runner, self._runner = self._runner, None
         if runner is None:
             return
-        world = self._world
-        world.appender.stop()
-        await world.webhooks.aclose()
-        world.streams.drop()
+        state = self._state
+        state.appender.stop()
+        await state.webhooks.aclose()
+        state.streams.drop()
         await runner.cleanup()
-        world.close()
+        state.close()
 
     async def __aenter__(self) -> Self:
         return await self.start()
@@ -109,6 +148,44 @@ class Emulator(Surface):
         trace: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+
+Ready = Callable[[Emulator], None]
+
+
+async def serve(settings: EmulatorSettings | None = None, *, ready: Ready | None = None) -> None:
+    """Run an emulator until SIGINT or SIGTERM, then close it and return.
+
+    Signals are handled in the main thread only; elsewhere, cancel the task. Nothing is printed.
+
+    Args:
+        settings: The settings. None takes the defaults.
+        ready: Called once with the running emulator. None: nothing is called.
+
+    Raises:
+        OSError: The port is in use, or a file cannot be read.
+        ValueError: ``jsonl`` or ``database`` does not hold what the settings say.
+    """
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    with contextlib.ExitStack() as handlers:
+        in_main = threading.current_thread() is threading.main_thread()
+        for number in (signal.SIGINT, signal.SIGTERM) if in_main else ():
+            previous = signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+            handlers.callback(signal.signal, number, previous)
+        async with Emulator(settings) as emulator:
+            if ready is not None:
+                ready(emulator)
+            await stop.wait()
+
+
+def run(settings: EmulatorSettings | None = None, *, ready: Ready | None = None) -> None:
+    """``serve`` in an event loop of its own; returns after a signal.
+
+    Args:
+        settings: The settings. None takes the defaults.
+        ready: Called once with the running emulator. None: nothing is called.
+    """
+    asyncio.run(serve(settings, ready=ready))
 
 
 def _bind(host: str, port: int) -> socket.socket:

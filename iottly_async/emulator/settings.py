@@ -1,25 +1,26 @@
-"""Every switch of the emulator, with its unit and its default.
+"""The settings of the emulator, with units and defaults.
 
-``EmulatorSettings`` is what the emulator is built from; ``EmulatorOptions`` is the same list as a
-typed dictionary, so that ``Emulator(devices=3)`` is checked by a type checker.
+``EmulatorSettings`` is what the emulator is made from. ``EmulatorOptions`` is the same list as a
+typed dictionary, so that a type checker can check ``Emulator(devices=3)``.
 """
 
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from os import PathLike
-from typing import Literal, TypedDict, get_args
+from random import Random
+from typing import Any, Literal, TypedDict, get_args
 
 import attrs
 
-from .choices import one_of
-
 DEVELOPMENT_KEY = "ik_dev_iottly_emulator_0000000000"
-"""The key that every emulator accepts by default, on both generations. It opens nothing else."""
+"""The API key that every emulator accepts by default, on both generations. No other server does."""
 
 REFERENCE_END = datetime(2026, 5, 1, tzinfo=UTC)
-"""Where the seeded history ends by default: fixed, so that the same seed gives the same bytes."""
+"""When the made-up history ends by default: fixed, so that the same seed gives the same bytes."""
 
 TIERS: dict[str, int | None] = {"starter": 60, "pro": 600, "enterprise": None}
+"""The service's tiers and their requests a minute; None is unlimited."""
 
 Tier = Literal["starter", "pro", "enterprise"]
 Algorithm = Literal["fixed", "sliding", "bucket"]
@@ -28,34 +29,97 @@ Rounding = Literal["up", "down"]
 Latency = float | tuple[float, float]
 
 
+def one_of(choices: tuple[object, ...]) -> Callable[[Any, "attrs.Attribute[Any]", Any], None]:
+    """A validator whose ``ValueError`` names the setting, the value given, and the choices."""
+
+    def check(_: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+        if value not in choices:
+            raise ValueError(f"{attribute.name}={value!r}: one of {', '.join(map(repr, choices))}")
+
+    return check
+
+
+def copied(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """A converter that copies headers, so that a later change by the caller has no effect."""
+    return dict(headers)
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether a host is ``localhost`` or an address of the loopback interface."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host or "").is_loopback
+    except ValueError:
+        return False
+
+
+def seeded_random(seed: int | str, purpose: str) -> Random:
+    """A generator of its own for a purpose, so that an extra draw here changes nothing there."""
+    return Random(f"{seed}/{purpose}")  # noqa: S311 - for made-up data, not for secrets
+
+
 @attrs.frozen(kw_only=True)
 class EmulatorSettings:
-    """Settings of an emulator; immutable and validated when built (``ValueError``).
+    """The settings of an emulator; immutable, and validated when made (``ValueError``).
 
-    Address: ``host`` (a loopback address or ``localhost``), ``port`` (0: a free one), ``api_keys``
-    (the first is ``Emulator.api_key``; each has its own quota), ``project_id``, ``max_body``
-    (bytes of a request's body; beyond it 413), ``record_limit`` (requests remembered; older ones
-    are forgotten).
-
-    Fleet: ``seed``, ``devices``, ``messages`` (over all devices), ``days`` (length of the history),
-    ``until`` (its end, exclusive; aware), ``licenses`` (available ones, beside the paired), or
-    ``jsonl`` (a file of messages that becomes the fleet instead; ``devices``, ``messages``,
-    ``days`` and ``until`` then play no part). ``database``: None keeps the messages in memory, a
-    path keeps them in a file, in which the next start with the same fleet finds them again.
-
-    Rate limit (D1): ``rate_limit`` (requests a window, a tier's name, or None for unlimited),
-    ``rate_window`` (seconds), ``rate_algorithm``, ``rate_headers_v10`` (whether the three headers
-    come on v1.0 too), ``reset_rounding`` (how ``X-RateLimit-Reset`` becomes whole seconds),
-    ``retry_after`` (whether a 429 says how long to wait).
-
-    Behaviour: ``latency`` (seconds a request, or a range to draw from), ``clock_offset`` (seconds
-    the server is ahead), ``late_by`` (seconds from a message's timestamp until it is visible, D11),
-    ``command_types`` (declared in the project), ``command_messages`` (whether an executed command
-    makes the device send a message), ``pending_for`` and ``running_for`` (seconds of a v1 command).
-
-    Oddities a client has to bear: ``first_page`` (D3), ``round_from`` (``from`` cut to a whole
-    second), ``page_size_cap`` (a larger ``l`` is silently cut to it), ``unstable_ties`` (D6),
-    ``extra_fields`` (fields the documents do not name, D8), ``date_form`` (D7).
+    Attributes:
+        host: The address to bind: a loopback address or ``localhost``. ``127.0.0.1`` by default.
+        port: The port to bind, 0 to 65535. 0, the default, takes a free one.
+        api_keys: The API keys that are accepted, each with a quota of its own. The first is
+            ``Emulator.api_key``. By default ``DEVELOPMENT_KEY`` alone.
+        project_id: The project's id on v1.0.
+        max_body: How many bytes the body of a request may have; a longer one is answered with
+            413. 1 MiB by default.
+        record_limit: How many requests are remembered; older ones are forgotten. 200,000 by
+            default.
+        seed: What the fleet is made from: the same seed and settings give the same fleet, byte
+            for byte. 1 by default.
+        devices: How many devices the fleet has. 20 by default.
+        messages: How many messages the history has, over all devices. 100,000 by default.
+        days: How many days the history covers. 30 by default.
+        until: When the history ends, exclusive and aware. ``REFERENCE_END`` by default, which is
+            in the past, so a walk without bounds finds the whole history.
+        licenses: How many licences are available, besides those paired with a device. 5 by
+            default.
+        jsonl: A file of messages, one JSON object a line, that becomes the fleet. ``devices``,
+            ``messages``, ``days`` and ``until`` are then ignored. None, the default, makes up a
+            fleet.
+        database: A file to keep the messages in; the next start with the same fleet finds them
+            again. None, the default, keeps them in memory.
+        rate_limit: How many requests an API key may send in one window (D1): a number, a tier's
+            name (``starter`` 60, ``pro`` 600, ``enterprise`` unlimited), or None, the default, for
+            no limit.
+        rate_window: The window's length in seconds. 60 by default.
+        rate_algorithm: How requests are counted: ``fixed`` windows (the default), a ``sliding``
+            log, or a token ``bucket``.
+        rate_headers_v10: Whether v1.0 sends the three limit headers as well. v1 always does. True
+            by default.
+        reset_rounding: How ``X-RateLimit-Reset`` is rounded to whole seconds: ``up`` (the default)
+            or ``down``.
+        retry_after: Whether a 429 has a ``Retry-After`` header. False by default.
+        latency: How many seconds a request takes, or a range (low, high) to draw from. 0 by
+            default.
+        clock_offset: How many seconds the server's clock is ahead of real time; negative is
+            behind. 0 by default.
+        late_by: How many seconds after it was appended a message becomes visible (D11). 0 by
+            default.
+        command_types: The command types that the project declares. ``echo`` and
+            ``read_sensor_data`` by default.
+        command_messages: Whether a device sends a message for each command that it executes.
+            False by default.
+        pending_for: How many seconds a v1 command is ``pending``. 0.05 by default.
+        running_for: How many seconds a v1 command is ``running`` after that. 0.1 by default.
+        first_page: The number of the first page, 0 or 1 (D3). 1 by default.
+        round_from: Whether ``from`` is rounded down to a whole second. False by default.
+        page_size_cap: The largest page; a larger ``l`` is reduced to it without an error. None,
+            the default, allows the documented 100.
+        unstable_ties: Whether messages of one millisecond come in a different order in each
+            answer (D6). False by default.
+        extra_fields: Whether devices and messages have fields that the documents do not name (D8).
+            False by default.
+        date_form: What ``$date`` holds in the history endpoint (D7): ``text`` (the default),
+            ``epoch-ms`` or ``numberLong``.
     """
 
     host: str = "127.0.0.1"
@@ -99,43 +163,43 @@ class EmulatorSettings:
     date_form: DateForm = attrs.field(default="text", validator=one_of(get_args(DateForm)))
 
     def __attrs_post_init__(self) -> None:
-        if not _is_loopback(self.host):
+        if not is_loopback(self.host):
             raise ValueError(
                 f"host={self.host!r}: the emulator binds loopback addresses only "
                 "(127.0.0.1, ::1 or localhost)"
             )
         if isinstance(self.api_keys, str) or not self.api_keys or not all(self.api_keys):
-            raise ValueError("api_keys: a tuple of at least one key, and none of them empty")
+            raise ValueError("api_keys: must be a tuple of at least one key, none of them empty")
         low, high = self.latency_range
         if not 0 <= low <= high:
-            raise ValueError(f"latency={self.latency!r}: seconds, or a range of them that ascends")
+            raise ValueError(f"latency={self.latency!r}: must be seconds or an ascending range")
         if self.until.tzinfo is None:
-            raise ValueError("until: a naive datetime says no instant, give it a timezone")
+            raise ValueError("until: must be an aware datetime; this one has no timezone")
         if self.messages and not self.devices:
-            raise ValueError("messages need at least one device to come from")
+            raise ValueError("messages: needs at least one device")
         if self.rate_limit in TIERS:
             return
         if self.rate_limit is not None and not (
             isinstance(self.rate_limit, int) and self.rate_limit > 0
         ):
             raise ValueError(
-                f"rate_limit={self.rate_limit!r}: a positive number of requests, "
+                f"rate_limit={self.rate_limit!r}: must be a positive number of requests, "
                 f"one of {', '.join(TIERS)}, or None for unlimited"
             )
 
     @property
     def requests_a_window(self) -> int | None:
-        """The rate limit as a number, whatever way it was given; None is unlimited."""
+        """The rate limit as requests a window; None is unlimited."""
         return TIERS[self.rate_limit] if isinstance(self.rate_limit, str) else self.rate_limit
 
     @property
     def latency_range(self) -> tuple[float, float]:
-        """The bounds between which a request's latency is drawn, in seconds."""
+        """The lowest and the highest latency of a request, in seconds."""
         return self.latency if isinstance(self.latency, tuple) else (self.latency, self.latency)
 
 
 class EmulatorOptions(TypedDict, total=False):
-    """The settings as keyword arguments; see ``EmulatorSettings`` for what each does."""
+    """The settings as keyword arguments; ``EmulatorSettings`` describes each."""
 
     host: str
     port: int
@@ -170,12 +234,3 @@ class EmulatorOptions(TypedDict, total=False):
     unstable_ties: bool
     extra_fields: bool
     date_form: DateForm
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -14,8 +14,8 @@ from typing import Any
 
 from .rows import Row
 
-_APPLICATION_ID = 0x696F7474
-_FOREVER = 1 << 62
+_APPLICATION_ID = 0x696F7475
+_MAX_TIME = 1 << 62
 _SCHEMA = """
 CREATE TABLE message (
     device INTEGER NOT NULL, timestamp INTEGER NOT NULL, id INTEGER NOT NULL, type TEXT NOT NULL,
@@ -24,7 +24,7 @@ CREATE TABLE message (
     PRIMARY KEY (device, timestamp, id)
 ) WITHOUT ROWID;
 CREATE INDEX agent_message ON message (device, timestamp, id) WHERE type = 'iottlyagent';
-CREATE TABLE kept (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 _INSERT = "INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _COLUMNS = ", ".join(Row._fields)
@@ -98,15 +98,15 @@ class MessageStore:
         """Delete the rows that were inserted after this one."""
         self._db.execute("DELETE FROM message WHERE id > ?", (last_id,))
 
-    def keep(self, name: str, value: object) -> None:
+    def set_meta(self, name: str, value: object) -> None:
         """Remember a JSON value under a name, beside the messages."""
-        self._db.execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", (name, json.dumps(value)))
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, json.dumps(value)))
 
     # -- reading --------------------------------------------------------------------------------
 
-    def kept(self, name: str) -> Any:
+    def get_meta(self, name: str) -> Any:
         """The value remembered under a name; None if there is none."""
-        found = self._db.execute("SELECT value FROM kept WHERE name = ?", (name,)).fetchone()
+        found = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
         return None if found is None else json.loads(found[0])
 
     def tails(
@@ -122,31 +122,26 @@ class MessageStore:
         now: int,
         salt: int | None = None,
     ) -> list[str]:
-        """The JSON tails of one page: ``start`` inclusive, ``end`` exclusive, visible at ``now``.
+        """The JSON tails of one page of the messages that are visible at ``now``.
 
-        ``salt`` shuffles the rows of each millisecond in a way of its own (D6); None keeps them in
-        the order of insertion, which the other direction reverses.
+        ``salt`` orders the rows of each millisecond in its own way (D6). None keeps them in the
+        order of insertion, or reversed if the page descends.
         """
-        way = "ASC" if ascending else "DESC"
-        ties = f"id {way}" if salt is None else "(id * :salt) % 1000003, id"
-        return [
-            tail
-            for (tail,) in self._db.execute(
-                f"SELECT tail FROM message WHERE device = :device {_of_type(type)}"  # noqa: S608
-                " AND timestamp >= :start AND timestamp < :end AND visible_at <= :now"
-                f" ORDER BY timestamp {way}, {ties} LIMIT :limit OFFSET :offset",
-                {
-                    "device": device,
-                    "type": type,
-                    "start": -_FOREVER if start is None else start,
-                    "end": _FOREVER if end is None else end,
-                    "now": now,
-                    "salt": salt,
-                    "limit": limit,
-                    "offset": offset,
-                },
-            )
-        ]
+        order = "ASC" if ascending else "DESC"
+        ties = f"id {order}" if salt is None else "(id * :salt) % 1000003, id"
+        found = self._select(
+            "tail",
+            f"ORDER BY timestamp {order}, {ties} LIMIT :limit OFFSET :offset",
+            device=device,
+            start=start,
+            end=end,
+            type=type,
+            now=now,
+            salt=salt,
+            limit=limit,
+            offset=offset,
+        )
+        return [tail for (tail,) in found]
 
     def newest(
         self,
@@ -159,23 +154,19 @@ class MessageStore:
         now: int,
         limit: int,
     ) -> list[Row]:
-        """Up to ``limit`` rows from newest to oldest, beyond the (timestamp, id) ``before``."""
-        last, last_id = before or (_FOREVER, _FOREVER)
-        found = self._db.execute(
-            f"SELECT {_COLUMNS} FROM message WHERE device = :device {_of_type(type)}"  # noqa: S608
-            " AND (timestamp, id) < (:last, :last_id)"
-            " AND timestamp >= :start AND timestamp < :end AND visible_at <= :now"
-            " ORDER BY timestamp DESC, id DESC LIMIT :limit",
-            {
-                "device": device,
-                "type": type,
-                "last": last,
-                "last_id": last_id,
-                "start": -_FOREVER if start is None else start,
-                "end": _FOREVER if end is None else end,
-                "now": now,
-                "limit": limit,
-            },
+        """Up to ``limit`` rows, newest first, that are older than (timestamp, id) ``before``."""
+        last, last_id = before or (_MAX_TIME, _MAX_TIME)
+        found = self._select(
+            _COLUMNS,
+            "AND (timestamp, id) < (:last, :last_id) ORDER BY timestamp DESC, id DESC LIMIT :limit",
+            device=device,
+            start=start,
+            end=end,
+            type=type,
+            now=now,
+            last=last,
+            last_id=last_id,
+            limit=limit,
         )
         return [Row(*values) for values in found]
 
@@ -187,19 +178,35 @@ class MessageStore:
         end: int | None,
         type: str | None,  # noqa: A002 - the wire's name
     ) -> list[Row]:
-        """Everything stored of a device, visible yet or not, by time and then row number."""
-        found = self._db.execute(
-            f"SELECT {_COLUMNS} FROM message WHERE device = :device"  # noqa: S608
-            " AND timestamp >= :start AND timestamp < :end AND (:type IS NULL OR type = :type)"
-            " ORDER BY timestamp, id",
-            {
-                "device": device,
-                "type": type,
-                "start": -_FOREVER if start is None else start,
-                "end": _FOREVER if end is None else end,
-            },
+        """All rows of a device, visible yet or not, by time and then by row number."""
+        found = self._select(
+            _COLUMNS, "ORDER BY timestamp, id", device=device, start=start, end=end, type=type
         )
         return [Row(*values) for values in found]
+
+    def _select(
+        self,
+        columns: str,
+        clauses: str,
+        *,
+        start: int | None,
+        end: int | None,
+        type: str | None,  # noqa: A002 - the wire's name
+        now: int = _MAX_TIME,
+        **values: int | None,
+    ) -> sqlite3.Cursor:
+        """Select rows of one device: ``start`` inclusive, ``end`` exclusive, visible at ``now``."""
+        return self._db.execute(
+            f"SELECT {columns} FROM message WHERE device = :device {_of_type(type)}"  # noqa: S608
+            f" AND timestamp >= :start AND timestamp < :end AND visible_at <= :now {clauses}",
+            {
+                "type": type,
+                "start": -_MAX_TIME if start is None else start,
+                "end": _MAX_TIME if end is None else end,
+                "now": now,
+                **values,
+            },
+        )
 
     def last_seen(self, device: int) -> int | None:
         """The timestamp of a device's newest message (ms); None if it never sent one."""
@@ -219,6 +226,6 @@ class MessageStore:
 
 def _of_type(type: str | None) -> str:  # noqa: A002 - the wire's name
     """The condition on the type; the rare one is written out, so that its partial index serves."""
-    if type is None:
+    if type in (None, "all"):
         return ""
     return "AND type = 'iottlyagent'" if type == "iottlyagent" else "AND type = :type"

@@ -1,127 +1,109 @@
-"""The streams that are open: who gets which message, and what goes wrong with them on command."""
+"""The open streams: which messages each gets, and what can be disturbed about them."""
 
 import asyncio
-import socket
-import struct
 from collections import deque
 from typing import Any
 
 from aiohttp import web
 
+from .aio import Signal, reset_connection
 from .clock import EmulatorClock
 from .fleet.devices import Device
-from .rows import Row, dump_json
+from .rows import Row, dump_json, message_json
 from .times import date_text
-from .webhooks import message_json
 
-_LINGER_ZERO = struct.pack("ii", 1, 0)
-_MOST_QUEUED = 100_000
+_MAX_QUEUED = 100_000
 
 
 class StreamConnection:
-    """One open stream: what it has subscribed to, and the frames that wait to go out.
+    """One open stream: its subscription, and the frames that wait to be sent.
 
-    Frames of messages are numbered from 1 in the order in which the messages became visible;
-    a frame that is lost on command has a number all the same.
+    Frames with messages are numbered from 1, in the order in which the messages became visible.
+    A frame that is lost on purpose uses up its number.
     """
 
     def __init__(self, ws: web.WebSocketResponse, transport: asyncio.Transport | None) -> None:
         self.ws = ws
         self._transport = transport
         self._queue: deque[str] = deque()
-        self._held: list[str] = []
-        self._wake = asyncio.Event()
-        self._moving = asyncio.Event()
-        self._moving.set()
-        self._subscribed = False
+        self._held_back: list[str] = []
+        self._queued = asyncio.Event()
+        self._running = asyncio.Event()
+        self._running.set()
         self._devices: frozenset[str] | None = None
-        self._type: str | None = None
+        self._type = "all"
+        self.subscribed = False
         self.number = 0
         self.to_lose = 0
         self.to_reverse = 0
 
-    @property
-    def subscribed(self) -> bool:
-        """Whether it gets messages."""
-        return self._subscribed
+    def subscribe(self, devices: frozenset[str] | None, kind: str) -> None:
+        """Send messages of these devices (None: all) and this type from now on."""
+        self.subscribed, self._devices, self._type = True, devices, kind
 
-    def subscribe(self, devices: frozenset[str] | None, kind: str | None) -> None:
-        """From now on it gets the messages of these devices (None: all) and this type."""
-        self._subscribed, self._devices, self._type = True, devices, kind
-
-    def tell(self, device: Device, row: Row, project_id: str) -> None:
-        """A message became visible."""
-        if not self._subscribed or (self._devices is not None and device.id not in self._devices):
+    def publish(self, device: Device, row: Row, project_id: str) -> None:
+        """Queue a message if it is subscribed to."""
+        if not self.subscribed or (self._devices is not None and device.id not in self._devices):
             return
-        if self._type not in (None, row.type):
+        if self._type not in ("all", row.type):
             return
         self.number += 1
         if self.to_lose:
             self.to_lose -= 1
             return
-        message = message_json(device, row, project_id)
+        message = message_json(device.id, project_id, row)
         frame = f'{{"type":"message","seq":{self.number},"message":{message}}}'
         if not self.to_reverse:
             self.put(frame)
             return
         self.to_reverse -= 1
-        self._held.append(frame)
+        self._held_back.append(frame)
         if not self.to_reverse:
-            self.put(*reversed(self._held))
-            self._held.clear()
+            self.put(*reversed(self._held_back))
+            self._held_back.clear()
 
     def put(self, *frames: str) -> None:
-        """Let frames go out; a reader far too slow is cut off."""
+        """Queue frames; a client that reads far too slowly is cut off."""
         self._queue.extend(frames)
-        self._wake.set()
-        if len(self._queue) > _MOST_QUEUED:
+        self._queued.set()
+        if len(self._queue) > _MAX_QUEUED:
             self.abort()
 
     def put_json(self, frame: dict[str, Any]) -> None:
-        """Let one frame go out."""
+        """Queue one frame, given as a JSON object."""
         self.put(dump_json(frame))
 
-    async def next_frames(self, patience: float) -> list[str]:
-        """The frames that may go out now; none where there were none for ``patience`` seconds."""
-        await self._moving.wait()
+    async def next_frames(self, timeout: float) -> list[str]:
+        """The frames to send now; none if nothing was queued for ``timeout`` seconds."""
+        await self._running.wait()
         if not self._queue:
-            self._wake.clear()
+            self._queued.clear()
             try:
-                async with asyncio.timeout(patience):
-                    await self._wake.wait()
+                async with asyncio.timeout(timeout):
+                    await self._queued.wait()
             except TimeoutError:
                 pass
-            await self._moving.wait()
+            await self._running.wait()
         frames = list(self._queue)
         self._queue.clear()
         return frames
 
-    @property
-    def stalled(self) -> bool:
-        """Whether it is half-open: nothing goes out, and nothing that comes in is looked at."""
-        return not self._moving.is_set()
-
-    async def while_stalled(self) -> None:
-        """Wait until it is no longer half-open."""
-        await self._moving.wait()
+    async def until_running(self) -> None:
+        """Return once the stream is not half-open."""
+        await self._running.wait()
 
     def stall(self) -> None:
-        """Become half-open."""
-        self._moving.clear()
+        """Become half-open: nothing is sent or read."""
+        self._running.clear()
 
     def release(self) -> None:
-        """Go on where it stalled."""
-        self._moving.set()
+        """End the stall and go on."""
+        self._running.set()
 
     def abort(self) -> None:
-        """Cut the connection, without a word."""
-        self._moving.set()
-        transport = self._transport
-        if transport is not None and not transport.is_closing():
-            sock = transport.get_extra_info("socket")
-            if sock is not None:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
-            transport.abort()
+        """Reset the connection."""
+        self._running.set()
+        reset_connection(self._transport)
 
 
 class Streams:
@@ -132,50 +114,50 @@ class Streams:
         self._clock = clock
         self._open: set[StreamConnection] = set()
         self._closing: set[asyncio.Task[bool]] = set()
-        self._opened = 0
-        self._watchers: set[asyncio.Future[None]] = set()
+        self._subscriptions = 0
+        self._subscribed = Signal()
 
     @property
     def count(self) -> int:
-        """How many are subscribed at present."""
+        """How many streams are subscribed at present."""
         return sum(connection.subscribed for connection in self._open)
 
     def now_text(self) -> str:
-        """The server's time as it stands in a frame."""
+        """The server's present time, as it stands in a frame."""
         return date_text(self._clock.now_ms())
 
-    def opened(self, connection: StreamConnection) -> None:
-        """A stream was opened."""
+    def set_heartbeat(self, seconds: float) -> None:
+        """Set after how many silent seconds a heartbeat is sent; ``ValueError`` unless above 0."""
+        if not seconds > 0:
+            raise ValueError(f"heartbeat={seconds!r}: must be more than 0 seconds")
+        self.heartbeat = seconds
+
+    def add(self, connection: StreamConnection) -> None:
+        """Add a stream that was opened."""
         self._open.add(connection)
 
-    def subscribed(self) -> None:
-        """A stream has subscribed: wake who waits for it."""
-        self._opened += 1
-        for watcher in self._watchers:
-            if not watcher.done():
-                watcher.set_result(None)
-
-    def closed(self, connection: StreamConnection) -> None:
-        """A stream has ended."""
+    def remove(self, connection: StreamConnection) -> None:
+        """Remove a stream that has closed."""
         self._open.discard(connection)
 
-    async def until(self, count: int) -> None:
-        """Return once ``count`` subscriptions were made, those of ended streams included."""
-        while self._opened < count:
-            watcher = asyncio.get_running_loop().create_future()
-            self._watchers.add(watcher)
-            try:
-                await watcher
-            finally:
-                self._watchers.discard(watcher)
+    def count_subscription(self) -> None:
+        """Note that a stream has subscribed."""
+        self._subscriptions += 1
+        self._subscribed.send()
 
-    def tell(self, device: Device, row: Row, project_id: str) -> None:
-        """A message became visible."""
+    async def until_subscribed(self, count: int) -> None:
+        """Return once ``count`` subscriptions were made; streams that have closed count."""
+        await self._subscribed.until(lambda: self._subscriptions >= count)
+
+    def publish(self, device: Device, row: Row, project_id: str) -> None:
+        """Send a message that has become visible to the streams that subscribe to it."""
         for connection in tuple(self._open):
-            connection.tell(device, row, project_id)
+            connection.publish(device, row, project_id)
 
     def drop(self, code: int | None = None) -> int:
-        """End every stream, by a reset or with a close code; how many there were."""
+        """Close every stream with a close code, or reset it (None); returns how many."""
+        if code is not None and not 1000 <= code <= 4999:
+            raise ValueError(f"code={code}: must be 1000 to 4999, or None for a reset")
         connections = tuple(self._open)
         for connection in connections:
             self._open.discard(connection)
@@ -189,21 +171,21 @@ class Streams:
         return len(connections)
 
     def stall(self) -> None:
-        """Let every open stream become half-open."""
+        """Make every open stream half-open."""
         for connection in self._open:
             connection.stall()
 
     def release(self) -> None:
-        """Let the half-open ones go on."""
+        """Let the half-open streams go on."""
         for connection in self._open:
             connection.release()
 
-    def lose(self, frames: int) -> None:
-        """Lose the next so many messages of every open stream."""
+    def lose(self, count: int) -> None:
+        """Lose the next ``count`` messages of every open stream."""
         for connection in self._open:
-            connection.to_lose = frames
+            connection.to_lose = count
 
-    def reverse(self, frames: int) -> None:
-        """Send the next so many messages of every open stream in reverse, once all are there."""
+    def reverse(self, count: int) -> None:
+        """Send the next ``count`` messages of every open stream in reverse order."""
         for connection in self._open:
-            connection.to_reverse = frames
+            connection.to_reverse = count

@@ -1,4 +1,4 @@
-"""The emulator in a thread of its own, with a handle that any thread may use."""
+"""The emulator in a thread of its own, with a handle for any thread."""
 
 import asyncio
 import threading
@@ -6,39 +6,50 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
-import attrs
-
+from .handle import EmulatorHandle
 from .server import Emulator
 from .settings import EmulatorOptions, EmulatorSettings
-from .surface import Surface
-from .world import World
+from .state import EmulatorState
 
 T = TypeVar("T")
 
 
-class EmulatorThread(Surface):
+class EmulatorThread(EmulatorHandle):
     """The same server and methods as ``Emulator``, for synchronous code.
 
-    A thread with an event loop of its own runs while the ``with`` lasts; calls are carried out
-    there, one at a time, and return when done. Takes the same settings.
+    A thread with its own event loop runs for as long as the ``with`` lasts. Method calls run in
+    that loop, one at a time, and return when they are done.
+
+    Args:
+        settings: The settings. None takes the defaults.
+        **options: Fields of ``EmulatorSettings``, which override ``settings``.
+
+    Raises:
+        ValueError: A setting is not allowed.
+
+    Example:
+        ```python
+        with EmulatorThread(devices=3, messages=500) as emulator:
+            os.environ["IOTTLY_BASE_URL"] = emulator.base_url
+        ```
     """
 
     def __init__(
         self, settings: EmulatorSettings | None = None, **options: Unpack[EmulatorOptions]
     ) -> None:
-        self.settings = attrs.evolve(settings or EmulatorSettings(), **options)
+        super().__init__(settings, **options)
         self._emulator = Emulator(self.settings)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
     @property
     def base_url(self) -> str:
-        """``http://127.0.0.1:PORT``, without a generation's path."""
+        """The server's address, ``http://127.0.0.1:PORT``, without a generation's path."""
         return self._emulator.base_url
 
     @property
-    def _world(self) -> World:
-        return self._emulator._world
+    def _state(self) -> EmulatorState:
+        return self._emulator._state
 
     def _call(self, function: Callable[[], T]) -> T:
         async def call() -> T:
@@ -60,27 +71,58 @@ class EmulatorThread(Surface):
     def until_requests(
         self, count: int, *, route: str | None = None, timeout: float | None = None
     ) -> None:
-        """Return once ``count`` requests arrived, of one ``route`` or (None) in all.
+        """Wait for requests to arrive, answered or not.
 
-        Raises ``TimeoutError`` after ``timeout`` seconds; None waits as long as it takes.
+        Args:
+            count: How many requests must have arrived since the start.
+            route: Count only requests of this route. None: all requests.
+            timeout: How many seconds to wait. None: without limit.
+
+        Raises:
+            TimeoutError: Too few requests arrived in time.
         """
         self._run(self._emulator.until_requests(count, route=route), timeout)
 
     def until_streams(self, count: int, *, timeout: float | None = None) -> None:
-        """Return once streams have subscribed ``count`` times; ``timeout`` as above."""
+        """Wait for streams to subscribe.
+
+        Args:
+            count: How many times a stream must have subscribed; streams that have closed count.
+            timeout: How many seconds to wait. None: without limit.
+
+        Raises:
+            TimeoutError: Too few streams subscribed in time.
+        """
         self._run(self._emulator.until_streams(count), timeout)
 
     def until_deliveries(self, count: int, *, timeout: float | None = None) -> None:
-        """Return once ``count`` messages were sent to webhooks; ``timeout`` as above."""
+        """Wait for messages to be delivered to webhooks.
+
+        Args:
+            count: How many deliveries must have been tried, whatever their outcome.
+            timeout: How many seconds to wait. None: without limit.
+
+        Raises:
+            TimeoutError: Too few deliveries were tried in time.
+        """
         self._run(self._emulator.until_deliveries(count), timeout)
 
     def start(self) -> Self:
-        """Start the thread and the server in it; raises what starting the server raises."""
+        """Start the thread and the server in it; ``with`` does this.
+
+        Returns:
+            The emulator itself.
+
+        Raises:
+            OSError: The port is in use, or a file cannot be read.
+            ValueError: ``jsonl`` or ``database`` does not hold what the settings say.
+            RuntimeError: The emulator is already running.
+        """
         if self._thread is not None:
             raise RuntimeError("the emulator is already running")
         loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
-            target=_serve_loop, args=(loop,), name="iottly-emulator", daemon=True
+            target=_run_loop, args=(loop,), name="iottly-emulator", daemon=True
         )
         self._thread.start()
         self._loop = loop
@@ -92,7 +134,7 @@ class EmulatorThread(Surface):
         return self
 
     def close(self) -> None:
-        """Stop the server and its thread. The records stay readable."""
+        """Stop the server and its thread; the records stay readable."""
         if self._loop is None:
             return
         try:
@@ -119,7 +161,7 @@ class EmulatorThread(Surface):
         self.close()
 
 
-def _serve_loop(loop: asyncio.AbstractEventLoop) -> None:
+def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
     try:
         loop.run_forever()

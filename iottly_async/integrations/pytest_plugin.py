@@ -5,7 +5,7 @@ uses one.
 
 - ``iottly_emulator`` is the cloud: a server in its own thread, one for each test run (with
   xdist, one for each worker). It is reset before each test. A test can append messages,
-  disconnect devices and inject faults; see `iottly_async.emulator.Surface`.
+  disconnect devices and inject faults; see `iottly_async.emulator.EmulatorHandle`.
 - ``iottly_session`` is an `IottlySession` on the emulator, for coroutine tests under
   pytest-asyncio (strict or auto mode) or anyio, and for `asyncio.run` in a synchronous test.
   It serves one event loop, and is closed in that loop, at the latest when the loop ends.

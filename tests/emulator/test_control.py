@@ -27,7 +27,7 @@ async def test_faults(api: Api) -> None:
     await control(api, "POST", "faults", {"kind": "status", "status": 503, "count": None})
     assert (await api.page()).status == 503
     (fault,) = (await control(api, "GET", "faults")).json
-    assert (fault["status"], fault["struck"]) == (503, 1)
+    assert (fault["status"], fault["injected"]) == (503, 1)
     await control(api, "DELETE", "faults")
     assert (await api.page()).status == 200
 
@@ -107,7 +107,7 @@ async def test_a_seed_that_fails_changes_nothing(api: Api) -> None:
         ("POST", "reset", None, 400),
         ("POST", "faults", {"kind": "flood"}, 400),
         ("POST", "faults", {}, 400),
-        ("POST", "faults", {"kind": "status", "struck": 5}, 400),
+        ("POST", "faults", {"kind": "status", "injected": 5}, 400),
         ("POST", "clock", {"pin": "soon"}, 400),
         ("POST", "clock", {"speed": 2}, 400),
         ("POST", "append", {}, 400),

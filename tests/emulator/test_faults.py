@@ -126,7 +126,7 @@ async def test_a_stall_of_some_time(api: Api) -> None:
     """A stall with a length ends by itself."""
     fault = api.emulator.fault("stall", seconds=0.01)
     assert (await api.page()).status == 200
-    assert fault.struck == 1
+    assert fault.injected == 1
 
 
 async def test_closing_lets_go_of_what_hangs(http: aiohttp.ClientSession) -> None:
@@ -151,10 +151,10 @@ async def test_before_or_after(api: Api, kind: FaultKind, after: bool) -> None:
     except aiohttp.ClientError:
         lost = True
     assert lost == (kind in ("cut", "reset"))
-    assert fault.struck == 1
+    assert fault.injected == 1
     assert len(api.emulator.commands) == after
     record = api.emulator.requests[-1]
-    assert (record.fault, record.acted) == (kind, after)
+    assert (record.fault, record.handled) == (kind, after)
 
 
 async def test_before_spends_no_quota(http: aiohttp.ClientSession) -> None:
@@ -188,13 +188,13 @@ async def test_which_requests(api: Api, chosen: dict[str, str], statuses: list[i
 
 
 async def test_count_and_skip(api: Api) -> None:
-    """The first `skip` requests pass, the next `count` are struck."""
+    """The first `skip` requests pass, the next `count` are injected."""
     api.emulator.fault("status", skip=2, count=2)
     assert [(await api.page()).status for _ in range(6)] == [200, 200, 500, 500, 200, 200]
 
 
 async def test_probability(api: Api) -> None:
-    """With a probability some are struck, the same ones for the same seed."""
+    """With a probability some are injected, the same ones for the same seed."""
     seen = []
     for _ in range(2):
         api.emulator.reset()
@@ -205,14 +205,14 @@ async def test_probability(api: Api) -> None:
 
 
 async def test_clearing(api: Api) -> None:
-    """Cleared faults strike no more."""
+    """Cleared faults inject no more."""
     api.emulator.fault("status", count=None)
     api.emulator.clear_faults()
     assert (await api.page()).status == 200
 
 
 async def test_an_unknown_route_is_refused(api: Api) -> None:
-    """A route that does not exist would never strike; the error names those that do."""
+    """A route that does not exist would never inject; the error names those that do."""
     with pytest.raises(ValueError, match="paginated"):
         api.emulator.fault("status", route="pages")
 

@@ -94,7 +94,7 @@ async def test_a_command_runs_its_course(api: Api) -> None:
 @pytest.mark.parametrize(
     ("command", "code", "stdout"),
     [
-        ("echo hello 'big world'", 0, "hello big world\n"),
+        ("echo hello 'big state'", 0, "hello big state\n"),
         ("false", 1, ""),
         ("exit 42", 42, ""),
         ("reboot-now", 127, ""),

@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 
 from iottly_async.emulator import Emulator, EmulatorSettings
-from iottly_async.emulator.quota import FixedWindow, SlidingLog, TokenBucket, Verdict
+from iottly_async.emulator.quota import FixedWindow, QuotaDecision, SlidingLog, TokenBucket
 from iottly_async.emulator.settings import Algorithm, Rounding
 
 from .conftest import Api
@@ -15,28 +15,28 @@ from .conftest import Api
 def test_a_fixed_window() -> None:
     """A window admits its number, and the next begins at a multiple of its length."""
     quota = FixedWindow(2, 10)
-    assert quota.take(1003) == Verdict(True, 2, 1, 1010)
-    assert quota.take(1009.9) == Verdict(True, 2, 0, 1010)
-    assert quota.take(1009.9) == Verdict(False, 2, 0, 1010)
-    assert quota.take(1010) == Verdict(True, 2, 1, 1020)
+    assert quota.take(1003) == QuotaDecision(True, 2, 1, 1010)
+    assert quota.take(1009.9) == QuotaDecision(True, 2, 0, 1010)
+    assert quota.take(1009.9) == QuotaDecision(False, 2, 0, 1010)
+    assert quota.take(1010) == QuotaDecision(True, 2, 1, 1020)
 
 
 def test_a_sliding_log() -> None:
     """Any stretch of a window's length admits its number; the oldest makes place as it leaves."""
     quota = SlidingLog(2, 10)
-    assert quota.take(1003) == Verdict(True, 2, 1, 1013)
-    assert quota.take(1005) == Verdict(True, 2, 0, 1013)
-    assert quota.take(1012.9) == Verdict(False, 2, 0, 1013)
-    assert quota.take(1013) == Verdict(True, 2, 0, 1015)
+    assert quota.take(1003) == QuotaDecision(True, 2, 1, 1013)
+    assert quota.take(1005) == QuotaDecision(True, 2, 0, 1013)
+    assert quota.take(1012.9) == QuotaDecision(False, 2, 0, 1013)
+    assert quota.take(1013) == QuotaDecision(True, 2, 0, 1015)
 
 
 def test_a_token_bucket() -> None:
     """A full bucket gives its number at once and then one at a time, evenly."""
     quota = TokenBucket(2, 10)
-    assert quota.take(1000) == Verdict(True, 2, 1, 1005)
-    assert quota.take(1000) == Verdict(True, 2, 0, 1010)
+    assert quota.take(1000) == QuotaDecision(True, 2, 1, 1005)
+    assert quota.take(1000) == QuotaDecision(True, 2, 0, 1010)
     assert quota.take(1004.9).admitted is False
-    assert quota.take(1005) == Verdict(True, 2, 0, 1015)
+    assert quota.take(1005) == QuotaDecision(True, 2, 0, 1015)
     assert quota.take(1005).admitted is False
     assert [quota.take(1100).admitted for _ in range(3)] == [True, True, False]
 

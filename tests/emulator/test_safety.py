@@ -1,4 +1,4 @@
-"""What the emulator does not do: listen to the world, believe a foreign Host, read without end."""
+"""What the emulator does not do: listen to the state, believe a foreign Host, read without end."""
 
 from collections.abc import AsyncIterator
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from iottly_async import Config, Cursor, IottlySession, RateLimiter
-from iottly_async.emulator import Emulator, Surface
+from iottly_async.emulator import Emulator, EmulatorHandle
 from iottly_async.errors import ConfigurationError
 from iottly_async.ingest import IngestJob, IngestPlan, Progress, Query
 from iottly_async.ingest.coverage import Coverage, DeviceCoverage, State, page_of, survey
@@ -114,7 +114,7 @@ async def emulator() -> AsyncIterator[Emulator]:
         yield emulator
 
 
-def refuse(emulator: Surface) -> None:
+def refuse(emulator: EmulatorHandle) -> None:
     """Let the last device refuse."""
     device = emulator.device_ids[-1]
     emulator.fault("status", status=403, route=f"/v1.0/*/device/{device}/*", count=None)

@@ -18,7 +18,7 @@ import duckdb
 from pyarrow.dataset import dataset
 from zstandard import ZstdDecompressor
 
-from iottly_async.emulator import Surface
+from iottly_async.emulator import EmulatorHandle
 
 from .postgres_server import fetch
 
@@ -87,7 +87,7 @@ def rejected_of(place: Place) -> list[tuple[str, bytes, str]]:
     ]
 
 
-def differing(place: Place, emulator: Surface) -> tuple[int, int]:
+def differing(place: Place, emulator: EmulatorHandle) -> tuple[int, int]:
     """Rows that the store lacks, and rows that it has and should not, twins included."""
     truth, found = truth_of(emulator), rows_of(place)
     if _kind(place) == "postgresql":
@@ -96,7 +96,7 @@ def differing(place: Place, emulator: Surface) -> tuple[int, int]:
     return (truth - found).total(), (found - truth).total()
 
 
-def assert_whole(place: Place, emulator: Surface) -> None:
+def assert_whole(place: Place, emulator: EmulatorHandle) -> None:
     """The store holds what the emulator has, row for row, each with a key of its own."""
     assert differing(place, emulator) == (0, 0)
     keys = keys_of(place)
@@ -109,7 +109,7 @@ def canonical(payload: str) -> str:
     return json.dumps(read, sort_keys=True, default=lambda number: str(number.normalize()))
 
 
-def truth_of(emulator: Surface, devices: Iterable[str] | None = None) -> Counter[Row]:
+def truth_of(emulator: EmulatorHandle, devices: Iterable[str] | None = None) -> Counter[Row]:
     """All that the emulator's store has, of these devices or all."""
     chosen = emulator.device_ids if devices is None else devices
     return Counter(

@@ -9,7 +9,7 @@ from random import Random
 
 import attrs
 
-from .rng import seeded
+from ..settings import seeded_random
 
 _PLACES = ("milan", "turin", "genoa", "bari", "trento", "pisa", "lecce", "parma")
 _KINDS = ("gateway", "sensor", "meter", "tracker", "pump")
@@ -73,7 +73,7 @@ def make_fleet(
     """
     chosen: list[str | None] = [*ids] or [None] * count
     devices = [_make_device(seed, number, given) for number, given in enumerate(chosen)]
-    rng = seeded(seed, "project")
+    rng = seeded_random(seed, "project")
     return Fleet(
         project_id=project_id,
         fleet_project_id=f"prj_{_base32(rng, 20)}",
@@ -83,7 +83,7 @@ def make_fleet(
 
 
 def _make_device(seed: int | str, number: int, given: str | None) -> Device:
-    rng = seeded(seed, f"device/{number}")
+    rng = seeded_random(seed, f"device/{number}")
     made = str(uuid.UUID(int=rng.getrandbits(128), version=4))
     kind = number % len(_KINDS)
     return Device(

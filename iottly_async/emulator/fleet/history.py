@@ -10,11 +10,10 @@ from math import cos, pi
 from random import Random
 
 from ..rows import Row, make_row
-from ..settings import EmulatorSettings
+from ..settings import EmulatorSettings, seeded_random
 from ..times import DAY_MS, to_ms
 from .devices import Device, Fleet
 from .payloads import PROFILES, connection_event
-from .rng import seeded
 
 _EVENT_SHARE = 0.03
 _TIE_SHARE = 0.03
@@ -74,7 +73,7 @@ def make_history(fleet: Fleet, settings: EmulatorSettings) -> Iterator[Row]:
     for device, count in zip(
         fleet.devices, shares(len(fleet.devices), settings.messages), strict=True
     ):
-        rng = seeded(settings.seed, f"history/{device.number}")
+        rng = seeded_random(settings.seed, f"history/{device.number}")
         moments = _moments(rng, count, begin, settings.days)
         yield from _say(device, rng, moments, next_id)
         next_id += count

@@ -7,7 +7,6 @@ where they are known ``channel`` and ``_id``. Or it is a line that ``iottly inge
 those names. Blank lines are passed over.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from os import PathLike
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 import attrs
 
-from ..rows import Row, dump_json, make_row
+from ..rows import Row, dump_json, load_json, make_row
 from ..times import to_ms
 from .devices import Fleet, make_fleet
 
@@ -80,8 +79,8 @@ def _read(path: Path) -> Iterator[_Line]:
             if not text.strip():
                 continue
             try:
-                yield _line(json.loads(text))
-            except (ValueError, RecursionError) as error:
+                yield _line(load_json(text))
+            except ValueError as error:
                 raise ValueError(f"{path}, line {number}: not a message: {error}") from None
 
 

@@ -27,7 +27,7 @@ _CODES = {
 }
 
 
-class Refusal(Exception):  # noqa: N818 - an answer of the API, not a fault of the emulator
+class HttpError(Exception):
     """What a handler raises to answer with an error: a status, a text for people, and a v1 code."""
 
     def __init__(
@@ -62,7 +62,7 @@ def error_body(generation: str | None, status: int, text: str, code: str, number
     return {"error": text}
 
 
-def refuse(generation: str | None, refusal: Refusal, number: int) -> web.Response:
+def error_answer(generation: str | None, refusal: HttpError, number: int) -> web.Response:
     """A refusal as an answer."""
     body = error_body(generation, refusal.status, refusal.text, refusal.code, number)
     answer = json_answer(body, refusal.status)

@@ -1,23 +1,23 @@
 """One request on its way through the emulator, as the handlers see it."""
 
-import json
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Never
+from typing import Any
 
 import attrs
 from aiohttp import web
 
 from ..fleet.devices import Device
-from ..journal import RequestRecord
-from ..world import World
-from .answers import Refusal
+from ..records import RequestRecord
+from ..rows import load_json
+from ..state import EmulatorState
+from .answers import HttpError
 
 
 @attrs.define(kw_only=True)
 class Call:
-    """What a handler is given: the world, the names from the path, and the request itself."""
+    """What a handler is given: the state, the names from the path, and the request itself."""
 
-    world: World
+    state: EmulatorState
     request: web.BaseRequest
     params: Mapping[str, str]
     record: RequestRecord
@@ -29,16 +29,16 @@ class Call:
 
     def device(self) -> Device:
         """The v1.0 device in the path; refused with 404 where there is none."""
-        found = self.world.fleet.by_id.get(self.params["device"])
+        found = self.state.fleet.by_id.get(self.params["device"])
         if found is None:
-            raise Refusal(404, "device not found", code="device_not_found")
+            raise HttpError(404, "device not found", code="device_not_found")
         return found
 
     def fleet_device(self) -> Device:
         """The v1 device in the path; refused with 404 where there is none."""
-        found = self.world.fleet.by_fleet_id.get(self.params["device"])
+        found = self.state.fleet.by_fleet_id.get(self.params["device"])
         if found is None:
-            raise Refusal(404, "There is no such device.", code="device_not_found")
+            raise HttpError(404, "There is no such device.", code="device_not_found")
         return found
 
     def whole_number(self, name: str, default: int, low: int, high: int | None = None) -> int:
@@ -49,12 +49,12 @@ class Call:
         bounds = f"{low} to {high}" if high is not None else f"{low} or more"
         plain = text.isascii() and text.isdigit() and len(text) <= 12
         if not plain or int(text) < low or (high is not None and int(text) > high):
-            raise Refusal(400, f"{name} must be a whole number, {bounds}")
+            raise HttpError(400, f"{name} must be a whole number, {bounds}")
         return int(text)
 
     async def json_object(self) -> dict[str, Any]:
         """The body as a JSON object; refused with 400, or with 413 where it is too large."""
-        return await read_json_object(self.request, self.world.settings.max_body)
+        return await read_json_object(self.request, self.state.settings.max_body)
 
 
 Handler = Callable[[Call], Awaitable[web.StreamResponse]]
@@ -63,20 +63,20 @@ Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 async def read_json_object(request: web.BaseRequest, limit: int) -> dict[str, Any]:
     """A request's body as a JSON object; refused with 400, or with 413 beyond ``limit`` bytes."""
     if request.content_type != "application/json":
-        raise Refusal(400, "Content-Type must be application/json")
+        raise HttpError(400, "Content-Type must be application/json")
     body = await read_body(request, limit)
     try:
-        value = json.loads(body, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
-        raise Refusal(400, "the body is not valid JSON") from None
+        value = load_json(body, strict=True)
+    except ValueError:
+        raise HttpError(400, "the body is not valid JSON") from None
     if not isinstance(value, dict):
-        raise Refusal(400, "the body must be a JSON object")
+        raise HttpError(400, "the body must be a JSON object")
     return value
 
 
 async def read_body(request: web.BaseRequest, limit: int) -> bytes:
     """A request's body of at most ``limit`` bytes; refused with 413 beyond it."""
-    too_large = Refusal(413, f"the body is larger than {limit} bytes")
+    too_large = HttpError(413, f"the body is larger than {limit} bytes")
     if (request.content_length or 0) > limit:
         raise too_large
     chunks, size = [], 0
@@ -86,7 +86,3 @@ async def read_body(request: web.BaseRequest, limit: int) -> bytes:
             raise too_large
         chunks.append(chunk)
     return b"".join(chunks)
-
-
-def _no_constant(name: str) -> Never:
-    raise ValueError(f"{name} is not JSON")

@@ -13,99 +13,98 @@ import attrs
 from aiohttp import web
 
 from ..faults import Fault
+from ..state import EmulatorState
 from ..times import to_datetime, to_ms
 from ..webhooks import Webhook
-from ..world import World
-from .answers import Refusal, json_answer, refuse
+from .answers import HttpError, error_answer, json_answer
 from .call import read_json_object
 
 CONTROL = "/_emulator/"
 
-_SEEDED = frozenset({"seed", "devices", "messages", "days", "until", "licenses", "jsonl"})
-_SHORTEST_HEARTBEAT = 0.01
-_WEBHOOK = frozenset(field.name for field in attrs.fields(Webhook))
-_FAULT = frozenset(field.name for field in attrs.fields(Fault) if field.init)
+_SEED_FIELDS = frozenset({"seed", "devices", "messages", "days", "until", "licenses", "jsonl"})
+_WEBHOOK_FIELDS = frozenset(field.name for field in attrs.fields(Webhook))
+_FAULT_FIELDS = frozenset(field.name for field in attrs.fields(Fault) if field.init)
 
 Body = dict[str, Any]
-Answerer = Callable[[Body], object]
+ControlHandler = Callable[[Body], object]
 
 
 class Control:
-    """Answers the control address of one world."""
+    """Answers the control address of one state."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._table: dict[tuple[str, str], Answerer] = {
-            ("GET", "state"): lambda _: state_json(world),
+    def __init__(self, state: EmulatorState) -> None:
+        self._state = state
+        self._table: dict[tuple[str, str], ControlHandler] = {
+            ("GET", "state"): lambda _: state_json(state),
             ("POST", "reset"): self._reset,
             ("POST", "seed"): self._seed,
-            ("GET", "faults"): lambda _: [fault.as_json() for fault in world.faults.active],
+            ("GET", "faults"): lambda _: [fault.as_json() for fault in state.faults.active],
             ("POST", "faults"): self._add_fault,
             ("DELETE", "faults"): self._clear_faults,
-            ("GET", "clock"): lambda _: world.clock.as_json(),
+            ("GET", "clock"): lambda _: state.clock.as_json(),
             ("POST", "clock"): self._set_clock,
-            ("GET", "requests"): lambda _: [r.as_json() for r in world.journal.requests],
+            ("GET", "requests"): lambda _: [r.as_json() for r in state.records.requests],
             ("DELETE", "requests"): self._forget_requests,
-            ("GET", "commands"): lambda _: [c.as_json() for c in world.journal.commands],
+            ("GET", "commands"): lambda _: [c.as_json() for c in state.records.commands],
             ("POST", "append"): self._append,
-            ("GET", "webhooks"): lambda _: [w.as_json() for w in world.webhooks.active],
+            ("GET", "webhooks"): lambda _: [w.as_json() for w in state.webhooks.active],
             ("POST", "webhooks"): self._add_webhook,
             ("DELETE", "webhooks"): self._clear_webhooks,
-            ("GET", "deliveries"): lambda _: [d.as_json() for d in world.webhooks.deliveries],
-            ("GET", "streams"): lambda _: {"streams": world.streams.count},
-            ("POST", "streams"): self._disturb,
+            ("GET", "deliveries"): lambda _: [d.as_json() for d in state.webhooks.deliveries],
+            ("GET", "streams"): lambda _: {"streams": state.streams.count},
+            ("POST", "streams"): self._disturb_streams,
         }
 
     async def handle(self, request: web.BaseRequest, path: str) -> web.Response:
         """Answer one request to the control address."""
         name = path.removeprefix(CONTROL)
         try:
-            answerer = self._table.get((request.method, name))
-            if answerer is None:
-                raise self._nothing(name)
+            handler = self._table.get((request.method, name))
+            if handler is None:
+                raise self._no_such_name(name)
             body = await self._body(request)
-            return json_answer(answerer(body))
-        except Refusal as refusal:
-            return refuse(None, refusal, 0)
+            return json_answer(handler(body))
+        except HttpError as refusal:
+            return error_answer(None, refusal, 0)
         except (ValueError, TypeError, KeyError, OSError) as error:
-            return refuse(None, Refusal(400, str(error.args[0]) if error.args else "wrong"), 0)
+            return error_answer(
+                None, HttpError(400, str(error.args[0]) if error.args else "wrong"), 0
+            )
 
-    def _nothing(self, name: str) -> Refusal:
+    def _no_such_name(self, name: str) -> HttpError:
         verbs = [verb for verb, known in self._table if known == name]
         if verbs:
-            return Refusal(405, "method not allowed", headers={"Allow": ", ".join(verbs)})
-        return Refusal(404, f"known are {', '.join(sorted({known for _, known in self._table}))}")
+            return HttpError(405, "method not allowed", headers={"Allow": ", ".join(verbs)})
+        return HttpError(404, f"known are {', '.join(sorted({known for _, known in self._table}))}")
 
     async def _body(self, request: web.BaseRequest) -> Body:
         if request.method != "POST":
             return {}
-        return await read_json_object(request, self._world.settings.max_body)
+        return await read_json_object(request, self._state.settings.max_body)
 
     def _reset(self, body: Body) -> object:
         _only(body, frozenset())
-        self._world.reset()
-        return state_json(self._world)
+        self._state.reset()
+        return state_json(self._state)
 
     def _seed(self, body: Body) -> object:
-        _only(body, _SEEDED)
+        _only(body, _SEED_FIELDS)
         if "until" in body:
             body["until"] = to_datetime(to_ms(body["until"]))
-        self._world.reset(attrs.evolve(self._world.settings, **body))
-        return state_json(self._world)
+        self._state.reset(attrs.evolve(self._state.settings, **body))
+        return state_json(self._state)
 
     def _add_fault(self, body: Body) -> object:
-        _only(body, _FAULT)
-        return self._world.faults.add(Fault(**body)).as_json()
+        _only(body, _FAULT_FIELDS)
+        return self._state.faults.add(Fault(**body)).as_json()
 
     def _clear_faults(self, _: Body) -> object:
-        self._world.faults.clear()
-        self._world.stalls.release()
-        self._world.streams.release()
+        self._state.clear_faults()
         return []
 
     def _set_clock(self, body: Body) -> object:
         _only(body, frozenset({"offset", "pin", "unpin", "advance"}))
-        clock = self._world.clock
+        clock = self._state.clock
         if body.get("unpin"):
             clock.unpin()
         if "offset" in body:
@@ -117,22 +116,22 @@ class Control:
         return clock.as_json()
 
     def _forget_requests(self, _: Body) -> object:
-        self._world.journal.forget_requests()
+        self._state.records.forget_requests()
         return []
 
     def _add_webhook(self, body: Body) -> object:
-        _only(body, _WEBHOOK)
-        return self._world.webhooks.add(Webhook(**body)).as_json()
+        _only(body, _WEBHOOK_FIELDS)
+        return self._state.webhooks.add(Webhook(**body)).as_json()
 
     def _clear_webhooks(self, _: Body) -> object:
-        self._world.webhooks.clear()
+        self._state.webhooks.clear()
         return []
 
-    def _disturb(self, body: Body) -> object:
+    def _disturb_streams(self, body: Body) -> object:
         _only(body, frozenset({"drop", "stall", "lose", "reverse", "heartbeat"}))
-        streams = self._world.streams
+        streams = self._state.streams
         if "heartbeat" in body:
-            streams.heartbeat = max(float(body["heartbeat"]), _SHORTEST_HEARTBEAT)
+            streams.set_heartbeat(float(body["heartbeat"]))
         if "lose" in body:
             streams.lose(int(body["lose"]))
         if "reverse" in body:
@@ -153,12 +152,12 @@ class Control:
             if not isinstance(device, str):
                 raise ValueError("device_id: which device the messages come from")
             messages, late_by = body.get("messages", 1), body.get("late_by")
-            return {"ids": self._world.append(device, messages, late_by=late_by)}
+            return {"ids": self._state.append(device, messages, late_by=late_by)}
         if body["rate"]:
-            self._world.appender.start(float(body["rate"]), body.get("device_ids"))
+            self._state.start_appending(float(body["rate"]), body.get("device_ids"))
         else:
-            self._world.appender.stop()
-        return {"rate": self._world.appender.rate}
+            self._state.appender.stop()
+        return {"rate": self._state.appender.rate}
 
 
 def _only(body: Body, known: frozenset[str]) -> None:
@@ -168,16 +167,16 @@ def _only(body: Body, known: frozenset[str]) -> None:
         raise ValueError(f"unknown field {unknown[0]!r}; known are: {taken}")
 
 
-def state_json(world: World) -> dict[str, Any]:
+def state_json(state: EmulatorState) -> dict[str, Any]:
     """What the emulator is and holds; without any key."""
-    counts = world.store.counts()
+    counts = state.store.counts()
     settings = {
         name: value
-        for name, value in attrs.asdict(world.settings).items()
+        for name, value in attrs.asdict(state.settings).items()
         if name not in ("api_keys", "host", "port")
     }
     return {
-        "project_id": world.fleet.project_id,
+        "project_id": state.fleet.project_id,
         "devices": [
             {
                 "id": device.id,
@@ -186,14 +185,14 @@ def state_json(world: World) -> dict[str, Any]:
                 "connected": device.connected,
                 "messages": counts.get(device.number, 0),
             }
-            for device in world.fleet.devices
+            for device in state.fleet.devices
         ],
         "messages": sum(counts.values()),
-        "requests": world.journal.total,
-        "commands": len(world.journal.commands),
-        "faults": [fault.as_json() for fault in world.faults.active],
-        "appending": world.appender.rate,
-        "clock": world.clock.as_json(),
+        "requests": state.records.total,
+        "commands": len(state.records.commands),
+        "faults": [fault.as_json() for fault in state.faults.active],
+        "appending": state.appender.rate,
+        "clock": state.clock.as_json(),
         "settings": json.loads(json.dumps(settings, default=_plain)),
     }
 

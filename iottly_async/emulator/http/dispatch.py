@@ -1,6 +1,6 @@
 """The way of a request: host, fault, credential, quota, handler, answer.
 
-Every step is small and in this order; what a step refuses, no later step sees.
+The steps run in this order. A request that one step refuses does not reach the next.
 """
 
 import asyncio
@@ -9,144 +9,146 @@ from email.utils import formatdate
 from aiohttp import web
 
 from ..faults import Fault
-from ..quota import Verdict
-from ..world import World
-from .answers import V1, V1_0, Refusal, refuse
+from ..quota import QuotaDecision
+from ..records import RequestRecord
+from ..state import EmulatorState
+from .answers import V1, V1_0, HttpError, error_answer
 from .call import Call
 from .control import CONTROL, Control
-from .inject import strike
+from .inject import inject
 from .routes import Match, Router, generation_of
 
 _CREDENTIALS = {V1_0: ("Authentication", "bearer "), V1: ("Authorization", "Bearer ")}
 
 
 class Dispatcher:
-    """The handler of every request that comes in; ``hosts`` are the accepted ``Host`` headers."""
+    """Handles every request; ``hosts`` are the ``Host`` headers that are accepted."""
 
-    def __init__(self, world: World, hosts: frozenset[str]) -> None:
-        self._world = world
+    def __init__(self, state: EmulatorState, hosts: frozenset[str]) -> None:
+        self._state = state
         self._hosts = hosts
         self._router = Router()
-        self._control = Control(world)
+        self._control = Control(state)
         self._date = (0, "")
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
         path = request.rel_url.raw_path
         if request.headers.get("Host", "").lower() not in self._hosts:
-            answer: web.StreamResponse = refuse(None, Refusal(421, "unknown host"), 0)
-        elif path.startswith(CONTROL):
-            answer = await self._control.handle(request, path)
-        else:
-            return await self._api(request, path)
-        return self._date_it(answer)
+            return self._add_date(error_answer(None, HttpError(421, "unknown host"), 0))
+        if path.startswith(CONTROL):
+            return self._add_date(await self._control.handle(request, path))
+        return await self._handle_api(request, path)
 
-    async def _api(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
-        world = self._world
-        generation = generation_of(path)
+    async def _handle_api(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
+        """Record a request to the API and answer it, with a fault if one is due."""
+        state = self._state
         match = self._router.match(request.method, path)
-        name = match.route and match.route.name
-        record = world.journal.enter(
-            time=world.clock.time(),
+        route = None if match.route is None else match.route.name
+        fault = state.faults.select(route, path, request.method)
+        record = RequestRecord(
+            time=state.clock.time(),
             method=request.method,
             path=path,
             query_string=request.rel_url.raw_query_string,
-            generation=generation,
-            route=name,
+            generation=generation_of(path),
+            route=route,
+            fault=None if fault is None else fault.kind,
         )
-        call = Call(world=world, request=request, params=match.params, record=record)
-        fault = world.faults.pick(name, path, request.method)
-        record.fault = None if fault is None else fault.kind
+        state.records.add_request(record)
+        call = Call(state=state, request=request, params=match.params, record=record)
         if fault is None:
-            answer = await self._answer(call, match, generation)
+            answer = await self._answer(call, match)
         else:
-            answer = await self._faulty(call, match, generation, fault)
-        record.status = answer.status if fault is None or fault.kind != "reset" else None
+            answer = await self._answer_with_fault(call, match, fault)
+        record.status = None if fault is not None and fault.kind == "reset" else answer.status
         return answer
 
-    async def _faulty(
-        self, call: Call, match: Match, generation: str | None, fault: Fault
+    async def _answer_with_fault(
+        self, call: Call, match: Match, fault: Fault
     ) -> web.StreamResponse:
-        """What goes out where a fault strikes; a stall only keeps the real answer waiting."""
-        stalls = fault.kind == "stall"
-        if stalls and not fault.after:
-            await self._world.stalls.wait(fault.seconds)
-        answer: web.StreamResponse | None = None
-        if stalls or fault.after:
-            answer = await self._answer(call, match, generation)
-        if stalls and fault.after:
-            await self._world.stalls.wait(fault.seconds)
-        if stalls and answer is not None:
+        """What is sent if a fault is injected; a stall only delays the usual answer."""
+        if fault.kind == "stall":
+            if not fault.after:
+                await self._state.stalled.wait(fault.seconds)
+            answer = await self._answer(call, match)
+            if fault.after:
+                await self._state.stalled.wait(fault.seconds)
             return answer
-        spoiled = await strike(fault, call.request, answer, generation, call.record.number)
-        return spoiled if spoiled.prepared else self._date_it(spoiled)
+        usual = await self._answer(call, match) if fault.after else None
+        faulty = await inject(fault, call, usual)
+        return faulty if faulty.prepared else self._add_date(faulty)
 
-    async def _answer(self, call: Call, match: Match, generation: str | None) -> web.StreamResponse:
-        """The API's own answer, half of the latency before it and half after."""
-        low, high = self._world.settings.latency_range
-        delay = self._world.chance.uniform(low, high) if high > 0 else 0.0
+    async def _answer(self, call: Call, match: Match) -> web.StreamResponse:
+        """The usual answer, after half of the latency and before the other half."""
+        low, high = self._state.settings.latency_range
+        delay = self._state.rng.uniform(low, high) if high > 0 else 0.0
         if delay:
             await asyncio.sleep(delay / 2)
-        verdict: Verdict | None = None
+        record = call.record
+        decision: QuotaDecision | None = None
         try:
-            key = self._credential(call, generation)
-            verdict = self._world.quotas.take(key, self._world.clock.time())
-            call.record.refused = verdict is not None and not verdict.admitted
-            answer = await self._handle(call, match)
-        except Refusal as refusal:
-            answer = refuse(generation, refusal, call.record.number)
-        if verdict is not None and not answer.prepared:
-            self._show_limit(answer, verdict, generation)
+            key = self._authorize(call)
+            decision = self._state.quotas.take(key, self._state.clock.time())
+            record.refused = decision is not None and not decision.admitted
+            answer = await self._call_handler(call, match)
+        except HttpError as error:
+            answer = error_answer(record.generation, error, record.number)
         if not answer.prepared:
-            self._date_it(answer)
+            if decision is not None:
+                self._add_limit(answer, decision, record.generation)
+            self._add_date(answer)
         if delay:
             await asyncio.sleep(delay / 2)
         return answer
 
-    async def _handle(self, call: Call, match: Match) -> web.StreamResponse:
-        if call.record.refused:
-            raise Refusal(429, "rate limit exceeded, try again later")
-        if match.allowed:
-            allow = {"Allow": ", ".join(match.allowed)}
-            raise Refusal(405, "method not allowed", headers=allow)
-        if match.route is None:
-            raise Refusal(404, "no such address")
-        project = match.params.get("project")
-        if project is not None and project != self._world.fleet.project_id:
-            raise Refusal(403, "no access to this project")
-        call.record.acted = True
-        return await match.route.handler(call)
-
-    def _credential(self, call: Call, generation: str | None) -> str:
-        """The key of a request, from its generation's own header; refused with 401."""
+    def _authorize(self, call: Call) -> str:
+        """The request's API key, from the header of its generation; 401 without a valid one."""
+        generation = call.record.generation
         if generation is None:
-            raise Refusal(404, "no such address: paths begin with /v1.0/ or /v1/")
+            raise HttpError(404, "no such address: paths begin with /v1.0/ or /v1/")
         header, scheme = _CREDENTIALS[generation]
         value = call.request.headers.get(header)
         if value is None:
-            raise Refusal(401, f"missing token: send it in the {header} header")
+            raise HttpError(401, f"missing token: send it in the {header} header")
         if not value.startswith(scheme):
-            raise Refusal(401, f"malformed token: the {header} header begins with {scheme!r}")
+            raise HttpError(401, f"malformed token: the {header} header begins with {scheme!r}")
         key = value.removeprefix(scheme)
-        if key not in self._world.settings.api_keys:
-            raise Refusal(401, "invalid token")
+        if key not in self._state.settings.api_keys:
+            raise HttpError(401, "invalid token")
         call.record.authorized = True
         return key
 
-    def _show_limit(
-        self, answer: web.StreamResponse, verdict: Verdict, generation: str | None
+    async def _call_handler(self, call: Call, match: Match) -> web.StreamResponse:
+        """Run the route's handler, unless quota, path or project refuse the request."""
+        if call.record.refused:
+            raise HttpError(429, "rate limit exceeded, try again later")
+        if match.allowed:
+            allow = {"Allow": ", ".join(match.allowed)}
+            raise HttpError(405, "method not allowed", headers=allow)
+        if match.route is None:
+            raise HttpError(404, "no such address")
+        project = match.params.get("project")
+        if project is not None and project != self._state.fleet.project_id:
+            raise HttpError(403, "no access to this project")
+        call.record.handled = True
+        return await match.route.handler(call)
+
+    def _add_limit(
+        self, answer: web.StreamResponse, decision: QuotaDecision, generation: str | None
     ) -> None:
-        settings = self._world.settings
+        """Add the limit headers, if the settings want them on this generation."""
+        settings = self._state.settings
         if generation == V1 or settings.rate_headers_v10:
-            headers = verdict.headers(
-                self._world.clock.time(),
+            headers = decision.headers(
+                self._state.clock.time(),
                 rounding=settings.reset_rounding,
                 retry_after=settings.retry_after,
             )
             answer.headers.update(headers)
 
-    def _date_it(self, answer: web.StreamResponse) -> web.StreamResponse:
-        second = int(self._world.clock.time())
+    def _add_date(self, answer: web.StreamResponse) -> web.StreamResponse:
+        second = int(self._state.clock.time())
         if second != self._date[0]:
             self._date = (second, formatdate(second, usegmt=True))
         answer.headers["Date"] = self._date[1]

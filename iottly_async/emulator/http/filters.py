@@ -5,14 +5,14 @@ here exist (no ``$where``, ``$expr``, ``$regex`` or anything else that runs code
 and length, depth and number of conditions are bounded.
 """
 
-import json
 from collections.abc import Mapping
-from typing import Any, Never, TypeGuard
+from typing import Any, TypeGuard
 
 import attrs
 
+from ..rows import load_json
 from ..times import read_date
-from .matching import Instant, ObjectId, Test, compares, equals, exists, negated, orders
+from .matching import Instant, ObjectId, Predicate, compares, equals, exists, negated, orders
 
 MAX_LENGTH = 8192
 MAX_DEPTH = 10
@@ -32,7 +32,7 @@ class Filter:
     that cannot match.
     """
 
-    matches: Test
+    matches: Predicate
     type: str | None = None
     start: int | None = None
     end: int | None = None
@@ -43,8 +43,8 @@ def read_filter(text: str) -> Filter:
     if len(text) > MAX_LENGTH:
         raise FilterError(f"longer than {MAX_LENGTH} characters")
     try:
-        value = json.loads(text, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
+        value = load_json(text, strict=True)
+    except ValueError:
         raise FilterError("not valid JSON") from None
     if not isinstance(value, dict):
         raise FilterError("a filter is a JSON object")
@@ -53,15 +53,11 @@ def read_filter(text: str) -> Filter:
     return Filter(matches, kind, start, end)
 
 
-def _no_constant(name: str) -> Never:
-    raise FilterError(f"{name} is not JSON")
-
-
 class _Compiler:
     def __init__(self) -> None:
         self._conditions = 0
 
-    def document(self, value: object, depth: int) -> Test:
+    def document(self, value: object, depth: int) -> Predicate:
         """A whole filter document: all of its entries hold."""
         if not isinstance(value, dict):
             raise FilterError("expected an object of conditions")
@@ -76,7 +72,7 @@ class _Compiler:
         if self._conditions > MAX_CONDITIONS:
             raise FilterError(f"more than {MAX_CONDITIONS} conditions")
 
-    def _entry(self, name: str, wanted: object, depth: int) -> Test:
+    def _entry(self, name: str, wanted: object, depth: int) -> Predicate:
         if name in ("$and", "$or", "$nor"):
             tests = [self.document(each, depth) for each in _list(name, wanted)]
             if not tests:
@@ -93,14 +89,14 @@ class _Compiler:
             raise FilterError("a path has 1 to 16 names, none of them empty")
         return self._field(path, wanted, depth)
 
-    def _field(self, path: list[str], wanted: object, depth: int) -> Test:
+    def _field(self, path: list[str], wanted: object, depth: int) -> Predicate:
         self._spend(depth)
         if _is_operators(wanted):
             tests = [self._operator(path, name, value, depth + 1) for name, value in wanted.items()]
             return lambda document: all(test(document) for test in tests)
         return equals(path, self._value(wanted, depth + 1))
 
-    def _operator(self, path: list[str], name: str, value: object, depth: int) -> Test:
+    def _operator(self, path: list[str], name: str, value: object, depth: int) -> Predicate:
         self._spend(depth)
         match name:
             case "$eq":
@@ -109,7 +105,7 @@ class _Compiler:
                 return negated(equals(path, self._value(value, depth)))
             case "$in" | "$nin":
                 any_of = [equals(path, self._value(v, depth)) for v in self._bounded(name, value)]
-                found: Test = lambda document: any(test(document) for test in any_of)  # noqa: E731
+                found: Predicate = lambda document: any(test(document) for test in any_of)  # noqa: E731
                 return found if name == "$in" else negated(found)
             case "$gt" | "$gte" | "$lt" | "$lte":
                 wanted = self._value(value, depth)

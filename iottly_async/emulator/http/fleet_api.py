@@ -6,9 +6,9 @@ from aiohttp import web
 
 from ..commands import Execution
 from ..fleet.devices import Device
+from ..state import EmulatorState
 from ..times import second_text
-from ..world import World
-from .answers import Refusal, json_answer
+from .answers import HttpError, json_answer
 from .call import Call
 
 PER_PAGE = 20
@@ -21,7 +21,7 @@ async def devices(call: Call) -> web.Response:
     """``GET devices?page=&per_page=``; a page beyond the last is empty."""
     page = call.whole_number("page", 1, 1)
     size = call.whole_number("per_page", PER_PAGE, 1, MAX_PER_PAGE)
-    every = call.world.fleet.devices
+    every = call.state.fleet.devices
     found = every[(page - 1) * size : page * size]
     return json_answer(
         {
@@ -39,28 +39,28 @@ async def device(call: Call) -> web.Response:
 async def command(call: Call) -> web.Response:
     """``POST devices/<id>/commands``: 409 with code ``device_offline`` for one not connected."""
     found = call.fleet_device()
-    execution = take_command(call.world, found, await call.json_object())
+    execution = take_command(call.state, found, await call.json_object())
     return json_answer({"command_id": execution.id, "status": "pending"})
 
 
-def take_command(world: World, device: Device, body: dict[str, Any]) -> Execution:
-    """Let a device take a v1 command; ``Refusal`` where it is none, or the device is offline."""
+def take_command(state: EmulatorState, device: Device, body: dict[str, Any]) -> Execution:
+    """Let a device take a v1 command; ``HttpError`` where it is none, or the device is offline."""
     text, timeout = body.get("command"), body.get("timeout_s")
     if not isinstance(text, str) or not 1 <= len(text) <= MAX_COMMAND:
-        raise Refusal(400, f"command must be a text of 1 to {MAX_COMMAND} characters.")
+        raise HttpError(400, f"command must be a text of 1 to {MAX_COMMAND} characters.")
     if timeout is not None and not _is_timeout(timeout):
-        raise Refusal(400, f"timeout_s must be a number above 0, up to {MAX_TIMEOUT}.")
+        raise HttpError(400, f"timeout_s must be a number above 0, up to {MAX_TIMEOUT}.")
     if not device.connected:
-        raise Refusal(409, "The device is not currently connected.", code="device_offline")
-    return world.start_command(device, body)
+        raise HttpError(409, "The device is not currently connected.", code="device_offline")
+    return state.start_command(device, body)
 
 
 async def result(call: Call) -> web.Response:
     """``GET commands/<id>``: how far it has come by the server's clock."""
-    execution = call.world.executions.get(call.params["command"])
+    execution = call.state.executions.get(call.params["command"])
     if execution is None:
-        raise Refusal(404, "There is no such command.", code="command_not_found")
-    return json_answer(execution.as_json(call.world.clock.now_ms()))
+        raise HttpError(404, "There is no such command.", code="command_not_found")
+    return json_answer(execution.as_json(call.state.clock.now_ms()))
 
 
 def _is_timeout(value: object) -> bool:
@@ -70,14 +70,14 @@ def _is_timeout(value: object) -> bool:
 
 
 def _described(call: Call, device: Device) -> dict[str, Any]:
-    seen = call.world.store.last_seen(device.number)
+    seen = call.state.store.last_seen(device.number)
     described: dict[str, Any] = {
         "id": device.fleet_id,
         "name": device.name,
-        "project_id": call.world.fleet.fleet_project_id,
+        "project_id": call.state.fleet.fleet_project_id,
         "status": "online" if device.connected else "offline",
         "last_seen_at": None if seen is None else second_text(seen),
     }
-    if call.world.settings.extra_fields:
+    if call.state.settings.extra_fields:
         described |= {"firmware": device.agent_version, "labels": ["emulated"]}
     return described

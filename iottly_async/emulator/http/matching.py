@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-Test = Callable[[Any], bool]
+Predicate = Callable[[Any], bool]
 
 
 @attrs.frozen(order=True)
@@ -26,7 +26,7 @@ class ObjectId:
     digits: str
 
 
-def negated(test: Test) -> Test:
+def negated(test: Predicate) -> Predicate:
     """Tests that another test fails."""
     return lambda document: not test(document)
 
@@ -55,7 +55,7 @@ def _candidates(document: object, path: list[str]) -> Iterator[object]:
             yield from value
 
 
-def _bracket(value: object) -> str:
+def _kind(value: object) -> str:
     """The type within which values compare; a boolean is not a number."""
     if isinstance(value, bool):
         return "bool"
@@ -63,7 +63,7 @@ def _bracket(value: object) -> str:
 
 
 def _same(left: object, right: object) -> bool:
-    if _bracket(left) != _bracket(right):
+    if _kind(left) != _kind(right):
         return False
     if isinstance(left, list) and isinstance(right, list):
         return len(left) == len(right) and all(map(_same, left, right))
@@ -72,12 +72,12 @@ def _same(left: object, right: object) -> bool:
     return left == right
 
 
-def exists(path: list[str]) -> Test:
+def exists(path: list[str]) -> Predicate:
     """Tests whether there is anything at a path, null included."""
     return lambda document: any(True for _ in _reach(document, path))
 
 
-def equals(path: list[str], wanted: object) -> Test:
+def equals(path: list[str], wanted: object) -> Predicate:
     """Tests whether a value at a path is this one; null is found where there is nothing."""
 
     def test(document: object) -> bool:
@@ -96,12 +96,12 @@ _ORDERED = frozenset({"number", "str", "bool", "Instant", "ObjectId"})
 
 def orders(value: object) -> bool:
     """Whether there is more and less of such a value."""
-    return _bracket(value) in _ORDERED
+    return _kind(value) in _ORDERED
 
 
-def compares(path: list[str], name: str, wanted: Any) -> Test:
+def compares(path: list[str], name: str, wanted: Any) -> Predicate:
     """Tests whether a value at a path is ``$gt``, ``$gte``, ``$lt`` or ``$lte`` of this one."""
-    bracket = _bracket(wanted)
+    kind = _kind(wanted)
     compare: Callable[[Any], bool] = {
         "$gt": lambda value: value > wanted,
         "$gte": lambda value: value >= wanted,
@@ -109,5 +109,5 @@ def compares(path: list[str], name: str, wanted: Any) -> Test:
         "$lte": lambda value: value <= wanted,
     }[name]
     return lambda document: any(
-        _bracket(value) == bracket and compare(value) for value in _candidates(document, path)
+        _kind(value) == kind and compare(value) for value in _candidates(document, path)
     )

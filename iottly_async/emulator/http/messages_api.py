@@ -1,17 +1,16 @@
 """The two message endpoints of generation v1.0: page by page, and the newest with a filter."""
 
 import asyncio
-import json
 from collections.abc import Iterator
 from typing import Any
 
 from aiohttp import web
 
 from ..fleet.devices import Device
-from ..rows import Row, dump_json, quoted
+from ..rows import MESSAGE_TYPES, Row, ids_json, load_json, quoted
 from ..settings import DateForm
 from ..times import date_text, read_text
-from .answers import Refusal, raw_answer
+from .answers import HttpError, raw_answer
 from .call import Call
 from .filters import Filter, FilterError, read_filter
 from .matching import Instant, ObjectId
@@ -23,34 +22,33 @@ MAX_EXAMINED = 200_000
 """Messages that one filtered request looks at before it is refused."""
 _CHUNK = 500
 _UNBOUNDED = Filter(lambda _: True)
-_TYPES = ("all", "userdefined", "iottlyagent")
 
 
 async def paginated(call: Call) -> web.Response:
     """``GET project/<P>/device/<D>/messages/paginated``: 404 where no message matches (D4)."""
-    device, settings = call.device(), call.world.settings
+    device, settings = call.device(), call.state.settings
     page = call.whole_number("p", settings.first_page, settings.first_page)
     size = call.whole_number("l", PAGE_SIZE, 1, MAX_SIZE)
     size = min(size, settings.page_size_cap or size)
-    kind, ascending = _choice(call, "type", _TYPES), _choice(call, "sort", ("desc", "asc")) == "asc"
+    kind, order = _choice(call, "type", MESSAGE_TYPES), _choice(call, "sort", ("desc", "asc"))
     start, end = _moment(call, "from"), _moment(call, "to")
     if start is not None and settings.round_from:
         start -= start % 1000
     skipped = (page - settings.first_page) * size
-    tails = call.world.store.tails(
+    tails = call.state.store.tails(
         device.number,
         start=start,
         end=end,
-        type=None if kind == "all" else kind,
-        ascending=ascending,
+        type=kind,
+        ascending=order == "asc",
         limit=size,
         offset=skipped,
-        now=call.world.clock.now_ms(),
-        salt=call.world.chance.randrange(1, 1_000_003) if settings.unstable_ties else None,
+        now=call.state.clock.now_ms(),
+        salt=call.state.rng.randrange(1, 1_000_003) if settings.unstable_ties else None,
     )
     call.record.rows, call.record.skipped = len(tails), skipped
     if not tails:
-        raise Refusal(404, "no messages found")
+        raise HttpError(404, "no messages found")
     head = "{" + _ids(call, device)
     return raw_answer(f'{{"messages":[{head}{f",{head}".join(tails)}]}}')
 
@@ -63,13 +61,13 @@ async def history(call: Call) -> web.Response:
     try:
         wanted = None if text is None else read_filter(text)
     except FilterError as error:
-        raise Refusal(400, f"queryJson: {error}") from None
+        raise HttpError(400, f"queryJson: {error}") from None
     if wanted is None:
         rows = next(_newest(call, device, None, size), [])
     else:
         rows = await _matching(call, device, wanted, size)
     call.record.rows = len(rows)
-    form, ids = call.world.settings.date_form, _ids(call, device)
+    form, ids = call.state.settings.date_form, _ids(call, device)
     texts = ",".join(_history_json(row, ids, form) for row in rows)
     return raw_answer(f'{{"status":200,"messages":[{texts}]}}')
 
@@ -78,7 +76,7 @@ def _choice(call: Call, name: str, choices: tuple[str, ...]) -> str:
     """A query parameter out of a few words, the first by default; 400 for another."""
     text = call.query.get(name, choices[0])
     if text not in choices:
-        raise Refusal(400, f"{name} must be one of {', '.join(choices)}")
+        raise HttpError(400, f"{name} must be one of {', '.join(choices)}")
     return text
 
 
@@ -89,13 +87,13 @@ def _moment(call: Call, name: str) -> int | None:
     try:
         return read_text(text)
     except ValueError:
-        raise Refusal(400, f"{name} is not a time") from None
+        raise HttpError(400, f"{name} is not a time") from None
 
 
 def _ids(call: Call, device: Device) -> str:
     """The fields with which every message of a device begins."""
-    ids = f'"from":{dump_json(device.id)},"to":{dump_json(call.world.fleet.project_id)},'
-    return f'{ids}"qos":1,"gateway":null,' if call.world.settings.extra_fields else ids
+    ids = ids_json(device.id, call.state.fleet.project_id)
+    return f'{ids}"qos":1,"gateway":null,' if call.state.settings.extra_fields else ids
 
 
 def _newest(call: Call, device: Device, wanted: Filter | None, size: int) -> Iterator[list[Row]]:
@@ -103,13 +101,13 @@ def _newest(call: Call, device: Device, wanted: Filter | None, size: int) -> Ite
     bounds = wanted or _UNBOUNDED
     before: tuple[int, int] | None = None
     while True:
-        rows = call.world.store.newest(
+        rows = call.state.store.newest(
             device.number,
             before=before,
             start=bounds.start,
             end=bounds.end,
             type=bounds.type,
-            now=call.world.clock.now_ms(),
+            now=call.state.clock.now_ms(),
             limit=size,
         )
         yield rows
@@ -123,13 +121,13 @@ async def _matching(call: Call, device: Device, wanted: Filter, size: int) -> li
     examined = 0
     for rows in _newest(call, device, wanted, _CHUNK):
         for row in rows:
-            if wanted.matches(_document(row, device, call.world.fleet.project_id)):
+            if wanted.matches(_document(row, device, call.state.fleet.project_id)):
                 found.append(row)
                 if len(found) == size:
                     return found
         examined += len(rows)
         if examined >= MAX_EXAMINED:
-            raise Refusal(400, f"queryJson: more than {MAX_EXAMINED} messages to look through")
+            raise HttpError(400, f"queryJson: more than {MAX_EXAMINED} messages to look through")
         await asyncio.sleep(0)  # other requests go on between chunks
     return found
 
@@ -147,8 +145,8 @@ def _document(row: Row, device: Device, project_id: str) -> dict[str, Any]:
     if row.channel is not None:
         document["channel"] = row.channel
     try:
-        document["payload"] = json.loads(row.payload_json)
-    except (ValueError, RecursionError):
+        document["payload"] = load_json(row.payload_json)
+    except ValueError:
         return document
     return document
 

@@ -6,7 +6,7 @@ from typing import Any
 from aiohttp import web
 
 from ..fleet.devices import Device
-from .answers import V1_0, Refusal, json_answer
+from .answers import V1_0, HttpError, json_answer
 from .call import Call
 
 MAX_NAME = 128
@@ -19,7 +19,7 @@ async def ping(call: Call) -> web.Response:
 
 async def inspect(call: Call) -> web.Response:
     """``GET project/<P>/inspect``."""
-    project_id = call.world.fleet.project_id
+    project_id = call.state.fleet.project_id
     return json_answer(
         {
             "id": project_id,
@@ -34,24 +34,24 @@ async def inspect(call: Call) -> web.Response:
 
 async def licenses(call: Call) -> web.Response:
     """``GET project/<P>/license``: every licence by its token."""
-    fleet = call.world.fleet
+    fleet = call.state.fleet
     paired = {device.token: _paired(device) for device in fleet.devices}
     return json_answer(paired | dict.fromkeys(fleet.available, _AVAILABLE))
 
 
 async def license_(call: Call) -> web.Response:
     """``GET project/<P>/license/<L>``: the same with one entry; 404 for an unknown token."""
-    token, fleet = call.params["license"], call.world.fleet
+    token, fleet = call.params["license"], call.state.fleet
     if token in fleet.by_token:
         return json_answer({token: _paired(fleet.by_token[token])})
     if token in fleet.available:
         return json_answer({token: _AVAILABLE})
-    raise Refusal(404, "license not found")
+    raise HttpError(404, "license not found")
 
 
 async def devices(call: Call) -> web.Response:
     """``GET project/<P>/devices/props``."""
-    found = [_props(call, device) for device in call.world.fleet.devices]
+    found = [_props(call, device) for device in call.state.fleet.devices]
     return json_answer({"count": len(found), "errors": None, "devices": found})
 
 
@@ -65,10 +65,10 @@ async def rename(call: Call) -> web.Response:
     found = call.device()
     name = (await call.json_object()).get("name")
     if not isinstance(name, str) or not 1 <= len(name.strip()) <= MAX_NAME:
-        raise Refusal(400, f"name must be a text of 1 to {MAX_NAME} characters")
+        raise HttpError(400, f"name must be a text of 1 to {MAX_NAME} characters")
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
-        raise Refusal(400, "name must not have control characters")
-    call.world.rename(found, name)
+        raise HttpError(400, "name must not have control characters")
+    found.name = name
     return json_answer(_props(call, found))
 
 
@@ -78,15 +78,15 @@ async def command(call: Call) -> web.Response:
     body = await call.json_object()
     kind, values = body.get("cmd_type"), body.get("values")
     if not isinstance(kind, str) or not kind:
-        raise Refusal(400, "cmd_type must be a text")
-    if kind not in call.world.settings.command_types:
-        raise Refusal(400, f"cmd_type {kind[:80]!r} is not declared in this project")
+        raise HttpError(400, "cmd_type must be a text")
+    if kind not in call.state.settings.command_types:
+        raise HttpError(400, f"cmd_type {kind[:80]!r} is not declared in this project")
     if not isinstance(values, dict):
-        raise Refusal(400, "values must be an object")
+        raise HttpError(400, "values must be an object")
     for key in values:
         if not key.startswith(f"{kind}.") or key == f"{kind}.":
-            raise Refusal(400, f"key {key[:80]!r} must begin with {kind + '.'!r} and a name")
-    call.world.record_command(V1_0, found, body)
+            raise HttpError(400, f"key {key[:80]!r} must begin with {kind + '.'!r} and a name")
+    call.state.record_command(V1_0, found, body)
     return json_answer({"status": 200})
 
 
@@ -114,7 +114,7 @@ def _props(call: Call, device: Device) -> dict[str, Any]:
         "agent_version": device.agent_version,
         "ID": device.id,
     }
-    if call.world.settings.extra_fields:
+    if call.state.settings.extra_fields:
         props |= {
             "installing": False,
             "pair_code": None,

@@ -23,8 +23,9 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
+from ..rows import MESSAGE_TYPES, load_json
 from ..streams import StreamConnection
-from .answers import V1, Refusal, error_body
+from .answers import V1, HttpError, error_body
 from .call import Call
 from .fleet_api import take_command
 
@@ -39,14 +40,14 @@ class _BadFrame(Exception):  # noqa: N818 - the client's fault
 
 async def stream(call: Call) -> web.StreamResponse:
     """``GET stream``, upgraded; 426 for a request that is not."""
-    request, streams = call.request, call.world.streams
+    request, streams = call.request, call.state.streams
     if request.headers.get("Upgrade", "").lower() != "websocket":
-        raise Refusal(426, "This address speaks WebSocket.", headers={"Upgrade": "websocket"})
+        raise HttpError(426, "This address speaks WebSocket.", headers={"Upgrade": "websocket"})
     ws = web.WebSocketResponse(autoping=False, max_msg_size=_MAX_FRAME, timeout=0.5, compress=False)
     await ws.prepare(request)
     call.record.status = 101
     connection = StreamConnection(ws, request.transport)
-    streams.opened(connection)
+    streams.add(connection)
     sender = asyncio.create_task(_send(call, connection))
     commands: set[asyncio.Task[None]] = set()
     try:
@@ -54,7 +55,7 @@ async def stream(call: Call) -> web.StreamResponse:
     except _BadFrame as wrong:
         await ws.close(code=BAD_FRAME, message=str(wrong).encode()[:120])
     finally:
-        streams.closed(connection)
+        streams.remove(connection)
         for task in (sender, *commands):
             task.cancel()
         await asyncio.gather(sender, *commands, return_exceptions=True)
@@ -63,7 +64,7 @@ async def stream(call: Call) -> web.StreamResponse:
 
 async def _send(call: Call, connection: StreamConnection) -> None:
     """Send what waits, and a heartbeat where nothing did for long."""
-    streams, ws = call.world.streams, connection.ws
+    streams, ws = call.state.streams, connection.ws
     while not ws.closed:
         frames = await connection.next_frames(streams.heartbeat)
         if not frames:
@@ -83,8 +84,7 @@ async def _receive(
     ws = connection.ws
     while True:
         message = await ws.receive()
-        if connection.stalled:
-            await connection.while_stalled()
+        await connection.until_running()
         if message.type is WSMsgType.PING:
             try:
                 await ws.pong(message.data)
@@ -101,8 +101,8 @@ async def _receive(
 
 def _read(text: str) -> dict[str, Any]:
     try:
-        frame = json.loads(text)
-    except (ValueError, RecursionError):
+        frame = load_json(text)
+    except ValueError:
         frame = None
     if not isinstance(frame, dict):
         raise _BadFrame("a frame is a JSON object")
@@ -113,7 +113,7 @@ def _take(
     call: Call, connection: StreamConnection, frame: dict[str, Any]
 ) -> asyncio.Task[None] | None:
     """Answer one frame; a command's result takes a task of its own."""
-    streams = call.world.streams
+    streams = call.state.streams
     match frame.get("type"):
         case "hello":
             if frame.get("version") != VERSION:
@@ -132,7 +132,7 @@ def _take(
             connection.put_json(
                 {"type": "subscribed", "seq": connection.number, "at": streams.now_text()}
             )
-            streams.subscribed()
+            streams.count_subscription()
         case "command":
             return asyncio.create_task(_command(call, connection, frame))
         case other:
@@ -140,41 +140,41 @@ def _take(
     return None
 
 
-def _wanted(frame: dict[str, Any]) -> tuple[frozenset[str] | None, str | None]:
+def _wanted(frame: dict[str, Any]) -> tuple[frozenset[str] | None, str]:
     devices, kind = frame.get("devices"), frame.get("messages", "all")
-    if kind not in ("all", "userdefined", "iottlyagent"):
-        raise _BadFrame("messages must be all, userdefined or iottlyagent")
+    if kind not in MESSAGE_TYPES:
+        raise _BadFrame(f"messages must be one of {', '.join(MESSAGE_TYPES)}")
     if devices is None:
-        return None, None if kind == "all" else kind
+        return None, kind
     if not isinstance(devices, list) or not all(isinstance(each, str) for each in devices):
         raise _BadFrame("devices must be a list of ids, or null")
-    return frozenset(devices), None if kind == "all" else kind
+    return frozenset(devices), kind
 
 
 async def _command(call: Call, connection: StreamConnection, frame: dict[str, Any]) -> None:
     """Execute a command and send how it went, as the HTTP endpoints would say it."""
-    ref, world = frame.get("ref"), call.world
+    ref, state = frame.get("ref"), call.state
     try:
-        device = world.fleet.find(str(frame.get("device")))
+        device = state.fleet.find(str(frame.get("device")))
     except KeyError:
-        refusal = Refusal(404, "There is no such device.", code="device_not_found")
+        refusal = HttpError(404, "There is no such device.", code="device_not_found")
         connection.put_json(_refused(ref, refusal, call.record.number))
         return
     body: dict[str, Any] = {name: frame[name] for name in ("command", "timeout_s") if name in frame}
     try:
-        execution = take_command(world, device, body)
-    except Refusal as refusal:
+        execution = take_command(state, device, body)
+    except HttpError as refusal:
         connection.put_json(_refused(ref, refusal, call.record.number))
         return
     connection.put_json(
         {"type": "accepted", "ref": ref, "command_id": execution.id, "status": "pending"}
     )
     # Progress follows the server's clock, which may be moved: there is no event to wait for.
-    while (state := execution.as_json(world.clock.now_ms()))["status"] != "completed":  # noqa: ASYNC110
+    while (progress := execution.as_json(state.clock.now_ms()))["status"] != "completed":  # noqa: ASYNC110
         await asyncio.sleep(0.01)
-    connection.put_json({"type": "result", "ref": ref, **state})
+    connection.put_json({"type": "result", "ref": ref, **progress})
 
 
-def _refused(ref: object, refusal: Refusal, number: int) -> dict[str, Any]:
+def _refused(ref: object, refusal: HttpError, number: int) -> dict[str, Any]:
     error = error_body(V1, refusal.status, refusal.text, refusal.code, number)
     return {"type": "error", "ref": ref, "status": refusal.status, **error}

@@ -18,51 +18,51 @@ from .devices import Device, Fleet, make_fleet
 from .history import make_history
 from .jsonl import load_jsonl
 
-_RECIPE = ("seed", "project_id", "devices", "messages", "days", "licenses")
+_INPUTS = ("seed", "project_id", "devices", "messages", "days", "licenses")
 
 
-def plant(store: MessageStore, settings: EmulatorSettings) -> Fleet:
+def create_fleet(store: MessageStore, settings: EmulatorSettings) -> Fleet:
     """Make a fleet and its messages and put them in place of what the store holds.
 
     Raises what reading ``jsonl`` raises; the store is then as it was.
     """
     fleet, rows = _make(settings)
     store.replace(rows)
-    store.keep("recipe", None)  # what follows counts only once all of it is there
-    store.keep("fleet", _fleet_json(fleet))
-    store.keep("seeded_id", store.last_id())
-    store.keep("expired", False)
-    store.keep("recipe", _recipe(settings))
+    store.set_meta("inputs", None)  # what follows counts only once all of it is there
+    store.set_meta("fleet", _fleet_json(fleet))
+    store.set_meta("seeded_id", store.last_id())
+    store.set_meta("expired", False)
+    store.set_meta("inputs", _inputs(settings))
     return fleet
 
 
-def find_again(store: MessageStore, settings: EmulatorSettings) -> Fleet | None:
+def restore_fleet(store: MessageStore, settings: EmulatorSettings) -> Fleet | None:
     """The fleet that an earlier start left in the store; None where there is none.
 
     Raises ``ValueError`` where it is another than these settings make.
     """
-    kept = store.kept("recipe")
+    kept = store.get_meta("inputs")
     if kept is None:
         return None
-    if kept != _recipe(settings):
+    if kept != _inputs(settings):
         raise ValueError(
             f"database={str(settings.database)!r} holds a fleet made with {json.dumps(kept)}: "
             "give the same settings, or another file"
         )
-    return _kept_fleet(store)
+    return _stored_fleet(store)
 
 
-def begin_again(store: MessageStore, settings: EmulatorSettings) -> Fleet:
+def reset_fleet(store: MessageStore, settings: EmulatorSettings) -> Fleet:
     """Bring the store back to its seeded rows; the fleet as it was then."""
-    if store.kept("expired"):
-        return plant(store, settings)
-    store.delete_after(store.kept("seeded_id"))
-    return _kept_fleet(store)
+    if store.get_meta("expired"):
+        return create_fleet(store, settings)
+    store.delete_after(store.get_meta("seeded_id"))
+    return _stored_fleet(store)
 
 
-def expire(store: MessageStore, before: int, device: int | None) -> int:
+def expire_messages(store: MessageStore, before: int, device: int | None) -> int:
     """Delete messages older than ``before`` (ms), which a new beginning has to make again."""
-    store.keep("expired", True)
+    store.set_meta("expired", True)
     return store.expire(before, device)
 
 
@@ -83,8 +83,8 @@ def _make(settings: EmulatorSettings) -> tuple[Fleet, Iterable[Row]]:
     return fleet, make_history(fleet, settings)
 
 
-def _recipe(settings: EmulatorSettings) -> dict[str, Any]:
-    made = {name: getattr(settings, name) for name in _RECIPE}
+def _inputs(settings: EmulatorSettings) -> dict[str, Any]:
+    made = {name: getattr(settings, name) for name in _INPUTS}
     source = settings.jsonl
     return made | {
         "until": settings.until.isoformat(),
@@ -101,6 +101,6 @@ def _fleet_json(fleet: Fleet) -> dict[str, Any]:
     }
 
 
-def _kept_fleet(store: MessageStore) -> Fleet:
-    kept = store.kept("fleet")
+def _stored_fleet(store: MessageStore) -> Fleet:
+    kept = store.get_meta("fleet")
     return Fleet(**kept | {"devices": [Device(**values) for values in kept["devices"]]})

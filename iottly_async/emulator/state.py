@@ -1,0 +1,224 @@
+"""Everything that the server knows: fleet, messages, clock, quotas, faults and records.
+
+One object owns the state. The HTTP handlers, the control address and ``EmulatorHandle`` read and
+change it here. All methods are synchronous: a change is complete before anything else runs.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from os import PathLike
+from typing import Any
+
+import attrs
+
+from .aio import Signal
+from .appender import Appender
+from .clock import EmulatorClock
+from .commands import Execution, execute
+from .faults import Faults
+from .fleet.devices import Device
+from .fleet.payloads import PROFILES
+from .fleet.provision import create_fleet, expire_messages, reset_fleet, restore_fleet
+from .publisher import Publisher
+from .quota import Quotas
+from .records import CommandRecord, Records
+from .rows import Row, dump_json, make_row, stored_message
+from .settings import EmulatorSettings, seeded_random
+from .store import MessageStore
+from .streams import Streams
+from .times import DAY_MS, to_ms
+from .webhooks import Webhooks
+
+_MAX_APPENDED = 1_000_000
+_FIELDS = frozenset({"payload", "payload_json", "type", "timestamp", "devicetimestamp", "channel"})
+
+
+class EmulatorState:
+    """The state of one emulator; ``route_names`` are the routes that a fault may name."""
+
+    def __init__(self, settings: EmulatorSettings, route_names: frozenset[str]) -> None:
+        self.settings = settings
+        self.clock = EmulatorClock(settings.clock_offset)
+        self.stalled = Signal()
+        self.appender = Appender(self.append)
+        self.webhooks = Webhooks()
+        self.streams = Streams(self.clock)
+        self.publisher = Publisher(self.clock, self._publish)
+        self.store = MessageStore(settings.database)
+        self._route_names = route_names
+        try:
+            restored = restore_fleet(self.store, settings)
+            self.fleet = create_fleet(self.store, settings) if restored is None else restored
+        except BaseException:
+            self.store.close()
+            raise
+        self._start_over()
+
+    # -- start, reset and close -------------------------------------------------------------------
+
+    def reset(self, settings: EmulatorSettings | None = None) -> None:
+        """Go back to the start, with new ``settings`` (None: the same).
+
+        Messages, names, licences, faults, records, quotas, commands and the clock become what they
+        were at the start. Appending stops, webhooks are removed and streams are closed.
+        """
+        if settings is None:
+            self.fleet = reset_fleet(self.store, self.settings)
+        else:
+            self.fleet, self.settings = create_fleet(self.store, settings), settings
+        self.appender.stop()
+        self.publisher.clear()
+        self.webhooks.clear()
+        self.streams.drop()
+        self.stalled.send()
+        self.clock.unpin()
+        self.clock.offset = self.settings.clock_offset
+        self._start_over()
+
+    def load_jsonl(self, path: str | PathLike[str]) -> int:
+        """Reset to the fleet of a JSON-lines file; returns how many messages it has."""
+        self.reset(attrs.evolve(self.settings, jsonl=path))
+        return sum(self.store.counts().values())
+
+    def close(self) -> None:
+        """Close the database; the records stay readable."""
+        self.appender.stop()
+        self.publisher.clear()
+        self.store.close()
+
+    def _start_over(self) -> None:
+        self.records = Records(self.settings.record_limit)
+        self.quotas = Quotas(self.settings)
+        self.faults = Faults(self.settings.seed, self._route_names)
+        self.executions: dict[str, Execution] = {}
+        self.rng = seeded_random(self.settings.seed, "chance")
+        self._next_id = self.store.last_id() + 1
+
+    # -- messages ---------------------------------------------------------------------------------
+
+    def append(
+        self,
+        device_id: str,
+        messages: int | Iterable[Mapping[str, Any]] = 1,
+        *,
+        late_by: float | None = None,
+    ) -> list[int]:
+        """Add messages of a device; see ``EmulatorHandle.append``."""
+        device = self.fleet.find(device_id)
+        if isinstance(messages, int):
+            if not 0 <= messages <= _MAX_APPENDED:
+                raise ValueError(f"messages={messages}: 0 to {_MAX_APPENDED} in one call")
+            given: list[Mapping[str, Any]] = [{} for _ in range(messages)]
+        else:
+            given = list(messages)
+        late_ms = round(1000 * (self.settings.late_by if late_by is None else late_by))
+        rows = [
+            self._new_row(device, message, self._next_id + i, late_ms)
+            for i, message in enumerate(given)
+        ]
+        self.store.insert(rows)
+        self._next_id += len(rows)
+        self.publisher.add(device, rows)
+        return [row.id for row in rows]
+
+    def start_appending(self, rate: float, device_ids: list[str] | None = None) -> None:
+        """Append ``rate`` messages a second, from each device in turn (None: all devices)."""
+        devices = map(self.fleet.find, device_ids) if device_ids else self.fleet.devices
+        self.appender.start(rate, [device.id for device in devices])
+
+    def stored(
+        self,
+        device_id: str,
+        start: datetime | int | None = None,
+        end: datetime | int | None = None,
+        type: str = "all",  # noqa: A002 - the wire's name
+    ) -> list[dict[str, Any]]:
+        """All stored messages of a device; see ``EmulatorHandle.stored``."""
+        device = self.fleet.find(device_id)
+        rows = self.store.rows(
+            device.number,
+            start=None if start is None else to_ms(start),
+            end=None if end is None else to_ms(end),
+            type=type,
+        )
+        return [stored_message(device.id, self.fleet.project_id, row) for row in rows]
+
+    def expire(self, before: datetime | int, device_id: str | None = None) -> int:
+        """Delete messages older than ``before``, as retention does; returns how many."""
+        number = None if device_id is None else self.fleet.find(device_id).number
+        return expire_messages(self.store, to_ms(before), number)
+
+    def _publish(self, device: Device, row: Row) -> None:
+        """Send a message that has become visible to webhooks and streams."""
+        self.webhooks.publish(device, row, self.fleet.project_id)
+        self.streams.publish(device, row, self.fleet.project_id)
+
+    def _new_row(self, device: Device, given: Mapping[str, Any], id_: int, late_ms: int) -> Row:
+        unknown = set(given) - _FIELDS
+        if unknown:
+            raise ValueError(
+                f"a message has no field {min(unknown)!r}; it has {', '.join(sorted(_FIELDS))}"
+            )
+        now = self.clock.now_ms()
+        timestamp = to_ms(given["timestamp"]) if "timestamp" in given else now
+        sent = to_ms(given["devicetimestamp"]) if "devicetimestamp" in given else timestamp
+        if "payload_json" in given:
+            text = str(given["payload_json"])
+        elif "payload" in given:
+            text = dump_json(given["payload"])
+        else:
+            text = PROFILES[device.profile](self.rng.random, timestamp % DAY_MS / DAY_MS)
+        return make_row(
+            device.number,
+            timestamp,
+            id_,
+            given.get("type", "userdefined"),
+            sent,
+            text,
+            visible_at=now + late_ms if late_ms else 0,
+            channel=given.get("channel", device.channel),
+        )
+
+    # -- commands ---------------------------------------------------------------------------------
+
+    def record_command(
+        self, generation: str, device: Device, body: dict[str, Any]
+    ) -> CommandRecord:
+        """Let a device execute a command: record it, and send a message if the settings say so."""
+        record = CommandRecord(
+            id=f"cmd_{len(self.records.commands) + 1:012x}",
+            generation=generation,
+            device_id=device.id,
+            body=body,
+            timestamp=self.clock.now_ms(),
+        )
+        self.records.commands.append(record)
+        if self.settings.command_messages:
+            self.append(device.id, [{"payload": {"command": body, "command_id": record.id}}])
+        return record
+
+    def start_command(self, device: Device, body: dict[str, Any]) -> Execution:
+        """Let a device execute a v1 command and keep its result for ``GET commands/<id>``."""
+        record = self.record_command("v1", device, body)
+        execution = execute(
+            record.id,
+            body["command"],
+            timeout=body.get("timeout_s"),
+            timestamp=record.timestamp,
+            pending_for=self.settings.pending_for,
+            running_for=self.settings.running_for,
+        )
+        self.executions[record.id] = execution
+        return execution
+
+    # -- faults -----------------------------------------------------------------------------------
+
+    def clear_faults(self) -> None:
+        """Remove every fault and release what stalls."""
+        self.faults.clear()
+        self.release()
+
+    def release(self) -> None:
+        """Release the requests and streams that stall at present."""
+        self.stalled.send()
+        self.streams.release()
