@@ -9,7 +9,14 @@ from .settings import TIERS, EmulatorSettings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until interrupted; exit code 2 for settings or an address that cannot be had."""
+    """Run the emulator until SIGINT or SIGTERM.
+
+    Args:
+        arguments: The command line's arguments. None takes those of the process.
+
+    Returns:
+        The exit code: 0 after a signal, 2 if a setting is not allowed or the address is in use.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m iottly_async.emulator",
         description="An Iottly cloud on a loopback port, with a made-up fleet.",

@@ -1,7 +1,7 @@
-"""The server's clock: real time plus an offset, or pinned where a test wants it to stand still.
+"""The server's clock: real time plus an offset, or a pinned time.
 
-Everything the emulator dates goes by this clock: the ``Date`` header, the timestamps of appended
-messages, the windows of the rate limit, the progress of commands.
+Everything that the emulator dates uses this clock: the ``Date`` header, the timestamps of appended
+messages, the windows of the rate limit, and the progress of commands.
 """
 
 import time
@@ -13,11 +13,13 @@ from .times import to_datetime, to_ms
 
 
 class EmulatorClock:
-    """The emulator's idea of now.
+    """The server's clock: real time plus an offset.
 
-    ``offset`` (seconds, or a ``timedelta``; 0 by default) is added to real time, so a server whose
-    clock is five seconds ahead has an offset of 5. A pinned clock stands still until ``advance``
-    or ``unpin``; the offset does not apply to it.
+    A pinned clock stands still until ``advance`` or ``unpin``; the offset does not apply to it.
+
+    Args:
+        offset: How many seconds the server is ahead of real time. 0 by default.
+        real: Where real time comes from, in epoch seconds. ``time.time`` by default.
     """
 
     def __init__(self, offset: float = 0.0, *, real: Callable[[], float] = time.time) -> None:
@@ -27,7 +29,10 @@ class EmulatorClock:
 
     @property
     def offset(self) -> float:
-        """Seconds by which the server is ahead of real time (negative: behind)."""
+        """How many seconds the server is ahead of real time; negative if it is behind.
+
+        It can be set to seconds or to a ``timedelta``.
+        """
         return self._offset
 
     @offset.setter
@@ -40,7 +45,14 @@ class EmulatorClock:
         return self._pinned is not None
 
     def pin(self, at: datetime | int | None = None) -> None:
-        """Make the clock stand still at ``at`` (aware, or epoch ms), or at this moment."""
+        """Make the clock stand still.
+
+        Args:
+            at: The time that it shows: aware, or epoch milliseconds. None: its present time.
+
+        Raises:
+            ValueError: ``at`` is a naive ``datetime``.
+        """
         self._pinned = self.time() if at is None else to_ms(at) / 1000
 
     def unpin(self) -> None:
@@ -48,24 +60,46 @@ class EmulatorClock:
         self._pinned = None
 
     def advance(self, seconds: float) -> None:
-        """Move a pinned clock, or the offset of a running one, by ``seconds``."""
+        """Move the clock forward: a pinned clock itself, or the offset of a running one.
+
+        Args:
+            seconds: How far; negative moves it back.
+        """
         if self._pinned is None:
             self._offset += seconds
         else:
             self._pinned += seconds
 
     def time(self) -> float:
-        """The server's time in epoch seconds."""
+        """The server's time.
+
+        Returns:
+            Epoch seconds.
+        """
         return self._real() + self._offset if self._pinned is None else self._pinned
 
     def now_ms(self) -> int:
-        """The server's time in whole epoch milliseconds."""
-        return int(self.time() * 1000 + 1e-3)  # a pinned millisecond must come back as it was given
+        """The server's time in whole milliseconds.
+
+        Returns:
+            Epoch milliseconds, rounded down.
+        """
+        return int(
+            self.time() * 1000 + 1e-3
+        )  # so that a pinned millisecond is not rounded down to the one before
 
     def now(self) -> datetime:
-        """The server's time as an aware ``datetime``."""
+        """The server's time as a ``datetime``.
+
+        Returns:
+            An aware ``datetime`` in UTC, in whole milliseconds.
+        """
         return to_datetime(self.now_ms())
 
     def as_json(self) -> dict[str, Any]:
-        """The clock as it is given out at the control address."""
+        """The clock as the control address shows it.
+
+        Returns:
+            ``now`` (ISO text), ``offset`` (seconds) and ``pinned``.
+        """
         return {"now": self.now().isoformat(), "offset": self.offset, "pinned": self.pinned}

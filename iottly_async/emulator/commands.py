@@ -1,6 +1,6 @@
-"""Commands of the v1 generation: what a device answers, and how far it has come by now.
+"""Commands of generation v1: what a device answers, and how far a command has come.
 
-Nothing runs: how a command ends follows from its text, and its progress from the server's clock.
+Nothing is run. A command's text decides how it ends, and the server's clock decides its progress.
 """
 
 import shlex
@@ -15,7 +15,7 @@ _TIMED_OUT = 124
 
 
 class Outcome(NamedTuple):
-    """How a command ends; ``seconds`` it runs beyond the usual."""
+    """How a command ends; ``seconds`` is how long it runs in addition to the usual time."""
 
     exit_code: int
     stdout: str
@@ -25,7 +25,7 @@ class Outcome(NamedTuple):
 
 @attrs.frozen(kw_only=True)
 class Execution:
-    """A command that a device took at ``timestamp`` (ms)."""
+    """A command that a device accepted at ``timestamp`` (epoch milliseconds)."""
 
     id: str
     timestamp: int
@@ -34,7 +34,7 @@ class Execution:
     running_ms: int
 
     def as_json(self, now: int) -> dict[str, Any]:
-        """The answer of ``GET commands/<id>`` at the server's time ``now`` (ms)."""
+        """The answer of ``GET commands/<id>`` at the server's time ``now`` (epoch milliseconds)."""
         started = self.timestamp + self.pending_ms
         ended = started + self.running_ms
         done = now >= ended
@@ -57,7 +57,10 @@ def execute(
     pending_for: float,
     running_for: float,
 ) -> Execution:
-    """Take a command: ``timeout`` is its ``timeout_s``, beyond which it ends with exit code 124."""
+    """Accept a command. After ``timeout`` seconds it ends with exit code 124 (None: no timeout).
+
+    ``pending_for`` and ``running_for`` are the usual seconds before and after it starts.
+    """
     outcome = _outcome(command)
     seconds = running_for + outcome.seconds
     if timeout is not None and outcome.seconds > timeout:

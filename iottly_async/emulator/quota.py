@@ -1,6 +1,6 @@
-"""The rate limit: how many requests a key has left, by one of three algorithms.
+"""The rate limit: how many requests an API key has left, by one of three algorithms.
 
-A refused request costs nothing. Time is the server's and is passed in, in epoch seconds.
+A refused request uses no quota. Time is the server's, in epoch seconds, and is passed in.
 """
 
 import math
@@ -14,9 +14,13 @@ from .settings import Algorithm, EmulatorSettings, Rounding
 
 @attrs.frozen
 class QuotaDecision:
-    """What the limit says to one request: whether it was ``admitted``, and what ``remaining`` is.
+    """What the rate limit decides about one request, and the quota after it.
 
-    ``limit`` is in requests a window; ``reset`` in epoch seconds of the server's clock.
+    Attributes:
+        admitted: Whether the request may go on; otherwise it is answered with 429.
+        limit: How many requests fit into one window.
+        remaining: How many requests are left.
+        reset: When there is more quota, in epoch seconds of the server's clock.
     """
 
     admitted: bool
@@ -25,9 +29,15 @@ class QuotaDecision:
     reset: float
 
     def headers(self, now: float, *, rounding: Rounding, retry_after: bool) -> dict[str, str]:
-        """The three headers, the reset rounded as ``rounding`` says.
+        """The headers of the answer.
 
-        And ``Retry-After`` on a refusal where ``retry_after`` asks for it, counted from ``now``.
+        Args:
+            now: The server's time in epoch seconds, from which ``Retry-After`` counts.
+            rounding: How the reset is rounded to whole seconds: ``up`` or ``down``.
+            retry_after: Whether a refusal has a ``Retry-After`` header.
+
+        Returns:
+            The three limit headers, and ``Retry-After`` where it applies.
         """
         reset = math.ceil(self.reset) if rounding == "up" else math.floor(self.reset)
         named = {
@@ -41,21 +51,21 @@ class QuotaDecision:
 
 
 class Quota(Protocol):
-    """One key's quota."""
+    """The quota of one API key."""
 
     def take(self, now: float) -> QuotaDecision:
-        """Spend one request, or refuse it."""
+        """Use one request of the quota, or refuse it."""
 
 
 class FixedWindow:
-    """So many requests in each window; windows lie at multiples of their length."""
+    """A limit for each window; windows begin at multiples of their length."""
 
     def __init__(self, limit: int, window: float) -> None:
         self._limit, self._window = limit, window
         self._current, self._used = -1, 0
 
     def take(self, now: float) -> QuotaDecision:
-        """Spend one request, or refuse it."""
+        """Use one request of the quota, or refuse it."""
         current = math.floor(now / self._window)
         if current != self._current:
             self._current, self._used = current, 0
@@ -66,14 +76,14 @@ class FixedWindow:
 
 
 class SlidingLog:
-    """So many requests within any stretch of a window's length; reset is when the oldest leaves."""
+    """A limit for any interval of a window's length; reset is when the oldest request leaves it."""
 
     def __init__(self, limit: int, window: float) -> None:
         self._limit, self._window = limit, window
         self._log: deque[float] = deque()
 
     def take(self, now: float) -> QuotaDecision:
-        """Spend one request, or refuse it."""
+        """Use one request of the quota, or refuse it."""
         while self._log and self._log[0] <= now - self._window:
             self._log.popleft()
         admitted = len(self._log) < self._limit
@@ -84,17 +94,17 @@ class SlidingLog:
 
 
 class TokenBucket:
-    """A bucket that holds a window's requests and refills evenly; reset is when it is full."""
+    """A bucket that holds one window's requests and refills evenly; reset is when it is full."""
 
     def __init__(self, limit: int, window: float) -> None:
         self._limit, self._rate = limit, limit / window
         self._tokens, self._seen = float(limit), -math.inf
 
     def take(self, now: float) -> QuotaDecision:
-        """Spend one request, or refuse it."""
+        """Use one request of the quota, or refuse it."""
         gained = max(0.0, now - self._seen) * self._rate
         self._tokens, self._seen = min(self._limit, self._tokens + gained), now
-        # A refill computed to the nanosecond may end a hair below the whole token it stands for.
+        # Rounding errors may leave a refilled token slightly below 1.
         admitted = self._tokens >= 1 - 1e-6
         if admitted:
             self._tokens = max(0.0, self._tokens - 1)
@@ -110,7 +120,7 @@ _ALGORITHMS: dict[Algorithm, type[FixedWindow | SlidingLog | TokenBucket]] = {
 
 
 class Quotas:
-    """The quota of each key (D1: one for both generations)."""
+    """The quota of each API key; both generations share it (D1)."""
 
     def __init__(self, settings: EmulatorSettings) -> None:
         self._limit = settings.requests_a_window
@@ -119,7 +129,7 @@ class Quotas:
         self._keys: dict[str, Quota] = {}
 
     def take(self, key: str, now: float) -> QuotaDecision | None:
-        """Spend one request of this key, or refuse it; None where there is no limit."""
+        """Use one request of a key's quota, or refuse it; None if the rate is not limited."""
         if self._limit is None:
             return None
         quota = self._keys.get(key)

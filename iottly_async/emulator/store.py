@@ -1,8 +1,8 @@
-"""The messages in SQLite: one table in the order of a walk, every value bound as a parameter.
+"""The messages in SQLite: one table in the order of a walk.
 
-The table is clustered by device, time and row number, so that a page in either direction is one
-short scan that touches no row outside it (but for ``OFFSET``, whose cost is that of the real
-service's deep pages). Row numbers count insertions.
+The table is clustered by device, time and row number. So a page in either direction is one short
+scan that reads no row outside it, except for ``OFFSET``, whose cost is that of deep pages in the
+real service. Row numbers count insertions. Every value is a bound parameter.
 """
 
 import json
@@ -31,10 +31,10 @@ _COLUMNS = ", ".join(Row._fields)
 
 
 class MessageStore:
-    """Holds rows in memory (``path`` None) or in a file of its own.
+    """The rows, in memory (``path`` None) or in a file.
 
-    Raises ``ValueError`` where ``path`` is a file that no emulator made. Not for several threads
-    at once.
+    Raises ``ValueError`` if ``path`` is a file that no emulator made. Only one thread at a time may
+    use it.
     """
 
     def __init__(self, path: str | PathLike[str] | None = None) -> None:
@@ -63,17 +63,17 @@ class MessageStore:
         self._db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
 
     def close(self) -> None:
-        """Close the database; what was in memory is gone."""
+        """Close the database; messages in memory are lost."""
         self._db.close()
 
     # -- writing --------------------------------------------------------------------------------
 
     def replace(self, rows: Iterable[Row]) -> None:
-        """Forget every message and take these, in one transaction."""
+        """Delete every message and insert these, in one transaction."""
         self._write("DELETE FROM message", rows)
 
     def insert(self, rows: Iterable[Row]) -> None:
-        """Add rows, in one transaction."""
+        """Insert rows, in one transaction."""
         self._write(None, rows)
 
     def _write(self, first: str | None, rows: Iterable[Row]) -> None:
@@ -88,24 +88,24 @@ class MessageStore:
         self._db.execute("COMMIT")
 
     def expire(self, before: int, device: int | None = None) -> int:
-        """Delete what is older than ``before`` (ms), of one device or of all; how many went."""
+        """Delete rows older than ``before`` (ms), of one device or all (None); returns how many."""
         if device is None:
             return self._db.execute("DELETE FROM message WHERE timestamp < ?", (before,)).rowcount
         sql = "DELETE FROM message WHERE device = ? AND timestamp < ?"
         return self._db.execute(sql, (device, before)).rowcount
 
     def delete_after(self, last_id: int) -> None:
-        """Delete the rows that were inserted after this one."""
+        """Delete the rows with a higher number than ``last_id``."""
         self._db.execute("DELETE FROM message WHERE id > ?", (last_id,))
 
     def set_meta(self, name: str, value: object) -> None:
-        """Remember a JSON value under a name, beside the messages."""
+        """Store a JSON value under a name, beside the messages."""
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, json.dumps(value)))
 
     # -- reading --------------------------------------------------------------------------------
 
     def get_meta(self, name: str) -> Any:
-        """The value remembered under a name; None if there is none."""
+        """The value that is stored under a name; None if there is none."""
         found = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
         return None if found is None else json.loads(found[0])
 
@@ -209,23 +209,23 @@ class MessageStore:
         )
 
     def last_seen(self, device: int) -> int | None:
-        """The timestamp of a device's newest message (ms); None if it never sent one."""
+        """The timestamp (ms) of a device's newest message; None if it has none."""
         sql = "SELECT max(timestamp) FROM message WHERE device = ?"
         (found,) = self._db.execute(sql, (device,)).fetchone()
         return None if found is None else int(found)
 
     def counts(self) -> dict[int, int]:
-        """How many messages each device number has; a device without any is not in it."""
+        """How many messages each device number has; a device without messages is missing."""
         sql = "SELECT device, count(*) FROM message GROUP BY device"
         return dict(self._db.execute(sql).fetchall())
 
     def last_id(self) -> int:
-        """The highest row number so far; 0 in an empty store."""
+        """The highest row number; 0 in an empty store."""
         return int(self._db.execute("SELECT coalesce(max(id), 0) FROM message").fetchone()[0])
 
 
 def _of_type(type: str | None) -> str:  # noqa: A002 - the wire's name
-    """The condition on the type; the rare one is written out, so that its partial index serves."""
+    """The condition on the type; the rare type is a literal, so that its partial index is used."""
     if type in (None, "all"):
         return ""
     return "AND type = 'iottlyagent'" if type == "iottlyagent" else "AND type = :type"

@@ -1,7 +1,7 @@
 """Times as the API writes and reads them, in integer milliseconds since 1970 (UTC).
 
-The store and every handler count in milliseconds; texts are made and read only here. Naive texts
-are UTC (D5).
+The store and every handler count in milliseconds; only this file makes and reads texts. Naive
+texts are UTC (D5).
 """
 
 import re
@@ -32,7 +32,7 @@ def _day_text(day: int) -> str:
 
 
 def naive_text(ms: int) -> str:
-    """``2018-07-27T17:50:04.968``, or without a fraction where the milliseconds are zero."""
+    """``2018-07-27T17:50:04.968``, without the fraction if the milliseconds are zero."""
     seconds, milli = divmod(ms, 1000)
     day, second = divmod(seconds, 86_400)
     minute, second = divmod(second, 60)
@@ -40,28 +40,28 @@ def naive_text(ms: int) -> str:
 
 
 def date_text(ms: int) -> str:
-    """``2017-09-20T00:33:27.230Z``, the text inside ``$date``: always three digits and a Z."""
+    """``2017-09-20T00:33:27.230Z``, the text in ``$date``: always three digits and a Z."""
     text = naive_text(ms)
     return f"{text}Z" if ms % 1000 else f"{text}.000Z"
 
 
 def second_text(ms: int) -> str:
-    """``2026-05-06T14:22:00Z``, the form of the v1 generation: whole seconds and a Z."""
+    """``2026-05-06T14:22:00Z``, the form of generation v1: whole seconds and a Z."""
     return f"{naive_text(ms - ms % 1000)}Z"
 
 
 def to_datetime(ms: int) -> datetime:
-    """The aware UTC ``datetime`` of a millisecond count."""
+    """The aware UTC ``datetime`` of epoch milliseconds."""
     return EPOCH + timedelta(milliseconds=ms)
 
 
 def read_text(text: str) -> int:
-    """Milliseconds of a time text of any accepted form (D2).
+    """The milliseconds of a time text in any accepted form (D2).
 
-    Accepted: ISO 8601 with ``T``, up to six digits of fraction, naive (UTC), with ``Z`` or an
-    offset; epoch milliseconds; epoch seconds, of which both may have a fraction. A finer fraction
-    than a millisecond is rounded up, so that an inclusive start and an exclusive end both keep
-    their meaning over whole milliseconds. Raises ``ValueError`` for anything else.
+    Accepted are ISO 8601 with ``T``, up to six digits of fraction, and no timezone (UTC), ``Z`` or
+    an offset; epoch milliseconds; and epoch seconds. The epoch forms may have a fraction. A
+    fraction finer than a millisecond is rounded up, so that an inclusive start and an exclusive end
+    keep their meaning in whole milliseconds. Raises ``ValueError`` for anything else.
     """
     epoch = _EPOCH.fullmatch(text)
     if epoch is not None:
@@ -79,7 +79,7 @@ def read_text(text: str) -> int:
 
 
 def read_date(value: object) -> int:
-    """Milliseconds of what stands in ``$date``: a text, a count of ms or ``$numberLong`` (D7)."""
+    """The milliseconds of the value in ``$date``: a text, a number or ``$numberLong`` (D7)."""
     if isinstance(value, str):
         return read_text(value)
     if isinstance(value, int) and not isinstance(value, bool):
@@ -90,10 +90,11 @@ def read_date(value: object) -> int:
 
 
 def to_ms(value: object) -> int:
-    """Milliseconds of a time as a Python caller or a JSON line gives it.
+    """The milliseconds of a time that a Python caller or a JSON line gives.
 
-    Takes an aware ``datetime``, integer epoch milliseconds, a text as ``read_text`` does, or a
-    mapping ``{"$date": …}``. A naive ``datetime`` is refused (D5). Raises ``ValueError``.
+    Accepted are an aware ``datetime``, integer epoch milliseconds, a text as for ``read_text``, and
+    a mapping ``{"$date": …}``. Raises ``ValueError`` for anything else, a naive ``datetime``
+    included (D5).
     """
     if isinstance(value, datetime):
         if value.tzinfo is None:

@@ -9,7 +9,7 @@ import pytest
 
 from iottly_async.emulator import REFERENCE_END, Emulator, EmulatorSettings
 from iottly_async.emulator.fleet.devices import make_fleet
-from iottly_async.emulator.fleet.history import make_history, shares
+from iottly_async.emulator.fleet.history import make_history, split_messages
 from iottly_async.emulator.rows import Row
 
 
@@ -45,7 +45,7 @@ def test_another_seed() -> None:
 )
 def test_exactly_as_many_as_asked_for(devices: int, messages: int) -> None:
     """The messages of all devices add up to the number that was asked for."""
-    counts = shares(devices, messages)
+    counts = split_messages(devices, messages)
     assert (len(counts), sum(counts)) == (devices, messages)
     assert min(counts) >= 0
 

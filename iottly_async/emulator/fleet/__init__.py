@@ -1,1 +1,1 @@
-"""The emulator's made-up fleet: devices, their history and payloads, or a file of messages."""
+"""The emulator's fleet: made-up devices, messages and payloads, or those of a file."""

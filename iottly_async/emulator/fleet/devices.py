@@ -1,6 +1,6 @@
-"""Who is in the project: devices with their names in both generations, and licences.
+"""The devices of the project, with their names in both generations, and the licences.
 
-Made from a seed: the same seed and number give the same fleet, whatever the day.
+They are made from a seed: the same seed and number give the same fleet on any day.
 """
 
 import uuid
@@ -20,7 +20,7 @@ _AGENTS = ("1.8.2", "1.8.4", "1.9.0")
 
 @attrs.define(kw_only=True)
 class Device:
-    """A device: ``id`` on v1.0 (a UUID), ``fleet_id`` on v1 (``dev_…``), and its licence token."""
+    """A device: ``id`` is its id on v1.0 (a UUID), ``fleet_id`` on v1, ``token`` its licence."""
 
     number: int
     id: str
@@ -36,7 +36,7 @@ class Device:
 
 @attrs.define(kw_only=True)
 class Fleet:
-    """The devices of a project in order, found by either id or by token, and its free licences."""
+    """The devices of a project in order, and its available licences."""
 
     project_id: str
     fleet_project_id: str
@@ -67,9 +67,9 @@ def make_fleet(
     ids: Iterable[str] = (),
     licenses: int = 5,
 ) -> Fleet:
-    """A fleet of ``count`` devices, or of one device for each of ``ids``, and free licences.
+    """Make ``count`` devices, or one device for each of ``ids``, and available licences.
 
-    The first device is always connected; of the others about a fifth is not.
+    The first device is connected; of the others, about a fifth is not.
     """
     chosen: list[str | None] = [*ids] or [None] * count
     devices = [_make_device(seed, number, given) for number, given in enumerate(chosen)]

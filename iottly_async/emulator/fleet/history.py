@@ -1,8 +1,8 @@
-"""The past of a fleet, made from a seed: who sent how much, and when.
+"""The history of a fleet, made from a seed: how many messages each device sent, and when.
 
-What a client must bear is all in here: a daily rhythm, hours without a word and the burst that
-follows when a device comes back, several messages in one millisecond, the same reading twice, whole
-seconds, device clocks that are off, and devices of very different sizes, some empty.
+It contains what a client must be able to handle: a daily rhythm, offline hours and the burst
+afterwards, several messages in one millisecond, identical messages, timestamps in whole seconds,
+device clocks that are wrong, and devices of very different sizes, some of them empty.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from .payloads import PROFILES, connection_event
 _EVENT_SHARE = 0.03
 _TIE_SHARE = 0.03
 _LONG_TIE_SHARE = 0.002
-_TWIN_SHARE = 0.01
+_DUPLICATE_SHARE = 0.01
 _WHOLE_SECOND_SHARE = 0.02
 _LONGEST_TIE = 6
 _TINY = 3
@@ -41,62 +41,62 @@ _RHYTHM = _rhythm()
 _SLOT_MS = 60_000
 
 
-def shares(devices: int, messages: int) -> list[int]:
-    """How many messages each device sent: exactly ``messages`` in all.
+def split_messages(devices: int, messages: int) -> list[int]:
+    """How many messages each device sent; the sum is exactly ``messages``.
 
-    The first devices send most. From five devices on, one in 25 (the last of them at the least)
-    never sent anything and one in 25 sent a handful.
+    The first devices send most. In a fleet of five or more, one device in 25 (at least the last
+    one) has no messages, and one in 25 has three at most.
     """
     weights = [(n + 1) ** -0.7 for n in range(devices)]
     varied = range(devices if devices >= 5 else 0)
     tiny = {n for n in varied if n % 25 == 23 or n == devices - 2}
     empty = {n for n in varied if n % 25 == 24 or n == devices - 1}
     counts = [0] * devices
-    left = messages
+    unassigned = messages
     for n in sorted(tiny - empty):
-        counts[n] = min(_TINY, left)
-        left -= counts[n]
+        counts[n] = min(_TINY, unassigned)
+        unassigned -= counts[n]
     ordinary = [n for n in range(devices) if n not in tiny | empty]
     total = sum(weights[n] for n in ordinary)
     for n in ordinary:
-        counts[n] = int(left * weights[n] / total)
-    for n in ordinary[: left - sum(counts[n] for n in ordinary)]:
+        counts[n] = int(unassigned * weights[n] / total)
+    for n in ordinary[: unassigned - sum(counts[n] for n in ordinary)]:
         counts[n] += 1
     return counts
 
 
 def make_history(fleet: Fleet, settings: EmulatorSettings) -> Iterator[Row]:
-    """All seeded messages, device after device in order of time, with ascending ids."""
+    """All made-up messages, device by device in order of time, with ascending row numbers."""
     end = to_ms(settings.until)
     begin = end - settings.days * DAY_MS
     next_id = 1
     for device, count in zip(
-        fleet.devices, shares(len(fleet.devices), settings.messages), strict=True
+        fleet.devices, split_messages(len(fleet.devices), settings.messages), strict=True
     ):
         rng = seeded_random(settings.seed, f"history/{device.number}")
-        moments = _moments(rng, count, begin, settings.days)
-        yield from _say(device, rng, moments, next_id)
+        timestamps = _timestamps(rng, count, begin, settings.days)
+        yield from _make_rows(device, rng, timestamps, next_id)
         next_id += count
 
 
-def _moments(rng: Random, count: int, begin: int, days: int) -> list[int]:
+def _timestamps(rng: Random, count: int, begin: int, days: int) -> list[int]:
     draw = rng.random
-    silences = _silences(rng, begin, days)
-    moments = []
+    offline = _offline_periods(rng, begin, days)
+    timestamps = []
     for _ in range(count):
         slot = draw() * _SLOTS
         moment = begin + int(draw() * days) * DAY_MS + _RHYTHM[int(slot)]
         moment += int((slot % 1) * _SLOT_MS)
-        for first, last in silences:
-            if first <= moment < last:  # kept on the device, sent in a burst once it is back
+        for first, last in offline:
+            if first <= moment < last:  # the device sends it when it is online again
                 moment = last + int(60_000 * draw())
-        moments.append(moment)
-    moments.sort()
-    _tie(rng, moments)
-    return moments
+        timestamps.append(moment)
+    timestamps.sort()
+    _add_ties(rng, timestamps)
+    return timestamps
 
 
-def _silences(rng: Random, begin: int, days: int) -> list[tuple[int, int]]:
+def _offline_periods(rng: Random, begin: int, days: int) -> list[tuple[int, int]]:
     found = []
     for _ in range(1 + days // 10):
         length = int((1 + 11 * rng.random()) * 3_600_000)
@@ -105,35 +105,35 @@ def _silences(rng: Random, begin: int, days: int) -> list[tuple[int, int]]:
     return sorted(found)
 
 
-def _tie(rng: Random, moments: list[int]) -> None:
-    """Put some messages into the millisecond of the one before, and some onto whole seconds."""
+def _add_ties(rng: Random, timestamps: list[int]) -> None:
+    """Move some messages into the millisecond of the one before, and some to whole seconds."""
     tied = 0
-    for i in range(1, len(moments)):
+    for i in range(1, len(timestamps)):
         chance = rng.random()
         if tied:
             tied -= 1
-            moments[i] = moments[i - 1]
+            timestamps[i] = timestamps[i - 1]
         elif chance < _LONG_TIE_SHARE:
             tied = _LONGEST_TIE - 2
-            moments[i] = moments[i - 1]
+            timestamps[i] = timestamps[i - 1]
         elif chance < _TIE_SHARE:
-            moments[i] = moments[i - 1]
+            timestamps[i] = timestamps[i - 1]
         elif chance > 1 - _WHOLE_SECOND_SHARE:
-            moments[i] = max(moments[i - 1], moments[i] // 1000 * 1000)
+            timestamps[i] = max(timestamps[i - 1], timestamps[i] // 1000 * 1000)
 
 
-def _say(device: Device, rng: Random, moments: list[int], first_id: int) -> Iterator[Row]:
-    """A row for each moment; the last connection event agrees with the device's present state."""
+def _make_rows(device: Device, rng: Random, timestamps: list[int], first_id: int) -> Iterator[Row]:
+    """A row for each timestamp; the last connection event agrees with the device's state."""
     draw, payload = rng.random, PROFILES[device.profile]
     drift = int(4000 * (draw() - 0.5)) if device.number % 7 == 3 else 0
-    events = {i for i in range(len(moments)) if draw() < _EVENT_SHARE}
+    events = {i for i in range(len(timestamps)) if draw() < _EVENT_SHARE}
     connected = device.connected == (len(events) % 2 == 0)
     row: Row | None = None
-    for i, moment in enumerate(moments):
+    for i, moment in enumerate(timestamps):
         if i in events:
             connected = not connected
             text, kind = connection_event(connected, device.agent_version), "iottlyagent"
-        elif row is not None and moment == row.timestamp and draw() < _TWIN_SHARE / _TIE_SHARE:
+        elif row is not None and moment == row.timestamp and draw() < _DUPLICATE_SHARE / _TIE_SHARE:
             row = row._replace(id=first_id + i)
             yield row
             continue

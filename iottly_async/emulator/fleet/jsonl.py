@@ -1,10 +1,10 @@
-"""A file of messages, one JSON object a line, becomes a fleet.
+"""Reads a file of messages, one JSON object a line, as a fleet.
 
-A line is a message as either endpoint gives it out: ``from`` (the device), ``to`` (the project),
+A line is a message as either endpoint sends it: ``from`` (the device), ``to`` (the project),
 ``timestamp`` and ``devicetimestamp`` as texts or as ``{"$date": …}``, ``type``, ``payload``, and
-where they are known ``channel`` and ``_id``. Or it is a line that ``iottly ingest`` or
-``iottly messages`` wrote, with ``device_id``, ``project_id``, ``device_timestamp`` and ``id`` for
-those names. Blank lines are passed over.
+optionally ``channel`` and ``_id``. Or it is a line that ``iottly ingest`` or ``iottly messages``
+wrote, with ``device_id``, ``project_id``, ``device_timestamp`` and ``id`` instead. Blank lines are
+skipped.
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,7 +24,7 @@ _EXPORTED = {
     "device_timestamp": "devicetimestamp",
     "id": "_id",
 }
-"""The names of an export, and what the service calls the same."""
+"""The names in an export, and the service's names for the same."""
 
 
 @attrs.frozen
@@ -42,16 +42,16 @@ class _Line:
 def load_jsonl(
     path: str | PathLike[str], *, seed: int | str, project_id: str, licenses: int
 ) -> tuple[Fleet, list[Row]]:
-    """The fleet and the rows of a file; rows by device and time, ties in the order of the file.
+    """Read the fleet and the rows of a file; rows by device and time, ties in the file's order.
 
-    The project is the one that the messages went to, ``project_id`` where they do not say. Raises
-    ``ValueError`` naming file and line for a line that is no message, and where messages of
-    several projects are mixed; ``OSError`` where the file cannot be read.
+    The project is the one that the messages name, or ``project_id`` if they name none. Raises
+    ``ValueError`` with file and line for a line that is not a message, ``ValueError`` if messages
+    belong to several projects, and ``OSError`` if the file cannot be read.
     """
     lines = list(_read(Path(path)))
     projects = {line.project for line in lines if line.project is not None}
     if len(projects) > 1:
-        raise ValueError(f"{path}: messages of {len(projects)} projects, an emulator holds one")
+        raise ValueError(f"{path}: messages of {len(projects)} projects; an emulator has one")
     ids = list(dict.fromkeys(line.device for line in lines))
     fleet = make_fleet(seed, next(iter(projects), project_id), ids=ids, licenses=licenses)
     rows = []
@@ -86,7 +86,7 @@ def _read(path: Path) -> Iterator[_Line]:
 
 def _line(value: object) -> _Line:
     if not isinstance(value, Mapping):
-        raise ValueError("not a JSON object")  # noqa: TRY004 - of the file, not of a caller
+        raise ValueError("not a JSON object")  # noqa: TRY004 - the file is wrong, not an argument
     if "payload" not in value:
         raise ValueError("payload is missing")
     if "from" not in value:
@@ -108,7 +108,7 @@ def _line(value: object) -> _Line:
 def _text(value: Mapping[str, Any], name: str) -> str:
     found = value.get(name)
     if not isinstance(found, str) or not found:
-        raise ValueError(f"{name} is not a text")
+        raise ValueError(f"{name} is not a non-empty text")
     return found
 
 

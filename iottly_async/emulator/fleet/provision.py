@@ -1,7 +1,8 @@
-"""Where a fleet comes from: a seed, a file of messages, or what an earlier start left in the store.
+"""Provides the fleet: makes it, restores it from the store, or resets it.
 
-The store remembers what it was made with, and how far the seeded rows reach, so that the beginning
-can be had again without making it again.
+A fleet is made from a seed or from a file of messages. The store remembers the settings that it was
+made from and its last row number, so a restart need not make it again and a reset only deletes the
+newer rows.
 """
 
 import json
@@ -22,13 +23,13 @@ _INPUTS = ("seed", "project_id", "devices", "messages", "days", "licenses")
 
 
 def create_fleet(store: MessageStore, settings: EmulatorSettings) -> Fleet:
-    """Make a fleet and its messages and put them in place of what the store holds.
+    """Make a fleet and its messages, and replace what the store holds.
 
-    Raises what reading ``jsonl`` raises; the store is then as it was.
+    Raises what ``load_jsonl`` raises; the store is then unchanged.
     """
     fleet, rows = _make(settings)
     store.replace(rows)
-    store.set_meta("inputs", None)  # what follows counts only once all of it is there
+    store.set_meta("inputs", None)  # invalid until everything below is stored
     store.set_meta("fleet", _fleet_json(fleet))
     store.set_meta("seeded_id", store.last_id())
     store.set_meta("expired", False)
@@ -37,23 +38,23 @@ def create_fleet(store: MessageStore, settings: EmulatorSettings) -> Fleet:
 
 
 def restore_fleet(store: MessageStore, settings: EmulatorSettings) -> Fleet | None:
-    """The fleet that an earlier start left in the store; None where there is none.
+    """The fleet that an earlier start left in the store; None if there is none.
 
-    Raises ``ValueError`` where it is another than these settings make.
+    Raises ``ValueError`` if these settings would make another fleet.
     """
-    kept = store.get_meta("inputs")
-    if kept is None:
+    stored = store.get_meta("inputs")
+    if stored is None:
         return None
-    if kept != _inputs(settings):
+    if stored != _inputs(settings):
         raise ValueError(
-            f"database={str(settings.database)!r} holds a fleet made with {json.dumps(kept)}: "
-            "give the same settings, or another file"
+            f"database={str(settings.database)!r} holds a fleet made with {json.dumps(stored)}: "
+            "use the same settings, or another file"
         )
     return _stored_fleet(store)
 
 
 def reset_fleet(store: MessageStore, settings: EmulatorSettings) -> Fleet:
-    """Bring the store back to its seeded rows; the fleet as it was then."""
+    """Bring the store back to the rows that it was made with; returns the fleet as it was then."""
     if store.get_meta("expired"):
         return create_fleet(store, settings)
     store.delete_after(store.get_meta("seeded_id"))
@@ -61,7 +62,7 @@ def reset_fleet(store: MessageStore, settings: EmulatorSettings) -> Fleet:
 
 
 def expire_messages(store: MessageStore, before: int, device: int | None) -> int:
-    """Delete messages older than ``before`` (ms), which a new beginning has to make again."""
+    """Delete messages older than ``before`` (ms); a reset must then make the fleet again."""
     store.set_meta("expired", True)
     return store.expire(before, device)
 
@@ -102,5 +103,5 @@ def _fleet_json(fleet: Fleet) -> dict[str, Any]:
 
 
 def _stored_fleet(store: MessageStore) -> Fleet:
-    kept = store.get_meta("fleet")
-    return Fleet(**kept | {"devices": [Device(**values) for values in kept["devices"]]})
+    stored = store.get_meta("fleet")
+    return Fleet(**stored | {"devices": [Device(**values) for values in stored["devices"]]})

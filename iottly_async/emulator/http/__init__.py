@@ -1,1 +1,1 @@
-"""The emulator's HTTP side: routes, handlers, fault injection and the control address."""
+"""The emulator's HTTP side: dispatch, routes, handlers, fault injection and control address."""

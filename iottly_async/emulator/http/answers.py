@@ -1,4 +1,4 @@
-"""Answers and refusals, in the shape of the generation that was asked."""
+"""Answers and errors, in the shape of the request's generation."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -28,7 +28,7 @@ _CODES = {
 
 
 class HttpError(Exception):
-    """What a handler raises to answer with an error: a status, a text for people, and a v1 code."""
+    """Raised by a handler to answer with an error: a status, a text for people, and a v1 code."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class HttpError(Exception):
 
 
 def json_answer(value: object, status: int = 200) -> web.Response:
-    """A JSON answer."""
+    """An answer with a JSON value."""
     return raw_answer(dump_json(value), status)
 
 
@@ -56,14 +56,14 @@ def raw_answer(text: str, status: int = 200) -> web.Response:
 
 
 def error_body(generation: str | None, status: int, text: str, code: str, number: int) -> Any:
-    """The error shape of a generation; ``number`` of the request makes the v1 ``request_id``."""
+    """The error shape of a generation; on v1 the request's ``number`` makes the ``request_id``."""
     if generation == V1:
         return {"error": {"code": code, "message": text, "request_id": f"req_{number:012x}"}}
     return {"error": text}
 
 
 def error_answer(generation: str | None, refusal: HttpError, number: int) -> web.Response:
-    """A refusal as an answer."""
+    """The answer to a request that ended with an error."""
     body = error_body(generation, refusal.status, refusal.text, refusal.code, number)
     answer = json_answer(body, refusal.status)
     answer.headers.update(refusal.headers)
@@ -71,5 +71,5 @@ def error_answer(generation: str | None, refusal: HttpError, number: int) -> web
 
 
 def code_of(status: int) -> str:
-    """The v1 error code that goes with a status."""
+    """The v1 error code that belongs to a status."""
     return _CODES.get(status, "error")

@@ -1,4 +1,4 @@
-"""One request on its way through the emulator, as the handlers see it."""
+"""One request to the API, as the handlers see it."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -15,7 +15,7 @@ from .answers import HttpError
 
 @attrs.define(kw_only=True)
 class Call:
-    """What a handler is given: the state, the names from the path, and the request itself."""
+    """What a handler gets: the state, the names from the path, the request and its record."""
 
     state: EmulatorState
     request: web.BaseRequest
@@ -24,25 +24,25 @@ class Call:
 
     @property
     def query(self) -> Mapping[str, str]:
-        """The query parameters; of one that is given twice, the first."""
+        """The query parameters; of a parameter given twice, the first value."""
         return self.request.query
 
     def device(self) -> Device:
-        """The v1.0 device in the path; refused with 404 where there is none."""
+        """The v1.0 device in the path; 404 if there is none."""
         found = self.state.fleet.by_id.get(self.params["device"])
         if found is None:
             raise HttpError(404, "device not found", code="device_not_found")
         return found
 
     def fleet_device(self) -> Device:
-        """The v1 device in the path; refused with 404 where there is none."""
+        """The v1 device in the path; 404 if there is none."""
         found = self.state.fleet.by_fleet_id.get(self.params["device"])
         if found is None:
             raise HttpError(404, "There is no such device.", code="device_not_found")
         return found
 
     def whole_number(self, name: str, default: int, low: int, high: int | None = None) -> int:
-        """An integer query parameter within bounds; refused with 400 otherwise."""
+        """An integer query parameter; 400 if it is out of bounds or not an integer."""
         text = self.query.get(name)
         if text is None:
             return default
@@ -53,7 +53,7 @@ class Call:
         return int(text)
 
     async def json_object(self) -> dict[str, Any]:
-        """The body as a JSON object; refused with 400, or with 413 where it is too large."""
+        """The body as a JSON object; 400 if it is none, 413 if it is too large."""
         return await read_json_object(self.request, self.state.settings.max_body)
 
 
@@ -61,7 +61,7 @@ Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 
 
 async def read_json_object(request: web.BaseRequest, limit: int) -> dict[str, Any]:
-    """A request's body as a JSON object; refused with 400, or with 413 beyond ``limit`` bytes."""
+    """The body of a request as a JSON object; 400 if it is none, 413 beyond ``limit`` bytes."""
     if request.content_type != "application/json":
         raise HttpError(400, "Content-Type must be application/json")
     body = await read_body(request, limit)
@@ -75,7 +75,7 @@ async def read_json_object(request: web.BaseRequest, limit: int) -> dict[str, An
 
 
 async def read_body(request: web.BaseRequest, limit: int) -> bytes:
-    """A request's body of at most ``limit`` bytes; refused with 413 beyond it."""
+    """The body of a request; 413 beyond ``limit`` bytes."""
     too_large = HttpError(413, f"the body is larger than {limit} bytes")
     if (request.content_length or 0) > limit:
         raise too_large

@@ -1,7 +1,8 @@
-"""The control address, ``/_emulator/``: what a test in another process turns and reads.
+"""The control address ``/_emulator/``, for tests in another process.
 
-It needs no key, but ``Host`` is checked like everywhere and a body must be declared as JSON, so
-that no page in a browser can reach it. The package's docstring lists what it takes.
+It needs no API key. A page in a browser cannot reach it all the same: ``Host`` is checked as
+everywhere, and a body must be declared as JSON. The docstring of ``iottly_async.emulator`` lists
+what it offers.
 """
 
 import json
@@ -30,7 +31,7 @@ ControlHandler = Callable[[Body], object]
 
 
 class Control:
-    """Answers the control address of one state."""
+    """Answers requests to the control address."""
 
     def __init__(self, state: EmulatorState) -> None:
         self._state = state
@@ -56,7 +57,7 @@ class Control:
         }
 
     async def handle(self, request: web.BaseRequest, path: str) -> web.Response:
-        """Answer one request to the control address."""
+        """Answer one request."""
         name = path.removeprefix(CONTROL)
         try:
             handler = self._table.get((request.method, name))
@@ -64,18 +65,19 @@ class Control:
                 raise self._no_such_name(name)
             body = await self._body(request)
             return json_answer(handler(body))
-        except HttpError as refusal:
-            return error_answer(None, refusal, 0)
+        except HttpError as error:
+            return error_answer(None, error, 0)
         except (ValueError, TypeError, KeyError, OSError) as error:
-            return error_answer(
-                None, HttpError(400, str(error.args[0]) if error.args else "wrong"), 0
-            )
+            text = str(error.args[0]) if error.args else "a value is not allowed"
+            return error_answer(None, HttpError(400, text), 0)
 
     def _no_such_name(self, name: str) -> HttpError:
-        verbs = [verb for verb, known in self._table if known == name]
-        if verbs:
-            return HttpError(405, "method not allowed", headers={"Allow": ", ".join(verbs)})
-        return HttpError(404, f"known are {', '.join(sorted({known for _, known in self._table}))}")
+        methods = [method for method, known in self._table if known == name]
+        if methods:
+            return HttpError(405, "method not allowed", headers={"Allow": ", ".join(methods)})
+        return HttpError(
+            404, f"no such name; there are {', '.join(sorted({known for _, known in self._table}))}"
+        )
 
     async def _body(self, request: web.BaseRequest) -> Body:
         if request.method != "POST":
@@ -150,7 +152,7 @@ class Control:
         if "rate" not in body:
             device = body.get("device_id")
             if not isinstance(device, str):
-                raise ValueError("device_id: which device the messages come from")
+                raise ValueError("device_id: must be the id of a device")
             messages, late_by = body.get("messages", 1), body.get("late_by")
             return {"ids": self._state.append(device, messages, late_by=late_by)}
         if body["rate"]:
@@ -163,12 +165,12 @@ class Control:
 def _only(body: Body, known: frozenset[str]) -> None:
     unknown = sorted(set(body) - known)
     if unknown:
-        taken = ", ".join(sorted(known)) or "none"
-        raise ValueError(f"unknown field {unknown[0]!r}; known are: {taken}")
+        fields = ", ".join(sorted(known)) or "none"
+        raise ValueError(f"unknown field {unknown[0]!r}; known fields: {fields}")
 
 
 def state_json(state: EmulatorState) -> dict[str, Any]:
-    """What the emulator is and holds; without any key."""
+    """What the emulator is and holds, without its API keys."""
     counts = state.store.counts()
     settings = {
         name: value

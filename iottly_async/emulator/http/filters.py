@@ -1,8 +1,8 @@
-"""MongoDB filters as the history endpoint takes them, read from an allow-list.
+"""Reads the MongoDB filters of the history endpoint, by an allow-list.
 
-A filter is compiled once into nested closures over plain Python values. Only the operators named
-here exist (no ``$where``, ``$expr``, ``$regex`` or anything else that runs code or can explode),
-and length, depth and number of conditions are bounded.
+A filter is compiled once, into nested functions over plain Python values. Only the operators named
+here exist: none that runs code or can take exponential time (``$where``, ``$expr``, ``$regex``).
+Length, depth and number of conditions are bounded.
 """
 
 from collections.abc import Mapping
@@ -21,15 +21,15 @@ MAX_SEGMENTS = 16
 
 
 class FilterError(ValueError):
-    """The filter is not JSON, not allowed, or too large; the text says what of it."""
+    """A filter that is not JSON, not allowed or too large; the text says which part is wrong."""
 
 
 @attrs.frozen
 class Filter:
-    """A compiled filter: ``matches`` a document; the rest are bounds that every match keeps to.
+    """A compiled filter: ``matches`` a document, within bounds that hold for every match.
 
-    ``type`` (None: any), ``start`` (inclusive, ms) and ``end`` (exclusive, ms) spare the store rows
-    that cannot match.
+    ``type`` (None: any), ``start`` (inclusive, ms) and ``end`` (exclusive, ms) save the store from
+    reading rows that cannot match.
     """
 
     matches: Predicate
@@ -39,7 +39,7 @@ class Filter:
 
 
 def read_filter(text: str) -> Filter:
-    """Read the JSON text of a filter; raises ``FilterError``."""
+    """Compile the JSON text of a filter; raises ``FilterError``."""
     if len(text) > MAX_LENGTH:
         raise FilterError(f"longer than {MAX_LENGTH} characters")
     try:
@@ -47,25 +47,27 @@ def read_filter(text: str) -> Filter:
     except ValueError:
         raise FilterError("not valid JSON") from None
     if not isinstance(value, dict):
-        raise FilterError("a filter is a JSON object")
+        raise FilterError("a filter must be a JSON object")
     matches = _Compiler().document(value, 0)
     kind, start, end = _bounds(value)
     return Filter(matches, kind, start, end)
 
 
 class _Compiler:
+    """Compiles one filter and counts its conditions."""
+
     def __init__(self) -> None:
         self._conditions = 0
 
     def document(self, value: object, depth: int) -> Predicate:
-        """A whole filter document: all of its entries hold."""
+        """Compile a filter document: all of its entries must hold."""
         if not isinstance(value, dict):
             raise FilterError("expected an object of conditions")
-        self._spend(depth)
+        self._count(depth)
         tests = [self._entry(name, wanted, depth + 1) for name, wanted in value.items()]
         return lambda document: all(test(document) for test in tests)
 
-    def _spend(self, depth: int) -> None:
+    def _count(self, depth: int) -> None:
         self._conditions += 1
         if depth > MAX_DEPTH:
             raise FilterError(f"nested deeper than {MAX_DEPTH}")
@@ -90,14 +92,14 @@ class _Compiler:
         return self._field(path, wanted, depth)
 
     def _field(self, path: list[str], wanted: object, depth: int) -> Predicate:
-        self._spend(depth)
+        self._count(depth)
         if _is_operators(wanted):
             tests = [self._operator(path, name, value, depth + 1) for name, value in wanted.items()]
             return lambda document: all(test(document) for test in tests)
         return equals(path, self._value(wanted, depth + 1))
 
     def _operator(self, path: list[str], name: str, value: object, depth: int) -> Predicate:
-        self._spend(depth)
+        self._count(depth)
         match name:
             case "$eq":
                 return equals(path, self._value(value, depth))
@@ -131,7 +133,7 @@ class _Compiler:
         return values
 
     def _value(self, value: object, depth: int) -> object:
-        """A literal to compare with, its dates and ids understood."""
+        """A literal to compare with; dates and ids become values of their own types."""
         if depth > MAX_DEPTH:
             raise FilterError(f"nested deeper than {MAX_DEPTH}")
         if isinstance(value, list):
@@ -175,7 +177,7 @@ def _list(name: str, value: object) -> list[Any]:
 
 
 def _bounds(value: Mapping[str, Any]) -> tuple[str | None, int | None, int | None]:
-    """Type and time bounds that the top level of a filter demands of every match."""
+    """The type and the interval of time that the top level requires of every match."""
     kind = value.get("type")
     if _is_operators(kind):
         kind = kind.get("$eq")

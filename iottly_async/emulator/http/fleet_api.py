@@ -1,4 +1,4 @@
-"""Generation v1: the fleet's devices, commands to them, and their results."""
+"""Generation v1: devices, commands and their results."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ MAX_TIMEOUT = 3600
 
 
 async def devices(call: Call) -> web.Response:
-    """``GET devices?page=&per_page=``; a page beyond the last is empty."""
+    """``GET devices?page=&per_page=``; a page after the last is empty."""
     page = call.whole_number("page", 1, 1)
     size = call.whole_number("per_page", PER_PAGE, 1, MAX_PER_PAGE)
     every = call.state.fleet.devices
@@ -37,14 +37,14 @@ async def device(call: Call) -> web.Response:
 
 
 async def command(call: Call) -> web.Response:
-    """``POST devices/<id>/commands``: 409 with code ``device_offline`` for one not connected."""
+    """``POST devices/<id>/commands``; 409 with code ``device_offline`` if it is not connected."""
     found = call.fleet_device()
-    execution = take_command(call.state, found, await call.json_object())
+    execution = accept_command(call.state, found, await call.json_object())
     return json_answer({"command_id": execution.id, "status": "pending"})
 
 
-def take_command(state: EmulatorState, device: Device, body: dict[str, Any]) -> Execution:
-    """Let a device take a v1 command; ``HttpError`` where it is none, or the device is offline."""
+def accept_command(state: EmulatorState, device: Device, body: dict[str, Any]) -> Execution:
+    """Let a device execute a v1 command; ``HttpError`` if the body is wrong or it is offline."""
     text, timeout = body.get("command"), body.get("timeout_s")
     if not isinstance(text, str) or not 1 <= len(text) <= MAX_COMMAND:
         raise HttpError(400, f"command must be a text of 1 to {MAX_COMMAND} characters.")
@@ -56,7 +56,7 @@ def take_command(state: EmulatorState, device: Device, body: dict[str, Any]) -> 
 
 
 async def result(call: Call) -> web.Response:
-    """``GET commands/<id>``: how far it has come by the server's clock."""
+    """``GET commands/<id>``: how far the command has come by the server's clock."""
     execution = call.state.executions.get(call.params["command"])
     if execution is None:
         raise HttpError(404, "There is no such command.", code="command_not_found")

@@ -1,7 +1,7 @@
-"""How the values of a document compare with those of a filter, as MongoDB compares them.
+"""Compares values of a document with those of a filter, as MongoDB does.
 
-Only within their own type, a boolean not being a number; lists also by their elements; null also
-where the field is missing.
+Values compare only within their own type; a boolean is not a number. A list also compares by its
+elements. Null also matches a missing field.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,25 +14,25 @@ Predicate = Callable[[Any], bool]
 
 @attrs.frozen(order=True)
 class Instant:
-    """A date, as ``{"$date": …}`` says it: epoch milliseconds. Unlike any number or text."""
+    """A date, written ``{"$date": …}``: epoch milliseconds. It equals no number and no text."""
 
     ms: int
 
 
 @attrs.frozen(order=True)
 class ObjectId:
-    """An id, as ``{"$oid": …}`` says it: 24 hexadecimal digits, lower-case."""
+    """An id, written ``{"$oid": …}``: 24 hexadecimal digits in lower case."""
 
     digits: str
 
 
 def negated(test: Predicate) -> Predicate:
-    """Tests that another test fails."""
+    """A predicate that is true where another is false."""
     return lambda document: not test(document)
 
 
 def _reach(value: object, path: list[str]) -> Iterator[object]:
-    """Every value at a dotted path, through lists by index and by each of their elements."""
+    """Every value at a dotted path; lists are entered by index and by each of their elements."""
     if not path:
         yield value
         return
@@ -49,6 +49,7 @@ def _reach(value: object, path: list[str]) -> Iterator[object]:
 
 
 def _candidates(document: object, path: list[str]) -> Iterator[object]:
+    """Every value at a path, and the elements of those that are lists."""
     for value in _reach(document, path):
         yield value
         if isinstance(value, list):
@@ -56,7 +57,7 @@ def _candidates(document: object, path: list[str]) -> Iterator[object]:
 
 
 def _kind(value: object) -> str:
-    """The type within which values compare; a boolean is not a number."""
+    """The type within which a value compares; a boolean is not a number."""
     if isinstance(value, bool):
         return "bool"
     return "number" if isinstance(value, int | float) else type(value).__name__
@@ -73,12 +74,12 @@ def _same(left: object, right: object) -> bool:
 
 
 def exists(path: list[str]) -> Predicate:
-    """Tests whether there is anything at a path, null included."""
+    """A predicate: is there a value at the path, null included?"""
     return lambda document: any(True for _ in _reach(document, path))
 
 
 def equals(path: list[str], wanted: object) -> Predicate:
-    """Tests whether a value at a path is this one; null is found where there is nothing."""
+    """A predicate: does a value at the path equal ``wanted``? Null also matches a missing field."""
 
     def test(document: object) -> bool:
         found = False
@@ -95,12 +96,12 @@ _ORDERED = frozenset({"number", "str", "bool", "Instant", "ObjectId"})
 
 
 def orders(value: object) -> bool:
-    """Whether there is more and less of such a value."""
+    """Whether values of this type can be greater or less."""
     return _kind(value) in _ORDERED
 
 
 def compares(path: list[str], name: str, wanted: Any) -> Predicate:
-    """Tests whether a value at a path is ``$gt``, ``$gte``, ``$lt`` or ``$lte`` of this one."""
+    """A predicate: is a value at the path ``$gt``, ``$gte``, ``$lt`` or ``$lte`` of ``wanted``?"""
     kind = _kind(wanted)
     compare: Callable[[Any], bool] = {
         "$gt": lambda value: value > wanted,

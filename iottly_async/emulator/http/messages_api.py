@@ -19,19 +19,19 @@ PAGE_SIZE = 50
 HISTORY_SIZE = 10
 MAX_SIZE = 100
 MAX_EXAMINED = 200_000
-"""Messages that one filtered request looks at before it is refused."""
+"""How many messages one filtered request may read before it is answered with 400."""
 _CHUNK = 500
 _UNBOUNDED = Filter(lambda _: True)
 
 
 async def paginated(call: Call) -> web.Response:
-    """``GET project/<P>/device/<D>/messages/paginated``: 404 where no message matches (D4)."""
+    """``GET project/<P>/device/<D>/messages/paginated``; 404 if no message matches (D4)."""
     device, settings = call.device(), call.state.settings
     page = call.whole_number("p", settings.first_page, settings.first_page)
     size = call.whole_number("l", PAGE_SIZE, 1, MAX_SIZE)
     size = min(size, settings.page_size_cap or size)
     kind, order = _choice(call, "type", MESSAGE_TYPES), _choice(call, "sort", ("desc", "asc"))
-    start, end = _moment(call, "from"), _moment(call, "to")
+    start, end = _time(call, "from"), _time(call, "to")
     if start is not None and settings.round_from:
         start -= start % 1000
     skipped = (page - settings.first_page) * size
@@ -49,12 +49,12 @@ async def paginated(call: Call) -> web.Response:
     call.record.rows, call.record.skipped = len(tails), skipped
     if not tails:
         raise HttpError(404, "no messages found")
-    head = "{" + _ids(call, device)
+    head = "{" + _message_start(call, device)
     return raw_answer(f'{{"messages":[{head}{f",{head}".join(tails)}]}}')
 
 
 async def history(call: Call) -> web.Response:
-    """``GET project/<P>/messages/<D>``: newest to oldest; an empty list where none match."""
+    """``GET project/<P>/messages/<D>``: newest to oldest; an empty list if none matches."""
     device = call.device()
     size = call.whole_number("numMessages", HISTORY_SIZE, 1, MAX_SIZE)
     text = call.query.get("queryJson")
@@ -67,20 +67,21 @@ async def history(call: Call) -> web.Response:
     else:
         rows = await _matching(call, device, wanted, size)
     call.record.rows = len(rows)
-    form, ids = call.state.settings.date_form, _ids(call, device)
-    texts = ",".join(_history_json(row, ids, form) for row in rows)
+    form, start = call.state.settings.date_form, _message_start(call, device)
+    texts = ",".join(_history_json(row, start, form) for row in rows)
     return raw_answer(f'{{"status":200,"messages":[{texts}]}}')
 
 
 def _choice(call: Call, name: str, choices: tuple[str, ...]) -> str:
-    """A query parameter out of a few words, the first by default; 400 for another."""
+    """A query parameter with a few possible values, of which the first is the default; 400 else."""
     text = call.query.get(name, choices[0])
     if text not in choices:
         raise HttpError(400, f"{name} must be one of {', '.join(choices)}")
     return text
 
 
-def _moment(call: Call, name: str) -> int | None:
+def _time(call: Call, name: str) -> int | None:
+    """A query parameter that is a time, in epoch milliseconds; None if missing, 400 if wrong."""
     text = call.query.get(name)
     if text is None:
         return None
@@ -90,7 +91,7 @@ def _moment(call: Call, name: str) -> int | None:
         raise HttpError(400, f"{name} is not a time") from None
 
 
-def _ids(call: Call, device: Device) -> str:
+def _message_start(call: Call, device: Device) -> str:
     """The fields with which every message of a device begins."""
     ids = ids_json(device.id, call.state.fleet.project_id)
     return f'{ids}"qos":1,"gateway":null,' if call.state.settings.extra_fields else ids
@@ -117,6 +118,7 @@ def _newest(call: Call, device: Device, wanted: Filter | None, size: int) -> Ite
 
 
 async def _matching(call: Call, device: Device, wanted: Filter, size: int) -> list[Row]:
+    """The newest rows that a filter matches, up to ``size``; 400 if it must read too many."""
     found: list[Row] = []
     examined = 0
     for rows in _newest(call, device, wanted, _CHUNK):
@@ -127,13 +129,13 @@ async def _matching(call: Call, device: Device, wanted: Filter, size: int) -> li
                     return found
         examined += len(rows)
         if examined >= MAX_EXAMINED:
-            raise HttpError(400, f"queryJson: more than {MAX_EXAMINED} messages to look through")
-        await asyncio.sleep(0)  # other requests go on between chunks
+            raise HttpError(400, f"queryJson: more than {MAX_EXAMINED} messages to read")
+        await asyncio.sleep(0)  # lets other requests run between chunks
     return found
 
 
 def _document(row: Row, device: Device, project_id: str) -> dict[str, Any]:
-    """A message as the filter sees it; a payload that is not JSON is not there."""
+    """A message as a filter sees it; without a payload if that is not JSON."""
     document = {
         "_id": ObjectId(row.object_id),
         "from": device.id,
@@ -151,10 +153,10 @@ def _document(row: Row, device: Device, project_id: str) -> dict[str, Any]:
     return document
 
 
-def _history_json(row: Row, ids: str, form: DateForm) -> str:
+def _history_json(row: Row, start: str, form: DateForm) -> str:
     channel = "" if row.channel is None else f'"channel":{quoted(row.channel)},'
     return (
-        f'{{"_id":{{"$oid":"{row.object_id}"}},{ids}"timestamp":{_date(row.timestamp, form)},'
+        f'{{"_id":{{"$oid":"{row.object_id}"}},{start}"timestamp":{_date(row.timestamp, form)},'
         f'"devicetimestamp":{_date(row.device_timestamp, form)},'
         f'"type":{quoted(row.type)},{channel}"payload":{row.payload_json}}}'
     )

@@ -1,4 +1,4 @@
-"""Generation v1.0 but for its messages: ping, inspect, licences, devices, rename, command."""
+"""Generation v1.0 except for its messages: ping, inspect, licences, devices, rename, command."""
 
 import unicodedata
 from typing import Any
@@ -33,7 +33,7 @@ async def inspect(call: Call) -> web.Response:
 
 
 async def licenses(call: Call) -> web.Response:
-    """``GET project/<P>/license``: every licence by its token."""
+    """``GET project/<P>/license``: every licence, by its token."""
     fleet = call.state.fleet
     paired = {device.token: _paired(device) for device in fleet.devices}
     return json_answer(paired | dict.fromkeys(fleet.available, _AVAILABLE))
@@ -61,7 +61,7 @@ async def device(call: Call) -> web.Response:
 
 
 async def rename(call: Call) -> web.Response:
-    """``PUT project/<P>/device/<D>/props``: the updated device; 400 for a name that is none."""
+    """``PUT project/<P>/device/<D>/props``: the renamed device; 400 for a bad name."""
     found = call.device()
     name = (await call.json_object()).get("name")
     if not isinstance(name, str) or not 1 <= len(name.strip()) <= MAX_NAME:
@@ -73,7 +73,7 @@ async def rename(call: Call) -> web.Response:
 
 
 async def command(call: Call) -> web.Response:
-    """``POST project/<P>/device/<D>/command``; the device need not be connected to be sent one."""
+    """``POST project/<P>/device/<D>/command``; the device need not be connected."""
     found = call.device()
     body = await call.json_object()
     kind, values = body.get("cmd_type"), body.get("values")

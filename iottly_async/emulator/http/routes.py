@@ -1,6 +1,6 @@
-"""Which handler answers which path: both generations in one table.
+"""The routes of both generations in one table: which handler answers which path.
 
-A route's name is what a fault and the record of requests call it by.
+Faults and request records refer to a route by its name.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from .call import Handler
 
 
 class Route(NamedTuple):
-    """A name, a verb, a path with ``{names}`` in it, and who answers."""
+    """A name, an HTTP method, a path with ``{names}`` in it, and the handler."""
 
     name: str
     method: str
@@ -53,8 +53,11 @@ ROUTE_NAMES = frozenset(route.name for route in ROUTES)
 
 @attrs.frozen
 class Match:
-    """What a path leads to: a route, or the verbs that would have led to one (None and empty: no
-    such path)."""
+    """The route of a request and the names in its path.
+
+    ``route`` is None if the path exists with other methods only, which are then ``allowed``, or if
+    it does not exist.
+    """
 
     route: Route | None
     params: Mapping[str, str]
@@ -62,13 +65,13 @@ class Match:
 
 
 def generation_of(path: str) -> str | None:
-    """The generation that a path belongs to, by its first segment."""
+    """The generation that a path belongs to, by its first segment; None if to neither."""
     first = path.split("/", 2)[1:2]
     return first[0] if first and first[0] in (V1, V1_0) else None
 
 
 class Router:
-    """Finds the route of a raw path; segments are percent-decoded only after it was split."""
+    """Finds the route of a raw path; it decodes segments only after it has split the path."""
 
     def __init__(self, routes: tuple[Route, ...] = ROUTES) -> None:
         self._by_length: dict[int, list[tuple[tuple[str, ...], Route]]] = {}
@@ -77,7 +80,7 @@ class Router:
             self._by_length.setdefault(len(pattern), []).append((pattern, route))
 
     def match(self, method: str, raw_path: str) -> Match:
-        """The route for this verb and path, and the names in it."""
+        """The route for a method and a path, and the names in the path."""
         segments = raw_path.split("/")
         allowed: list[str] = []
         for pattern, route in self._by_length.get(len(segments), ()):

@@ -1,20 +1,19 @@
-"""``/v1/stream``: the WebSocket of generation v1, with frames of our own making.
+"""``/v1/stream``: the WebSocket of generation v1, with frames of our own design (D9).
 
-The vendor documents its purpose and not its frames (D9). Every frame is a JSON object in a text
-message, with its kind in ``type``::
+The vendor's page on it could not be read. Every frame is a text with a JSON object, and ``type``
+says its kind. The client sends:
 
-    client                                            server
-    hello      version                                welcome     version, heartbeat, at
-    subscribe  devices (a list or null), messages     subscribed  seq, at
-                                                      message     seq, message
-                                                      heartbeat   seq, at
-    command    ref, device, command, timeout_s        accepted    ref, command_id, status
-                                                      result      ref, and as GET commands/<id>
-                                                      error       ref, error (as over HTTP)
+- ``hello`` with ``version``; answered by ``welcome`` with ``version``, ``heartbeat``, ``at``.
+- ``subscribe`` with ``devices`` (a list, or null for all) and ``messages`` (a type); answered by
+  ``subscribed`` with ``seq`` and ``at``.
+- ``command`` with ``ref``, ``device``, ``command`` and ``timeout_s``; answered by ``accepted`` with
+  ``ref``, ``command_id`` and ``status`` and then ``result`` with ``ref`` and the fields of
+  ``GET commands/<id>``, or by ``error`` with ``ref``, ``status`` and ``error`` (as over HTTP).
 
-``at`` is the server's time, ``seq`` the number of the last message sent on this connection, and
-``heartbeat`` the most seconds that pass without a frame. Close codes: 4400 for a frame that is not
-one of these, 4401 for a key that is no longer accepted.
+The server also sends ``message`` with ``seq`` and ``message``, and ``heartbeat`` with ``seq`` and
+``at`` if it had nothing to send for ``heartbeat`` seconds. ``at`` is the server's time and ``seq``
+the number of the last message on this connection. The server closes the stream with code 4400
+after a frame that is none of these.
 """
 
 import asyncio
@@ -27,19 +26,19 @@ from ..rows import MESSAGE_TYPES, load_json
 from ..streams import StreamConnection
 from .answers import V1, HttpError, error_body
 from .call import Call
-from .fleet_api import take_command
+from .fleet_api import accept_command
 
 VERSION = 1
 BAD_FRAME = 4400
-_MAX_FRAME = 1_048_576  # a subscription to some 25,000 devices
+_MAX_FRAME = 1_048_576  # bytes: a subscription to some 25,000 devices
 
 
-class _BadFrame(Exception):  # noqa: N818 - the client's fault
-    """A frame that is none of those that a client may send."""
+class _BadFrame(Exception):  # noqa: N818 - the client is wrong
+    """A frame that a client may not send; the stream is closed with code 4400."""
 
 
 async def stream(call: Call) -> web.StreamResponse:
-    """``GET stream``, upgraded; 426 for a request that is not."""
+    """``GET stream``: the WebSocket; 426 for a request that is no upgrade."""
     request, streams = call.request, call.state.streams
     if request.headers.get("Upgrade", "").lower() != "websocket":
         raise HttpError(426, "This address speaks WebSocket.", headers={"Upgrade": "websocket"})
@@ -63,7 +62,7 @@ async def stream(call: Call) -> web.StreamResponse:
 
 
 async def _send(call: Call, connection: StreamConnection) -> None:
-    """Send what waits, and a heartbeat where nothing did for long."""
+    """Send frames as they are queued, and a heartbeat after a silent while."""
     streams, ws = call.state.streams, connection.ws
     while not ws.closed:
         frames = await connection.next_frames(streams.heartbeat)
@@ -80,7 +79,7 @@ async def _send(call: Call, connection: StreamConnection) -> None:
 async def _receive(
     call: Call, connection: StreamConnection, commands: set[asyncio.Task[None]]
 ) -> None:
-    """Take in frames until the stream ends."""
+    """Handle the client's frames until the stream closes."""
     ws = connection.ws
     while True:
         message = await ws.receive()
@@ -91,7 +90,7 @@ async def _receive(
             except OSError:
                 return
         elif message.type is WSMsgType.TEXT:
-            task = _take(call, connection, _read(message.data))
+            task = _handle_frame(call, connection, _read(message.data))
             if task is not None:
                 commands.add(task)
                 task.add_done_callback(commands.discard)
@@ -105,14 +104,14 @@ def _read(text: str) -> dict[str, Any]:
     except ValueError:
         frame = None
     if not isinstance(frame, dict):
-        raise _BadFrame("a frame is a JSON object")
+        raise _BadFrame("a frame must be a JSON object")
     return frame
 
 
-def _take(
+def _handle_frame(
     call: Call, connection: StreamConnection, frame: dict[str, Any]
 ) -> asyncio.Task[None] | None:
-    """Answer one frame; a command's result takes a task of its own."""
+    """Handle one frame; returns a task if it is a command, which is answered later."""
     streams = call.state.streams
     match frame.get("type"):
         case "hello":
@@ -127,7 +126,7 @@ def _take(
                 }
             )
         case "subscribe":
-            devices, kind = _wanted(frame)
+            devices, kind = _read_subscription(frame)
             connection.subscribe(devices, kind)
             connection.put_json(
                 {"type": "subscribed", "seq": connection.number, "at": streams.now_text()}
@@ -136,11 +135,12 @@ def _take(
         case "command":
             return asyncio.create_task(_command(call, connection, frame))
         case other:
-            raise _BadFrame(f"no frame is of type {other!r}")
+            raise _BadFrame(f"unknown frame type {other!r}")
     return None
 
 
-def _wanted(frame: dict[str, Any]) -> tuple[frozenset[str] | None, str]:
+def _read_subscription(frame: dict[str, Any]) -> tuple[frozenset[str] | None, str]:
+    """The devices (None: all) and the type of a subscription."""
     devices, kind = frame.get("devices"), frame.get("messages", "all")
     if kind not in MESSAGE_TYPES:
         raise _BadFrame(f"messages must be one of {', '.join(MESSAGE_TYPES)}")
@@ -152,29 +152,29 @@ def _wanted(frame: dict[str, Any]) -> tuple[frozenset[str] | None, str]:
 
 
 async def _command(call: Call, connection: StreamConnection, frame: dict[str, Any]) -> None:
-    """Execute a command and send how it went, as the HTTP endpoints would say it."""
+    """Execute a command and send its result, or its error as HTTP would say it."""
     ref, state = frame.get("ref"), call.state
     try:
         device = state.fleet.find(str(frame.get("device")))
     except KeyError:
-        refusal = HttpError(404, "There is no such device.", code="device_not_found")
-        connection.put_json(_refused(ref, refusal, call.record.number))
+        error = HttpError(404, "There is no such device.", code="device_not_found")
+        connection.put_json(_error_frame(ref, error, call.record.number))
         return
     body: dict[str, Any] = {name: frame[name] for name in ("command", "timeout_s") if name in frame}
     try:
-        execution = take_command(state, device, body)
-    except HttpError as refusal:
-        connection.put_json(_refused(ref, refusal, call.record.number))
+        execution = accept_command(state, device, body)
+    except HttpError as error:
+        connection.put_json(_error_frame(ref, error, call.record.number))
         return
     connection.put_json(
         {"type": "accepted", "ref": ref, "command_id": execution.id, "status": "pending"}
     )
-    # Progress follows the server's clock, which may be moved: there is no event to wait for.
+    # Polled, because progress follows the server's clock, which may be pinned or moved.
     while (progress := execution.as_json(state.clock.now_ms()))["status"] != "completed":  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     connection.put_json({"type": "result", "ref": ref, **progress})
 
 
-def _refused(ref: object, refusal: HttpError, number: int) -> dict[str, Any]:
-    error = error_body(V1, refusal.status, refusal.text, refusal.code, number)
-    return {"type": "error", "ref": ref, "status": refusal.status, **error}
+def _error_frame(ref: object, error: HttpError, number: int) -> dict[str, Any]:
+    body = error_body(V1, error.status, error.text, error.code, number)
+    return {"type": "error", "ref": ref, "status": error.status, **body}
