@@ -169,7 +169,7 @@ class InMemory:
 
     async def send(self, outgoing: Outgoing) -> Answer:
         """The page that is asked for."""
-        outgoing.left = True
+        outgoing.may_have_left = True
         query = outgoing.target.partition("?")[2]
         parameters = dict(part.split("=", 1) for part in query.split("&"))
         return Answer(200, self._headers, self._messages.since(parameters.get("from", "")))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import Any, Final, Literal, NoReturn, final
+from typing import Any, Final, Literal, NoReturn, Self, final
 
 from .errors import ConfigurationError
 
@@ -13,15 +13,22 @@ _REDACTED: Final = "<redacted>"
 
 
 class RedactedStr(str):
-    """A text that is itself on the wire and ``<redacted>`` in a repr.
+    """A text whose repr is ``<redacted>``; on the wire it is itself.
 
-    Reprs are what tracebacks with locals, debuggers and log records show.
+    Reprs are what tracebacks with locals, debuggers and log records show. A copy is the text
+    itself, and so is redacted too. Pickling is refused: it would store the text in the clear.
     """
 
     __slots__ = ()
 
     def __repr__(self) -> str:
         return _REDACTED
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a credential is not pickled; pass a reference to it")
@@ -73,6 +80,12 @@ class ApiKey:
 
     def __repr__(self) -> str:
         return f"ApiKey({_REDACTED})"
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
 
     def __reduce__(self) -> tuple[Any, ...]:
         raise TypeError("an API key is not pickled; pass a reference to it")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from iottly_async import Config, IottlySession, RateLimiter
 from iottly_async.emulator import Emulator
+from tests.support.leaks import nothing_left
+from tests.support.tls import Certificates
 
 pytest_plugins = ["tests.support.canary"]
 
@@ -35,3 +38,25 @@ async def session(emulator: Emulator) -> AsyncIterator[IottlySession]:
     config = Config(base_url=emulator.base_url)
     async with IottlySession(emulator.api_key, config=config, limiter=RateLimiter()) as session:
         yield session
+
+
+@pytest.fixture(scope="session")
+def certificates() -> Certificates:
+    """What servers and clients of tests need for TLS."""
+    return Certificates()
+
+
+@pytest.fixture(scope="module")
+def quick_collections() -> Iterator[None]:
+    """Freezes the garbage collector's view, so that collections within the module are quick."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.fixture
+async def leaves_nothing(quick_collections: None) -> AsyncIterator[None]:
+    """Fails the test if it leaves a task, a socket or an unhandled error of the loop."""
+    async with nothing_left():
+        yield

@@ -44,7 +44,7 @@ class CallState:
     @property
     def sent(self) -> Sent:
         """Whether the call, as far as it got, may have reached the service."""
-        under_way = self.outgoing is not None and self.outgoing.left
+        under_way = self.outgoing is not None and self.outgoing.may_have_left
         return "maybe" if self.left or under_way else "no"
 
     def settle(self, *, not_taken: bool) -> None:

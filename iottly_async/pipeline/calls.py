@@ -167,8 +167,10 @@ class Pipeline:
         begun = self._clock.monotonic()
         try:
             answer = await self._transport.send(outgoing)
-        except BaseException:
-            if outgoing.left:
+        except BaseException as error:
+            if isinstance(error, TransportError) and error.sent == "no":
+                outgoing.may_have_left = False
+            if outgoing.may_have_left:
                 self.limiter.lost(ticket)
             else:
                 self.limiter.unused(ticket)

@@ -1,39 +1,53 @@
-"""One attempt over HTTP: the one room that knows aiohttp.
+"""One attempt over HTTP or WebSocket: the only room that knows aiohttp's client.
 
-Requests go over connections of our own (`own`), which are aiohttp's connector and parser
-without its session; through an aiohttp session (`through`) only where one is given, or
-where the environment's proxies and .netrc are to be heeded. `client` chooses, and holds
-what is the same for both.
+`client` chooses how a request is sent, limits its time and translates aiohttp's errors.
+Requests go over connections of our own (`pooled`), which are aiohttp's connector and parser
+without its session. They go through an aiohttp session (`session`) in four cases:
 
-What aiohttp does that this room works around, each seen in 3.14.5 and held by a test
-that tells when it is gone (``tests/transport/test_aiohttp_facts.py``):
+- `IottlySession(http=session)`: a session of the caller's;
+- `Config(trust_env=True)`: aiohttp's session reads the environment's proxies and .netrc;
+- `aiohttp.ClientSession` is mocked or instrumented: its ``__init__``, ``_request`` or
+  ``request`` is not aiohttp's own, as with aioresponses, vcrpy, OpenTelemetry or Datadog;
+- aiohttp's version is not one that `pooled` was tested with.
 
-- A waiter on a bounded connector that is cancelled in the tick in which it is woken
-  loses the wake-up and the pool hangs: the connector is unbounded and a semaphore of
-  our own stands before it.
-- The `Authentication` header travels to another origin on a redirect, and so does the
-  body on 307 and 308: redirects are never followed (D12), and `own` has none.
-- GET and PUT are silently sent twice on a lost connection: `own` sends nothing twice, and
-  `through` turns the loss into an exception that aiohttp does not resend on. Retries are
-  `retry`'s alone.
-- The request of a WebSocket is redirected and resent alike, whatever is asked for: what
-  opens one brings a middleware against both.
-- A POST on a stale kept-alive connection fails although nothing was sent: commands use
-  a connection of their own each.
-- Bytes that arrive on an idle kept connection are handed out as the answer to the next
-  question, and all later answers are shifted by one; what the loop had no time to read
-  is not seen at all: a kept connection is looked at, in the kernel too, before the first
-  byte is written to it, and replaced if anything is there.
-- TLS connections that are closed before their time wait half a minute for the peer's
-  farewell, and outlive the session: they are aborted.
-- Closing the session leaves whoever reads a body hanging: `deadlines` ends calls first.
-- `read()` decompresses without a bound: bodies are read in chunks under one.
-- A gzip stream that is cut in good framing passes for whole: nothing is done here, for
-  no JSON object is whole when cut, and the codec says so.
-- A closed session raises a bare `RuntimeError`: whether it is that, the session is asked.
-- Time limits above five seconds are rounded up to whole ones: the threshold is lifted.
-- Its exceptions' reprs and tracebacks hold headers: they are translated here, and ours
-  are raised outside the `except` block, so that none is chained to them.
+To trace requests with `aiohttp.TraceConfig`, or to mock a session object, pass
+``http=aiohttp.ClientSession(...)``.
+
+A request *may have left* from the moment it is handed to aiohttp's session, or from its
+first byte on a pooled connection. Only a failure that happens before a byte is written
+(resolving the name, connecting, TLS, no free connection) clears that, and only then is a
+command sent again (D10).
+
+aiohttp behaves in ways that this room works around. Each was seen in 3.14.5, and a test in
+``tests/transport/test_aiohttp_facts.py`` says when it is gone:
+
+- A waiter on a limited connector that is cancelled in the tick in which it is woken loses
+  the wake-up, and the pool hangs. The connector has no limit, and `client` has a semaphore.
+- The `Authentication` header is sent to another origin on a redirect, and so is the body on
+  307 and 308. Redirects are never followed (D12); `pooled` has none.
+- GET and PUT are silently sent twice on a lost connection. `pooled` sends nothing twice, and
+  `session` raises an error that aiohttp does not resend on. Only `retry` retries.
+- The request of a WebSocket is redirected and resent in the same way, whatever is asked for.
+  `websocket` adds a middleware against both.
+- A POST on a stale kept connection fails although nothing was sent. Each command uses a
+  connection of its own.
+- Bytes that arrive on an idle kept connection are taken for the answer to the next request,
+  and every later answer is shifted by one. Bytes that the event loop had no time to read are
+  not seen at all. `connection` checks a kept connection, in the kernel too, before the first
+  byte is written to it, and replaces it if there is unread input.
+- A TLS connection that is closed early waits 30 s for the peer's closing handshake, and
+  outlives the session. It is aborted.
+- Closing the session leaves a reader of a body waiting for ever. `aio.deadlines` ends calls
+  before the session closes.
+- `read()` decompresses without a limit. Bodies are read in chunks, up to
+  `max_response_bytes`.
+- A gzip stream that is cut within correct framing counts as whole. Nothing is done here: a
+  JSON object that is cut is not whole, and `codec` raises an error.
+- A closed session raises a bare `RuntimeError`. `client` asks the session whether it is
+  closed.
+- Time limits above 5 s are rounded up to whole seconds. `connector` raises that threshold.
+- The reprs and tracebacks of aiohttp's errors hold headers. They are translated, and our
+  errors are raised outside the `except` block, so that none is chained to them.
 """
 
 from .attempt import Outgoing, Transport, Upgrading

@@ -1,4 +1,4 @@
-"""What goes out, and what a transport is: no library's names but one type of aiohttp's."""
+"""One attempt as it is sent, and the interfaces of a transport."""
 
 from __future__ import annotations
 
@@ -12,15 +12,20 @@ from ..wire import Answer, Method
 
 
 class Outgoing:
-    """One attempt: what is sent, and whether it may have left.
+    """One attempt to send a request.
 
     Attributes:
-        method, target, headers, body: the request; the target from the host on.
-        alone: whether it needs a connection of its own, as a command does.
-        left: whether a byte of it may have been sent; set by the transport.
+        method: of HTTP.
+        target: path and query, percent-encoded.
+        headers: with the credential.
+        body: None if the request has none.
+        alone: whether the request needs a connection of its own, as a command does.
+        may_have_left: whether a byte of the request may have been sent. It is True from the
+            start: a transport that does not keep it is safe. A transport that knows better
+            sets it to False, and back to True before the first byte is sent.
     """
 
-    __slots__ = ("alone", "body", "headers", "left", "method", "target")
+    __slots__ = ("alone", "body", "headers", "may_have_left", "method", "target")
 
     def __init__(
         self,
@@ -36,14 +41,14 @@ class Outgoing:
         self.headers = headers
         self.body = body
         self.alone = alone
-        self.left = False
+        self.may_have_left = True
 
 
 def check_target(target: str) -> None:
-    """Refuse what could end the line that it stands in.
+    """Refuse a target that could end the request line it stands in.
 
     Raises:
-        ConfigurationError: it is not of visible ASCII.
+        ConfigurationError: a character is not visible ASCII.
     """
     if not target.isascii() or not target.isprintable() or " " in target:
         raise ConfigurationError("a request's target must be of visible ASCII")
@@ -51,13 +56,20 @@ def check_target(target: str) -> None:
 
 @runtime_checkable
 class Transport(Protocol):
-    """Sends one attempt and returns its answer; what `IottlySession(http=...)` may be."""
+    """Sends one attempt and returns its answer; `IottlySession(http=...)` takes one."""
 
     async def send(self, outgoing: Outgoing) -> Answer:
-        """The answer, whatever its status; sets `outgoing.left` before a byte is sent.
+        """Send one attempt.
+
+        Args:
+            outgoing: the request; its `may_have_left` is read after a failure.
+
+        Returns:
+            The answer, whatever its status.
 
         Raises:
-            TransportError: there is no answer, or no whole one.
+            TransportError: no answer arrived, or no whole one. An error with ``sent="no"``
+                says that no byte was sent, and the request may be sent again.
         """
         ...
 
@@ -71,5 +83,12 @@ class Upgrading(Protocol):
     """A transport that can open WebSockets too."""
 
     def for_upgrades(self, *middlewares: ClientMiddlewareType) -> ClientSession:
-        """A session with the transport's own connection settings; closed with it, or before."""
+        """Make a session for WebSockets, with the transport's own connection settings.
+
+        Args:
+            middlewares: of aiohttp, for every request of the session.
+
+        Returns:
+            A session that is closed with the transport, or before.
+        """
         ...

@@ -1,4 +1,4 @@
-"""The transport over aiohttp: its gate, one attempt, its errors, and closing."""
+"""The transport over aiohttp: one attempt, its time limit, its errors, and closing."""
 
 from __future__ import annotations
 
@@ -17,104 +17,124 @@ from ..errors import (
     ConnectionLostError,
     DeadlineExceededError,
     IottlyError,
+    Sent,
     SessionClosedError,
-    TransportError,
 )
 from ..wire import Answer
 from .attempt import Outgoing, Transport
-from .connection import LostError
+from .connection import LostError, UnusableError
+from .connector import connector_for, timeout_of
 from .errors import translated
 from .pooled import PooledConnections, parts_are_known
-from .session import SessionConnections, own_session
-from .settings import connector_for, timeout_of
+from .session import SessionConnections, own_session, session_is_patched
 
-_FOREIGN = (aiohttp.ClientError, HttpProcessingError, LostError, OSError, ValueError)
+_FOREIGN = (
+    *(aiohttp.ClientError, HttpProcessingError, LostError, UnusableError),
+    *(OSError, ValueError),
+)
 
 
 class AiohttpTransport:
     """The transport over aiohttp, with connections of its own or a session of the caller's.
 
     Args:
-        config: of which it uses the URL, the timeouts, the bounds and the TLS settings.
-        session: a ClientSession of the caller's, used for every call and never closed
-            here; None opens connections, kept ones and for commands one each. With one of
-            the caller's, whether a command left is not known once it had a connection,
-            and its cookies, proxies and bounds are the caller's concern.
+        config: its `base_url`, time limits, `max_connections`, `max_response_bytes`,
+            `trust_env` and `ssl` are used.
+        session: a `ClientSession` of the caller's, which sends every request and is never
+            closed here. Its cookies, proxies, traces and limits are the caller's concern.
+            None opens connections: pooled ones, and a new one for each command. Where
+            aiohttp's session class is mocked or instrumented, a session of our own is used.
     """
 
     def __init__(self, config: Config, session: ClientSession | None = None) -> None:
         self._config = config
         self._given = session
-        self._kept: PooledConnections | SessionConnections | None = None
-        self._alone: PooledConnections | SessionConnections | None = None
+        self._may_pool = session is None and not config.trust_env and parts_are_known()
+        self._opened: dict[tuple[bool, bool], PooledConnections | SessionConnections] = {}
         self._closed = False
-        self._gate = asyncio.Semaphore(config.max_connections)
+        self._slots = asyncio.Semaphore(config.max_connections)
         self._attempts = Deadlines()
         self._upgrades: WeakSet[ClientSession] = WeakSet()
 
     async def send(self, outgoing: Outgoing) -> Answer:
-        """The answer to one attempt, whatever its status.
+        """Send one attempt.
+
+        Args:
+            outgoing: the request; its `may_have_left` tells whether a byte may have been sent.
+
+        Returns:
+            The answer, whatever its status.
 
         Raises:
-            TransportError: no whole answer; `sent` and the class tell what happened.
-            ConfigurationError: the settings do not make a request; nothing was sent.
+            TransportError: no whole answer arrived; its class and `sent` say what happened.
+            SessionClosedError: the transport is closed; no byte was sent.
+            ConfigurationError: the settings do not make a request.
         """
-        await self._gate.acquire()
+        outgoing.may_have_left = False  # it waits for a free connection
+        await self._slots.acquire()
         try:
             return await self._attempt(outgoing)
         finally:
-            self._gate.release()
+            self._slots.release()
 
     async def _attempt(self, outgoing: Outgoing) -> Answer:
-        way = self._way(outgoing.alone)
+        connections = self._connections(outgoing.alone)
         limit = self._attempts.scope(self._config.attempt_timeout)
         error: IottlyError
         try:
             with limit:
-                return await way.exchange(outgoing)
-        except TransportError:
+                return await connections.exchange(outgoing)
+        except IottlyError:
             raise
         except TimeoutError as late:
             error = self._late(outgoing) if limit.expired() else translated(late, outgoing)
         except _FOREIGN as foreign:
             error = translated(foreign, outgoing)
         except RuntimeError:
-            if not way.closed:  # aiohttp's word for that, which has no class
+            if not connections.closed:  # aiohttp's error for that has no class of its own
                 raise
             error = ConnectionLostError(
-                "the connections were closed under this call",
-                sent="maybe" if outgoing.left else "no",
+                "the connections were closed under this call", sent=_sent(outgoing)
             )
+        if error.sent == "no":
+            outgoing.may_have_left = False
         raise error
 
-    def _late(self, outgoing: Outgoing) -> TransportError:
+    def _late(self, outgoing: Outgoing) -> DeadlineExceededError:
         seconds = self._config.attempt_timeout
         return DeadlineExceededError(
-            f"no answer within attempt_timeout, {seconds:g} s",
-            sent="maybe" if outgoing.left else "no",
+            f"no answer within attempt_timeout, {seconds:g} s", sent=_sent(outgoing)
         )
 
-    def _way(self, alone: bool) -> PooledConnections | SessionConnections:
+    def _connections(self, alone: bool) -> PooledConnections | SessionConnections:
+        """The connections for the next request; mocks come and go while a session is open."""
         if self._closed:
             raise SessionClosedError("the session is closed; open another", sent="no")
-        if alone and self._given is None:
-            self._alone = self._alone or self._open(alone=True)
-            return self._alone
-        self._kept = self._kept or self._open(alone=False)
-        return self._kept
+        pooled = self._may_pool and not session_is_patched()
+        alone = alone and self._given is None
+        connections = self._opened.get((pooled, alone))
+        if connections is None:
+            connections = self._opened[pooled, alone] = self._open(pooled=pooled, alone=alone)
+        return connections
 
-    def _open(self, *, alone: bool) -> PooledConnections | SessionConnections:
+    def _open(self, *, pooled: bool, alone: bool) -> PooledConnections | SessionConnections:
         if self._given is not None:
             return SessionConnections(self._config, self._given, given=True)
-        if self._config.trust_env or not parts_are_known():
-            return own_session(self._config, alone=alone)
-        return PooledConnections(self._config, alone=alone)
+        if pooled:
+            return PooledConnections(self._config, alone=alone)
+        return own_session(self._config, alone=alone)
 
     def for_upgrades(self, *middlewares: aiohttp.ClientMiddlewareType) -> ClientSession:
-        """A session for WebSockets, with the TLS, proxy and cookie settings of all others.
+        """Make a session for WebSockets, with the TLS, proxy and cookie settings of requests.
 
-        Each has connections of its own, outside `max_connections`, as they last. With a
-        session of the caller's it is one over that one's connector.
+        Its connections last, and so `max_connections` does not count them. With a session of
+        the caller's, the new one uses that session's connector.
+
+        Args:
+            middlewares: of aiohttp, for every request of the new session.
+
+        Returns:
+            A session that is closed with the transport, or before.
         """
         given, config = self._given, self._config
         session = ClientSession(
@@ -129,18 +149,22 @@ class AiohttpTransport:
         return session
 
     async def aclose(self) -> None:
-        """Close the connections that this transport opened; a session that was given stays."""
+        """Close the connections that this transport opened; a caller's session stays open."""
         self._closed = True
         self._attempts.rest()
         closing: list[Callable[[], Awaitable[None]]] = []
-        closing += [way.aclose for way in (self._kept, self._alone) if way is not None]
+        closing += [connections.aclose for connections in self._opened.values()]
         closing += [session.close for session in self._upgrades]
-        self._kept = self._alone = None
+        self._opened.clear()
         await _close_all(closing)
 
 
+def _sent(outgoing: Outgoing) -> Sent:
+    return "maybe" if outgoing.may_have_left else "no"
+
+
 async def _close_all(closing: Sequence[Callable[[], Awaitable[None]]]) -> None:
-    # Each one, even where waiting for another was cancelled.
+    # The others are closed even if waiting for one is cancelled.
     if closing:
         try:
             await closing[0]()
@@ -149,14 +173,17 @@ async def _close_all(closing: Sequence[Callable[[], Awaitable[None]]]) -> None:
 
 
 def as_transport(http: object, config: Config) -> Transport:
-    """The transport to use for `http`.
+    """Make a transport of what the user gave as `http`.
 
     Args:
         http: None, an `aiohttp.ClientSession`, or a `Transport`.
         config: the session's settings.
 
+    Returns:
+        The transport.
+
     Raises:
-        ConfigurationError: it is none of these.
+        ConfigurationError: `http` is none of these.
     """
     if http is None:
         return AiohttpTransport(config)

@@ -1,70 +1,91 @@
-"""The connection of one attempt: when it may be written to, and that it is written to once."""
+"""The connection of one attempt: checked before the first byte, read from, and aborted."""
 
 from __future__ import annotations
 
 import asyncio
 import select
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from aiohttp import StreamReader
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 
+from ..errors import ProtocolError, ResponseTooLargeError
+from ..wire import Answer
 from .attempt import Outgoing
 
 
 class LostError(Exception):
-    """A connection was lost; unknown to aiohttp, which therefore does not resend."""
+    """A connection was lost. aiohttp does not know this class, and so does not send again."""
 
 
-class StaleError(Exception):
-    """A kept connection was closed, or spoke unasked, before anything was written to it."""
+class UnusableError(Exception):
+    """A connection cannot be written to; no byte of the request was sent.
+
+    Attributes:
+        kept: whether the connection was kept from an earlier request, so that another one
+            may be tried.
+    """
+
+    def __init__(self, *, kept: bool) -> None:
+        super().__init__()
+        self.kept = kept
 
 
-Look = Callable[[], Any]
-Used = WeakKeyDictionary[ResponseHandler, Look]
-"""By the protocol of each connection that was written to: how to look at it."""
+HasInput = Callable[[], Any]
+UsedConnections = WeakKeyDictionary[ResponseHandler, HasInput]
+"""The protocol of each connection that was written to, with its check for unread input."""
 
 
 class AttemptConnection:
-    """The connection of one attempt: looked at before the first byte, and cut when it fails."""
+    """The connection of one attempt.
 
-    __slots__ = ("_used", "outgoing", "transport")
+    Attributes:
+        outgoing: the request.
+        transport: of the connection; None as long as there is none.
+        requested: whether aiohttp's session has made a request of it (`session` alone).
+    """
 
-    def __init__(self, outgoing: Outgoing, used: Used) -> None:
+    __slots__ = ("_used", "outgoing", "requested", "transport")
+
+    def __init__(self, outgoing: Outgoing, used: UsedConnections) -> None:
         self.outgoing = outgoing
         self.transport: asyncio.Transport | None = None
+        self.requested = False
         self._used = used
 
-    def take(self, connection: Connection) -> tuple[ResponseHandler, asyncio.Transport]:
-        """Mark the request as about to leave by this connection, if nothing waits on it.
+    def begin(self, connection: Connection) -> tuple[ResponseHandler, asyncio.Transport]:
+        """Check a connection just before the request is written to it.
 
         Raises:
-            StaleError: it was kept, and is of no use; another one is to be taken.
-            LostError: it is new, and of no use.
+            UnusableError: the connection is closing, or unread input waits on it.
         """
         protocol, transport = connection.protocol, connection.transport
-        look = None if protocol is None else self._used.get(protocol)
+        has_input = None if protocol is None else self._used.get(protocol)
         if protocol is None or transport is None or transport.is_closing():
-            raise LostError if look is None else StaleError
-        if look is None:
-            self._used[protocol] = _looking_at(transport)
-        elif protocol.should_close or look():
+            raise UnusableError(kept=has_input is not None)
+        if has_input is None:
+            self._used[protocol] = _input_check(transport)
+        elif protocol.should_close or has_input():
             transport.abort()
-            raise StaleError
+            raise UnusableError(kept=True)
         self.transport = transport
-        self.outgoing.left = True
+        self.outgoing.may_have_left = True
         return protocol, transport
 
-    def cut(self) -> None:
-        """Close at once, without the farewell of TLS, for which a silent peer lets us wait."""
+    def abort(self) -> None:
+        """Close the connection at once, without TLS's closing handshake.
+
+        A peer that does not answer that handshake would keep the connection open.
+        """
         if self.transport is not None:
             self.transport.abort()
 
 
-def _looking_at(transport: asyncio.Transport) -> Look:
-    """Tells whether bytes or an end wait on a connection that the loop had no time to read yet."""
+def _input_check(transport: asyncio.Transport) -> HasInput:
+    """Make a check for input, or an end, that the event loop had no time to read yet."""
     sock = transport.get_extra_info("socket")
     if sock is None:
         return lambda: False
@@ -74,3 +95,31 @@ def _looking_at(transport: asyncio.Transport) -> Look:
     poll = select.poll()
     poll.register(number, select.POLLIN)
     return lambda: poll.poll(0)
+
+
+async def answer_of(
+    status: int, headers: Mapping[str, str], content: StreamReader, most: int
+) -> Answer:
+    """Read the body of an answer, `most` bytes after decompression.
+
+    Raises:
+        ResponseTooLargeError: the body is larger.
+        ProtocolError: the service wants to switch to another protocol.
+        aiohttp.ClientError: the body ended early or is damaged.
+    """
+    if status < 200:
+        raise ProtocolError(f"the service wants another protocol ({status})", sent="maybe")
+    body = await content.read(most + 1)
+    # As a rule the whole page has arrived by the time its head is read.
+    if content.at_eof() and len(body) <= most:
+        return Answer(status, headers, body)
+    chunks, size = [body], len(body)
+    while size <= most:
+        chunk = await content.read(most + 1)
+        if not chunk:
+            return Answer(status, headers, b"".join(chunks))
+        size += len(chunk)
+        chunks.append(chunk)
+    raise ResponseTooLargeError(
+        f"the answer is larger than max_response_bytes, {most} bytes", status=status, sent="maybe"
+    )

@@ -1,4 +1,8 @@
-"""aiohttp's errors into ours: the class, whether the request left, and nothing else of them."""
+"""aiohttp's errors into ours: the class and whether the request was sent, nothing else.
+
+An error says ``sent="no"`` only if it happens before a byte is written: resolving the name,
+connecting, TLS, a connection that closed before the request. Any other says "maybe".
+"""
 
 from __future__ import annotations
 
@@ -16,28 +20,33 @@ from ..errors import (
     TruncatedResponseError,
 )
 from .attempt import Outgoing
-from .connection import LostError
+from .connection import LostError, UnusableError
 
 
 def translated(foreign: Exception, outgoing: Outgoing) -> IottlyError:
-    """Our error for aiohttp's: its class and whether the request left, nothing else of it."""
+    """Our error for an error of aiohttp's; no text of aiohttp's is taken over."""
     if isinstance(foreign, aiohttp.InvalidURL):
         return ConfigurationError("base_url is not an address that a request can be made to")
     if isinstance(foreign, ValueError) and not isinstance(foreign, aiohttp.ClientError | OSError):
         return ConfigurationError(
             "the request cannot be made; with trust_env, perhaps because the .netrc of the "
-            "environment has another credential for the service's host"
+            "environment has another credential for the service's host",
+            sent="maybe" if outgoing.may_have_left else "no",
         )
     if isinstance(foreign, aiohttp.ClientSSLError):
         reason = _tls_reason(foreign)
         return TLSError(f"TLS with {_place(foreign)} failed: {reason}", sent="no")
+    if isinstance(foreign, aiohttp.ClientHttpProxyError):
+        return ConnectError(
+            f"the proxy refused a connection to the service (status {foreign.status})", sent="no"
+        )
     if isinstance(foreign, aiohttp.ClientConnectorDNSError):
         return ConnectError(f"the host name {foreign.host} was not found", sent="no")
     if isinstance(foreign, aiohttp.ConnectionTimeoutError):
         return ConnectError("connecting to the service took too long", sent="no")
     if isinstance(foreign, aiohttp.ClientConnectorError):
         return ConnectError(f"no connection to {_place(foreign)}: {_os_reason(foreign)}", sent="no")
-    if not outgoing.left:
+    if isinstance(foreign, UnusableError) or not outgoing.may_have_left:
         return ConnectError(
             "the connection to the service was lost before anything was sent", sent="no"
         )
@@ -49,7 +58,7 @@ def translated(foreign: Exception, outgoing: Outgoing) -> IottlyError:
 
 
 def _place(foreign: aiohttp.ClientSSLError | aiohttp.ClientConnectorError) -> str:
-    """Which host and port were tried: a mistaken `base_url` is then seen at once."""
+    """The host and port that were tried: they show a mistaken `base_url`."""
     return f"{foreign.host}:{foreign.port}"
 
 
@@ -62,5 +71,5 @@ def _tls_reason(foreign: Exception) -> str:
 def _os_reason(foreign: aiohttp.ClientConnectorError) -> str:
     error = foreign.os_error
     if error.errno is not None and error.errno > 0:
-        return os.strerror(error.errno).lower()  # asyncio's own text does not tell why
+        return os.strerror(error.errno).lower()  # asyncio's own text does not say why
     return error.strerror or type(error).__name__

@@ -1,13 +1,13 @@
-"""Connections of our own: requests written and answers read without aiohttp's session.
+"""Requests over our own connections, without aiohttp's session.
 
-`ClientSession.request` parses a URL that was put together a moment ago, makes a request, a
-writer and a response, and sees to cookies, redirects, a second sending, traces and timers,
-none of which is wanted here. That is more than half of what a page costs: 134 µs of CPU,
-against 62 by its connector and parser alone, and 44 by a bare asyncio protocol. So the
-pool, the names, the addresses, TLS and the reading of HTTP are aiohttp's, and what lies
-between is this file. What it uses of aiohttp beyond the reference is held by
-``tests/transport/test_aiohttp_parts.py``; an aiohttp that those tests have not seen is used
-through its session.
+`ClientSession.request` parses a URL that was just put together, makes a request, a writer
+and a response, and handles cookies, redirects, a second sending, traces and timers. None of
+these is wanted here, and they are more than half of what a page costs: 134 µs of CPU time,
+against 62 µs with aiohttp's connector and parser alone, and 44 µs with a bare asyncio
+protocol. So the pool, name resolution, TLS and the HTTP parser are aiohttp's; this file
+writes the request and reads the answer. ``tests/transport/test_aiohttp_parts.py`` checks what
+it uses of aiohttp beyond the reference. Other versions of aiohttp than those tested are used
+through a session (`session`).
 """
 
 from __future__ import annotations
@@ -28,25 +28,24 @@ from yarl import URL
 from ..auth import RedactedStr
 from ..config import Config
 from ..wire import Answer
-from .answer import read_answer
 from .attempt import Outgoing, check_target
-from .connection import AttemptConnection, LostError, StaleError, Used
-from .settings import connector_for, timeout_of
+from .connection import AttemptConnection, UnusableError, UsedConnections, answer_of
+from .connector import connector_for, timeout_of
 
 _KNOWN: Final = "3.14."
 
 
 def parts_are_known() -> bool:
-    """Whether this aiohttp's parts are those that are used here; a later one may have others."""
+    """Whether this version of aiohttp has the parts that are used here."""
     return aiohttp.__version__.startswith(_KNOWN)
 
 
 class PooledConnections:
-    """Connections to the service, each with one request at a time.
+    """Sends requests over a pool of connections, each with one request at a time.
 
     Args:
-        config: of which it uses the URL, the time to connect, the bound and the TLS settings.
-        alone: whether each request has a connection of its own, closed behind it.
+        config: its `base_url`, `connect_timeout`, `max_response_bytes` and `ssl` are used.
+        alone: whether each request has a connection of its own, closed after it.
     """
 
     def __init__(self, config: Config, *, alone: bool) -> None:
@@ -57,7 +56,7 @@ class PooledConnections:
         self._connector = connector_for(config, force_close=alone)
         url, loop = URL(config.base_url, encoded=True), asyncio.get_running_loop()
         self._address = _Address("GET", url, loop=loop)
-        self._used: Used = WeakKeyDictionary()
+        self._used: UsedConnections = WeakKeyDictionary()
         named = self._address.headers
         self._always = _lines(
             {"Host": named["Host"], "Accept-Encoding": named["Accept-Encoding"]}
@@ -77,34 +76,34 @@ class PooledConnections:
         await self._connector.close()
 
     async def exchange(self, outgoing: Outgoing) -> Answer:
-        """The answer to one request, whatever its status; redirects are answers.
+        """Send one request and read its answer; a redirect is an answer.
 
         Raises:
-            aiohttp.ClientError, HttpProcessingError, LostError, OSError: there is none.
-            TransportError: it is none that can be used.
-            ConfigurationError: the target cannot stand in a request; nothing was sent.
+            aiohttp.ClientError, HttpProcessingError, UnusableError, OSError: there is no answer.
+            TransportError: the answer cannot be used.
+            ConfigurationError: the target cannot stand in a request; no byte was sent.
         """
         check_target(outgoing.target)
-        line = AttemptConnection(outgoing, self._used)
-        connection, protocol, transport = await self._connection(line)
+        attempt = AttemptConnection(outgoing, self._used)
+        connection, protocol, transport = await self._connect(attempt)
         try:
             protocol.set_response_params(read_until_eof=True)
             # Not in a variable: the key is in it, and tracebacks may show variables.
             transport.write(self._written(outgoing))
             answer = await self._answer(protocol)
         except BaseException:
-            line.cut()
+            attempt.abort()
             connection.close()
             raise
         if self._alone:
-            line.cut()
+            attempt.abort()
         connection.release()
         return answer
 
-    async def _connection(
-        self, line: AttemptConnection
+    async def _connect(
+        self, attempt: AttemptConnection
     ) -> tuple[Connection, ResponseHandler, asyncio.Transport]:
-        """A connection on which nothing waits; from here on the request may have left."""
+        """Take a usable connection from the pool, or open one."""
         while True:
             try:
                 connection = await self._connector.connect(
@@ -113,12 +112,11 @@ class PooledConnections:
             except TimeoutError:
                 break
             try:
-                protocol, transport = line.take(connection)
-            except StaleError:
-                connection.close()  # nothing was written; another one, in the end a new one
-            except LostError:
+                protocol, transport = attempt.begin(connection)
+            except UnusableError as unusable:
                 connection.close()
-                raise
+                if not unusable.kept:
+                    raise
             else:
                 return connection, protocol, transport
         raise ConnectionTimeoutError
@@ -127,10 +125,10 @@ class PooledConnections:
         while True:
             message, content = await protocol.read()
             if message.code >= 200 or message.code == 101:
-                return await read_answer(message.code, message.headers, content, self._most)
+                return await answer_of(message.code, message.headers, content, self._most)
 
     def _fields(self, headers: Mapping[str, str]) -> str:
-        """The header's lines; those of the last request are kept, as they seldom change."""
+        """The lines of the header; kept from the last request, as they seldom change."""
         if headers is not self._last_headers:
             self._last_headers = headers
             self._last_fields = RedactedStr(self._always + _lines(headers))
@@ -149,7 +147,7 @@ class PooledConnections:
 
 
 class _Address(ClientRequest):
-    """Whom to connect to; a connector asks nothing else of a request."""
+    """The address to connect to; a connector needs nothing else of a request."""
 
     @cached_property
     def connection_key(self) -> ConnectionKey:
@@ -158,11 +156,11 @@ class _Address(ClientRequest):
 
 @cache
 def _keep_large_blocks() -> None:
-    """Free one large block, after which glibc keeps those that asyncio reads into.
+    """Free one large block, so that glibc keeps the blocks that asyncio reads into.
 
-    asyncio asks for 256 KiB at each read and cuts them down to what came. glibc takes a
-    block of more than 128 KiB from the system and gives it back at once, until a larger one
-    has been freed: two mappings, their undoing and 8 page faults a page, some 25 µs.
+    asyncio allocates 256 KiB for each read and shrinks them to what arrived. glibc maps a
+    block of more than 128 KiB from the system and unmaps it at once, until a larger block
+    has been freed: two mappings and 8 page faults a page, about 25 µs.
     """
     bytearray(1 << 20)
 

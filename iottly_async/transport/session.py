@@ -1,13 +1,16 @@
-"""Requests through an aiohttp session: the caller's, one that heeds the environment, or any
-of ours where aiohttp is not a version whose parts are known (`own`).
+"""Requests through an aiohttp session.
 
-Here are cookies, proxies, .netrc and whatever a caller set up, and so the way is longer
-than over connections of our own. What aiohttp's session would do beyond that, redirects
-and a second sending, is kept from it.
+The session is the caller's (`http=`), or one of our own: where the environment's proxies
+and .netrc apply (`trust_env`), where aiohttp's session class is mocked or instrumented, and
+where aiohttp's version is one that `pooled` does not know. Such requests cost more CPU time
+than those over pooled connections. Redirects and aiohttp's own second sending are switched
+off.
 """
 
 from __future__ import annotations
 
+from types import FunctionType
+from typing import Final
 from weakref import WeakKeyDictionary
 
 import aiohttp
@@ -18,19 +21,32 @@ from yarl import URL
 from ..config import Config
 from ..errors import ConfigurationError
 from ..wire import Answer
-from .answer import read_answer
 from .attempt import Outgoing, check_target
-from .connection import AttemptConnection, LostError, StaleError, Used
-from .settings import connector_for, timeout_of
+from .connection import AttemptConnection, LostError, UnusableError, UsedConnections, answer_of
+from .connector import connector_for, timeout_of
+
+_PATCHED_BY_TOOLS: Final = ("__init__", "_request", "request")
+
+
+def session_is_patched() -> bool:
+    """Whether a mock or a tracer has replaced a part of aiohttp's session class.
+
+    The defining module's globals are compared: wrappers copy a function's name and module.
+    """
+    for name in _PATCHED_BY_TOOLS:
+        function = vars(ClientSession).get(name)
+        if type(function) is not FunctionType or function.__globals__ is not vars(aiohttp.client):
+            return True
+    return False
 
 
 class SessionConnections:
-    """Requests through one aiohttp session.
+    """Sends requests through one aiohttp session.
 
     Args:
-        config: of which it uses the URL, the time to connect and the bound.
-        session: as below.
-        given: whether it is the caller's, and so not closed here.
+        config: its `base_url`, `connect_timeout` and `max_response_bytes` are used.
+        session: of the caller, or our own.
+        given: whether the session is the caller's, and so not closed here.
     """
 
     def __init__(self, config: Config, session: ClientSession, *, given: bool) -> None:
@@ -39,7 +55,10 @@ class SessionConnections:
         self._timeout = timeout_of(config)
         self._session = session
         self._given = given
-        self._used: Used = WeakKeyDictionary()
+        # A request's middlewares replace the session's. The attribute is not in aiohttp's
+        # reference (seen in 3.14.5).
+        self._middlewares = getattr(session, "_middlewares", ())
+        self._used: UsedConnections = WeakKeyDictionary()
 
     @property
     def closed(self) -> bool:
@@ -52,18 +71,21 @@ class SessionConnections:
             await self._session.close()
 
     async def exchange(self, outgoing: Outgoing) -> Answer:
-        """The answer to one request, whatever its status; redirects are answers.
+        """Send one request and read its answer; a redirect is an answer.
 
         Raises:
-            aiohttp.ClientError, LostError, OSError, ValueError, RuntimeError: there is none.
-            TransportError: it is none that can be used.
+            aiohttp.ClientError, LostError, UnusableError, OSError, ValueError, RuntimeError:
+                there is no answer.
+            TransportError: the answer cannot be used.
             ConfigurationError: the caller's session is closed, or the target cannot stand in
-                a request; nothing was sent.
+                a request; no byte was sent.
         """
         check_target(outgoing.target)
         if self._given and self._session.closed:
             raise ConfigurationError("the aiohttp session given as http= is closed")
-        line = AttemptConnection(outgoing, self._used)
+        attempt = AttemptConnection(outgoing, self._used)
+        # From here on the request is aiohttp's: when it writes the first byte is not known.
+        outgoing.may_have_left = True
         try:
             response = await self._session.request(
                 outgoing.method,
@@ -72,31 +94,36 @@ class SessionConnections:
                 data=outgoing.body,
                 allow_redirects=False,
                 raise_for_status=False,
-                middlewares=(_never_resending(line),),
+                middlewares=(*self._middlewares, _never_resending(attempt)),
                 timeout=self._timeout,
             )
+        except ValueError:
+            # With arguments that aiohttp refuses, it makes no request.
+            outgoing.may_have_left = attempt.requested
+            raise
         except BaseException:
-            line.cut()
+            attempt.abort()
             raise
         try:
             content = response.content
-            answer = await read_answer(response.status, response.headers, content, self._most)
+            answer = await answer_of(response.status, response.headers, content, self._most)
         except BaseException:
-            # With the end of the body the connection went back to the pool, and may be
-            # another call's by now; before that it is ours to cut.
+            # At the end of the body the connection returns to the pool, and another call may
+            # use it by now; before that end it is ours to abort.
             if response.connection is not None:
-                line.cut()
+                attempt.abort()
             response.close()
             raise
         if outgoing.alone:
-            line.cut()
+            attempt.abort()
         return answer
 
 
 def own_session(config: Config, *, alone: bool) -> SessionConnections:
-    """Through a session of our own, which can take proxies and .netrc from the environment."""
+    """Send requests through a session of our own; `alone`: each on a new connection."""
     session = ClientSession(
-        connector=connector_for(config, force_close=alone),
+        # A kept connection is used only where it can be checked before it is written to.
+        connector=connector_for(config, force_close=alone or not hasattr(ClientRequest, "send")),
         cookie_jar=DummyCookieJar(),
         request_class=_CheckedRequest,
         trust_env=config.trust_env,
@@ -105,39 +132,39 @@ def own_session(config: Config, *, alone: bool) -> SessionConnections:
 
 
 class _CheckedRequest(ClientRequest):
-    """A request that asks its line before it is written."""
+    """A request that checks its connection before it is written.
 
-    line: AttemptConnection | None = None
+    `send` is not in aiohttp's reference (seen in 3.14.5). Where aiohttp does not call it,
+    nothing but the check is lost.
+    """
+
+    attempt: AttemptConnection | None = None
 
     async def send(self, conn: Connection) -> ClientResponse:
-        if self.line is not None:
-            self.line.take(conn)
+        if self.attempt is not None:
+            self.attempt.begin(conn)
         return await super().send(conn)
 
 
-def _never_resending(line: AttemptConnection) -> aiohttp.ClientMiddlewareType:
-    """A middleware that gives the request its line, and keeps aiohttp from sending it again."""
+def _never_resending(attempt: AttemptConnection) -> aiohttp.ClientMiddlewareType:
+    """Make a middleware that lets the connection be checked, and keeps aiohttp from resending."""
 
-    async def mark_and_never_resend(
+    async def check_and_never_resend(
         request: ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> ClientResponse:
+        attempt.requested = True
         if isinstance(request, _CheckedRequest):
-            request.line = line
-        else:
-            line.outgoing.left = True  # a session of the caller's: when it writes is not known
+            request.attempt = attempt
         while True:
             try:
                 return await handler(request)
-            except StaleError:
-                continue  # nothing was written; another connection, in the end a new one
-            except _NEVER_CONNECTED:
-                line.outgoing.left = False
+            except UnusableError as unusable:
+                if not unusable.kept:
+                    raise
+            except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
                 raise
             except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
                 break
         raise LostError
 
-    return mark_and_never_resend
-
-
-_NEVER_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+    return check_and_never_resend

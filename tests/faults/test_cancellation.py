@@ -14,12 +14,11 @@ from typing import Any
 import pytest
 
 from iottly_async import IottlySession
+from tests.support.calls import GET, POST, Verb, each_verb, session_on
 from tests.support.leaks import tasks, until
 from tests.support.raw_server import Peer, RawServer, Script, answer, answering
 from tests.support.stepping import MOMENTS, Cut, Moment, Stepped, cuts
 from tests.support.tls import Certificates
-
-from .calls import GET, POST, Verb, each_verb, session_on
 
 each_moment = pytest.mark.parametrize("moment", MOMENTS)
 each_transport = pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])

@@ -14,15 +14,15 @@ from typing import Any
 import pytest
 
 from iottly_async import IottlyError, RetryPolicy, SessionClosedError
+from tests.support.calls import GET, Fault, Verb, each_verb, session_on
 from tests.support.leaks import nothing_left, until
 from tests.support.raw_server import Peer, RawServer, answer, answering
 from tests.support.tls import Certificates
 from tests.support.virtual_time import run_virtual
 
-from . import test_before_headers, test_body, test_headers
-from .calls import GET, Fault, Verb, each_verb, session_on
-from .test_closing import in_every_state, stalls_by_path
-from .test_connecting import full_queue
+from ..pipeline.test_closing import in_every_state, stalls_by_path
+from ..transport import test_before_headers, test_body, test_headers
+from ..transport.test_connecting import full_queue
 
 MARGIN = 0.1
 LIMIT = 0.25

@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 
 from iottly_async import IottlySession
+from tests.support.calls import GET, POST, PUT, session_on
 from tests.support.leaks import until
 from tests.support.raw_server import Peer, RawServer, answer
 from tests.support.scale import sized
 from tests.support.tls import Certificates
-
-from .calls import GET, POST, PUT, session_on
 
 
 async def answers_any(peer: Peer) -> None:

@@ -1,8 +1,8 @@
-"""The table of all that can go wrong with a call, and which test holds each of it.
+"""The table of all that can go wrong with a call, and which test covers each case.
 
-Each cell names a test of this folder and what its parameters must have. What every cell's
-test asserts is in `calls` (class and facts of the error, how often the request arrived),
-in `conftest` (no task and no socket is left), and in `test_in_time` (ended by its deadline).
+Each cell names a test of `FOLDERS` and what its parameters must have. What every cell's test
+asserts is in `support.calls` (class and facts of the error, how often the request arrived),
+in `leaves_nothing` (no task and no socket is left), and in `test_in_time` (the deadline).
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from .calls import VERBS
+from tests.support.calls import VERBS
 
 ALL = tuple(verb.method for verb in VERBS)
 READS = ("GET", "PUT")
 NONE = ("",)
 """Cells in which it makes no difference, or that concern a call of their own each."""
+
+FOLDERS = ("transport", "pipeline", "faults")
 
 Cell = tuple[str, str, tuple[str, ...]]
 
@@ -135,11 +137,12 @@ def holds(item: pytest.Item, cell: Cell, verb: str) -> bool:
 
 @pytest.mark.parametrize("room", MATRIX)
 def test_every_cell_has_its_test(room: str, request: pytest.FixtureRequest) -> None:
-    """In a run of this whole folder, each cell's test was collected, for each verb."""
-    here = Path(__file__).parent
-    items = [item for item in request.session.items if item.path.parent == here]
-    if {item.path for item in items} != set(here.glob("test_*.py")):
-        pytest.skip("this looks at a run of all files of the folder")
+    """In a run of the folders in question, each cell's test was collected, for each verb."""
+    tests = Path(__file__).parents[1]
+    files = {file for folder in FOLDERS for file in (tests / folder).glob("test_*.py")}
+    items = [item for item in request.session.items if item.path in files]
+    if {item.path for item in items} != files:
+        pytest.skip("this needs a run of all files of these folders")
     missing = [
         (cell[:2], verb)
         for cell in MATRIX[room]

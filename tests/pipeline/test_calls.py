@@ -30,10 +30,9 @@ from iottly_async.pipeline import Pipeline
 from iottly_async.ratelimit import Permit
 from iottly_async.transport import Outgoing
 from iottly_async.wire import Answer
+from tests.support.calls import GET, KEY, POST, Verb, session_on
 from tests.support.leaks import tasks, until
 from tests.support.virtual_time import run_virtual, settle
-
-from ..faults.calls import GET, KEY, POST, Verb, session_on
 
 Step = Callable[[Outgoing], Awaitable[Answer]]
 REFUSAL = b'{"error": {"code": "rate_limited", "message": "m", "request_id": "r"}}'
@@ -67,7 +66,7 @@ def answers(status: int, body: bytes, **headers: str) -> Step:
     """A step that leaves and is answered so."""
 
     async def step(outgoing: Outgoing) -> Answer:
-        outgoing.left = True
+        outgoing.may_have_left = True
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return Answer(status, named, body)
 
@@ -78,7 +77,7 @@ def fails(error: Callable[[], BaseException], *, left: bool) -> Step:
     """A step that ends in an error, having left or not."""
 
     async def step(outgoing: Outgoing) -> Answer:
-        outgoing.left = left
+        outgoing.may_have_left = left
         raise error()
 
     return step
@@ -88,7 +87,7 @@ def hangs(*, left: bool) -> Step:
     """A step that never ends, having left or not."""
 
     async def step(outgoing: Outgoing) -> Answer:
-        outgoing.left = left
+        outgoing.may_have_left = left
         await asyncio.Event().wait()
         raise AssertionError
 
@@ -331,7 +330,7 @@ def test_the_time_of_a_page_is_that_of_all_its_attempts() -> None:
     """What the first attempt took is gone for the second; a turn in between is not counted."""
 
     async def lost_after_two_seconds(outgoing: Outgoing) -> Answer:
-        outgoing.left = True
+        outgoing.may_have_left = True
         await asyncio.sleep(2.0)
         raise lost()
 
@@ -410,7 +409,7 @@ def test_a_loss_at_the_deadline_is_told_as_it_is() -> None:
     """Where the end that the deadline brings comes out as a loss, the caller is told the loss."""
 
     async def loses(outgoing: Outgoing) -> Answer:
-        outgoing.left = True
+        outgoing.may_have_left = True
         with suppress(asyncio.CancelledError):
             await asyncio.Event().wait()
         raise lost()
@@ -428,7 +427,7 @@ def test_nothing_is_sent_again_while_it_closes(verb: Verb) -> None:
     """A transport that answers its end by closing with a loss does not get another attempt."""
 
     async def loses(outgoing: Outgoing) -> Answer:
-        outgoing.left = True
+        outgoing.may_have_left = True
         with suppress(asyncio.CancelledError):
             await asyncio.Event().wait()
         raise lost()
@@ -489,7 +488,7 @@ def test_a_caller_whose_call_ended_is_left_alone_by_closing(turns: int) -> None:
     free = asyncio.Event()
 
     async def at_last(outgoing: Outgoing) -> Answer:
-        outgoing.left = True
+        outgoing.may_have_left = True
         await free.wait()
         await settle(turns)
         return Answer(200, {}, GET.body)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import gc
 import logging
 import os
@@ -152,6 +153,20 @@ async def test_it_is_not_pickled() -> None:
         with pytest.raises(IottlyError) as caught:
             await session.ping()
     assert CANARY.encode() not in pickle.dumps(caught.value)
+
+
+def test_a_copy_is_redacted_too() -> None:
+    """The key and its headers can be copied, as recorders of requests do; no copy shows it."""
+    key = ApiKey(CANARY)
+    for copied in (copy.copy(key), copy.deepcopy(key)):
+        assert copied.headers("v1") == key.headers("v1")
+        assert not shows_key(repr(copied))
+    headers = {"outer": key.headers("v1.0")}
+    for copied_headers in (copy.deepcopy(headers), copy.copy(headers)):
+        assert copied_headers == headers
+        assert not shows_key(repr(copied_headers))
+    value = key.headers("v1.0")["Authentication"]
+    assert not shows_key(repr([copy.copy(value), copy.deepcopy(value)]))
 
 
 async def echoes(peer: Peer) -> None:

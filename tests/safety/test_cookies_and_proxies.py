@@ -112,6 +112,7 @@ async def test_a_netrc_that_contradicts_the_key_is_told() -> None:
     """With `trust_env`, another credential for the host is an error that names it, unsent."""
     async with RawServer(answering(200, PONG)) as server:
         async with session_on(server.url, trust_env=True) as session:
-            with pytest.raises(ConfigurationError, match="netrc"):
+            with pytest.raises(ConfigurationError, match="netrc") as caught:
                 await session.devices.get("dev_1")
+            assert caught.value.sent == "no"
         assert not server.requests

@@ -1,4 +1,4 @@
-"""Which connection a request may be written to: one that is about to close is none."""
+"""Which connection a request may be written to, and what is known of it after a failure."""
 
 from __future__ import annotations
 
@@ -8,56 +8,64 @@ import pytest
 from aiohttp import TCPConnector
 
 from iottly_async.transport import Outgoing
-from iottly_async.transport.connection import AttemptConnection, LostError, StaleError, Used
+from iottly_async.transport.connection import AttemptConnection, UnusableError, UsedConnections
 from tests.support.leaks import until
 from tests.support.raw_server import RawServer, answering
 
 from .test_aiohttp_parts import connected
 
 
+def outgoing_of(method: str = "GET") -> Outgoing:
+    """A request that waits for a connection."""
+    outgoing = Outgoing("POST" if method == "POST" else "GET", "/", {})
+    outgoing.may_have_left = False
+    return outgoing
+
+
 @pytest.mark.parametrize("kept", [False, True], ids=["new", "kept"])
-async def test_what_is_closing_is_not_written_to(kept: bool) -> None:
-    """A kept one is replaced by another, a new one is a loss; in neither did anything leave."""
-    used: Used = WeakKeyDictionary()
+async def test_a_closing_connection_is_not_written_to(kept: bool) -> None:
+    """The error says whether the connection was kept; no byte was sent."""
+    used: UsedConnections = WeakKeyDictionary()
     async with RawServer(answering(200, b"{}")) as server, TCPConnector(limit=0) as connector:
         connection = await connected(connector, server.url)
         assert connection.transport is not None
         if kept:
-            AttemptConnection(Outgoing("GET", "/", {}), used).take(connection)
+            AttemptConnection(outgoing_of(), used).begin(connection)
         connection.transport.abort()
-        outgoing = Outgoing("GET", "/", {})
-        with pytest.raises(StaleError if kept else LostError):
-            AttemptConnection(outgoing, used).take(connection)
-        assert not outgoing.left
+        outgoing = outgoing_of()
+        with pytest.raises(UnusableError) as caught:
+            AttemptConnection(outgoing, used).begin(connection)
+        assert caught.value.kept == kept
+        assert not outgoing.may_have_left
         connection.close()
 
 
-async def test_what_has_spoken_is_cut() -> None:
-    """A kept one on which something waits is of no more use to anybody: it is closed at once."""
-    used: Used = WeakKeyDictionary()
+async def test_a_kept_connection_with_unread_input_is_aborted() -> None:
+    """Bytes that wait on a kept connection would be taken for the next answer."""
+    used: UsedConnections = WeakKeyDictionary()
     async with RawServer(answering(200, b"{}")) as server, TCPConnector(limit=0) as connector:
         connection = await connected(connector, server.url)
         transport = connection.transport
         assert transport is not None
-        AttemptConnection(Outgoing("GET", "/", {}), used).take(connection)
+        AttemptConnection(outgoing_of(), used).begin(connection)
         await until(lambda: len(server.peers) == 1, "the connection on the other side")
         server.peers[0].at_once(b"unasked")
-        with pytest.raises(StaleError):
-            AttemptConnection(Outgoing("GET", "/", {}), used).take(connection)
+        with pytest.raises(UnusableError):
+            AttemptConnection(outgoing_of(), used).begin(connection)
         assert transport.is_closing()
         connection.close()
 
 
-async def test_a_new_one_may_have_left_from_then_on() -> None:
-    """Once it is taken the request counts as sent; cutting it closes the connection."""
-    used: Used = WeakKeyDictionary()
+async def test_a_request_may_have_left_once_its_connection_is_checked() -> None:
+    """From `begin` on the request counts as sent; aborting closes the connection."""
+    used: UsedConnections = WeakKeyDictionary()
     async with RawServer(answering(200, b"{}")) as server, TCPConnector(limit=0) as connector:
         connection = await connected(connector, server.url)
-        outgoing = Outgoing("POST", "/", {})
-        line = AttemptConnection(outgoing, used)
-        _, transport = line.take(connection)
-        assert outgoing.left
-        line.cut()
+        outgoing = outgoing_of("POST")
+        attempt = AttemptConnection(outgoing, used)
+        _, transport = attempt.begin(connection)
+        assert outgoing.may_have_left
+        attempt.abort()
         assert transport.is_closing()
         connection.close()
         await server.left()

@@ -7,10 +7,7 @@ import asyncio
 import pytest
 
 from iottly_async import ConnectionLostError, DeadlineExceededError, ProtocolError
-from tests.support.raw_server import Peer, RawServer, answer, answering
-from tests.support.tls import Certificates
-
-from .calls import (
+from tests.support.calls import (
     GET,
     POST,
     PUT,
@@ -22,6 +19,8 @@ from .calls import (
     failure_of,
     session_on,
 )
+from tests.support.raw_server import Peer, RawServer, answer, answering
+from tests.support.tls import Certificates
 
 each_transport = pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 

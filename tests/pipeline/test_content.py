@@ -11,9 +11,8 @@ import pytest
 from attrs import frozen
 
 from iottly_async import CommandOutcomeUnknownError, DecodeError, IottlyError, IottlySession
+from tests.support.calls import GET, POST, PUT, Verb, each_verb, failure_of, session_on
 from tests.support.raw_server import Peer, RawServer, Script, answer, answering
-
-from .calls import GET, POST, PUT, Verb, each_verb, failure_of, session_on
 
 # --- bodies that are no answer at all ------------------------------------------------------
 

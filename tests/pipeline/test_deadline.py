@@ -13,11 +13,10 @@ from iottly_async import (
     RetryPolicy,
     ServerError,
 )
+from tests.support.calls import GET, Verb, each_verb, failure_of, session_on
 from tests.support.leaks import until
 from tests.support.raw_server import Peer, RawServer, answer, answering, head
 from tests.support.tls import Certificates
-
-from .calls import GET, Verb, each_verb, failure_of, session_on
 
 SHORT = 0.25
 

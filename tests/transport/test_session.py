@@ -1,11 +1,13 @@
-"""With an aiohttp session of the caller's, and on another event loop, the rules are the same."""
+"""Requests through an aiohttp session follow the same rules, whoever made or replaced it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import wraps
 from typing import Any
+from unittest.mock import patch
 
 import aiohttp
 import pytest
@@ -20,11 +22,11 @@ from iottly_async import (
     ServerError,
     UnexpectedRedirectError,
 )
+from iottly_async.transport import session as transport_session
+from tests.support.calls import GET, POST, PUT, Verb, each_verb, failure_of, session_on
 from tests.support.leaks import until
 from tests.support.raw_server import Peer, RawServer, answering
 from tests.support.tls import Certificates
-
-from .calls import GET, POST, PUT, Verb, each_verb, failure_of, session_on
 
 
 @asynccontextmanager
@@ -154,3 +156,118 @@ async def test_an_aiohttp_not_seen_yet_is_used_by_its_session(
     monkeypatch.setattr(aiohttp, "__version__", "3.15.0")
     monkeypatch.setattr("iottly_async.transport.client.PooledConnections", None)
     await every_case(certificates)
+
+
+# -- mocked and instrumented sessions --------------------------------------------------------------
+
+
+class MockedResponse:
+    """A response as mocks of aiohttp make it, without a connection."""
+
+    connection = None
+
+    def __init__(self, body: bytes) -> None:
+        self.status = 200
+        self.headers = {"content-type": "application/json"}
+        self.content = asyncio.StreamReader()
+        self.content.feed_data(body)
+        self.content.feed_eof()
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+async def test_a_mocked_command_is_not_sent() -> None:
+    """Where `ClientSession._request` is patched, as aioresponses and vcrpy do, the mock answers.
+
+    The session was open before the patch, and goes back to its own connections after it.
+    """
+    asked: list[tuple[str, str]] = []
+
+    async def mocked(_: aiohttp.ClientSession, method: str, url: Any, **options: Any) -> Any:
+        asked.append((method, str(url)))
+        return MockedResponse(POST.body)
+
+    async with RawServer(answering(200, POST.body)) as server, session_on(server) as session:
+        await POST.make(session)
+        where = "aiohttp.client.ClientSession._request"
+        with patch(where, side_effect=mocked, autospec=True):
+            assert (await POST.make(session)).id == "cmd_1"
+        assert len(server.requests) == 1
+        assert asked == [("POST", f"{server.url}/v1/devices/dev_1/commands")]
+        await POST.make(session)
+        assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("name", ["__init__", "_request", "request"])
+async def test_an_instrumented_session_is_used(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tracer that wraps a method of the session class sees every request."""
+    called: list[str] = []
+    original: Callable[..., Any] = getattr(aiohttp.ClientSession, name)
+
+    @wraps(original)  # so that only the function itself tells that it is not aiohttp's
+    def traced(*arguments: Any, **options: Any) -> Any:
+        called.append(name)
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(aiohttp.ClientSession, name, traced)
+    async with RawServer(answering(200, GET.body)) as server, session_on(server) as session:
+        await GET.make(session)
+        await GET.make(session)
+        assert len(server.requests) == 2
+    assert len(called) == (1 if name == "__init__" else 2)
+
+
+async def test_a_given_session_traces_and_wraps_requests() -> None:
+    """The trace configs and middlewares of a session given as `http` see each request."""
+    seen: list[str] = []
+
+    async def traced(_: Any, __: Any, parameters: aiohttp.TraceRequestStartParams) -> None:
+        seen.append(f"trace {parameters.method}")
+
+    async def wrapped(
+        request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        seen.append(f"middleware {request.method}")
+        return await handler(request)
+
+    config = aiohttp.TraceConfig()
+    config.on_request_start.append(traced)
+    async with (
+        RawServer(answering(200, GET.body)) as server,
+        given(server, trace_configs=[config], middlewares=(wrapped,)) as session,
+    ):
+        await GET.make(session)
+    assert seen == ["trace GET", "middleware GET"]
+
+
+# -- an aiohttp that has changed -------------------------------------------------------------------
+
+
+async def test_a_command_is_sent_once_whatever_aiohttp_calls(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without the hook before the first byte, a lost command is not sent again (D10).
+
+    aiohttp 4.0's pre-releases have renamed `ClientRequest.send`, which the hook overrides.
+    """
+    monkeypatch.setattr(aiohttp, "__version__", "4.0.0")
+    monkeypatch.delattr(transport_session._CheckedRequest, "send")
+    async with RawServer(hangs_up) as server, session_on(server) as session:
+        error = await failure_of(POST.make(session))
+        assert type(error) is CommandOutcomeUnknownError
+        assert (error.sent, error.attempts) == ("maybe", 1)
+        assert len(server.requests) == 1
+        error = await failure_of(GET.make(session))
+        assert (error.sent, error.attempts) == ("maybe", 2)
+        assert len(server.requests) == 3
+
+
+async def test_without_the_hook_no_connection_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kept connection that cannot be checked could answer with what nobody asked for."""
+    monkeypatch.setattr(aiohttp, "__version__", "4.0.0")
+    monkeypatch.setattr(transport_session, "ClientRequest", object)
+    async with RawServer(answering(200, GET.body)) as server, session_on(server) as session:
+        await GET.make(session)
+        await GET.make(session)
+        assert len(server.peers) == 2

@@ -17,6 +17,17 @@ from iottly_async import (
     ResponseTooLargeError,
     TruncatedResponseError,
 )
+from tests.support.calls import (
+    GET,
+    POST,
+    Fault,
+    Verb,
+    befall,
+    each_fault,
+    each_verb,
+    failure_of,
+    session_on,
+)
 from tests.support.leaks import sockets, until
 from tests.support.raw_server import (
     Peer,
@@ -29,18 +40,6 @@ from tests.support.raw_server import (
     playing,
 )
 from tests.support.tls import Certificates
-
-from .calls import (
-    GET,
-    POST,
-    Fault,
-    Verb,
-    befall,
-    each_fault,
-    each_verb,
-    failure_of,
-    session_on,
-)
 
 HALF = b'{"id": "dev_1", "na'
 

@@ -22,10 +22,9 @@ from iottly_async import (
     UnauthorizedError,
     UnexpectedRedirectError,
 )
+from tests.support.calls import GET, POST, PUT, Verb, each_verb, failure_of, session_on
 from tests.support.canary import shows_key
 from tests.support.raw_server import Peer, RawServer, answering, head
-
-from .calls import GET, POST, PUT, Verb, each_verb, failure_of, session_on
 
 HTML = b"<html><body><h1>It was the proxy</h1></body></html>"
 ONE_REFUSAL: dict[str, Any] = {

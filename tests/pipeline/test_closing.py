@@ -23,12 +23,11 @@ from iottly_async import (
 )
 from iottly_async.transport import AiohttpTransport, Outgoing
 from iottly_async.wire import Answer
+from tests.support.calls import GET, POST, Verb, each_verb, failure_of, session_on
 from tests.support.leaks import until
 from tests.support.raw_server import Peer, RawServer, answer, answering, head
 from tests.support.stepping import MOMENTS, Moment, Stepped, cuts
 from tests.support.tls import Certificates
-
-from .calls import GET, POST, Verb, each_verb, failure_of, session_on
 
 SOON = 10.0
 """Seconds within which what ought to end at once has ended on the busiest machine; all that
@@ -219,7 +218,7 @@ class Losing:
 
     async def send(self, outgoing: Outgoing) -> Answer:
         """No answer; a loss as soon as it is ended."""
-        outgoing.left = True
+        outgoing.may_have_left = True
         self.begun.set()
         with suppress(asyncio.CancelledError):
             await asyncio.Event().wait()

@@ -18,10 +18,9 @@ from iottly_async import (
     ProtocolError,
     TLSError,
 )
+from tests.support.calls import Fault, Verb, each_verb, failure_of, hold, session_on
 from tests.support.raw_server import Peer, RawServer, Script, answering
 from tests.support.tls import Certificates
-
-from .calls import Fault, Verb, each_verb, failure_of, hold, session_on
 
 
 def _fault(error: type[IottlyError], *, again: bool, text: str = "") -> Fault:

@@ -1,4 +1,4 @@
-"""What aiohttp is told of the settings: how to connect, how long for, whom to trust."""
+"""aiohttp's connector and time limits, made from the settings."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from ..config import Config
 
 
 def connector_for(config: Config, *, force_close: bool) -> TCPConnector:
-    """A connector without a bound of its own: the gate stands before it."""
+    """Make a connector without a limit: `max_connections` is a semaphore of the transport."""
     trust = config.ssl or _default_context()
     return TCPConnector(limit=0, ssl=trust, force_close=force_close)
 
 
 def timeout_of(config: Config) -> ClientTimeout:
-    """The time to connect; all others are ours."""
+    """Limit the time to connect; the other time limits are the library's own."""
     return ClientTimeout(
         total=None,
         connect=config.connect_timeout,
         sock_connect=config.connect_timeout,
-        ceil_threshold=inf,  # else seconds above five are rounded up
+        ceil_threshold=inf,  # else limits above 5 s are rounded up to whole seconds
     )
 
 
 @cache
 def _default_context() -> ssl.SSLContext:
-    """The system's trust, verified; its version set here, not by the system's configuration."""
+    """The system's trust; TLS 1.2 at least, whatever the system's configuration says."""
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context

@@ -5,18 +5,7 @@ from __future__ import annotations
 import pytest
 
 from iottly_async import ProtocolError
-from tests.support.raw_server import (
-    Peer,
-    RawServer,
-    Script,
-    answer,
-    answering,
-    flooding,
-    head,
-    playing,
-)
-
-from .calls import (
+from tests.support.calls import (
     GET,
     POST,
     Fault,
@@ -26,6 +15,16 @@ from .calls import (
     each_verb,
     failure_of,
     session_on,
+)
+from tests.support.raw_server import (
+    Peer,
+    RawServer,
+    Script,
+    answer,
+    answering,
+    flooding,
+    head,
+    playing,
 )
 
 

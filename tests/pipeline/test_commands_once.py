@@ -17,12 +17,11 @@ from iottly_async import ConnectError, RetryPolicy
 from iottly_async.emulator import EmulatorThread
 from iottly_async.transport import AiohttpTransport, Outgoing
 from iottly_async.wire import Answer
+from tests.support.calls import KEY, POST, session_on
 from tests.support.fault_proxy import MISHAPS, PASSING, Mishap
 from tests.support.raw_server import RawServer, answering
 from tests.support.scale import sized
 from tests.support.storm import Outcome, Storm, wrongly_told
-
-from .calls import KEY, POST, session_on
 
 PATIENT = RetryPolicy(max_attempts=4, initial_delay=0.001, max_delay=0.002)
 
