@@ -237,43 +237,60 @@ class IottlySession:
         max_frame_bytes: int = 1024 * 1024,
         protocol: StreamProtocol | None = None,
     ) -> Stream:
-        """The stream of the key's project, to be opened by `async with` (v1, "WebSocket API").
+        """A stream of the project's messages over a WebSocket (v1).
 
-        The frames are not documented by the service: what is spoken is an assumption,
-        gathered in `DefaultStreamProtocol` and replaceable (D9). It reconnects by itself;
-        what may have been missed meanwhile comes as a `Gap`, or is filled in.
+        The stream reconnects by itself. Messages that may have been missed are reported as a
+        `Gap`, or filled in with `fill_gaps`. We could not read the vendor's description of
+        the frames, so they are an assumption that can be replaced (D9); see
+        `DefaultStreamProtocol`.
 
-        ``async with`` does not wait for the connection. What is sent before there is one is
-        missed, unless `since` is given::
+        `async with` does not wait for the connection. Messages that the service sends before
+        the stream is connected are missed, unless `since` is given.
 
-            async with session.stream() as stream:
+        Example:
+            ```python
+            async with session.stream(project_id=project_id, fill_gaps=True) as stream:
                 await stream.until_connected()
-                async for message in stream:
-                    ...
+                async for message in stream.messages():
+                    print(message.device_id, message.payload)
+            ```
 
         Args:
-            project_id: of generation v1.0; needed only to fill gaps.
-            devices: ids of generation v1.0; None is all of the project.
-            type: "all", "userdefined" or "iottlyagent".
-            since: aware; a first gap, from then to the first connection, as after a restart.
-                None begins with the connection.
-            fill_gaps: read each gap by a walk before going on, so that every message comes
-                once, in order. It costs a request a device at least, for each gap.
-            settle: seconds after a gap before it is read, for what the service shows late
-                (D11); messages that come meanwhile wait. None is `Config.settle`.
-            lookback: seconds before a gap from which on it is read, for messages that
-                became visible late in it. None is as `settle`.
-            buffer: messages that may wait for the consumer.
-            overflow: what a full buffer does: "wait" reads no more until there is room, and
-                lets the service wait; "drop_oldest" makes a gap of the oldest message.
-            heartbeat: seconds of silence after which the service is asked for a sign of
-                life; after twice that without one, or after 2.5 times the pause between
-                frames that it promised, the connection is taken to be dead.
-            max_frame_bytes: of one frame; a larger one ends the connection.
-            protocol: what is spoken; None is `DefaultStreamProtocol`.
+            project_id: the project's id of generation v1.0, whose messages fill gaps. It is
+                needed only with `fill_gaps`. Default None.
+            devices: ids of generation v1.0. None, the default, is all devices of the
+                project.
+            type: "all", "userdefined" or "iottlyagent". Default "all".
+            since: an aware datetime, such as the time of the last message before a restart.
+                The stream then starts with a gap from this time to the first connection.
+                None, the default, starts with the connection.
+            fill_gaps: whether the messages of a gap are read by a REST walk and yielded
+                before later ones, so that every message is yielded once. A gap costs at
+                least one request for each device. Default False.
+            settle: seconds, or a `timedelta`, to wait after a gap before it is read, so that
+                the service can show late messages (D11). Later messages wait in the buffer.
+                None, the default, is `Config.settle`.
+            lookback: seconds, or a `timedelta`, that a walk starts before its gap, for
+                messages that became visible late. None, the default, is as `settle`.
+            buffer: the largest number of messages that wait for the consumer. Default
+                10,000.
+            overflow: what happens when the buffer is full. "wait", the default, stops
+                reading, so that the service has to wait. "drop_oldest" drops the oldest
+                message and reports a gap.
+            heartbeat: seconds, or a `timedelta`, without a frame after which the connection
+                is pinged. After as long again without a pong it is closed. It is also closed
+                if the service promises frames and is 2.5 times as late as it promised.
+                Default 20.
+            max_frame_bytes: the largest frame that is accepted, in bytes, at least 1024. A
+                larger one ends the connection. Default 1,048,576 (1 MiB).
+            protocol: the address and the frames. None, the default, is
+                `DefaultStreamProtocol()`.
+
+        Returns:
+            A stream that is not connected yet. Open it with `async with`.
 
         Raises:
-            ConfigurationError: an argument is not as above.
+            ConfigurationError: an argument is not accepted; nothing was sent.
         """
         options = StreamOptions(
             project_id=project_id,

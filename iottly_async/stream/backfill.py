@@ -12,7 +12,6 @@ import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from math import ceil
 from typing import Final, Protocol, TypeVar
 
 from attrs import define, evolve
@@ -23,6 +22,7 @@ from ..errors import IottlyError
 from ..models import Cursor, Message, MessageBatch
 from ..models._time import epoch_ms
 from ..retry import is_passing, retry_delay
+from ..server_clock import ServerClock
 from ..walk import Fetched, PageRequest, WalkQuery, WalkSettings, batches
 from .dedupe import SeenMessages
 from .gap import BufferedGap
@@ -150,14 +150,15 @@ class Backfill:
         )
 
     async def _server_now(self, device_id: str) -> datetime:
-        """A time that is not before the server's present; at most two seconds after it."""
+        """The latest that the server's present can be, by the `Date` of a page."""
         request = PageRequest(
             device_id=device_id, start=None, end=None, type="all", order="desc", size=1, number=None
         )
+        server_clock, sent = ServerClock(), self._clock.monotonic()
         fetched = await self._source.fetch(request)
-        now = fetched.server_time
-        seconds = self._clock.time() if now is None else now
-        return datetime.fromtimestamp(ceil(seconds) + 1, tz=UTC)
+        received = self._clock.monotonic()
+        server_clock.observe_date(fetched.server_time, sent, received)
+        return datetime.fromtimestamp(server_clock.latest(received, self._clock.time()), tz=UTC)
 
     async def _retried(self, request: Callable[[], Awaitable[_T]]) -> _T:
         """The result of a request, which is repeated while it fails for a passing reason."""

@@ -1,9 +1,9 @@
-"""How a stream is spoken: the one place that knows the address and the frames (D9).
+"""The protocol of a stream: its address and its frames, which nothing else knows (D9).
 
-The vendor says that telemetry and commands come over a WebSocket and does not say how. So
-everything about it is an assumption of ours, gathered in `DefaultStreamProtocol` and told
-in its docstring; who learns more writes another class with the methods of
-`StreamProtocol` and gives it to `session.stream(protocol=...)`.
+The vendor offers telemetry and commands over a WebSocket, but we could not read how. So
+everything here is an assumption, and `DefaultStreamProtocol` documents it. If the service
+differs, write another class with the methods of `StreamProtocol`, and pass it to
+`session.stream(protocol=...)`.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _COMMAND: Final = Route("stream.command", "POST", "v1", command=True)
 
 @frozen(kw_only=True)
 class Subscription:
-    """What a stream is to bring.
+    """The messages that a stream asks for.
 
     Attributes:
-        devices: their ids of generation v1.0; None for all of the key's project.
-        type: "all", "userdefined" or "iottlyagent".
+        devices: ids of generation v1.0. None, the default, is all devices of the project.
+        type: "all", "userdefined" or "iottlyagent". Default "all".
     """
 
     devices: tuple[str, ...] | None = None
@@ -47,14 +47,25 @@ class Subscription:
 
 @frozen(kw_only=True)
 class Welcome:
-    """The service promises a frame at least every `heartbeat` seconds; None: no promise."""
+    """The service greets.
+
+    Attributes:
+        heartbeat: the service promises a frame at least every so many seconds. None, the
+            default, is no promise.
+    """
 
     heartbeat: float | None = None
 
 
 @frozen(kw_only=True)
 class Subscribed:
-    """Messages come from now on; `seq` is the number before the first, `at` the server's now."""
+    """The service confirms the subscription; messages come from now on.
+
+    Attributes:
+        seq: the number before that of the first message. None, the default, if the service
+            does not number messages.
+        at: the service's present time, aware. None, the default, if it is not told.
+    """
 
     seq: int | None = None
     at: datetime | None = None
@@ -62,7 +73,13 @@ class Subscribed:
 
 @frozen(kw_only=True)
 class MessageFrame:
-    """A message, and its number in the subscription; None where the service does not number."""
+    """A message.
+
+    Attributes:
+        message: the message.
+        seq: its number on this connection. None, the default, if the service does not number
+            messages.
+    """
 
     message: Message
     seq: int | None = None
@@ -70,7 +87,13 @@ class MessageFrame:
 
 @frozen(kw_only=True)
 class Heartbeat:
-    """A sign of life: `seq` is the number of the last message sent, `at` the server's now."""
+    """The service is alive.
+
+    Attributes:
+        seq: the number of the last message that was sent. None, the default, if it is not
+            told.
+        at: the service's present time, aware. None, the default, if it is not told.
+    """
 
     seq: int | None = None
     at: datetime | None = None
@@ -78,7 +101,12 @@ class Heartbeat:
 
 @frozen(kw_only=True)
 class CommandAccepted:
-    """A command was taken, under an id."""
+    """The service accepts a command.
+
+    Attributes:
+        ref: the `ref` of the command.
+        command_id: the service's id of the command.
+    """
 
     ref: str
     command_id: str
@@ -86,7 +114,12 @@ class CommandAccepted:
 
 @frozen(kw_only=True)
 class CommandFinished:
-    """A command has ended."""
+    """A command has ended.
+
+    Attributes:
+        ref: the `ref` of the command.
+        result: its result.
+    """
 
     ref: str
     result: CommandResult
@@ -94,7 +127,12 @@ class CommandFinished:
 
 @frozen(kw_only=True)
 class CommandRefused:
-    """A command was not taken."""
+    """The service refuses a command.
+
+    Attributes:
+        ref: the `ref` of the command.
+        error: the error, which `Stream.run` raises.
+    """
 
     ref: str
     error: ApiError
@@ -113,58 +151,91 @@ Frame = (
 
 @runtime_checkable
 class StreamProtocol(Protocol):
-    """Address, hello, subscribe, command, and how a frame is read."""
+    """What a protocol must provide: an address, the texts to send, and a reader of frames."""
 
     @property
     def path(self) -> str:
-        """From the host on, such as ``/v1/stream``."""
+        """The address on the service's host.
+
+        Returns:
+            A path such as ``/v1/stream``.
+        """
         ...
 
     @property
     def generation(self) -> Generation:
-        """Whose credential is sent on connecting."""
+        """The generation of the API whose credential is sent.
+
+        Returns:
+            "v1.0" or "v1".
+        """
         ...
 
     def hello(self) -> str | None:
-        """What to send first; None for nothing."""
+        """The first frame to send.
+
+        Returns:
+            A text, or None to send nothing.
+        """
         ...
 
-    def subscribe(self, wanted: Subscription) -> str | None:
-        """What to send to get the messages `wanted`; None for nothing: they come by themselves.
+    def subscribe(self, subscription: Subscription) -> str | None:
+        """The frame that asks for messages.
 
-        Where something is sent, the service must answer by what `read` takes for
-        `Subscribed`, soon: else the connection is made anew.
+        Args:
+            subscription: which messages.
+
+        Returns:
+            A text, or None if messages come without a request. After a text, the service
+            must send a frame that `read` turns into `Subscribed` within
+            `Config.attempt_timeout`; else the connection is closed and opened again.
         """
         ...
 
     def command(self, ref: str, device_id: str, command: str, timeout: float) -> str:
-        """What to send to run a command; its answers carry `ref`.
+        """The frame that runs a command.
 
         Args:
-            ref: unlike that of any other command on this connection.
-            device_id: of generation v1.
-            command: what the device is to run.
-            timeout: seconds that the device gives it.
+            ref: a text that is unique on this connection; the service's answers repeat it.
+            device_id: the id of generation v1.
+            command: what the device runs.
+            timeout: seconds that the command may take on the device.
+
+        Returns:
+            A text.
         """
         ...
 
     def read(self, data: str | bytes) -> Frame | None:
-        """A frame that came; None for one of no concern.
+        """Read a frame.
 
         Args:
-            data: of the frame; a text frame's is `str`.
+            data: the frame's data: `str` for a text frame, `bytes` for a binary one.
+
+        Returns:
+            What the frame says, or None to ignore it.
 
         Raises:
-            DecodeError: it is not as it should be. The connection is then made anew.
+            DecodeError: the frame is not valid. The connection is then closed and opened
+                again.
         """
         ...
 
     def final(self, code: int) -> IottlyError | None:
-        """The error that ends the stream for good after this close `code`; None to reconnect."""
+        """Decide whether a close code ends the stream.
+
+        Args:
+            code: the close code of a connection.
+
+        Returns:
+            The error that the stream raises, or None to reconnect.
+        """
         ...
 
 
 class _Wire(msgspec.Struct, rename={"kind": "type"}):
+    """The fields of every frame that the service sends."""
+
     kind: str
     seq: int | None = None
     at: str | None = None
@@ -175,33 +246,42 @@ class _Wire(msgspec.Struct, rename={"kind": "type"}):
     message: msgspec.Raw = msgspec.Raw(b"")
 
 
-_OURS: Final = ("type", "ref")
+_FRAME_FIELDS: Final = ("type", "ref")
 _decode: Final = msgspec.json.Decoder(_Wire).decode
 _FINAL: Final[Mapping[int, type[ApiError]]] = {4401: UnauthorizedError, 4403: ForbiddenError}
 
 
 @frozen
 class DefaultStreamProtocol:
-    """Our assumption of the v1 stream, which the emulator of this package speaks.
+    """The assumed protocol of the v1 stream, which this package's emulator speaks (D9).
 
-    WebSocket at ``/v1/stream`` with the v1 credential. Each frame is a JSON object in a
-    text message, its kind in ``type``:
+    The WebSocket is at ``/v1/stream`` and takes the v1 credential. Each frame is a JSON
+    object in a text message. Its ``type`` says what it is:
 
-    - we send ``{"type": "hello", "version": 1}`` and are told ``welcome`` with
-      ``heartbeat``, the most seconds without a frame;
-    - we send ``{"type": "subscribe", "devices": [...] or null, "messages": "all"}`` and
-      are told ``subscribed`` with ``seq`` and ``at``;
-    - ``message`` frames have ``seq``, counted up by one in a connection, and ``message``
-      in the form of the paginated endpoint; ``heartbeat`` frames have ``seq`` and ``at``;
-    - we send ``{"type": "command", "ref", "device", "command", "timeout_s"}`` and are told
-      ``accepted`` with ``command_id``, then ``result`` with the fields of the HTTP answer,
-      or ``error`` with ``status`` and the HTTP answer's ``error``;
-    - close code 4401 says that the key is not accepted, 4403 that it gives no access:
-      both are final, all others are not.
+    - The client sends ``{"type": "hello", "version": 1}``. The service answers ``welcome``
+      with ``heartbeat``, the largest number of seconds between two frames.
+    - The client sends ``{"type": "subscribe", "devices": [...] or null, "messages": "all"}``.
+      The service answers ``subscribed`` with ``seq`` and ``at``.
+    - A ``message`` frame has ``seq``, which grows by 1 with each message of a connection, and
+      ``message`` in the form of the paginated endpoint.
+    - A ``heartbeat`` frame has ``seq`` and ``at``.
+    - The client sends ``{"type": "command", "ref", "device", "command", "timeout_s"}``. The
+      service answers ``accepted`` with ``command_id``, and later ``result`` with the fields
+      of the HTTP answer; or it answers ``error`` with ``status`` and the HTTP answer's
+      ``error``.
+    - Close code 4401 means that the key is not accepted, 4403 that it gives no access. Both
+      end the stream. After any other code the stream reconnects.
+
+    Example:
+        ```python
+        protocol = DefaultStreamProtocol(path="/v1/live")
+        async with session.stream(protocol=protocol) as stream:
+            ...
+        ```
 
     Attributes:
-        path: from the host on; default ``/v1/stream``.
-        generation: whose credential is sent; default "v1".
+        path: the address on the service's host. Default ``/v1/stream``.
+        generation: the generation whose credential is sent, "v1.0" or "v1". Default "v1".
     """
 
     path: str = "/v1/stream"
@@ -209,31 +289,59 @@ class DefaultStreamProtocol:
     _answers: Answers = field(factory=Answers, repr=False, eq=False)
 
     def hello(self) -> str | None:
-        """The greeting."""
+        """The hello frame.
+
+        Returns:
+            A JSON text.
+        """
         return _text({"type": "hello", "version": 1})
 
-    def subscribe(self, wanted: Subscription) -> str | None:
-        """The subscription to what is `wanted`."""
-        devices = None if wanted.devices is None else list(wanted.devices)
-        return _text({"type": "subscribe", "devices": devices, "messages": wanted.type})
+    def subscribe(self, subscription: Subscription) -> str | None:
+        """The subscribe frame.
+
+        Args:
+            subscription: which messages to ask for.
+
+        Returns:
+            A JSON text.
+        """
+        devices = None if subscription.devices is None else list(subscription.devices)
+        return _text({"type": "subscribe", "devices": devices, "messages": subscription.type})
 
     def command(self, ref: str, device_id: str, command: str, timeout: float) -> str:
-        """The command `ref` to `device_id`, which gives it `timeout` seconds."""
+        """The command frame.
+
+        Args:
+            ref: a text that is unique on this connection; the service's answers repeat it.
+            device_id: the id of generation v1.
+            command: what the device runs.
+            timeout: seconds that the command may take on the device.
+
+        Returns:
+            A JSON text.
+        """
         body = msgspec.json.decode(encode_fleet_command(command, timeout))
         return _text({"type": "command", "ref": ref, "device": device_id, **body})
 
     def read(self, data: str | bytes) -> Frame | None:
-        """The frame that `data` is; None for a kind that is not known.
+        """Read a frame.
+
+        Args:
+            data: the frame's JSON, as text or as UTF-8.
+
+        Returns:
+            What the frame says; None for an unknown ``type``.
 
         Raises:
-            DecodeError: it is no JSON object of a kind, or not of the form above.
+            DecodeError: the data is not a JSON object with a ``type``, or a field is not as
+                described above.
         """
         try:
             wire = _decode(data)
         except (ValueError, RecursionError):
             wire = None
         if wire is None:
-            raise DecodeError("expected a frame of the stream", path="$")
+            raise DecodeError("expected a JSON object with a text `type`", path="$")
         match wire.kind:
             case "message":
                 return MessageFrame(message=decode_message(bytes(wire.message)), seq=wire.seq)
@@ -253,14 +361,22 @@ class DefaultStreamProtocol:
         return None
 
     def final(self, code: int) -> IottlyError | None:
-        """4401 and 4403 end the stream."""
+        """Decide whether a close code ends the stream.
+
+        Args:
+            code: the close code of a connection.
+
+        Returns:
+            `UnauthorizedError` for 4401, `ForbiddenError` for 4403; None for every other
+            code, after which the stream reconnects.
+        """
         kind = _FINAL.get(code)
         return None if kind is None else kind(f"stream: closed with code {code}", sent="yes")
 
     def _finished(self, wire: _Wire, data: str | bytes) -> CommandFinished:
         body = data.encode() if isinstance(data, str) else data
         result = self._answers.command_result(body, wire.command_id or "")
-        extra = {name: value for name, value in result.extra.items() if name not in _OURS}
+        extra = {name: value for name, value in result.extra.items() if name not in _FRAME_FIELDS}
         return CommandFinished(ref=wire.ref or "", result=evolve(result, extra=extra))
 
 
@@ -273,7 +389,7 @@ def _time(text: str | None) -> datetime | None:
 
 
 def _refused(wire: _Wire, data: str | bytes) -> CommandRefused:
-    """The error that the same answer would be over HTTP."""
+    """The error of the HTTP answer with the same status and body."""
     status = wire.status if isinstance(wire.status, int) and wire.status >= 400 else 400
     body = data.encode() if isinstance(data, str) else data
     request: Request[None] = Request(_COMMAND, target("v1", ["stream"]), lambda _: None)
@@ -282,5 +398,5 @@ def _refused(wire: _Wire, data: str | bytes) -> CommandRefused:
     except ApiError as error:
         refusal = error
     else:
-        raise ProtocolError("the stream refused a command without saying why", sent="maybe")
+        raise ProtocolError("the service refused a command and gave no error", sent="maybe")
     return CommandRefused(ref=wire.ref or "", error=refusal)

@@ -1,1 +1,1 @@
-"""Webhooks: what the platform posts for each message, parsed, checked and handled once."""
+"""Webhooks: checks and parses what the platform posts, and drops repeated deliveries."""

@@ -1,4 +1,4 @@
-"""Which messages were handled already: a bounded memory of their keys."""
+"""Remembers which messages were handled, so that a repeated delivery is dropped."""
 
 from __future__ import annotations
 
@@ -7,51 +7,62 @@ from typing import Final, Literal
 from ..config import whole
 
 CAPACITY: Final = 10_000
-"""Keys remembered where no other number is given: about 2 MB."""
+"""The default number of keys that are remembered, about 2 MB."""
 
 Claim = Literal["new", "busy", "done"]
 
 
 class SeenKeys:
-    """Remembers the keys of the last messages that were handled, and of those being handled.
+    """A bounded memory of message keys: those that were handled, and those being handled.
 
-    ::
+    If the same message is delivered twice at the same time, one delivery gets "new" and the
+    other "busy". Beyond `capacity`, the key that was kept longest ago is forgotten, and its
+    message would be new again.
 
+    Two identical messages of one millisecond have the same key in webhooks, because only a
+    walk can number them. If both of them count, read them by a walk.
+
+    The memory belongs to one process and ends with it.
+
+    Example:
+        ```python
+        seen = SeenKeys()
         if seen.claim(message.key) == "new":
             try:
                 await handle(message)
             except BaseException:
-                seen.release(message.key)  # it may be delivered again
+                seen.release(message.key)  # the next delivery is new again
                 raise
             seen.keep(message.key)
-
-    Of two deliveries of a message at the same time one is told "new" and the other
-    "busy". Beyond `capacity` the key that was kept longest ago is forgotten, and its
-    message would pass again. Two identical messages of one millisecond have one key
-    here, for only a walk can number them: where both count, read them by a walk.
-
-    It belongs to one process, and is lost with it.
+        ```
 
     Args:
-        capacity: keys kept, 1 or more; default 10,000. Those being handled do not count.
+        capacity: the number of handled keys to remember, 1 or more. Keys being handled do
+            not count. Default 10,000.
 
     Raises:
-        ConfigurationError: `capacity` is not as above.
+        ConfigurationError: `capacity` is not accepted.
     """
 
     __slots__ = ("_busy", "_capacity", "_done")
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._capacity = whole(capacity, name="capacity", least=1)
-        self._done: dict[str, None] = {}  # in the order in which they were kept
+        self._done: dict[str, None] = {}  # oldest first
         self._busy: set[str] = set()
 
     def __len__(self) -> int:
         return len(self._done)
 
     def claim(self, key: str) -> Claim:
-        """Whether a message is to be handled: "new" yes, and it is taken; "busy" another
-        delivery of it is being handled; "done" it was handled.
+        """Ask whether to handle a message.
+
+        Args:
+            key: the message's key.
+
+        Returns:
+            "new" if the message must be handled; call `keep` or `release` afterwards.
+            "busy" if another delivery of it is being handled. "done" if it was handled.
         """
         if key in self._done:
             return "done"
@@ -61,12 +72,20 @@ class SeenKeys:
         return "new"
 
     def keep(self, key: str) -> None:
-        """The claimed message was handled."""
+        """Remember that a claimed message was handled.
+
+        Args:
+            key: the message's key.
+        """
         self._busy.discard(key)
         self._done[key] = None
         if len(self._done) > self._capacity:
             del self._done[next(iter(self._done))]
 
     def release(self, key: str) -> None:
-        """The claimed message was not handled; its next delivery is new."""
+        """Give up a claim: the message was not handled, and its next delivery is new.
+
+        Args:
+            key: the message's key.
+        """
         self._busy.discard(key)

@@ -1,16 +1,18 @@
-"""Webhooks: what the platform posts for each message, checked and read, in any framework.
+"""Checks the sender of a webhook and reads its message, in any web framework.
 
-The documents give one means to know the sender: a header of the user's own choosing,
-which the platform sends with every webhook. Its value is a shared secret::
+The documents offer one means to recognise the sender: a header of the user's choice, which
+the platform sends with every webhook. Its value is a shared secret:
 
-    message = parse_webhook(body, headers=request.headers, secret=SECRET)
+```python
+message = parse_webhook(body, headers=request.headers, secret=SECRET)
+```
 
-A static secret is no signature, and gives **no protection against replay**: it does not
-depend on the body, so that who has seen one request (a proxy, a log, a debugger) can
-send anything, again and again, until the secret is changed. Use https, keep headers out
-of logs, and where a webhook sets something off, fetch the message from the service
-instead of believing what arrived. `SeenKeys` drops what is delivered twice, for as long
-as it remembers; it is a help for handlers that must not run twice and no defence.
+A static secret is no signature, and gives **no protection against replay**. It does not depend
+on the body, so anyone who has seen one request (a proxy, a log, a debugger) can send anything,
+any number of times, until the secret is changed. Use https, and keep headers out of logs. If a
+webhook triggers an action, fetch the message from the service instead of trusting the body.
+`SeenKeys` drops repeated deliveries for as long as it remembers them; it prevents handling a
+message twice, but it is no defence against an attacker.
 """
 
 from __future__ import annotations
@@ -27,29 +29,43 @@ from ..errors import ConfigurationError, WebhookSecretError, WebhookTooLargeErro
 from ..models import Message
 
 Secret = str | Sequence[str]
-"""The shared secret, or the old and the new one while it is being changed."""
+"""One shared secret, or several, such as the old and the new one during a change."""
 
 DEFAULT_HEADER: Final = "X-Iottly-Secret"
-"""The header that is looked at where no other is named; the name is this library's choice."""
+"""The default name of the header with the secret; the name is this library's choice."""
 
 MAX_BYTES: Final = 1024 * 1024
-"""The largest body that is accepted where no other bound is given: 1 MiB."""
+"""The default size of the largest body that is accepted, in bytes: 1 MiB."""
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 class WebhookReceiver:
-    """Checks webhooks and reads them; holds no state between them, and only digests of secrets.
+    """Checks and reads webhooks; use one receiver for all webhooks of a server.
+
+    A server can call `check` and `check_size` before it reads the body. The receiver keeps
+    digests of the secrets, not the secrets, and no state between webhooks.
+
+    Example:
+        ```python
+        receiver = WebhookReceiver(secret=os.environ["WEBHOOK_SECRET"])
+
+        async def webhook(request):
+            receiver.check(request.headers)
+            message = receiver.message(await request.body())
+        ```
 
     Args:
-        secret: what the header must hold: visible ASCII; several are each accepted, so
-            that a secret can be changed without losing a delivery.
-        header: name of the header, in any case.
-        max_bytes: of a body; larger ones are refused.
+        secret: the value that the header must have: visible ASCII without spaces. Several
+            values are each accepted, so that a secret can be changed without losing a
+            delivery.
+        header: the name of the header with the secret, in any case. Default
+            ``X-Iottly-Secret``.
+        max_bytes: the largest body that is accepted, in bytes. Default 1,048,576 (1 MiB).
 
     Raises:
-        ConfigurationError: no secret, an empty one or one that no header can carry; a
-            name that no header can have.
+        ConfigurationError: there is no secret, a secret is empty or cannot stand in a
+            header, `header` is not the name of a header, or `max_bytes` is less than 1.
     """
 
     __slots__ = ("_digests", "_header", "max_bytes")
@@ -65,67 +81,87 @@ class WebhookReceiver:
         try:
             self._digests = _digests(secret)
         finally:
-            del secret  # a traceback with locals must not show it
+            del secret  # A traceback that shows local variables must not show it.
 
     def __repr__(self) -> str:
         return f"WebhookReceiver(header={self._header!r}, {len(self._digests)} secrets)"
 
     def check(self, headers: Mapping[str, str]) -> None:
-        """Return where the headers hold the secret, once; to be called before anything else.
+        """Check that the headers hold the secret; call this before anything else.
 
-        The time it takes depends neither on where a wrong value differs nor on which of
-        several secrets was met.
+        The time it takes does not depend on where a wrong value differs from the secret, nor
+        on which of several secrets matches.
+
+        Args:
+            headers: the request's headers, with names in any case.
 
         Raises:
-            WebhookSecretError: the header is missing, there twice, or holds another value.
+            WebhookSecretError: the header is missing, is there twice, or has another value;
+                answer 403.
+            ConfigurationError: `headers` is not a mapping.
         """
-        met = self._met(headers)
-        del headers  # a wrong value may be another's secret
-        if not met:
+        matches = self._matches(headers)
+        del headers  # A wrong value may be the secret of another service.
+        if not matches:
             raise WebhookSecretError("the webhook does not carry the shared secret")
 
-    def _met(self, headers: Mapping[str, str]) -> bool:
+    def _matches(self, headers: Mapping[str, str]) -> bool:
         if not hasattr(headers, "items"):
             raise ConfigurationError("headers must be a mapping of names to texts")
-        given = [value for name, value in headers.items() if name.lower() == self._header]
-        digest = _digest(given[0] if len(given) == 1 else "")
-        met = False
+        values = [value for name, value in headers.items() if name.lower() == self._header]
+        digest = _digest(values[0] if len(values) == 1 else "")
+        matches = False
         for known in self._digests:
-            met |= compare_digest(digest, known)
-        return met
+            matches |= compare_digest(digest, known)
+        return matches
 
     def check_size(self, size: int) -> None:
-        """Return where a body of `size` bytes is accepted.
+        """Check the size of a body, such as the one that ``Content-Length`` declares.
+
+        Args:
+            size: bytes.
 
         Raises:
-            WebhookTooLargeError: it is larger than `max_bytes`.
+            WebhookTooLargeError: `size` is more than `max_bytes`; answer 413.
         """
         if size > self.max_bytes:
             raise WebhookTooLargeError(f"the webhook is larger than {self.max_bytes} bytes")
 
     def message(self, body: bytes) -> Message:
-        """The message in the envelope ``{"msg": {…}}``.
+        """Read the message of a body of the form ``{"msg": {…}}``.
 
-        Its `key` is the one that the message has when read over REST, but without the
-        number by which identical messages of one millisecond are told apart there.
+        Args:
+            body: the request's body, as bytes.
+
+        Returns:
+            The message. Its `key` is the same as over REST, but without the number that
+            distinguishes identical messages of one millisecond there.
 
         Raises:
-            WebhookTooLargeError: the body is larger than `max_bytes`.
-            DecodeError: it is not an envelope with a message; answer 400.
+            WebhookTooLargeError: the body is larger than `max_bytes`; answer 413.
+            DecodeError: the body does not hold a message; answer 400.
+            ConfigurationError: `body` is not bytes.
         """
-        self.check_size(len(_given(body)))
+        self.check_size(len(_as_bytes(body)))
         return decode_webhook(body)
 
     def payload(self, body: bytes) -> Any:
-        """The bare payload that is posted where "payload only" is set: any JSON value.
+        """Read the bare payload of a webhook that is set to "payload only".
 
-        Nothing in it tells the device, the time or a key: it cannot be de-duplicated.
+        A bare payload names no device, no time and no key, so repeats cannot be recognised.
+
+        Args:
+            body: the request's body, as bytes.
+
+        Returns:
+            Any JSON value.
 
         Raises:
-            WebhookTooLargeError: the body is larger than `max_bytes`.
-            DecodeError: it is not JSON; answer 400.
+            WebhookTooLargeError: the body is larger than `max_bytes`; answer 413.
+            DecodeError: the body is not JSON; answer 400.
+            ConfigurationError: `body` is not bytes.
         """
-        self.check_size(len(_given(body)))
+        self.check_size(len(_as_bytes(body)))
         return decode_webhook_payload(body)
 
 
@@ -158,49 +194,59 @@ def parse_webhook(
     header: str = DEFAULT_HEADER,
     max_bytes: int = MAX_BYTES,
 ) -> Any:
-    """The message that a webhook brings, once its sender has shown the secret.
+    """Check the sender of a webhook and read its message.
 
-    Nothing of the body is looked at before. For more than one webhook make a
-    `WebhookReceiver` once; it also lets a server refuse before it has read the body.
+    The body is not read before the secret was checked. A server that gets many webhooks makes
+    one `WebhookReceiver`, which can also refuse a request before its body is read.
+
+    Example:
+        ```python
+        message = parse_webhook(
+            await request.body(), headers=request.headers, secret=os.environ["WEBHOOK_SECRET"]
+        )
+        print(message.device_id, message.payload)
+        ```
 
     Args:
-        body: of the request, as it arrived.
-        headers: of the request; names in any case.
-        secret: what `header` must hold; several are each accepted.
-        payload_only: whether the webhook is set to "payload only".
-        header: name of the header with the secret; default ``X-Iottly-Secret``.
-        max_bytes: of the body; default 1 MiB.
+        body: the request's body, as bytes.
+        headers: the request's headers, with names in any case.
+        secret: the value that `header` must have. Several values are each accepted.
+        payload_only: whether the webhook is set to "payload only". Default False.
+        header: the name of the header with the secret. Default ``X-Iottly-Secret``.
+        max_bytes: the largest body that is accepted, in bytes. Default 1,048,576 (1 MiB).
 
     Returns:
-        The message; with `payload_only` its decoded payload, any JSON value.
+        The message; with `payload_only` the decoded payload, any JSON value.
 
     Raises:
-        ConfigurationError: `secret`, `header` or `max_bytes` is not as above.
-        WebhookSecretError: the header is missing, repeated or wrong; answer 403.
+        ConfigurationError: `secret`, `header`, `max_bytes` or the type of `body` is not
+            accepted.
+        WebhookSecretError: the header is missing, is there twice, or has another value;
+            answer 403.
         WebhookTooLargeError: the body is larger than `max_bytes`; answer 413.
-        DecodeError: the body is not what the platform posts; answer 400.
+        DecodeError: the body does not hold a message; answer 400.
     """
     try:
         receiver = WebhookReceiver(secret=secret, header=header, max_bytes=max_bytes)
         receiver.check(headers)
     finally:
-        del secret, headers  # a traceback with locals must not show them
+        del secret, headers  # A traceback that shows local variables must not show them.
     return receiver.payload(body) if payload_only else receiver.message(body)
 
 
-def _given(body: bytes) -> bytes:
+def _as_bytes(body: bytes) -> bytes:
     if not isinstance(body, bytes | bytearray):
         raise ConfigurationError(
-            f"body must be the bytes that arrived, and is {type(body).__name__}; "
-            "a framework's own reading of it, as text or JSON, does not do"
+            f"body must be the request's bytes, not {type(body).__name__}; "
+            "do not pass the text or JSON that a framework has made of it"
         )
     return body
 
 
 def _digests(secret: Secret) -> tuple[bytes, ...]:
-    one = isinstance(secret, str) or not isinstance(secret, Sequence)
-    secrets: Sequence[Any] = (secret,) if one else secret
-    digests = tuple(_digest(text) if _fits(text) else b"" for text in secrets)
+    single = isinstance(secret, str) or not isinstance(secret, Sequence)
+    secrets: Sequence[Any] = (secret,) if single else secret
+    digests = tuple(_digest(text) if _is_valid(text) else b"" for text in secrets)
     del secret, secrets
     if not digests or not all(digests):
         raise ConfigurationError(
@@ -209,13 +255,13 @@ def _digests(secret: Secret) -> tuple[bytes, ...]:
     return digests
 
 
-def _fits(secret: object) -> bool:
+def _is_valid(secret: object) -> bool:
     return (
         isinstance(secret, str) and secret != "" and all("!" <= letter <= "~" for letter in secret)
     )
 
 
 def _digest(value: str) -> bytes:
-    # Digests, so that not even the length of a secret shows in the time. Whatever a server
-    # made of bytes that are not ASCII, it is bytes again here and equals no secret.
+    # Digests have one length, so the time of a comparison does not even show the length of a
+    # secret. "surrogatepass" encodes whatever a server made of bytes that are not ASCII.
     return blake2b(value.encode("utf-8", "surrogatepass")).digest()

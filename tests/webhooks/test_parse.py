@@ -183,7 +183,7 @@ def test_a_secret_that_protects_nothing_is_refused(secret: Any) -> None:
 @pytest.mark.parametrize("payload_only", [True, False])
 def test_a_body_that_was_read_already_is_refused(body: Any, payload_only: bool) -> None:
     """Text or JSON that a framework made of the body is told as what it is: a caller's mistake."""
-    with pytest.raises(ConfigurationError, match="body must be the bytes that arrived"):
+    with pytest.raises(ConfigurationError, match="body must be the request"):
         parse_webhook(body, headers=HEADERS, secret=SECRET, payload_only=payload_only)  # type: ignore[call-overload]
 
 
