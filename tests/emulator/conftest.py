@@ -1,4 +1,4 @@
-"""A running emulator, and a bare HTTP client that knows nothing but the two credential headers."""
+"""A running emulator, and a plain HTTP client that knows only the two credential headers."""
 
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -14,7 +14,7 @@ HEADERS = {"v1.0": ("Authentication", "bearer"), "v1": ("Authorization", "Bearer
 
 
 class Answer(NamedTuple):
-    """An answer as it came."""
+    """An answer as it was received."""
 
     status: int
     headers: Mapping[str, str]
@@ -22,13 +22,13 @@ class Answer(NamedTuple):
 
     @property
     def json(self) -> Any:
-        """The body, decoded; fails where it is not JSON or does not say so."""
+        """The body, decoded; fails if it is not JSON or not declared as JSON."""
         assert self.headers["Content-Type"] == "application/json"
         return json.loads(self.body)
 
 
 class Api:
-    """Raw requests to an emulator, with the credential of the path's generation."""
+    """Plain requests to an emulator, with the credential of the path's generation."""
 
     def __init__(self, emulator: Emulator, http: aiohttp.ClientSession) -> None:
         self.emulator = emulator
@@ -48,7 +48,7 @@ class Api:
         headers: Mapping[str, str] | None = None,
         **options: Any,
     ) -> Answer:
-        """One request; `headers` replaces the credential."""
+        """Send one request; `headers` replaces the credential."""
         if headers is None:
             name, scheme = HEADERS.get(path.split("/")[1], HEADERS["v1.0"])
             headers = {name: f"{scheme} {key or self.emulator.api_key}"}
@@ -57,11 +57,11 @@ class Api:
             return Answer(answer.status, answer.headers, await answer.read())
 
     async def get(self, path: str, **options: Any) -> Answer:
-        """A GET request."""
+        """Send a GET request."""
         return await self.ask("GET", path, **options)
 
     async def page(self, **params: str | int) -> Answer:
-        """A page of the first device's messages; a trailing underscore in a name is dropped."""
+        """Get a page of the first device's messages; a trailing underscore in a name is dropped."""
         return await self.get(
             self.pages, params={name.rstrip("_"): str(v) for name, v in params.items()}
         )
@@ -82,19 +82,19 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 
 @pytest.fixture
 async def emulator() -> AsyncIterator[Emulator]:
-    """A small fleet that runs."""
+    """A running emulator with a small fleet."""
     async with Emulator(devices=5, messages=300) as running:
         yield running
 
 
 @pytest.fixture
 async def api(emulator: Emulator, http: aiohttp.ClientSession) -> Api:
-    """Raw requests to `emulator`."""
+    """Plain requests to `emulator`."""
     return Api(emulator, http)
 
 
 @pytest.fixture
 async def empty(http: aiohttp.ClientSession) -> AsyncIterator[Api]:
-    """Raw requests to an emulator of one device that has sent nothing yet."""
+    """Plain requests to an emulator with one device that has no messages."""
     async with Emulator(devices=1, messages=0) as running:
         yield Api(running, http)

@@ -1,4 +1,4 @@
-"""The control address, for tests in other processes."""
+"""The control address, for tests in another process."""
 
 from typing import Any
 
@@ -8,13 +8,13 @@ from .conftest import Answer, Api
 
 
 async def control(api: Api, method: str, name: str, body: Any = None) -> Answer:
-    """A request to the control address, without any key."""
+    """Send a request to the control address, without an API key."""
     options = {} if body is None else {"json": body}
     return await api.ask(method, f"/_emulator/{name}", headers={}, **options)
 
 
 async def test_state(api: Api) -> None:
-    """The state says what there is, without a key."""
+    """The state shows fleet and counts, without an API key."""
     answer = await control(api, "GET", "state")
     assert answer.json["project_id"] == api.emulator.project_id
     assert [d["id"] for d in answer.json["devices"]] == api.emulator.device_ids
@@ -23,7 +23,7 @@ async def test_state(api: Api) -> None:
 
 
 async def test_faults(api: Api) -> None:
-    """A fault is added, seen and cleared."""
+    """A fault is added, listed and removed."""
     await control(api, "POST", "faults", {"kind": "status", "status": 503, "count": None})
     assert (await api.page()).status == 503
     (fault,) = (await control(api, "GET", "faults")).json
@@ -33,7 +33,7 @@ async def test_faults(api: Api) -> None:
 
 
 async def test_clock(api: Api) -> None:
-    """The clock is pinned, moved, let run and put off."""
+    """The clock is pinned, advanced, unpinned and given an offset."""
     pinned = await control(api, "POST", "clock", {"pin": "2026-03-01T12:00:00Z", "advance": 1.5})
     assert pinned.json == {
         "now": "2026-03-01T12:00:01.500000+00:00",
@@ -46,7 +46,7 @@ async def test_clock(api: Api) -> None:
 
 
 async def test_requests(api: Api) -> None:
-    """Requests are listed without those to the control address, and forgotten."""
+    """Requests are listed without those to the control address, and can be forgotten."""
     await api.page(l=3)
     (record,) = (await control(api, "GET", "requests")).json
     assert (record["route"], record["query"], record["rows"]) == ("paginated", {"l": "3"}, 3)
@@ -62,7 +62,7 @@ async def test_commands(api: Api) -> None:
 
 
 async def test_append(api: Api) -> None:
-    """Messages are appended by number or as they are given."""
+    """Messages are appended by number or as given."""
     device = api.emulator.device_ids[-1]
     await control(api, "POST", "append", {"device_id": device, "messages": 2})
     given = [{"payload": {"n": 1}, "timestamp": "2026-03-01T12:00:00Z"}]
@@ -73,7 +73,7 @@ async def test_append(api: Api) -> None:
 
 
 async def test_a_steady_flow(api: Api) -> None:
-    """A rate starts a flow and rate 0 stops it."""
+    """A rate starts appending, and rate 0 stops it."""
     await control(api, "POST", "append", {"rate": 1000})
     while (await control(api, "GET", "state")).json["messages"] == 300:
         pass
@@ -82,7 +82,7 @@ async def test_a_steady_flow(api: Api) -> None:
 
 
 async def test_seed_and_reset(api: Api) -> None:
-    """Another fleet takes the place of the old one, and is what a reset goes back to."""
+    """Another fleet replaces the old one, and a reset returns to the new one."""
     seeded = await control(api, "POST", "seed", {"seed": 7, "devices": 2, "messages": 10})
     assert (len(seeded.json["devices"]), seeded.json["messages"]) == (2, 10)
     await control(api, "POST", "append", {"device_id": api.emulator.device_ids[0]})
@@ -92,7 +92,7 @@ async def test_seed_and_reset(api: Api) -> None:
 
 
 async def test_a_seed_that_fails_changes_nothing(api: Api) -> None:
-    """A fleet that cannot be made leaves the old one in place."""
+    """If the new fleet cannot be made, the old one stays."""
     before = (await control(api, "GET", "state")).json
     answer = await control(api, "POST", "seed", {"jsonl": "no-such-file.jsonl", "seed": 9})
     assert answer.status == 400
@@ -117,13 +117,13 @@ async def test_a_seed_that_fails_changes_nothing(api: Api) -> None:
     ],
 )
 async def test_what_is_refused(api: Api, method: str, name: str, body: Any, status: int) -> None:
-    """An unknown name, verb, field or value is refused with a text that says why."""
+    """An unknown name, method, field or value is refused, and the error says why."""
     answer = await control(api, method, name, body)
     assert (answer.status, list(answer.json)) == (status, ["error"])
 
 
 async def test_a_page_in_a_browser_cannot_reach_it(api: Api) -> None:
-    """A body that is not declared as JSON, the only kind another site may send, is refused."""
+    """A body that is not declared as JSON is refused; another site can send no other kind."""
     answer = await api.ask(
         "POST", "/_emulator/reset", data=b"{}", headers={"Content-Type": "text/plain"}
     )

@@ -1,4 +1,4 @@
-"""The vendor's own curl lines, with the host replaced."""
+"""The vendor's own curl commands, with only the host replaced."""
 
 import json
 import shutil
@@ -50,7 +50,7 @@ def emulator() -> Iterator[EmulatorThread]:
 def curl(
     emulator: EmulatorThread, name: str, *, key: str | None = None
 ) -> tuple[int, dict[str, object]]:
-    """Run a line as it is printed, but for the host and the placeholders."""
+    """Run a printed command, with host and placeholders replaced."""
     line = (
         LINES[name]
         .replace("https://api.cloud.iottly.com", emulator.base_url)
@@ -67,7 +67,7 @@ def curl(
 
 
 def test_inspect(emulator: EmulatorThread) -> None:
-    """The project is inspected."""
+    """The project is shown."""
     status, body = curl(emulator, "inspect")
     assert (status, body["id"]) == (200, emulator.project_id)
 

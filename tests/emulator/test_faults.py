@@ -1,4 +1,4 @@
-"""Faults on command, as a client sees them on the wire."""
+"""Fault injection, as a client sees it on the wire."""
 
 import asyncio
 import json
@@ -15,12 +15,12 @@ COMMAND = {"cmd_type": "echo", "values": {"echo.content": "hi"}}
 
 
 async def send(api: Api) -> Any:
-    """A command, which a client library never sends twice on its own."""
+    """Send a command, which a client library never sends twice on its own."""
     return await api.ask("POST", f"{api.device}/command", json=COMMAND)
 
 
 async def raw(api: Api, path: str) -> bytes:
-    """All bytes of an answer until the connection ends; a reset raises."""
+    """All bytes of an answer until the connection ends; raises if it is reset."""
     host, port = api.emulator.base_url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(
@@ -34,7 +34,7 @@ async def raw(api: Api, path: str) -> bytes:
 
 
 async def test_a_status(api: Api) -> None:
-    """A status comes in the shape of its generation, once by default."""
+    """A status has the shape of its generation, and is injected once by default."""
     api.emulator.fault("status", status=503, headers={"Retry-After": "7"})
     answer = await api.page()
     assert (answer.status, answer.headers["Retry-After"]) == (503, "7")
@@ -48,14 +48,14 @@ async def test_a_status(api: Api) -> None:
     ("body", "sent"), [(b"\xff", b"\xff"), ("text", b"text"), ({"a": 1}, b'{"a":1}')]
 )
 async def test_a_status_with_a_body(api: Api, body: Any, sent: bytes) -> None:
-    """A body is sent as it is given, a value as JSON."""
+    """A text or bytes are sent as given, any other value as JSON."""
     api.emulator.fault("status", status=418, body=body)
     answer = await api.page()
     assert (answer.status, answer.body) == (418, sent)
 
 
 async def test_a_page_of_a_proxy(api: Api) -> None:
-    """An HTML page stands where JSON belongs."""
+    """An HTML page is sent instead of JSON."""
     api.emulator.fault("html")
     answer = await api.page()
     assert (answer.status, answer.headers["Content-Type"]) == (502, "text/html")
@@ -64,7 +64,7 @@ async def test_a_page_of_a_proxy(api: Api) -> None:
 
 @pytest.mark.parametrize("after", [False, True])
 async def test_a_cut_body(api: Api, after: bool) -> None:
-    """Less comes than `Content-Length` said, then the connection ends."""
+    """Fewer bytes arrive than `Content-Length` says, then the connection ends."""
     api.emulator.fault("cut", after=after)
     head, _, body = (await raw(api, api.pages)).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200")
@@ -76,7 +76,7 @@ async def test_a_cut_body(api: Api, after: bool) -> None:
 
 @pytest.mark.parametrize("after", [False, True])
 async def test_a_reset(api: Api, after: bool) -> None:
-    """The connection is reset, not closed, and not a byte has come."""
+    """The connection is reset, not closed, and no byte arrives."""
     api.emulator.fault("reset", after=after)
     with pytest.raises(ConnectionResetError):
         await raw(api, api.pages)
@@ -100,7 +100,7 @@ async def test_an_empty_answer(api: Api) -> None:
 
 
 async def test_a_stall_until_released(api: Api) -> None:
-    """A request hangs until it is released, then goes on as if nothing had been."""
+    """A request hangs until it is released, and then goes on as usual."""
     api.emulator.fault("stall")
     hanging = asyncio.create_task(send(api))
     await api.emulator.until_requests(1)
@@ -123,14 +123,14 @@ async def test_a_stall_after_the_fact(api: Api) -> None:
 
 
 async def test_a_stall_of_some_time(api: Api) -> None:
-    """A stall with a length ends by itself."""
+    """A stall with a length ends on its own."""
     fault = api.emulator.fault("stall", seconds=0.01)
     assert (await api.page()).status == 200
     assert fault.injected == 1
 
 
-async def test_closing_lets_go_of_what_hangs(http: aiohttp.ClientSession) -> None:
-    """An emulator that is closed cuts off the requests that hang, and executes nothing of them."""
+async def test_closing_cuts_off_hanging_requests(http: aiohttp.ClientSession) -> None:
+    """Closing the emulator cuts off hanging requests, and executes none of them."""
     async with Emulator(devices=1, messages=0) as emulator:
         emulator.fault("stall")
         hanging = asyncio.create_task(send(Api(emulator, http)))
@@ -143,7 +143,7 @@ async def test_closing_lets_go_of_what_hangs(http: aiohttp.ClientSession) -> Non
 @pytest.mark.parametrize("kind", ["status", "html", "cut", "reset", "garbage", "empty"])
 @pytest.mark.parametrize("after", [False, True])
 async def test_before_or_after(api: Api, kind: FaultKind, after: bool) -> None:
-    """Before, nothing was executed; after, the command was, and only its answer is lost."""
+    """A fault before the handler executes nothing; a fault after it loses only the answer."""
     fault = api.emulator.fault(kind, after=after)
     try:
         await send(api)
@@ -158,7 +158,7 @@ async def test_before_or_after(api: Api, kind: FaultKind, after: bool) -> None:
 
 
 async def test_before_spends_no_quota(http: aiohttp.ClientSession) -> None:
-    """What a fault strikes before it is looked at costs no quota, after it does."""
+    """A fault before the handler uses no quota; a fault after it does."""
     async with Emulator(devices=1, messages=0, rate_limit=60) as emulator:
         emulator.clock.pin()
         emulator.fault("html")
@@ -181,20 +181,20 @@ async def test_before_spends_no_quota(http: aiohttp.ClientSession) -> None:
     ],
 )
 async def test_which_requests(api: Api, chosen: dict[str, str], statuses: list[int]) -> None:
-    """A fault strikes the route, the path pattern or the verb that it names."""
+    """A fault is injected into the route, the path pattern or the method that it names."""
     api.emulator.fault("status", count=None, **chosen)  # type: ignore[arg-type]
     answers = [await api.page(), await send(api), await api.get("/v1/devices")]
     assert [answer.status for answer in answers] == statuses
 
 
 async def test_count_and_skip(api: Api) -> None:
-    """The first `skip` requests pass, the next `count` are injected."""
+    """The first `skip` requests pass, and the next `count` get the fault."""
     api.emulator.fault("status", skip=2, count=2)
     assert [(await api.page()).status for _ in range(6)] == [200, 200, 500, 500, 200, 200]
 
 
 async def test_probability(api: Api) -> None:
-    """With a probability some are injected, the same ones for the same seed."""
+    """With a probability some requests get the fault, the same ones for the same seed."""
     seen = []
     for _ in range(2):
         api.emulator.reset()
@@ -205,14 +205,14 @@ async def test_probability(api: Api) -> None:
 
 
 async def test_clearing(api: Api) -> None:
-    """Cleared faults inject no more."""
+    """A fault that was removed is not injected any more."""
     api.emulator.fault("status", count=None)
     api.emulator.clear_faults()
     assert (await api.page()).status == 200
 
 
 async def test_an_unknown_route_is_refused(api: Api) -> None:
-    """A route that does not exist would never inject; the error names those that do."""
+    """A route that does not exist is refused; the error names those that do."""
     with pytest.raises(ValueError, match="paginated"):
         api.emulator.fault("status", route="pages")
 
@@ -221,13 +221,13 @@ async def test_an_unknown_route_is_refused(api: Api) -> None:
     "wrong", [{"kind": "flood"}, {"status": 99}, {"probability": 2.0}, {"count": 0}, {"skip": -1}]
 )
 def test_a_fault_that_is_refused(wrong: dict[str, Any]) -> None:
-    """A fault is checked when it is made."""
+    """A fault is validated when it is made."""
     with pytest.raises(ValueError):
         Fault(**{"kind": "status"} | wrong)
 
 
-def test_an_unknown_kind_is_told_the_known_ones() -> None:
-    """The text is for people: what was given, and what may be."""
+def test_the_error_for_an_unknown_kind() -> None:
+    """The error for an unknown kind names the kind and the known ones."""
     with pytest.raises(ValueError) as refused:
         Fault(kind="boom")  # type: ignore[arg-type]
     assert str(refused.value).startswith("kind='boom': one of 'status', 'html', 'cut'")

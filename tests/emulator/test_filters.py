@@ -1,4 +1,4 @@
-"""What a filter means: MongoDB's semantics, operator by operator."""
+"""MongoDB's semantics of filters, operator by operator."""
 
 import json
 from typing import Any
@@ -107,6 +107,6 @@ def test_does_not_match(query: dict[str, Any]) -> None:
     ],
 )
 def test_bounds(query: dict[str, Any], bounds: tuple[Any, ...]) -> None:
-    """What spares the store work never leaves out a match."""
+    """The bounds for the store leave out no match."""
     made = read_filter(json.dumps(query))
     assert (made.type, made.start, made.end) == bounds

@@ -19,7 +19,7 @@ async def thirty(http: aiohttp.ClientSession) -> Any:
 
 
 async def test_pages(thirty: Api) -> None:
-    """Twenty devices a page by default, and `meta` says how many there are."""
+    """A page has twenty devices by default, and `meta` says how many there are in all."""
     first, second = [(await thirty.get(f"/v1/devices?page={n}")).json for n in (1, 2)]
     assert first["meta"] == {"total": 30, "page": 1, "per_page": 20}
     assert second["meta"] == {"total": 30, "page": 2, "per_page": 20}
@@ -28,7 +28,7 @@ async def test_pages(thirty: Api) -> None:
 
 
 async def test_a_page_beyond_the_last(thirty: Api) -> None:
-    """A page beyond the last is empty and no error."""
+    """A page after the last is empty, not an error."""
     answer = await thirty.get("/v1/devices?page=3")
     assert (answer.status, answer.json["data"]) == (200, [])
 
@@ -37,7 +37,7 @@ async def test_a_page_beyond_the_last(thirty: Api) -> None:
     "query", ["page=0", "page=x", "per_page=0", "per_page=101", "page=-1", "per_page="]
 )
 async def test_a_page_that_is_refused(api: Api, query: str) -> None:
-    """A page number or size out of bounds is 400 with its code."""
+    """A page number or size that is out of bounds is 400 with its code."""
     answer = await api.get(f"/v1/devices?{query}")
     assert (answer.status, answer.json["error"]["code"]) == (400, "invalid_request")
 
@@ -53,8 +53,8 @@ async def test_a_device(api: Api) -> None:
     assert datetime.fromisoformat(device["last_seen_at"]) == newest.replace(microsecond=0)
 
 
-async def test_a_device_that_never_spoke(empty: Api) -> None:
-    """A device without messages was never seen."""
+async def test_a_device_without_messages(empty: Api) -> None:
+    """A device without messages has never been seen."""
     assert (await empty.get(empty.fleet_device)).json["last_seen_at"] is None
 
 
@@ -68,7 +68,7 @@ async def test_unknown(api: Api, path: str, code: str) -> None:
     assert (answer.status, answer.json["error"]["code"]) == (404, code)
 
 
-async def test_a_command_runs_its_course(api: Api) -> None:
+async def test_the_progress_of_a_command(api: Api) -> None:
     """A command is pending, then running, then completed, by the server's clock."""
     api.emulator.clock.pin(datetime(2026, 5, 6, 14, 22, 45, tzinfo=UTC))
     body = {"command": "uptime", "timeout_s": 10}
@@ -113,7 +113,7 @@ async def test_how_a_command_ends(api: Api, command: str, code: int, stdout: str
 
 
 async def test_an_offline_device(api: Api) -> None:
-    """A device that is not connected refuses with `device_offline`, and executes nothing."""
+    """A device that is not connected answers `device_offline` and executes nothing."""
     api.emulator.set_connected(api.emulator.device_ids[0], False)
     answer = await api.ask("POST", f"{api.fleet_device}/commands", json={"command": "uptime"})
     assert (answer.status, answer.json["error"]["code"]) == (409, "device_offline")
@@ -136,7 +136,7 @@ async def test_an_offline_device(api: Api) -> None:
     ],
 )
 async def test_a_command_that_is_refused(api: Api, body: dict[str, Any]) -> None:
-    """A body without a proper command is 400, and nothing is executed."""
+    """A body that is not a valid command is 400, and nothing is executed."""
     answer = await api.ask("POST", f"{api.fleet_device}/commands", json=body)
     assert (answer.status, answer.json["error"]["code"]) == (400, "invalid_request")
     assert api.emulator.commands == []

@@ -1,149 +1,124 @@
-"""The history endpoint: newest to oldest, and its filter."""
+"""The history that a seed makes: always the same, with everything a client must handle."""
 
-import json
-from datetime import UTC, datetime
-from typing import Any, Literal
+import hashlib
+from collections import Counter
+from datetime import timedelta
+from itertools import pairwise
 
-import aiohttp
 import pytest
 
-from iottly_async.emulator import Emulator
-
-from .conftest import Api
-
-
-async def test_defaults(api: Api) -> None:
-    """Without parameters: the newest ten, newest first."""
-    truth = api.emulator.stored(api.emulator.device_ids[0])
-    answer = (await api.get(api.history)).json
-    assert answer["status"] == 200
-    assert [m["_id"]["$oid"] for m in answer["messages"]] == [m["oid"] for m in truth[:-11:-1]]
+from iottly_async.emulator import REFERENCE_END, Emulator, EmulatorSettings
+from iottly_async.emulator.fleet.devices import make_fleet
+from iottly_async.emulator.fleet.history import make_history, split_messages
+from iottly_async.emulator.rows import Row
 
 
-async def test_the_fields_of_a_message(api: Api) -> None:
-    """A message has an id and dates as the documents print them."""
-    truth = api.emulator.stored(api.emulator.device_ids[0])[-1]
-    (message,) = (await api.get(api.history, params={"numMessages": 1})).json["messages"]
-    assert set(message) == {
-        "_id",
-        "from",
-        "to",
-        "timestamp",
-        "devicetimestamp",
-        "type",
-        "payload",
-    }
-    text = message["timestamp"]["$date"]
-    assert len(text) == len("2017-09-20T00:33:27.230Z")
-    assert datetime.fromisoformat(text) == truth["timestamp"]
-    assert len(message["_id"]["$oid"]) == 24
+def rows(**options: int) -> list[Row]:
+    """The seeded rows of a fleet."""
+    settings = EmulatorSettings(**options)  # type: ignore[arg-type]
+    fleet = make_fleet(settings.seed, settings.project_id, count=settings.devices)
+    return list(make_history(fleet, settings))
 
 
-@pytest.mark.parametrize("number", ["0", "101", "-1", "many", "1.0", ""])
-async def test_num_messages_is_bounded(api: Api, number: str) -> None:
-    """More than 100 messages, or fewer than one, is 400."""
-    answer = await api.get(api.history, params={"numMessages": number})
-    assert answer.status == 400
-    assert answer.json["error"].startswith("numMessages")
+@pytest.fixture(scope="module")
+def history() -> list[Row]:
+    """Twenty devices with 20,000 messages."""
+    return rows(devices=20, messages=20_000)
 
 
-async def test_a_filter(api: Api) -> None:
-    """A filter keeps what matches, as many as asked for."""
-    query = json.dumps({"type": "iottlyagent"})
-    answer = (await api.get(api.history, params={"queryJson": query, "numMessages": 100})).json
-    expected = api.emulator.stored(api.emulator.device_ids[0], type="iottlyagent")
-    assert [m["_id"]["$oid"] for m in answer["messages"]] == [m["oid"] for m in expected[::-1]]
+def test_the_same_bytes(history: list[Row]) -> None:
+    """A seed gives the same bytes on every machine and day; they change only on purpose."""
+    digest = hashlib.sha256("\n".join(map(repr, rows(devices=5, messages=500))).encode())
+    assert digest.hexdigest()[:16] == "6d14a3cfaa9cd918"
+    assert rows(devices=20, messages=20_000) == history
 
 
-async def test_a_filter_on_times_and_payload(empty: Api) -> None:
-    """Dates are compared as dates, and dotted names reach into the payload."""
-    device = empty.emulator.device_ids[0]
-    empty.emulator.append(
-        device,
-        [
-            {"timestamp": datetime(2026, 1, n, tzinfo=UTC), "payload": {"a": {"b": n}}}
-            for n in range(1, 29)
-        ],
+def test_another_seed() -> None:
+    """Another seed gives other devices and other messages."""
+    fleets = [make_fleet(seed, "p", count=3) for seed in (1, 2)]
+    assert not {d.id for d in fleets[0].devices} & {d.id for d in fleets[1].devices}
+    assert rows(devices=2, messages=50, seed=1) != rows(devices=2, messages=50, seed=2)
+
+
+@pytest.mark.parametrize(
+    ("devices", "messages"), [(1, 0), (1, 7), (3, 500), (5, 2), (5, 300), (20, 100_000), (60, 999)]
+)
+def test_exactly_as_many_as_asked_for(devices: int, messages: int) -> None:
+    """The messages of all devices add up to the number in the settings."""
+    counts = split_messages(devices, messages)
+    assert (len(counts), sum(counts)) == (devices, messages)
+    assert min(counts) >= 0
+
+
+def test_sizes_differ(history: list[Row]) -> None:
+    """Of five or more devices one is empty, one has three messages, and the first has most."""
+    counts = Counter(row.device for row in history)
+    assert counts[19] == 0
+    assert counts[18] == 3
+    assert counts[0] == max(counts.values()) > 5 * counts[17]
+
+
+def test_the_range(history: list[Row]) -> None:
+    """All messages lie within the days before the fixed end."""
+    end = int(REFERENCE_END.timestamp() * 1000)
+    assert all(end - 30 * 86_400_000 <= row.timestamp < end for row in history)
+    assert max(row.timestamp for row in history) > end - 3_600_000
+
+
+def test_rows_are_in_order(history: list[Row]) -> None:
+    """A device's rows ascend in time, and row numbers count all rows."""
+    assert [row.id for row in history] == list(range(1, 20_001))
+    for row, following in pairwise(history):
+        assert (row.device, row.timestamp) <= (following.device, following.timestamp)
+
+
+def test_ties(history: list[Row]) -> None:
+    """Several messages share a millisecond, in some groups more than two."""
+    groups = Counter(Counter((row.device, row.timestamp) for row in history).values())
+    assert groups[2] > 100
+    assert sum(number for size, number in groups.items() if size > 3) > 3
+
+
+def test_duplicates(history: list[Row]) -> None:
+    """Some messages are identical except for their row number."""
+    duplicates = [a for a, b in pairwise(history) if a._replace(id=0) == b._replace(id=0)]
+    assert len(duplicates) > 20
+
+
+def test_whole_seconds(history: list[Row]) -> None:
+    """Some timestamps have no fraction."""
+    assert sum(row.timestamp % 1000 == 0 for row in history) > 100
+
+
+def test_a_daily_rhythm(history: list[Row]) -> None:
+    """There are more messages by day than by night."""
+    hours = Counter(row.timestamp // 3_600_000 % 24 for row in history)
+    assert hours[15] > 3 * hours[3]
+
+
+def test_gaps_and_bursts(history: list[Row]) -> None:
+    """A device is silent for an hour or more, and then sends a burst."""
+    moments = [row.timestamp for row in history if row.device == 0]
+    gaps = [n for n, (a, b) in enumerate(pairwise(moments)) if b - a > 3_600_000]
+    assert gaps
+    usual = (moments[-1] - moments[0]) / len(moments)
+    assert any(moments[n + 6] - moments[n + 1] < usual for n in gaps if n + 6 < len(moments))
+
+
+def test_the_last_event_agrees_with_the_state(history: list[Row]) -> None:
+    """A device whose last event is a disconnection is disconnected."""
+    fleet = make_fleet(1, "p", count=20)
+    last = {row.device: row.payload_json for row in history if row.type == "iottlyagent"}
+    assert len(last) > 15
+    for number, payload in last.items():
+        assert ('"connected"' in payload) == fleet.devices[number].connected
+
+
+async def test_a_walk_without_bounds_finds_all(emulator: Emulator) -> None:
+    """The history lies in the past of the server's clock."""
+    newest = max(
+        message["timestamp"]
+        for device in emulator.device_ids
+        for message in emulator.stored(device)
     )
-    query = {
-        "timestamp": {"$gte": {"$date": "2026-01-10T00:00:00Z"}, "$lt": {"$date": 1768867200000}},
-        "payload.a.b": {"$nin": [11, 12]},
-    }
-    answer = await empty.get(empty.history, params={"queryJson": json.dumps(query)})
-    days = [m["payload"]["a"]["b"] for m in answer.json["messages"]]
-    assert days == [19, 18, 17, 16, 15, 14, 13, 10]
-
-
-async def test_nothing_matches(api: Api) -> None:
-    """Where no message matches, the list is empty: the 404 is the other endpoint's own."""
-    answer = await api.get(api.history, params={"queryJson": '{"type": "other"}'})
-    assert (answer.status, answer.json) == (200, {"status": 200, "messages": []})
-
-
-@pytest.mark.parametrize(
-    "query",
-    [
-        '{"$where": "sleep(1000)"}',
-        '{"a": {"$regex": "(a+)+$"}}',
-        '{"$expr": {"$gt": ["$a", "$b"]}}',
-        '{"a": {"$where": 1}}',
-        '{"a": {"b": {"$function": 1}}}',
-        '{"a": {"$elemMatch": {"b": 1}}}',
-        '{"$or": []}',
-        '{"$and": {"a": 1}}',
-        '{"a": {"$in": 1}}',
-        '{"a": {"$exists": 1}}',
-        '{"a": {"$gt": [1]}}',
-        '{"a": {"$not": 5}}',
-        '{"a": {"$date": "soon"}}',
-        '{"a..b": 1}',
-        '{"": 1}',
-        '{"a": NaN}',
-        "[]",
-        "{",
-        "",
-        '{"a":' * 300 + "1" + "}" * 300,
-        "[" * 8000,
-        json.dumps({"a": {"$in": list(range(200))}}),
-        json.dumps({f"a{n}": n for n in range(200)}),
-        json.dumps({"a": "x" * 9000}),
-    ],
-)
-async def test_a_filter_that_is_refused(api: Api, query: str) -> None:
-    """Operators outside the allow-list, wrong values and large filters are 400."""
-    answer = await api.get(api.history, params={"queryJson": query})
-    assert answer.status == 400
-    assert answer.json["error"].startswith("queryJson: ")
-
-
-@pytest.mark.parametrize(
-    ("form", "date"),
-    [
-        ("text", "2026-03-01T12:00:00.007Z"),
-        ("epoch-ms", 1772366400007),
-        ("numberLong", {"$numberLong": "1772366400007"}),
-    ],
-)
-async def test_the_form_of_a_date(
-    http: aiohttp.ClientSession, form: Literal["text", "epoch-ms", "numberLong"], date: Any
-) -> None:
-    """`$date` comes in each of its forms (D7)."""
-    async with Emulator(devices=1, messages=0, date_form=form) as emulator:
-        emulator.append(emulator.device_ids[0], [{"timestamp": 1772366400007}])
-        api = Api(emulator, http)
-        (message,) = (await api.get(api.history)).json["messages"]
-        assert message["timestamp"] == message["devicetimestamp"] == {"$date": date}
-
-
-async def test_a_payload_that_is_not_json_does_not_match(empty: Api) -> None:
-    """A filter looks past a payload that cannot be read."""
-    device = empty.emulator.device_ids[0]
-    empty.emulator.append(device, [{"payload_json": "{broken"}, {"payload": {"a": 1}}])
-    params = {"queryJson": '{"payload.a": 1}'}
-    assert len((await empty.get(empty.history, params=params)).json["messages"]) == 1
-
-
-async def test_unknown_device(api: Api) -> None:
-    """A device that does not exist is 404."""
-    answer = await api.get(f"{api.project}/messages/nobody")
-    assert (answer.status, answer.json) == (404, {"error": "device not found"})
+    assert newest < REFERENCE_END < emulator.clock.now() - timedelta(days=1)

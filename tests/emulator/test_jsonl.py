@@ -1,4 +1,4 @@
-"""Somebody's own export becomes a fleet."""
+"""A file of messages becomes a fleet."""
 
 import json
 from pathlib import Path
@@ -31,14 +31,14 @@ HISTORY = {
 
 
 def write(path: Path, *lines: Any) -> Path:
-    """A file of lines, a mapping as JSON."""
+    """Write a file of lines; a mapping becomes JSON."""
     texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
     path.write_text("\n".join(texts) + "\n")
     return path
 
 
 async def test_both_forms(tmp_path: Path, http: Any) -> None:
-    """Lines of either endpoint are read, and given out again by both as they were."""
+    """Lines in the form of either endpoint are read, and both endpoints send them unchanged."""
     path = write(tmp_path / "export.jsonl", PAGINATED, "", HISTORY, PAGINATED | {"payload": [2]})
     async with Emulator(jsonl=path) as emulator:
         assert (emulator.project_id, emulator.device_ids) == ("p1", ["dev-b", "dev-a"])
@@ -50,7 +50,7 @@ async def test_both_forms(tmp_path: Path, http: Any) -> None:
 
 
 async def test_what_an_emulator_gives_out(tmp_path: Path, api: Api) -> None:
-    """An export of one emulator, loaded into another, has the same messages."""
+    """Messages exported from one emulator and loaded into another are the same."""
     truth = api.emulator.stored(api.emulator.device_ids[0])
     lines = (await api.page(l=100, sort="asc")).json["messages"]
     async with Emulator(jsonl=write(tmp_path / "x.jsonl", *lines)) as other:
@@ -60,7 +60,7 @@ async def test_what_an_emulator_gives_out(tmp_path: Path, api: Api) -> None:
 
 
 async def test_loading_replaces_the_fleet(tmp_path: Path, emulator: Emulator) -> None:
-    """A running emulator takes a file in place of what it had, and resets to it."""
+    """A running emulator replaces its fleet by a file's, and resets to it."""
     path = write(tmp_path / "export.jsonl", PAGINATED, HISTORY)
     assert emulator.load_jsonl(path) == 2
     emulator.append("dev-a")
@@ -83,7 +83,7 @@ async def test_loading_replaces_the_fleet(tmp_path: Path, emulator: Emulator) ->
     ],
 )
 async def test_a_line_that_is_no_message(tmp_path: Path, emulator: Emulator, line: Any) -> None:
-    """A line that is no message is named, and the emulator keeps what it had."""
+    """The error for a line that is not a message names it, and the fleet stays as it was."""
     path = write(tmp_path / "export.jsonl", PAGINATED, line)
     before = emulator.device_ids
     with pytest.raises(ValueError, match=r"export\.jsonl, line 2: not a message"):
@@ -92,7 +92,7 @@ async def test_a_line_that_is_no_message(tmp_path: Path, emulator: Emulator, lin
 
 
 async def test_two_projects(tmp_path: Path, emulator: Emulator) -> None:
-    """Messages of several projects are refused: an emulator holds one."""
+    """Messages of several projects are refused: an emulator has one."""
     path = write(tmp_path / "export.jsonl", PAGINATED, PAGINATED | {"to": "p2"})
     with pytest.raises(ValueError, match="2 projects"):
         emulator.load_jsonl(path)

@@ -1,5 +1,6 @@
-"""Generation v1.0 but for its messages."""
+"""Generation v1.0 except for its messages."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
@@ -36,19 +37,19 @@ async def test_licenses(api: Api, slash: str) -> None:
 
 
 async def test_one_license(api: Api) -> None:
-    """One licence is the same object with one entry."""
+    """A single licence is the same object with one entry."""
     licenses = (await api.get(f"{api.project}/license")).json
     for token, entry in licenses.items():
         assert (await api.get(f"{api.project}/license/{token}")).json == {token: entry}
 
 
 async def test_unknown_license(api: Api) -> None:
-    """A token that nobody has is 404."""
+    """An unknown token is 404."""
     assert (await api.get(f"{api.project}/license/none")).status == 404
 
 
 async def test_devices(api: Api) -> None:
-    """The list is counted, and each of its devices is what the single call gives."""
+    """The list has a count, and each of its devices equals the answer of the single call."""
     answer = (await api.get(f"{api.project}/devices/props")).json
     assert (answer["count"], answer["errors"]) == (5, None)
     assert [device["ID"] for device in answer["devices"]] == api.emulator.device_ids
@@ -65,7 +66,7 @@ async def test_devices(api: Api) -> None:
 
 
 async def test_extra_fields(http: aiohttp.ClientSession) -> None:
-    """Where asked for, devices and messages carry fields that the documents do not name."""
+    """With `extra_fields`, devices and messages have fields that the documents do not name."""
     async with Emulator(devices=1, messages=5, extra_fields=True) as emulator:
         api = Api(emulator, http)
         assert "deploymentgroup" in (await api.get(f"{api.device}/props")).json
@@ -75,7 +76,7 @@ async def test_extra_fields(http: aiohttp.ClientSession) -> None:
 
 
 async def test_rename(api: Api) -> None:
-    """A rename answers with the updated device and is seen everywhere."""
+    """A rename answers with the renamed device, and both generations show the name."""
     answer = await api.ask("PUT", f"{api.device}/props", json={"name": "caldaia è"})
     assert answer.json["name"] == "caldaia è"
     assert (await api.get(f"{api.device}/props")).json == answer.json
@@ -86,14 +87,14 @@ async def test_rename(api: Api) -> None:
     "body", [{}, {"name": ""}, {"name": "  "}, {"name": 7}, {"name": "a\nb"}, {"name": "x" * 129}]
 )
 async def test_rename_refuses(api: Api, body: dict[str, Any]) -> None:
-    """A name that is none is 400, and the device keeps the old one."""
+    """A name that is not allowed is 400, and the device keeps the old one."""
     before = (await api.get(f"{api.device}/props")).json
     assert (await api.ask("PUT", f"{api.device}/props", json=body)).status == 400
     assert (await api.get(f"{api.device}/props")).json == before
 
 
 async def test_command(api: Api) -> None:
-    """A declared command with prefixed keys is executed once, with the body that was sent."""
+    """A declared command with prefixed keys is executed once, with the body as sent."""
     body = {"cmd_type": "echo", "values": {"echo.content": "hello!"}}
     assert (await api.ask("POST", f"{api.device}/command", json=body)).status == 200
     (command,) = api.emulator.commands
@@ -101,7 +102,7 @@ async def test_command(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "says"),
+    ("body", "text"),
     [
         ({"cmd_type": "reboot", "values": {"reboot.now": True}}, "not declared"),
         ({"cmd_type": "echo", "values": {"content": "hi"}}, "must begin with"),
@@ -112,11 +113,11 @@ async def test_command(api: Api) -> None:
         ({"values": {}}, "cmd_type"),
     ],
 )
-async def test_command_refuses(api: Api, body: dict[str, Any], says: str) -> None:
+async def test_command_refuses(api: Api, body: dict[str, Any], text: str) -> None:
     """An undeclared type or a key without its prefix is 400, and nothing is executed."""
     answer = await api.ask("POST", f"{api.device}/command", json=body)
     assert answer.status == 400
-    assert says in answer.json["error"]
+    assert text in answer.json["error"]
     assert api.emulator.commands == []
 
 
@@ -147,7 +148,7 @@ async def test_unknown_device(api: Api, path: str) -> None:
 
 
 async def test_a_command_may_be_answered_by_a_message(http: aiohttp.ClientSession) -> None:
-    """Where asked for, an executed command makes the device send a message about it."""
+    """With `command_messages`, a device sends a message for each executed command."""
     async with Emulator(devices=1, messages=0, command_messages=True) as emulator:
         api = Api(emulator, http)
         body = {"cmd_type": "echo", "values": {"echo.content": "hi"}}
@@ -155,3 +156,22 @@ async def test_a_command_may_be_answered_by_a_message(http: aiohttp.ClientSessio
         (message,) = emulator.stored(emulator.device_ids[0])
         assert message["payload"]["command"] == body
         assert message["type"] == "userdefined"
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_large_body(http: aiohttp.ClientSession, chunked: bool) -> None:
+    """A body that is too large is 413, whether it declares its length or not."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(40):
+            yield b" " * 100
+
+    async with Emulator(devices=1, messages=0, max_body=2000) as emulator:
+        api = Api(emulator, http)
+        headers = {
+            "Authentication": f"bearer {emulator.api_key}",
+            "Content-Type": "application/json",
+        }
+        body = chunks() if chunked else b" " * 4000
+        answer = await api.ask("PUT", f"{api.device}/props", data=body, headers=headers)
+        assert answer.status == 413

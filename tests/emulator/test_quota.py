@@ -1,11 +1,11 @@
-"""The rate limit: three algorithms, three headers, one quota a key."""
+"""The rate limit: three algorithms, three headers, one quota for each API key."""
 
 from email.utils import parsedate_to_datetime
 
 import aiohttp
 import pytest
 
-from iottly_async.emulator import Emulator, EmulatorSettings
+from iottly_async.emulator import Emulator
 from iottly_async.emulator.quota import FixedWindow, QuotaDecision, SlidingLog, TokenBucket
 from iottly_async.emulator.settings import Algorithm, Rounding
 
@@ -13,7 +13,7 @@ from .conftest import Api
 
 
 def test_a_fixed_window() -> None:
-    """A window admits its number, and the next begins at a multiple of its length."""
+    """A window admits its limit, and the next begins at a multiple of its length."""
     quota = FixedWindow(2, 10)
     assert quota.take(1003) == QuotaDecision(True, 2, 1, 1010)
     assert quota.take(1009.9) == QuotaDecision(True, 2, 0, 1010)
@@ -22,7 +22,7 @@ def test_a_fixed_window() -> None:
 
 
 def test_a_sliding_log() -> None:
-    """Any stretch of a window's length admits its number; the oldest makes place as it leaves."""
+    """Any interval of a window's length admits the limit; each request leaves it in turn."""
     quota = SlidingLog(2, 10)
     assert quota.take(1003) == QuotaDecision(True, 2, 1, 1013)
     assert quota.take(1005) == QuotaDecision(True, 2, 0, 1013)
@@ -31,7 +31,7 @@ def test_a_sliding_log() -> None:
 
 
 def test_a_token_bucket() -> None:
-    """A full bucket gives its number at once and then one at a time, evenly."""
+    """A full bucket admits its limit at once, and then one request at a time, evenly."""
     quota = TokenBucket(2, 10)
     assert quota.take(1000) == QuotaDecision(True, 2, 1, 1005)
     assert quota.take(1000) == QuotaDecision(True, 2, 0, 1010)
@@ -43,7 +43,7 @@ def test_a_token_bucket() -> None:
 
 @pytest.mark.parametrize("quota", [FixedWindow(3, 60), SlidingLog(3, 60), TokenBucket(3, 60)])
 def test_a_refusal_costs_nothing(quota: FixedWindow | SlidingLog | TokenBucket) -> None:
-    """However many are refused, the next window is as full as ever."""
+    """However many requests are refused, the next window has its full limit."""
     for _ in range(100):
         quota.take(600)
     assert [quota.take(660).admitted for _ in range(4)] == [True, True, True, False]
@@ -51,7 +51,7 @@ def test_a_refusal_costs_nothing(quota: FixedWindow | SlidingLog | TokenBucket) 
 
 @pytest.mark.parametrize("algorithm", ["fixed", "sliding", "bucket"])
 async def test_beyond_the_limit(http: aiohttp.ClientSession, algorithm: Algorithm) -> None:
-    """Beyond the limit the answer is 429 in the shape of its generation, and nothing is done."""
+    """Beyond the limit the answer is 429 in its generation's shape, and nothing is executed."""
     async with Emulator(devices=1, messages=5, rate_limit=3, rate_algorithm=algorithm) as emulator:
         emulator.clock.pin(1_700_000_000_000)
         api = Api(emulator, http)
@@ -68,7 +68,7 @@ async def test_beyond_the_limit(http: aiohttp.ClientSession, algorithm: Algorith
 
 
 async def test_every_answer_has_the_headers(http: aiohttp.ClientSession) -> None:
-    """Errors of an accepted key carry the three headers too; a refused key has no quota."""
+    """Errors for an accepted key have the headers too; a key that is not accepted has no quota."""
     async with Emulator(devices=1, messages=0, rate_limit=600) as emulator:
         api = Api(emulator, http)
         answers = [
@@ -83,7 +83,7 @@ async def test_every_answer_has_the_headers(http: aiohttp.ClientSession) -> None
 
 
 async def test_v10_may_be_without_headers(http: aiohttp.ClientSession) -> None:
-    """The headers can be left off on v1.0, where both generations still share the quota (D1)."""
+    """The headers can be omitted on v1.0; both generations still share the quota (D1)."""
     async with Emulator(
         devices=1, messages=5, rate_limit="starter", rate_headers_v10=False
     ) as emulator:
@@ -99,7 +99,7 @@ async def test_unlimited(api: Api) -> None:
 
 
 async def test_each_key_has_its_own_quota(http: aiohttp.ClientSession) -> None:
-    """What one key has spent leaves another key's quota alone."""
+    """Requests with one key leave the quota of another key unchanged."""
     async with Emulator(devices=1, messages=5, rate_limit=1, api_keys=("one", "two")) as emulator:
         emulator.clock.pin()
         api = Api(emulator, http)
@@ -111,7 +111,7 @@ async def test_each_key_has_its_own_quota(http: aiohttp.ClientSession) -> None:
 async def test_the_rounding_of_reset(
     http: aiohttp.ClientSession, rounding: Rounding, reset: str
 ) -> None:
-    """`X-RateLimit-Reset` is in whole seconds, rounded the way that is set."""
+    """`X-RateLimit-Reset` is in whole seconds, rounded as the settings say."""
     async with Emulator(
         devices=1, messages=0, rate_limit=9, rate_window=2.5, reset_rounding=rounding
     ) as emulator:
@@ -121,7 +121,7 @@ async def test_the_rounding_of_reset(
 
 
 async def test_retry_after(http: aiohttp.ClientSession) -> None:
-    """Where asked for, a 429 says after how many seconds there is quota again."""
+    """With `retry_after`, a 429 says after how many seconds there is quota again."""
     async with Emulator(devices=1, messages=0, rate_limit=1, retry_after=True) as emulator:
         emulator.clock.pin(1_000_500)
         api = Api(emulator, http)
@@ -132,7 +132,7 @@ async def test_retry_after(http: aiohttp.ClientSession) -> None:
 
 
 async def test_another_client_of_the_key(http: aiohttp.ClientSession) -> None:
-    """Quota that another client has spent is gone."""
+    """Quota that another client used is gone."""
     async with Emulator(devices=1, messages=0, rate_limit=60) as emulator:
         emulator.clock.pin()
         emulator.spend(40)
@@ -141,17 +141,10 @@ async def test_another_client_of_the_key(http: aiohttp.ClientSession) -> None:
 
 
 async def test_a_clock_that_is_off(http: aiohttp.ClientSession) -> None:
-    """`Date` and `X-RateLimit-Reset` go by the server's clock, offset and all."""
+    """`Date` and `X-RateLimit-Reset` follow the server's clock, with its offset."""
     async with Emulator(devices=1, messages=0, rate_limit=60, clock_offset=86_400) as emulator:
         emulator.clock.offset += 3_600
         headers = (await Api(emulator, http).page()).headers
         date = parsedate_to_datetime(headers["Date"]).timestamp()
         assert abs(date - emulator.clock.time()) < 60
         assert 0 < int(headers["X-RateLimit-Reset"]) - date <= 61
-
-
-@pytest.mark.parametrize("limit", [0, -5, "gold"])
-def test_a_limit_that_is_none(limit: int) -> None:
-    """A limit that is no positive number and no tier is refused."""
-    with pytest.raises(ValueError, match="rate_limit"):
-        EmulatorSettings(rate_limit=limit)

@@ -11,7 +11,7 @@ from iottly_async.emulator import EmulatorThread
 
 
 def get(emulator: EmulatorThread, path: str) -> dict[str, object]:
-    """A GET request by the standard library."""
+    """Send a GET request with the standard library."""
     request = Request(
         emulator.base_url + path, headers={"Authentication": f"bearer {emulator.api_key}"}
     )
@@ -20,8 +20,8 @@ def get(emulator: EmulatorThread, path: str) -> dict[str, object]:
         return found
 
 
-def test_the_same_surface() -> None:
-    """What the asynchronous emulator can do, the thread's handle can do from outside."""
+def test_the_same_methods() -> None:
+    """The thread's handle has the methods of the asynchronous emulator."""
     with EmulatorThread(devices=2, messages=100) as emulator:
         device = emulator.device_ids[0]
         assert get(emulator, "/v1.0/project/ping") == {"status": "pong"}
@@ -39,7 +39,7 @@ def test_the_same_surface() -> None:
 
 
 def test_many_threads() -> None:
-    """Threads append and ask at once; nothing is lost and every row has its own number."""
+    """If threads append at once, nothing is lost and every row has its own number."""
     with EmulatorThread(devices=1, messages=0) as emulator, ThreadPoolExecutor(8) as pool:
         device = emulator.device_ids[0]
         numbers = list(pool.map(lambda _: emulator.append(device, 3), range(50)))
@@ -49,13 +49,13 @@ def test_many_threads() -> None:
 
 
 def test_waiting_has_an_end() -> None:
-    """Waiting for a request that does not come ends with `TimeoutError`."""
+    """Waiting for a request that does not come raises `TimeoutError`."""
     with EmulatorThread(devices=1, messages=0) as emulator, pytest.raises(TimeoutError):
         emulator.until_requests(1, timeout=0.01)
 
 
 def test_nothing_is_left() -> None:
-    """Afterwards the thread is gone, the port is free and the records are readable."""
+    """After closing, the thread is gone, the port is free and the records are readable."""
     before = threading.active_count()
     with EmulatorThread(devices=1, messages=0) as emulator:
         get(emulator, "/v1.0/project/ping")
@@ -67,7 +67,7 @@ def test_nothing_is_left() -> None:
 
 
 def test_a_start_that_fails() -> None:
-    """What hinders the start is raised in the caller's thread, and no thread is left."""
+    """If the start fails, the error is raised in the caller's thread, and no thread is left."""
     before = threading.active_count()
     with EmulatorThread(devices=1, messages=0) as emulator:
         port = int(emulator.base_url.rsplit(":", 1)[1])
@@ -77,7 +77,7 @@ def test_a_start_that_fails() -> None:
 
 
 def test_before_it_runs() -> None:
-    """A handle that was not started says so."""
+    """A handle that has not been started raises `RuntimeError`."""
     emulator = EmulatorThread(devices=1, messages=0)
     with pytest.raises(RuntimeError, match="not been started"):
         emulator.device_ids  # noqa: B018 - reading it is the point

@@ -1,4 +1,4 @@
-"""Webhooks as the platform delivers them, received by a bare HTTP server."""
+"""Webhooks as the platform delivers them, received by a plain HTTP server."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ from .conftest import Api
 
 
 class Receiver:
-    """An address that keeps what is POSTed to it."""
+    """A server that keeps what is POSTed to it."""
 
     url = ""
     status = 200
@@ -29,7 +29,7 @@ class Receiver:
 
 @pytest.fixture
 async def receiver() -> AsyncIterator[Receiver]:
-    """A receiver that runs."""
+    """A running receiver."""
     receiver = Receiver()
     runner = web.ServerRunner(web.Server(receiver.handle), shutdown_timeout=0.1)
     await runner.setup()
@@ -44,8 +44,7 @@ async def receiver() -> AsyncIterator[Receiver]:
 async def test_a_message_as_the_vendors_example_expects_it(
     emulator: Emulator, receiver: Receiver
 ) -> None:
-    """`msg.from`, `msg.devicetimestamp` and `msg.payload` are there, times as naive texts, and
-    five headers of the user's."""
+    """A webhook sends `msg` with naive times, and five headers of the user's choice."""
     own = {"X-Secret": "s3cret", **{f"X-Own-{n}": str(n) for n in range(4)}}
     emulator.add_webhook(receiver.url, headers=own)
     device = emulator.device_ids[1]
@@ -68,7 +67,7 @@ async def test_a_message_as_the_vendors_example_expects_it(
 
 
 async def test_payload_only(emulator: Emulator, receiver: Receiver) -> None:
-    """The bare payload comes where that is set."""
+    """With `payload_only` the bare payload is sent."""
     emulator.add_webhook(receiver.url, payload_only=True)
     emulator.append(emulator.device_ids[0], [{"payload": {"n": 7}}])
     assert (await receiver.received.get())[1] == {"n": 7}
@@ -90,7 +89,7 @@ async def test_filters(emulator: Emulator, receiver: Receiver) -> None:
 
 
 async def test_order_and_outcome(emulator: Emulator, receiver: Receiver) -> None:
-    """Messages come in the order they were appended, once each, whatever the answer."""
+    """Messages are delivered once each, in the order they were appended, whatever the answer."""
     receiver.status = 500
     emulator.add_webhook(receiver.url, payload_only=True)
     rows = emulator.append(emulator.device_ids[0], [{"payload": n} for n in range(20)])
@@ -102,7 +101,7 @@ async def test_order_and_outcome(emulator: Emulator, receiver: Receiver) -> None
 
 
 async def test_a_receiver_that_is_away(emulator: Emulator) -> None:
-    """A delivery that finds nobody is recorded, and the next one is tried all the same."""
+    """A delivery without a receiver is recorded, and the next one is tried."""
     emulator.add_webhook("http://127.0.0.1:9/hook")
     emulator.append(emulator.device_ids[0], 2)
     await emulator.until_deliveries(2)
@@ -114,7 +113,7 @@ async def test_a_receiver_that_is_away(emulator: Emulator) -> None:
 async def test_a_late_message_is_sent_when_it_is_visible(
     emulator: Emulator, receiver: Receiver
 ) -> None:
-    """A webhook tells of no message that the API does not show yet (D11)."""
+    """A webhook does not send a message that the API does not show yet (D11)."""
     emulator.clock.pin()
     emulator.add_webhook(receiver.url, payload_only=True)
     emulator.append(emulator.device_ids[0], [{"payload": "late"}], late_by=2)
@@ -137,14 +136,14 @@ async def test_a_late_message_is_sent_when_it_is_visible(
     ],
 )
 async def test_what_is_refused(emulator: Emulator, wrong: dict[str, Any]) -> None:
-    """Addresses off the loopback interface, unknown types, too many or hostile headers."""
+    """Other addresses than loopback, unknown types, and too many or unsafe headers are refused."""
     given = {"url": "http://127.0.0.1:9/", **wrong}
     with pytest.raises(ValueError):
         emulator.add_webhook(given.pop("url"), **given)
 
 
 async def test_five_a_project(api: Api) -> None:
-    """The sixth webhook is refused, at the control address too, and a reset takes all down."""
+    """A sixth webhook is refused, at the control address too, and a reset removes all."""
     for _ in range(4):
         api.emulator.add_webhook("http://127.0.0.1:9/")
     body = {"url": "http://127.0.0.1:9/", "headers": {"X-Secret": "s3cret"}}

@@ -1,4 +1,4 @@
-"""Messages that come while the emulator runs, and messages that go."""
+"""Messages that are appended and expire while the emulator runs, and the reset."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,7 +13,7 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 async def test_the_server_dates_a_message(empty: Api) -> None:
-    """A message without a timestamp gets the server's, and ids count insertions."""
+    """A message without a timestamp gets the server's time, and ids count insertions."""
     emulator, device = empty.emulator, empty.emulator.device_ids[0]
     emulator.clock.pin(NOON)
     assert emulator.append(device) == [1]
@@ -24,7 +24,7 @@ async def test_the_server_dates_a_message(empty: Api) -> None:
 
 
 async def test_what_can_be_given(empty: Api) -> None:
-    """Every field of an appended message is stored as it was given."""
+    """Every field of an appended message is stored as given."""
     emulator, device = empty.emulator, empty.emulator.fleet_ids[0]
     given = {
         "timestamp": NOON,
@@ -62,7 +62,7 @@ async def test_what_can_be_given(empty: Api) -> None:
     ],
 )
 async def test_what_is_refused(empty: Api, wrong: dict[str, Any]) -> None:
-    """An unknown field, a naive or unreadable time, a value that is not JSON: nothing is stored."""
+    """If one message is not valid, nothing is stored."""
     device = empty.emulator.device_ids[0]
     with pytest.raises(ValueError):
         empty.emulator.append(device, [{}, wrong])
@@ -90,7 +90,7 @@ async def test_a_late_message(empty: Api) -> None:
 
 
 async def test_late_by_default() -> None:
-    """`late_by` in the settings makes every appended message late."""
+    """The setting `late_by` makes every appended message late."""
     async with Emulator(devices=1, messages=1, late_by=1.5) as emulator:
         emulator.clock.pin(NOON + timedelta(days=365))
         emulator.append(emulator.device_ids[0])
@@ -99,29 +99,8 @@ async def test_late_by_default() -> None:
         assert appended["visible_at_ms"] - appended["timestamp_ms"] == 1500
 
 
-async def test_a_steady_flow(api: Api) -> None:
-    """At a rate, the devices send in turn until they are told to stop."""
-    before = {d: len(api.emulator.stored(d)) for d in api.emulator.device_ids}
-    api.emulator.start_appending(1000)
-    while any(len(api.emulator.stored(d)) == before[d] for d in before):
-        await api.get("/v1.0/project/ping")
-    api.emulator.stop_appending()
-    after = {d: len(api.emulator.stored(d)) for d in before}
-    grown = [after[d] - before[d] for d in before]
-    assert max(grown) - min(grown) <= 1
-    await api.get("/v1.0/project/ping")
-    assert {d: len(api.emulator.stored(d)) for d in before} == after
-
-
-@pytest.mark.parametrize("rate", [0, -1, float("nan")])
-async def test_a_rate_that_is_none(api: Api, rate: float) -> None:
-    """A rate that is not positive is refused."""
-    with pytest.raises(ValueError, match="rate"):
-        api.emulator.start_appending(rate)
-
-
 async def test_retention(api: Api) -> None:
-    """Expired messages are gone, of one device or of all."""
+    """Messages expire, of one device or of all."""
     first, second = api.emulator.device_ids[:2]
     middle = api.emulator.stored(first)[20]["timestamp"]
     others = api.emulator.stored(second)
@@ -134,7 +113,7 @@ async def test_retention(api: Api) -> None:
 
 @pytest.mark.parametrize("expired", [False, True])
 async def test_reset(api: Api, expired: bool) -> None:
-    """A reset brings back what was at the start, whatever has been changed."""
+    """A reset restores the start, whatever has changed."""
     emulator, device = api.emulator, api.emulator.device_ids[0]
     truth, props = emulator.stored(device), (await api.get(f"{api.device}/props")).json
     emulator.append(device, 5)

@@ -1,4 +1,4 @@
-"""Messages kept in a file."""
+"""Fleets that are kept in a file."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from iottly_async.emulator import Emulator
 
 
 async def test_a_file_is_found_again(tmp_path: Path) -> None:
-    """A second start with the same fleet finds what the first left, and can go back further."""
+    """A second start with the same fleet restores what the first left, and can reset it."""
     path = tmp_path / "fleet.db"
     async with Emulator(devices=2, messages=50, database=path) as first:
         device = first.device_ids[0]
@@ -23,7 +23,7 @@ async def test_a_file_is_found_again(tmp_path: Path) -> None:
 
 
 async def test_retention_is_undone_by_a_reset(tmp_path: Path) -> None:
-    """Messages that expired before a restart are there again after a reset."""
+    """Messages that expired before a restart are back after a reset."""
     path = tmp_path / "fleet.db"
     async with Emulator(devices=1, messages=50, database=path) as first:
         truth = first.stored(first.device_ids[0])
@@ -46,7 +46,7 @@ async def test_another_fleet_is_refused(tmp_path: Path) -> None:
 
 
 async def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
-    """A file that no emulator made is left alone."""
+    """A file that no emulator made is not changed."""
     path = tmp_path / "notes.txt"
     path.write_text("precious" * 200)
     with pytest.raises(ValueError, match="not a file that an emulator made"):
