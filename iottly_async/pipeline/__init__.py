@@ -1,7 +1,8 @@
-"""One call: deadline, retries, quota, transport, answer, in that order.
+"""One call: deadline, permit, attempt, answer, retry.
 
-Each hop is another room's; here is only their sequence (`calls`), how far a call is and
-what its caller is told of it (`course`), and what others need to know of it (`options`).
+`calls` has the steps in their order; each step's work is another room's. `call_state` holds
+what is known of a call under way, `outcome` decides which error it ends with, and `options`
+has what the rooms above see.
 """
 
 from .calls import Pipeline

@@ -1,4 +1,8 @@
-"""The sequence of one call, attempt after attempt, and who is told of each."""
+"""The steps of one call.
+
+`Pipeline.call` sets the deadline, `_call_with_retries` repeats `_acquire_permit` and
+`_send_once` until the call is done, and `_retry_delay` says whether and when to try again.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +32,9 @@ from ..ratelimit import Limiter, Permit
 from ..retry import Failure, RetryBudget, decide
 from ..transport import Outgoing, Transport
 from ..wire import Answer, Request, read_answer
-from .call_state import CallState, closed, ended, failure_of, final
+from .call_state import CallState
 from .options import Options, Stats, Upgrade
+from .outcome import closed_error, ended_error, failure_of, final_error
 
 T = TypeVar("T")
 
@@ -37,11 +42,26 @@ _MAY_HAVE_LEFT: Final = (
     "iottly-async: the command may have reached the device when this was cancelled"
 )
 _LATENCY_WEIGHT: Final = 0.1
+"""The weight of the last request in the moving average of latencies."""
+
 _QUOTA_WINDOW: Final = 60.0  # seconds; the documents give every quota by the minute
 
 
 class Pipeline:
-    """Makes calls; one a session, shared by its views."""
+    """Makes the calls of one session; the session's views share it.
+
+    Args:
+        config: the settings.
+        key: goes into the headers of every request.
+        transport: sends one attempt.
+        limiter: gives a permit for each attempt.
+        clock: time and chance.
+
+    Attributes:
+        config: the settings.
+        limiter: gives a permit for each attempt.
+        stats: counters since the session was made.
+    """
 
     def __init__(
         self, config: Config, key: ApiKey, transport: Transport, limiter: Limiter, clock: Clock
@@ -55,7 +75,8 @@ class Pipeline:
         self._budget = RetryBudget(config.retry.budget)
         self._deadlines = Deadlines()
         self._latency = 0.0
-        self._fed: tuple[int, int | None] = (-1, None)
+        self._capacity: int | None = None
+        self._capacity_at = -1
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = os.getpid()
         common = {"Accept": "application/json", "User-Agent": f"iottly-async/{__version__}"}
@@ -67,72 +88,84 @@ class Pipeline:
         }
 
     async def call(self, request: Request[T], options: Options, *, patient: bool = False) -> T:
-        """The result of a call; see `Requester.call`."""
+        """Make one call.
+
+        Args:
+            request: the call with its arguments.
+            options: its timeout and priority.
+            patient: whether the wait for a permit is left out of the timeout.
+
+        Returns:
+            The call's result.
+
+        Raises:
+            IottlyError: the call failed; its class says how.
+        """
         self._check_usable()
         self.stats.calls += 1
-        course = CallState()
+        state = CallState()
         deadline = self._deadlines.scope(options.timeout, suspended=patient)
         try:
             with deadline:
-                return await self._attempts(request, options, patient, deadline, course)
+                return await self._call_with_retries(request, options, patient, deadline, state)
         except (TimeoutError, TransportError, CommandOutcomeUnknownError) as error:
-            self._note_failure(error, course)
-            # 1. Whatever a closing session does to a call, its caller is told of the closing.
-            # 2. An attempt's error is told as it is; the scope's own becomes one of ours.
+            self._note_failure(error, state)
+            # An attempt's own error is raised as it is, unless the session closes: then every
+            # call ends with the error for that. So does a call that its deadline ended.
             if not deadline.closed and (isinstance(error, IottlyError) or not deadline.expired()):
                 raise
         except asyncio.CancelledError as error:
-            if request.route.command and course.sent == "maybe":
+            if request.route.command and state.sent == "maybe":
                 error.add_note(_MAY_HAVE_LEFT)
             raise
         except BaseException as error:
-            self._note_failure(error, course)
+            self._note_failure(error, state)
             raise
-        failed = ended(request, options, deadline, course)
-        failed.attempts = course.attempts
+        failed = ended_error(request, options, deadline, state)
+        failed.attempts = state.attempts
         raise failed
 
-    def _note_failure(self, error: BaseException, course: CallState) -> None:
+    def _note_failure(self, error: BaseException, state: CallState) -> None:
         self.stats.failures += 1
         if isinstance(error, IottlyError):
-            error.attempts = course.attempts
+            error.attempts = state.attempts
 
-    async def _attempts(
+    async def _call_with_retries(
         self,
         request: Request[T],
         options: Options,
         patient: bool,
         deadline: Deadline,
-        course: CallState,
+        state: CallState,
     ) -> T:
         refusal: IottlyError | None = None
         while True:
-            ticket = await self._turn(options, patient, deadline, refusal)
+            permit = await self._acquire_permit(options, patient, deadline, refusal)
             try:
-                result = read_answer(request, await self._attempt(request, ticket, course))
+                result = read_answer(request, await self._send_once(request, permit, state))
             except (TransportError, ApiError, DecodeError) as error:
-                failed, failure = error, failure_of(error, course)
+                failed, failure = error, failure_of(error, state)
             else:
-                self._budget.earn(course.paid)
+                self._budget.earn(state.paid)
                 return result
-            pause = self._pause(request, failure, course, deadline)
-            if pause is None:
-                raise final(request, failed, failure)
+            delay = self._retry_delay(request, failure, state, deadline)
+            if delay is None:
+                raise final_error(request, failed, failure)
             self.stats.retries += 1
             refusal = failed if failure.status == 429 else None
-            course.settle(not_taken=request.route.command)
+            state.attempt_failed(not_taken=request.route.command)
             if deadline.closed:
-                raise closed(course)
-            if pause > 0:
-                await self._clock.sleep(pause)
+                raise closed_error(state)
+            if delay > 0:
+                await self._clock.sleep(delay)
 
-    async def _turn(
+    async def _acquire_permit(
         self, options: Options, patient: bool, deadline: Deadline, refusal: IottlyError | None
     ) -> Permit:
-        """A token for one attempt; `refusal` is the 429 that the last attempt met."""
+        """Wait for a permit for one attempt; `refusal` is the 429 that the last one met."""
         if patient:
             deadline.suspend()
-        # A user's click does not wait behind a backfill.
+        # A call that somebody waits for goes before the pages of a walk.
         priority = options.priority - (1 if patient else 0)
         try:
             return await self.limiter.acquire(
@@ -143,15 +176,15 @@ class Pipeline:
         except RateLimitedError as late:
             if refusal is None:
                 raise
-            # The service's own answer tells more; only when there is a turn is new.
+            # The service's own answer says more; only the time of the next permit is new.
             if late.retry_after is not None:
                 refusal.retry_after = late.retry_after
         finally:
             deadline.resume()
         raise refusal
 
-    async def _attempt(self, request: Request[T], ticket: Permit, course: CallState) -> Answer:
-        """One attempt, which spends one token, and tells the limiter what became of it."""
+    async def _send_once(self, request: Request[T], permit: Permit, state: CallState) -> Answer:
+        """Make one attempt, and report to the limiter what became of its permit."""
         route = request.route
         headers = self._headers if request.body is None else self._with_body
         outgoing = Outgoing(
@@ -161,8 +194,8 @@ class Pipeline:
             request.body,
             alone=route.command,
         )
-        course.outgoing, course.answer = outgoing, None
-        course.attempts += 1
+        state.outgoing, state.answer = outgoing, None
+        state.attempts += 1
         self.stats.attempts += 1
         begun = self._clock.monotonic()
         try:
@@ -171,51 +204,54 @@ class Pipeline:
             if isinstance(error, TransportError) and error.sent == "no":
                 outgoing.may_have_left = False
             if outgoing.may_have_left:
-                self.limiter.lost(ticket)
+                self.limiter.lost(permit)
             else:
-                self.limiter.unused(ticket)
+                self.limiter.unused(permit)
             raise
-        self.limiter.answered(ticket, answer.status, answer.headers)
+        self.limiter.answered(permit, answer.status, answer.headers)
         self._latency += (self._clock.monotonic() - begun - self._latency) * _LATENCY_WEIGHT
         self.stats.bytes_received += len(answer.body)
         if answer.status == 429:
-            course.refusals += 1
+            state.refusals += 1
             self.stats.refusals += 1
         if answer.status >= 300:
-            answer = self._scrubbed(answer)
-        course.answer = answer
+            answer = self._redacted(answer)
+        state.answer = answer
         return answer
 
-    def _pause(
-        self, request: Request[T], failure: Failure, course: CallState, deadline: Deadline
+    def _retry_delay(
+        self, request: Request[T], failure: Failure, state: CallState, deadline: Deadline
     ) -> float | None:
-        """Seconds before the next attempt; None where there is none."""
+        """Seconds before the next attempt; None to give up."""
         policy = self.config.retry
-        attempt = course.attempts - course.refusals
-        pause = decide(failure, request.route, attempt, policy, self._clock.random)
-        if pause is None:
+        attempt = state.attempts - state.refusals
+        delay = decide(failure, request.route, attempt, policy, self._clock.random)
+        if delay is None:
             return None
         if failure.status == 429:
-            return pause if course.refusals <= policy.max_refusals else None
-        at = deadline.at
-        if not deadline.closed and self._clock.monotonic() + pause >= at:
+            return delay if state.refusals <= policy.max_refusals else None
+        if not deadline.closed and self._clock.monotonic() + delay >= deadline.at:
             return None
         paid = self._budget.spend(timed_out=failure.timed_out)
-        course.paid += paid
-        return pause if paid else None
+        state.paid += paid
+        return delay if paid else None
 
     def capacity(self) -> int | None:
-        """Requests at once that the quota can feed; None where it sets no bound.
+        """How many requests at once the quota can keep busy.
 
-        What is left of the window can all go at once; beyond that, what the rate
-        allows is under way for the latency of one request (Little's law). Walks ask some
-        six times a request; it is looked up once for each.
+        All that remains of the window can be sent at once. Beyond that, as many requests are
+        under way as the rate allows for the latency of one request (Little's law).
+
+        Returns:
+            A number of requests; None if the quota sets no limit.
         """
-        if self._fed[0] != self.stats.attempts:
-            self._fed = self.stats.attempts, self._feeds()
-        return self._fed[1]
+        # A walk asks some six times a request; the quota is looked up once for each request.
+        if self._capacity_at != self.stats.attempts:
+            self._capacity_at = self.stats.attempts
+            self._capacity = self._capacity_now()
+        return self._capacity
 
-    def _feeds(self) -> int | None:
+    def _capacity_now(self) -> int | None:
         quota = self.limiter.quota()
         if quota.limit is None or quota.remaining is None:
             return None
@@ -223,7 +259,10 @@ class Pipeline:
         return max(quota.remaining, steady)
 
     async def pause(self, seconds: float) -> None:
-        """Wait so many seconds, between two calls that belong together.
+        """Sleep between two calls that belong together.
+
+        Args:
+            seconds: how long.
 
         Raises:
             SessionClosedError: the session closed meanwhile.
@@ -231,11 +270,15 @@ class Pipeline:
         await self.hold(lambda: self._clock.sleep(seconds), lasting=False)
 
     async def hold(self, work: Callable[[], Coroutine[Any, Any, T]], *, lasting: bool = True) -> T:
-        """The result of `work`, which ends at the latest when the session closes.
+        """Run work that ends at the latest when the session closes.
 
         Args:
-            work: makes what to await.
-            lasting: whether it has no end of its own, so that closing does not wait for it.
+            work: makes the coroutine to await.
+            lasting: whether the work has no end of its own, so that closing does not wait
+                for it.
+
+        Returns:
+            The result of `work`.
 
         Raises:
             SessionClosedError: the session is closed, or closed meanwhile.
@@ -251,19 +294,23 @@ class Pipeline:
         raise SessionClosedError("the session was closed during this wait", sent="no")
 
     async def dial(self, request: Request[Any], options: Options, upgrade: Upgrade[T]) -> T:
-        """A lasting connection, opened by one request within the quota and with the key.
+        """Open a lasting connection by one request, which spends one permit.
 
         Args:
-            request: which address; its answer is read only where it is an error.
-            options: of the session; its timeout is the time that opening may take.
-            upgrade: opens it, by a transport and the headers to send.
+            request: the address; its answer is read only if it is an error.
+            options: their timeout is the time that opening may take.
+            upgrade: opens the connection, given a transport and the headers to send.
+
+        Returns:
+            The connection.
 
         Raises:
-            ApiError, TransportError: the service refused, or was not reached.
+            ApiError: the service refused.
+            TransportError: the service was not reached, or did not upgrade.
         """
         self._check_usable()
         deadline = self._clock.monotonic() + options.timeout
-        ticket = await self.limiter.acquire(priority=options.priority, deadline=deadline)
+        permit = await self.limiter.acquire(priority=options.priority, deadline=deadline)
         self.stats.attempts += 1
         try:
             answer, connection = await upgrade(
@@ -271,21 +318,21 @@ class Pipeline:
             )
         except BaseException as error:
             if isinstance(error, TransportError) and error.sent == "no":
-                self.limiter.unused(ticket)
+                self.limiter.unused(permit)
             else:
-                self.limiter.lost(ticket)
+                self.limiter.lost(permit)
             raise
-        self.limiter.answered(ticket, answer.status, answer.headers)
+        self.limiter.answered(permit, answer.status, answer.headers)
         if connection is not None:
             return connection
-        read_answer(request, self._scrubbed(answer))
+        read_answer(request, self._redacted(answer))
         raise ProtocolError(
             f"{request.route.name}: the service answered {answer.status} and did not upgrade",
             status=answer.status,
             sent="maybe",
         )
 
-    def _scrubbed(self, answer: Answer) -> Answer:
+    def _redacted(self, answer: Answer) -> Answer:
         """An error answer without the key: some services repeat what they were sent."""
         headers: dict[str, str] = {}
         for name, value in answer.headers.items():
@@ -295,19 +342,19 @@ class Pipeline:
 
     @property
     def unclosed(self) -> bool:
-        """Whether it was used, by this process, and is not closed."""
+        """Whether this process has used the pipeline and not closed it."""
         used = self._loop is not None and self._pid == os.getpid()
         return used and not self._deadlines.closing
 
     def _check_usable(self) -> None:
         if self._deadlines.closing:
             raise SessionClosedError("the session is closed; open another", sent="no")
-        self._check_home()
+        self._check_loop()
 
-    def _check_home(self) -> None:
+    def _check_loop(self) -> None:
         loop = asyncio.get_running_loop()
         if loop is self._loop:
-            return  # no other process has this loop running
+            return  # this loop does not run in another process
         if self._pid != os.getpid():
             raise ConfigurationError("the session was made before a fork; make one in each process")
         if self._loop is not None:
@@ -317,8 +364,12 @@ class Pipeline:
         self._loop = loop
 
     async def aclose(self, grace: float) -> None:
-        """End every call and close the transport; calls under way have `grace` seconds."""
-        self._check_home()
+        """End every call and close the transport.
+
+        Args:
+            grace: seconds that calls under way may go on.
+        """
+        self._check_loop()
         try:
             await self._deadlines.close(grace)
         finally:

@@ -1,4 +1,4 @@
-"""What the rooms above see of a call: who makes it, with which options, and its counters."""
+"""What the rooms above see of a call: its options, its observer, and the counters."""
 
 from __future__ import annotations
 
@@ -21,39 +21,66 @@ class Upgrade(Protocol[T_co]):
     async def __call__(
         self, transport: Transport, headers: Mapping[str, str]
     ) -> tuple[Answer, T_co | None]:
-        """The answer to the request that opens it, and the connection where it did.
+        """Send the request that opens the connection.
+
+        Args:
+            transport: of the session.
+            headers: to send, with the credential.
+
+        Returns:
+            The answer to the request, and the connection; None in its place if the service
+            did not open one.
 
         Raises:
-            TransportError: there was no answer.
+            TransportError: no answer arrived.
         """
         ...
 
 
 class Requester(Protocol):
-    """What resources need of a session: one call, made."""
+    """Makes one call; all that resources need of a session."""
 
     async def call(self, request: Request[T], *, patient: bool = False) -> T:
-        """The result of a call, or one of the library's errors.
+        """Make one call.
 
         Args:
             request: the call with its arguments.
-            patient: whether waiting for quota is left out of the deadline, as for the
-                pages of a walk, which may have to wait for many windows of the quota.
+            patient: whether the wait for quota is left out of the timeout, as for the pages
+                of a walk, which may wait for many windows of the quota.
+
+        Returns:
+            The call's result.
+
+        Raises:
+            IottlyError: the call failed.
         """
         ...
 
 
 class Observer(Protocol):
-    """Told of each call, by being around it; it changes nothing about the call."""
+    """Makes a context manager for each call, which is entered around it."""
 
     def __call__(self, route: Route) -> AbstractContextManager[object]:
-        """What to enter before the call, and to leave with its end or its error."""
+        """Make the context manager of one call.
+
+        Args:
+            route: which call it is.
+
+        Returns:
+            What is entered before the call and exited with its end or its error.
+        """
         ...
 
 
 @frozen(kw_only=True)
 class Options:
-    """What `IottlySession.with_options` sets: seconds a call, its priority, who observes it."""
+    """What `IottlySession.with_options` sets.
+
+    Attributes:
+        timeout: seconds a call may take.
+        priority: calls with a higher one get their permits first.
+        observer: makes a context manager for each call; None makes none.
+    """
 
     timeout: float
     priority: int = 0
@@ -66,11 +93,11 @@ class Stats:
 
     Attributes:
         calls: calls begun.
-        attempts: requests sent, or tried to.
+        attempts: requests sent, or tried to send.
         retries: attempts after the first of a call, those after a 429 included.
         refusals: answers of 429.
-        failures: calls that ended in an error; those that were cancelled are none.
-        bytes_received: of bodies, decoded.
+        failures: calls that ended with an error; a cancelled call does not count.
+        bytes_received: bytes of bodies, after decompression.
     """
 
     calls: int = 0
