@@ -15,7 +15,7 @@ from ..errors import ConfigurationError
 from ..ingest.coverage import Cell, Coverage, DeviceCoverage, State, page_of, survey
 from ..models._time import from_epoch_ms
 from .exit_codes import ExitCode
-from .output import FormatOption, Output, iso, say, stdout
+from .output import FormatOption, Output, iso_ms, say, stdout
 
 _LOOKS: Final = {
     State.FETCHED: ("█", "blue"),
@@ -35,7 +35,7 @@ async def coverage(
     /,
     *,
     html: Path | None = None,
-    format: FormatOption = None,  # noqa: A002
+    format: FormatOption = None,
 ) -> int:
     """Show which device and which time a store has, and what is missing.
 
@@ -120,12 +120,16 @@ def _summary(found: Coverage) -> str:
     told = f", {failed:,} failed" if failed else ""
     return (
         f"{found.rows:,} messages, {whole:,} of {len(found.devices):,} devices complete{told}, "
-        f"{_iso(found.axis.start)} to {_iso(found.axis.end)}"
+        f"{iso_ms(found.axis.start)} to {iso_ms(found.axis.end)}"
     )
 
 
 def _record(found: Coverage, device: DeviceCoverage) -> dict[str, Any]:
-    return {**found.record(device), "start": _iso(found.axis.start), "end": _iso(found.axis.end)}
+    return {
+        **found.record(device),
+        "start": iso_ms(found.axis.start),
+        "end": iso_ms(found.axis.end),
+    }
 
 
 def _write(path: Path, text: str) -> None:
@@ -148,7 +152,3 @@ def _shown(store: str) -> str:
 
 def _day(ms: int) -> str:
     return from_epoch_ms(ms).date().isoformat()
-
-
-def _iso(ms: int) -> str:
-    return iso(from_epoch_ms(ms))

@@ -27,7 +27,7 @@ async def emulator(
     rate_window: float = 60.0,
     latency: float = 0.0,
     append_rate: Annotated[float, Parameter(help="New messages a second.")] = 0.0,
-    format: FormatOption = None,  # noqa: A002
+    format: FormatOption = None,
 ) -> None:
     """Run an Iottly cloud with a made-up fleet on this machine, until Ctrl-C.
 

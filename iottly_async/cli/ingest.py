@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -14,16 +17,13 @@ from cyclopts import Parameter
 
 from ..config import Config
 from ..ingest import IngestJob, IngestReport, Outcome, open_store
-from ..models._time import from_epoch_ms
 from ..resources.messages import TypeFilter
 from ..session import IottlySession
 from .arguments import time_of
 from .connection import ProjectOption, connected, named
 from .exit_codes import ExitCode
-from .output import FormatOption, Output, iso, say, stderr
-from .reportfile import ReportFile
-from .stopping import signals_stop
-from .strangers import tell_strangers
+from .messages import warn_unknown_devices
+from .output import FormatOption, Output, ReportFile, iso_ms, say, stderr
 from .watch import limit_text, watch
 
 _SHOWN_FAILURES = 10
@@ -34,13 +34,13 @@ async def ingest(
     to: str,
     start: str | None = None,
     end: str | None = None,
-    type: TypeFilter = "all",  # noqa: A002
+    type: TypeFilter = "all",
     concurrency: int = 8,
     follow: Annotated[bool, Parameter(negative="")] = False,
     report: Path | None = None,
     emulator: Annotated[bool, Parameter(negative="")] = False,
     project: ProjectOption = None,
-    format: FormatOption = None,  # noqa: A002
+    format: FormatOption = None,
 ) -> int:
     """Fetch the messages of a project's devices into a store, each exactly once.
 
@@ -88,7 +88,9 @@ async def ingest(
         )
         done = await _run(job)
         silent = [each.device_id for each in done.devices if not each.total and not each.error]
-        await tell_strangers(source.session.project(source.project), silent if devices else [])
+        await warn_unknown_devices(
+            source.session.project(source.project), silent if devices else []
+        )
     _summarise(done, to, Output(format))
     if file is not None:
         file.write({"store": to, **done.as_dict()})
@@ -139,13 +141,39 @@ async def _run(job: IngestJob) -> IngestReport:
     # What was imported stays: looking through it again for cycles, as the rows of a run
     # make the collector do, would cost a tenth of the run.
     gc.freeze()
-    with view, signals_stop(stop, at_once=at_once):
+    with view, stop_on_signals(stop, at_once=at_once):
         return await job.run(view.show)
+
+
+@contextmanager
+def stop_on_signals(stop: Callable[[], None], *, at_once: Callable[[], None]) -> Iterator[None]:
+    """While it lasts, the first signal calls `stop` in the loop, the next ends the process.
+
+    Args:
+        stop: asks for a clean end.
+        at_once: puts the terminal in order before the process ends.
+    """
+    loop = asyncio.get_running_loop()
+    asked = False
+
+    def handle(number: int, frame: object) -> None:
+        nonlocal asked
+        if asked:
+            at_once()
+            # Stores bear to be killed at any moment; nothing that was committed is lost.
+            os._exit(ExitCode.INTERRUPTED)
+        asked = True
+        loop.call_soon_threadsafe(stop)
+
+    with ExitStack() as before:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before.callback(signal.signal, number, signal.signal(number, handle))
+        yield
 
 
 def _summarise(report: IngestReport, to: str, output: Output) -> None:
     """The closing summary: for people on stderr, or in a table; as a record in a pipe."""
-    end = None if report.end is None else iso_of(report.end)
+    end = None if report.end is None else iso_ms(report.end)
     state = "stopped following" if report.followed else "done"
     if report.failed:
         state = f"{report.failed} of {len(report.devices)} devices failed, run it again to go on"
@@ -159,7 +187,7 @@ def _summarise(report: IngestReport, to: str, output: Output) -> None:
                 "messages": f"{report.total:,} in the store, {report.rows:,} of them by this run",
                 "rejected": f"{report.rejected:,}" if report.rejected else "none",
                 "devices": f"{report.done:,} of {len(report.devices):,} complete",
-                "range": f"{'the beginning' if report.start is None else iso_of(report.start)} "
+                "range": f"{'the beginning' if report.start is None else iso_ms(report.start)} "
                 f"to {end}",
                 "requests": f"{report.requests:,}",
                 "time": f"{report.seconds:.1f} s, {report.rows_per_second:,.0f} messages a second",
@@ -193,8 +221,3 @@ def _code(report: IngestReport) -> int:
         return ExitCode.PARTLY
     refused = all(device.status in (401, 403) for device in report.devices)
     return ExitCode.REFUSED if refused else ExitCode.ERROR
-
-
-def iso_of(ms: int) -> str:
-    """Milliseconds since the epoch as a text."""
-    return iso(from_epoch_ms(ms))

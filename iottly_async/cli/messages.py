@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from ..errors import ConfigurationError, DecodeError
+from ..errors import ConfigurationError, DecodeError, IottlyError
 from ..models import Message
+from ..resources import Project
 from ..resources.messages import TypeFilter
 from .arguments import mapping, time_of
 from .connection import ProjectOption, in_project
-from .output import FormatOption, Output, iso
-from .strangers import tell_strangers
+from .output import FormatOption, Output, iso, say
 
 _COLUMNS = ["timestamp", "type", "channel", "payload"]
 
@@ -28,10 +28,10 @@ async def messages(
     query: str | None = None,
     start: str | None = None,
     end: str | None = None,
-    type: TypeFilter = "all",  # noqa: A002
+    type: TypeFilter = "all",
     order: Literal["asc", "desc"] = "asc",
     project: ProjectOption = None,
-    format: FormatOption = None,  # noqa: A002
+    format: FormatOption = None,
 ) -> None:
     """Messages of a device: the latest ones, or all between two times.
 
@@ -66,7 +66,29 @@ async def messages(
             raise ConfigurationError("--query goes with the latest messages, not with a range")
         walk = found.messages.walk(device, start=low, end=high, type=type, order=order)
         shown = await output.stream(_records(walk, limit), _COLUMNS)
-        await tell_strangers(found, [] if shown else [device])
+        await warn_unknown_devices(found, [] if shown else [device])
+
+
+async def warn_unknown_devices(project: Project, silent: Collection[str]) -> None:
+    """Say which of the devices without a message are none of the project's.
+
+    The service answers alike for no such device and for none of its messages (D4), so its
+    list is asked. It is no error: a device that was removed may have left messages. Where
+    the list cannot be had, nothing is said.
+
+    Args:
+        project: whose devices they should be.
+        silent: ids of the devices that were named and had no message; none asks nothing.
+    """
+    if not silent:
+        return
+    try:
+        known = {device.id.casefold() for device in await project.devices.list()}
+    except IottlyError:
+        return
+    for device_id in silent:
+        if device_id.casefold() not in known:
+            say(f"device {device_id}: project {project.id} has no such device; is the id right?")
 
 
 async def _records(

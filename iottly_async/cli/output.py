@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from enum import Enum
 from functools import cache
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -16,6 +18,9 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from ..errors import ConfigurationError, StoreError
+from ..models._time import from_epoch_ms
 
 Format = Literal["table", "jsonl", "json"]
 
@@ -75,6 +80,37 @@ class Output:
             return count
 
 
+class ReportFile:
+    """A file for a report in JSON, replaced whole.
+
+    Args:
+        path: of the file; its folder must be there.
+
+    Raises:
+        ConfigurationError: it cannot be written there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._aside = path.with_name(path.name + ".new")
+        if path.is_dir():
+            raise ConfigurationError(f"--report {str(path)!r} is a folder; name a file in it")
+        if reason := _fault(self._aside, b""):
+            raise ConfigurationError(f"--report {str(path)!r} cannot be written: {reason}")
+        self._aside.unlink()
+
+    def write(self, report: Mapping[str, Any]) -> None:
+        """Put a report in the file.
+
+        Raises:
+            StoreError: it cannot be written any more.
+        """
+        text = msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
+        if reason := _fault(self._aside, text):
+            raise StoreError(f"the report {str(self._path)!r} cannot be written: {reason}")
+        os.replace(self._aside, self._path)
+
+
 def record_of(value: Any) -> dict[str, Any]:
     """A model as a record: its fields, times as texts."""
     return {name: _plain(item) for name, item in asdict(value, recurse=False).items()}
@@ -92,6 +128,11 @@ def shown(value: Any) -> str:
 def iso(time: datetime) -> str:
     """An aware UTC time as text, in milliseconds, with a Z."""
     return time.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def iso_ms(ms: int) -> str:
+    """Milliseconds since the epoch as text, in UTC."""
+    return iso(from_epoch_ms(ms))
 
 
 def say(text: str) -> None:
@@ -133,3 +174,11 @@ def _plain(value: Any) -> Any:
 
 def _write(line: bytes) -> None:
     sys.stdout.buffer.write(line + b"\n")
+
+
+def _fault(path: Path, data: bytes) -> str | None:
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        return error.strerror or str(error)
+    return None

@@ -11,7 +11,7 @@ from .connection import ProjectOption, connected, in_project
 from .output import FormatOption, Output, record_of
 
 
-async def ping(*, format: FormatOption = None) -> None:  # noqa: A002
+async def ping(*, format: FormatOption = None) -> None:
     """Ask the service for a sign of life."""
     async with connected() as session:
         begun = perf_counter()
@@ -22,13 +22,13 @@ async def ping(*, format: FormatOption = None) -> None:  # noqa: A002
         )
 
 
-async def inspect(*, project: ProjectOption = None, format: FormatOption = None) -> None:  # noqa: A002
+async def inspect(*, project: ProjectOption = None, format: FormatOption = None) -> None:
     """Summary of the project."""
     async with in_project(project) as found:
         Output(format).one(record_of(await found.inspect()))
 
 
-async def licenses(*, project: ProjectOption = None, format: FormatOption = None) -> None:  # noqa: A002
+async def licenses(*, project: ProjectOption = None, format: FormatOption = None) -> None:
     """The project's licences, and the devices that hold them."""
     async with in_project(project) as found:
         records = [record_of(each) for each in await found.licenses.list()]
@@ -42,7 +42,7 @@ async def devices(
     *,
     project: ProjectOption = None,
     fleet: Annotated[bool, Parameter(negative="", help="By the fleet API (v1).")] = False,
-    format: FormatOption = None,  # noqa: A002
+    format: FormatOption = None,
 ) -> None:
     """The project's devices."""
     output = Output(format)
@@ -64,7 +64,7 @@ async def rename(
     /,
     *,
     project: ProjectOption = None,
-    format: FormatOption = None,  # noqa: A002
+    format: FormatOption = None,
 ) -> None:
     """Give a device another name.
 

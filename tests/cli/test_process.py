@@ -92,13 +92,13 @@ def test_a_second_signal_ends_at_once() -> None:
     """Where a clean end takes too long, the next signal ends the process, with 130 too."""
     code = """
 import asyncio
-from iottly_async.cli.stopping import signals_stop
+from iottly_async.cli.ingest import stop_on_signals
 
 def tell(what):
     return lambda: print(what, flush=True)
 
 async def main():
-    with signals_stop(tell("stopping"), at_once=tell("at once")):
+    with stop_on_signals(tell("stopping"), at_once=tell("at once")):
         print("ready", flush=True)
         await asyncio.Event().wait()
 
