@@ -1,29 +1,32 @@
-"""The command line, `iottly` or ``python -m iottly_async``; needs the extra ``cli``."""
+"""Entry point of the command line: `iottly`, or `python -m iottly_async`."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 
-_NEEDED = ("cyclopts", "rich")
+_REQUIRED = ("cyclopts", "rich")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; its exit code (`iottly_async.cli` lists them).
+    """Run the command line. It needs the extra `cli`.
 
     Args:
-        arguments: without the program's name; None takes those of the process.
+        arguments: The command line without the program's name; None uses `sys.argv`.
+
+    Returns:
+        The exit code; `iottly_async.cli` lists them.
     """
     try:
         from .cli import run
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] not in _NEEDED:
+        if error.name is None or error.name.partition(".")[0] not in _REQUIRED:
             raise
         missing = error.name
     else:
         return run(sys.argv[1:] if arguments is None else arguments)
     sys.stderr.write(
-        f"iottly: the command line needs the extra cli, and {missing} is not installed; "
+        f"iottly: the command line needs the package {missing}, which is not installed; "
         "install it with: pip install 'iottly-async[cli]'\n"
     )
     return 2

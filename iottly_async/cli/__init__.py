@@ -1,20 +1,18 @@
-"""The command line: what the SDK does, from a shell.
+"""The `iottly` command line.
 
-Data goes to stdout and everything else to stderr. On a terminal data is a table, in a pipe
-JSON lines; ``--format`` wins. The key comes from ``IOTTLY_API_KEY``, or from a prompt
-without echo where there is a terminal, never from an argument; ``IOTTLY_BASE_URL`` names
-another host, ``IOTTLY_PROJECT`` the project; ``NO_COLOR`` is honoured.
+Data goes to stdout, everything else to stderr. Data is a table on a terminal and JSON lines
+in a pipe; `--format` overrides this. The API key comes from the environment variable
+`IOTTLY_API_KEY` or, on a terminal, from a prompt without echo; it is never an argument.
+`IOTTLY_BASE_URL` names another host, `IOTTLY_PROJECT` the project. `NO_COLOR` is honoured.
 
-===== ===================================================================
-code  meaning
-===== ===================================================================
-0     done (also where the reader of a pipe had enough)
-1     the service answered with an error, or none came; a store failed
-2     usage: an argument or a setting was refused, nothing was sent
-3     the key was refused: unknown, or without access (401, 403)
-4     partly done: some devices failed
-130   interrupted
-===== ===================================================================
+Exit codes:
+
+- 0: done, or the reader of the pipe closed it.
+- 1: the service answered with an error or did not answer, or a store failed.
+- 2: an argument or a setting is invalid; nothing was sent.
+- 3: the key was refused (401) or has no access (403).
+- 4: partly done: some devices failed, or a store is incomplete.
+- 130: interrupted by Ctrl-C or SIGTERM.
 """
 
 from .app import run

@@ -1,4 +1,4 @@
-"""The commands put together, and what becomes of their errors."""
+"""Builds the `iottly` application, runs it, and turns errors into exit codes."""
 
 from __future__ import annotations
 
@@ -18,24 +18,31 @@ from .output import say, stderr
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the command that the arguments name; its exit code."""
-    _warnings_to_stderr()
+    """Run the command that the arguments name.
+
+    Args:
+        arguments: The command line without the program's name.
+
+    Returns:
+        The exit code.
+    """
+    _log_to_stderr()
     try:
         code = _invoke(arguments)
         sys.stdout.flush()
     except BrokenPipeError:
-        _forget_stdout()
+        _discard_stdout()
         return ExitCode.DONE
     return code
 
 
 def make_app() -> App:
-    """The commands, as cyclopts takes them."""
+    """Build the cyclopts application with all commands."""
     app = App(
         name="iottly",
-        help="The Iottly IoT cloud from a shell.\n\n"
-        "The key is taken from IOTTLY_API_KEY, never from an argument; IOTTLY_PROJECT names the "
-        "project, IOTTLY_BASE_URL another host.",
+        help="Use the Iottly IoT cloud from a shell.\n\n"
+        "The API key is read from IOTTLY_API_KEY, never from an argument. IOTTLY_PROJECT names "
+        "the project, IOTTLY_BASE_URL another host.",
         version=__version__,
         help_format="plaintext",
         error_console=stderr(),
@@ -78,15 +85,15 @@ class _ToStderr(logging.Handler):
         say(f"{record.levelname.lower()}: {record.getMessage()}")
 
 
-def _warnings_to_stderr() -> None:
+def _log_to_stderr() -> None:
     logger = logging.getLogger("iottly_async")
     if not any(isinstance(handler, _ToStderr) for handler in logger.handlers):
         logger.addHandler(_ToStderr())
 
 
-def _forget_stdout() -> None:
-    # What is still buffered would fail once more when the interpreter flushes at its end.
+def _discard_stdout() -> None:
+    # The interpreter flushes stdout when it exits: what is still buffered would fail again.
     with suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, sys.stdout.fileno())
+        os.close(devnull)

@@ -1,4 +1,4 @@
-"""Arguments that are more than texts: times, values, JSON."""
+"""Parses arguments: times, name=value pairs, JSON objects."""
 
 from __future__ import annotations
 
@@ -13,10 +13,17 @@ from ..times import aware
 
 
 def time_of(text: str | None, *, name: str) -> datetime | None:
-    """An aware time from its ISO text; None stays None.
+    """Parse an ISO time into an aware datetime.
+
+    Args:
+        text: The time, or None if the option is absent.
+        name: The option's name, for the error's text.
+
+    Returns:
+        The time, or None for None.
 
     Raises:
-        ConfigurationError: it is no ISO time, or has no zone (D5).
+        ConfigurationError: The text is not an ISO time, or has no time zone (D5).
     """
     if text is None:
         return None
@@ -26,37 +33,50 @@ def time_of(text: str | None, *, name: str) -> datetime | None:
         time = None
     if time is None:
         raise ConfigurationError(
-            f"{name} must be an ISO time with a zone, such as 2026-01-01T00:00Z, not {text!r}"
+            f"{name} must be an ISO time with a time zone, such as 2026-01-01T00:00Z, not {text!r}"
         )
     if time.tzinfo is None:
         raise ConfigurationError(
-            f"{name} must say its zone, and {text!r} has none; write {time.isoformat()}Z for UTC"
+            f"{name} needs a time zone, and {text!r} has none; write {time.isoformat()}Z for UTC"
         )
     return aware(time, name=name)
 
 
-def pairs(texts: Sequence[str]) -> dict[str, Any]:
-    """Values by name from texts such as ``level=3``: JSON where it is, else the text itself.
+def named_values(texts: Sequence[str]) -> dict[str, Any]:
+    """Parse texts such as `level=3` into values by name.
+
+    Args:
+        texts: The arguments.
+
+    Returns:
+        For each name its value: decoded if it is JSON, else the text itself.
 
     Raises:
-        ConfigurationError: a text without ``=``, or a name twice.
+        ConfigurationError: A text has no `=`, or a name is repeated.
     """
     values: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name:
-            raise ConfigurationError(f"a value must be written name=value, not {text!r}")
+            raise ConfigurationError(f"a parameter must be name=value, not {text!r}")
         if name in values:
-            raise ConfigurationError(f"the value {name!r} is given twice")
+            raise ConfigurationError(f"the parameter {name!r} is given twice")
         values[name] = _json_or_text(value)
     return values
 
 
-def mapping(text: str | None, *, name: str) -> Mapping[str, Any] | None:
-    """A JSON object from its text; None stays None.
+def json_object(text: str | None, *, name: str) -> Mapping[str, Any] | None:
+    """Parse a JSON object.
+
+    Args:
+        text: The object, or None if the option is absent.
+        name: The option's name, for the error's text.
+
+    Returns:
+        The object, or None for None.
 
     Raises:
-        ConfigurationError: it is no JSON object.
+        ConfigurationError: The text is not a JSON object.
     """
     if text is None:
         return None

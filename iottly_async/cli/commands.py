@@ -1,8 +1,8 @@
-"""Commands to devices."""
+"""`iottly send`: a command to a device."""
 
 from __future__ import annotations
 
-from .arguments import pairs
+from .arguments import named_values
 from .connection import ProjectOption, in_project
 from .output import say
 
@@ -14,20 +14,16 @@ async def send(
     *values: str,
     project: ProjectOption = None,
 ) -> None:
-    """Send a command to a device; it is never sent twice.
+    """Send a command to a device. It is never sent twice.
 
-    Parameters
-    ----------
-    device
-        The device's id.
-    cmd_type
-        A message type that the project declares, such as echo.
-    values
-        Its parameters as name=value, such as content=hi.
-        JSON is sent as such: level=3 is a number, and
-        level='"3"' a text.
+    Args:
+        device: The device's id.
+        cmd_type: A message type that the project declares, such as echo.
+        values: The command's parameters as name=value, such as content=hi.
+            A value that is JSON is sent as JSON: level=3 sends a number,
+            level='"3"' a text.
     """
-    parameters = pairs(values)
+    parameters = named_values(values)
     async with in_project(project) as found:
         await found.commands.send(device, cmd_type, parameters)
-    say(f"{cmd_type} was taken for device {device}")
+    say(f"the service accepted {cmd_type} for device {device}")

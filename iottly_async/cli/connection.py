@@ -1,4 +1,4 @@
-"""How the commands come to a session: the key, the host, the project."""
+"""Opens the session that a command uses: the key, the host, the project."""
 
 from __future__ import annotations
 
@@ -24,10 +24,15 @@ ProjectOption = Annotated[
 
 @asynccontextmanager
 async def connected() -> AsyncIterator[IottlySession]:
-    """A session by the environment; the key is asked for where it has none.
+    """Open a session configured by the environment.
+
+    If the environment has no key and stdin is a terminal, the user is asked for it.
+
+    Yields:
+        The session; it is closed on exit.
 
     Raises:
-        ConfigurationError: there is no key, and no terminal to ask at.
+        ConfigurationError: There is no key, and no terminal to ask for it.
     """
     config = Config.from_env()
     async with IottlySession(_key(), config=config) as session:
@@ -36,25 +41,37 @@ async def connected() -> AsyncIterator[IottlySession]:
 
 @asynccontextmanager
 async def in_project(project: str | None) -> AsyncIterator[Project]:
-    """The project that was named, in a session by the environment.
+    """Open a session configured by the environment, for one project.
+
+    Args:
+        project: The project's id, or None if none was named.
+
+    Yields:
+        The project; its session is closed on exit.
 
     Raises:
-        ConfigurationError: none was named.
+        ConfigurationError: No project was named, or there is no key.
     """
-    project = named(project)
+    named = project_id(project)
     async with connected() as session:
-        yield session.project(project)
+        yield session.project(named)
 
 
-def named(project: str | None) -> str:
-    """The project's id.
+def project_id(project: str | None) -> str:
+    """Check that a project was named.
+
+    Args:
+        project: The project's id, or None if none was named.
+
+    Returns:
+        The id.
 
     Raises:
-        ConfigurationError: none was named.
+        ConfigurationError: No project was named.
     """
     if not project:
         raise ConfigurationError(
-            "project is missing; name it by --project, or set IOTTLY_PROJECT in the environment"
+            "the project is missing; pass --project, or set the environment variable IOTTLY_PROJECT"
         )
     return project
 
@@ -66,7 +83,7 @@ def _key() -> str:
             key = getpass.getpass("API key: ", stream=sys.stderr).strip()
     if not key:
         raise ConfigurationError(
-            "the API key is missing; set IOTTLY_API_KEY in the environment, or run this at a "
-            "terminal, where it is asked for"
+            "the API key is missing; set the environment variable IOTTLY_API_KEY, or run the "
+            "command on a terminal, which asks for the key"
         )
     return key

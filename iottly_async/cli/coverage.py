@@ -1,4 +1,4 @@
-"""Which device and which time a store has: drawn in the terminal, or as a page."""
+"""`iottly coverage`: which devices and times a store holds, as a chart, records or a page."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from ..models._time import from_epoch_ms
 from .exit_codes import ExitCode
 from .output import FormatOption, Output, iso_ms, say, stdout
 
-_LOOKS: Final = {
+_SYMBOLS: Final = {
     State.FETCHED: ("█", "blue"),
     State.EMPTY: ("·", "bright_black"),
     State.MISSING: ("░", "yellow"),
     State.FAILED: ("x", "red"),
 }
-_PARTLY: Final = "▒"  # of a stretch of which something is there
-_BESIDE: Final = 28  # columns of messages, share and what is between
-_LEAST: Final = 20
-_MOST: Final = 120
+_PARTLY: Final = "▒"  # an interval of which a part is missing
+_OTHER_COLUMNS: Final = 28  # characters: the messages, their share, and the gaps between
+_MIN_BINS: Final = 20
+_MAX_BINS: Final = 120
 _PAGE_BINS: Final = 160
 
 
@@ -37,23 +37,26 @@ async def coverage(
     html: Path | None = None,
     format: FormatOption = None,
 ) -> int:
-    """Show which device and which time a store has, and what is missing.
+    """Show which devices and times a store holds, and which are missing.
 
-    In a pipe it is a record a device, with what is missing as pairs of
-    milliseconds since the epoch. The exit code is 0 where nothing is missing,
-    else 4.
+    A pipe gets one record a device; missing intervals are pairs of milliseconds
+    since the epoch. The exit code is 0 if nothing is missing, else 4.
 
-    Parameters
-    ----------
-    store
-        The store, named as for ingest; or a folder that partitions were run into.
-    html
-        A file for a page with the same, drawn larger; it needs no other file.
+    Args:
+        store: The store, named as for ingest, or a folder of partitions.
+        html: Write the chart to this file instead, as one page without other files.
+
+    Returns:
+        The exit code.
     """
     output = Output(format)
     width = stdout().width
     name = min(36, width // 3)
-    bins = max(_LEAST, min(_MOST, width - name - _BESIDE)) if html is None else _PAGE_BINS
+    bins = (
+        max(_MIN_BINS, min(_MAX_BINS, width - name - _OTHER_COLUMNS))
+        if html is None
+        else _PAGE_BINS
+    )
     found = await survey(store, bins=bins)
     if html is not None:
         _write(html, page_of(found, store=_shown(store)))
@@ -77,9 +80,9 @@ def _draw(found: Coverage, name: int) -> None:
         table.add_row(Text(device.device_id), _line(device), f"{device.rows:,}", _share(device))
     stdout().print(table)
     legend = Text("\n")
-    for state, (sign, style) in _LOOKS.items():
+    for state, (sign, style) in _SYMBOLS.items():
         legend.append(sign, style).append(f" {state}   ")
-    legend.append(_PARTLY, _LOOKS[State.MISSING][1]).append(" partly")
+    legend.append(_PARTLY, _SYMBOLS[State.MISSING][1]).append(" partly")
     stdout().print(legend)
     stdout().print(Text(_summary(found)))
     for device in found.devices:
@@ -88,27 +91,27 @@ def _draw(found: Coverage, name: int) -> None:
 
 
 def _ends(found: Coverage) -> str:
-    """The first day and the last, as far apart as the line is long."""
+    """The column's heading: the first day at its left end, the last at its right."""
     first, last = _day(found.axis.start), _day(found.axis.end)
     return first + last.rjust(found.axis.bins - len(first))
 
 
 def _line(device: DeviceCoverage) -> Text:
     line = Text(no_wrap=True)
-    for (sign, style), cells in groupby(device.cells, _look):
+    for (sign, style), cells in groupby(device.cells, _symbol):
         line.append(sign * len([*cells]), style)
     return line
 
 
-def _look(cell: Cell) -> tuple[str, str]:
-    sign, style = _LOOKS[cell.state]
+def _symbol(cell: Cell) -> tuple[str, str]:
+    sign, style = _SYMBOLS[cell.state]
     return (_PARTLY if cell.missing and cell.rows else sign), style
 
 
 def _share(device: DeviceCoverage) -> Text:
     if device.failed is not None:
         return Text("failed", "red")
-    # 100 % is said of what is whole, and of nothing that only comes near.
+    # Only a complete device shows 100 %: the share is rounded down.
     if not device.missing:
         return Text("100 %", "green")
     return Text(f"{floor(device.complete * 1000) / 10:.1f} %", "yellow")
@@ -117,9 +120,9 @@ def _share(device: DeviceCoverage) -> Text:
 def _summary(found: Coverage) -> str:
     whole = sum(not device.missing and device.failed is None for device in found.devices)
     failed = sum(device.failed is not None for device in found.devices)
-    told = f", {failed:,} failed" if failed else ""
+    failures = f", {failed:,} failed" if failed else ""
     return (
-        f"{found.rows:,} messages, {whole:,} of {len(found.devices):,} devices complete{told}, "
+        f"{found.rows:,} messages, {whole:,} of {len(found.devices):,} devices complete{failures}, "
         f"{iso_ms(found.axis.start)} to {iso_ms(found.axis.end)}"
     )
 
@@ -143,7 +146,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _shown(store: str) -> str:
-    """A store's name fit for a page: of a database's URL, no user and no password."""
+    """The store's name for the page; a database's URL loses its user and password."""
     parts = urlsplit(store)
     if "@" not in parts.netloc:
         return store

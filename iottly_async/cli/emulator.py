@@ -1,11 +1,9 @@
-"""The emulator as a process."""
+"""`iottly emulator`: runs the emulator as a process."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-from cyclopts import Parameter
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError
 from .output import FormatOption, Output, say, stdout
@@ -26,35 +24,27 @@ async def emulator(
     rate_limit: str | None = None,
     rate_window: float = 60.0,
     latency: float = 0.0,
-    append_rate: Annotated[float, Parameter(help="New messages a second.")] = 0.0,
+    append_rate: float = 0.0,
     format: FormatOption = None,
 ) -> None:
-    """Run an Iottly cloud with a made-up fleet on this machine, until Ctrl-C.
+    """Run an emulated Iottly cloud with generated devices, until Ctrl-C.
 
-    Parameters
-    ----------
-    port
-        Of 127.0.0.1; 0 takes a free one.
-    seed
-        The same seed gives the same fleet.
-    devices
-        How many devices the fleet has.
-    messages
-        How many messages they sent in all.
-    days
-        How many days their history has.
-    jsonl
-        A file of messages that becomes the fleet instead.
-    database
-        A file that keeps the messages; without, they are in memory.
-    rate_limit
-        Requests a window, or starter, pro or enterprise; unlimited by default.
-    rate_window
-        Seconds of that window.
-    latency
-        Seconds that a request takes.
+    Args:
+        port: The port on 127.0.0.1; 0 picks a free one.
+        seed: The seed of the generated data. The same seed gives the same data.
+        devices: The number of devices.
+        messages: The number of stored messages of all devices together.
+        days: The number of days that the stored messages cover.
+        jsonl: Serve the messages of this file instead of generated ones.
+        database: Keep the messages in this file; by default they are in memory.
+        rate_limit: Requests a window, or starter (60), pro (600) or enterprise
+            (unlimited). Unlimited by default.
+        rate_window: The length of that window, in seconds.
+        latency: The time that each request takes, in seconds.
+        append_rate: New messages a second; 0 adds none.
+        format: How data is printed: a table on a terminal, JSON lines in a pipe.
     """
-    # A server is more than the other commands should have to load.
+    # Imported here, as the other commands must not pay for loading a server.
     from ..emulator import EmulatorSettings, serve
 
     try:
@@ -77,7 +67,7 @@ async def emulator(
     def ready(running: Emulator) -> None:
         if append_rate > 0:
             running.start_appending(append_rate)
-        _introduce(running, output)
+        _print_address(running, output)
 
     try:
         await serve(settings, ready=ready)
@@ -85,10 +75,10 @@ async def emulator(
         reason = str(error)
     else:
         return
-    raise ConfigurationError(f"the emulator cannot be started: {reason}")
+    raise ConfigurationError(f"the emulator cannot start: {reason}")
 
 
-def _introduce(running: Emulator, output: Output) -> None:
+def _print_address(running: Emulator, output: Output) -> None:
     devices = running.device_ids
     address = {
         "base_url": running.base_url,
@@ -99,17 +89,17 @@ def _introduce(running: Emulator, output: Output) -> None:
         output.one({**address, "device_ids": devices})
     else:
         output.one({**address, "devices": f"{len(devices)}: {', '.join(devices[:3])}, …"})
-        say("to point a program at it:")
+        say("to use it in a program, set:")
         stdout().print(
             f"export IOTTLY_BASE_URL={running.base_url}\n"
             f"export IOTTLY_API_KEY={running.api_key}\n"
             f"export IOTTLY_PROJECT={running.project_id}",
             soft_wrap=True,
         )
-        say("Ctrl-C ends it")
+        say("Ctrl-C stops it")
     stdout().file.flush()
 
 
 def _rate_limit(text: str | None) -> Any:
-    """A number where it is one; what else it may be, the settings know."""
+    """Digits as a number; the emulator's settings check any other text."""
     return int(text) if text is not None and text.isdecimal() else text

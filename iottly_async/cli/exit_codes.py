@@ -1,4 +1,4 @@
-"""ExitCode codes, and the errors that lead to them."""
+"""Exit codes, and the error that leads to each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,16 @@ from ..errors import (
 
 
 class ExitCode(IntEnum):
-    """What a command ends with."""
+    """The exit code of a command.
+
+    Attributes:
+        DONE: The command did all of its work.
+        ERROR: The service answered with an error or did not answer, or a store failed.
+        USAGE: An argument or a setting is invalid; nothing was sent.
+        REFUSED: The key was refused, or has no access.
+        PARTLY: Some devices failed, or a store is incomplete.
+        INTERRUPTED: Ctrl-C or SIGTERM ended the command.
+    """
 
     DONE = 0
     ERROR = 1
@@ -25,7 +34,7 @@ class ExitCode(IntEnum):
 
 
 def exit_code(error: IottlyError) -> ExitCode:
-    """The exit code for an error of the library."""
+    """Choose the exit code for an error of the library."""
     if isinstance(error, ConfigurationError | CursorMismatchError):
         return ExitCode.USAGE
     if isinstance(error, UnauthorizedError | ForbiddenError):
@@ -34,12 +43,12 @@ def exit_code(error: IottlyError) -> ExitCode:
 
 
 def explain(error: IottlyError) -> str:
-    """An error as a line for people."""
+    """Describe an error in one line, with a hint where one helps."""
     text = str(error) or type(error).__name__
     if error.request_id is not None:
         text += f" (request {error.request_id})"
     if isinstance(error, UnauthorizedError):
         text += "; is IOTTLY_API_KEY the key of this project?"
     elif isinstance(error, ForbiddenError):
-        text += "; the key is valid, and gives no access to this project or device"
+        text += "; the key is valid but has no access to this project or device"
     return text

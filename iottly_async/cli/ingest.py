@@ -1,4 +1,4 @@
-"""The ingestion of a fleet's messages."""
+"""`iottly ingest`: fetches the messages of devices into a store."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from ..ingest import IngestJob, IngestReport, Outcome, open_store
 from ..resources.messages import TypeFilter
 from ..session import IottlySession
 from .arguments import time_of
-from .connection import ProjectOption, connected, named
+from .connection import ProjectOption, connected, project_id
 from .exit_codes import ExitCode
 from .messages import warn_unknown_devices
 from .output import FormatOption, Output, ReportFile, iso_ms, say, stderr
-from .watch import limit_text, watch
+from .progress import limit_text, progress_view
 
 _SHOWN_FAILURES = 10
 
@@ -44,37 +44,32 @@ async def ingest(
 ) -> int:
     """Fetch the messages of a project's devices into a store, each exactly once.
 
-    Run it again to go on: from where it was killed or stopped, or, where it had
-    come to its end, with what is new since.
-    Ctrl-C ends it cleanly, a second one at once.
+    Run the command again to continue. A run that was killed or stopped resumes
+    where it was; a run that was complete fetches what is new.
+    Ctrl-C ends the run cleanly, a second Ctrl-C at once.
 
-    Parameters
-    ----------
-    devices
-        Ids of the devices; all of the project by default.
-    to
-        A file ending in .duckdb, .jsonl or .jsonl.zst;
-        a folder ending in .parquet; any path after duckdb:,
-        jsonl: or parquet:; or postgresql://HOST/DATABASE.
-    start
-        First time, inclusive, such as 2026-01-01T00:00Z; the beginning by default.
-    end
-        Last time, exclusive; the present by default.
-    type
-        Messages of which type.
-    concurrency
-        Requests at once, at most.
-    follow
-        Go on with new messages as they come, until Ctrl-C or SIGTERM, with exit code 0.
-    report
-        A file for the report of the run, as JSON.
-    emulator
-        Fetch from an emulator within this process: 20 devices, 100,000 messages.
+    Args:
+        devices: The ids of the devices; by default all devices of the project.
+        to: The store: a file ending in .duckdb, .jsonl or .jsonl.zst,
+            a folder ending in .parquet, any path after duckdb:,
+            jsonl: or parquet:, or postgresql://HOST/DATABASE.
+        start: The first time, inclusive, such as 2026-01-01T00:00Z;
+            by default the oldest message.
+        end: The last time, exclusive; by default the present.
+        type: The type of messages to fetch.
+        concurrency: The most requests at once.
+        follow: Continue with new messages until Ctrl-C or SIGTERM; the exit code is then 0.
+        report: Write a report of the run to this file, as JSON.
+        emulator: Fetch from an emulator in this process, with 20 devices
+            and 100,000 messages.
+
+    Returns:
+        The exit code.
     """
     low, high = time_of(start, name="--start"), time_of(end, name="--end")
     store = open_store(to)
     file = None if report is None else ReportFile(report)
-    async with _emulated() if emulator else _real(project) as source:
+    async with _emulated() if emulator else _service(project) as source:
         job = IngestJob(
             source.session,
             project=source.project,
@@ -105,41 +100,41 @@ class _Source:
 
 
 @asynccontextmanager
-async def _real(project: str | None) -> AsyncIterator[_Source]:
-    project = named(project)
+async def _service(project: str | None) -> AsyncIterator[_Source]:
+    named = project_id(project)
     async with connected() as session:
-        yield _Source(session=session, project=project)
+        yield _Source(session=session, project=named)
 
 
 @asynccontextmanager
 async def _emulated() -> AsyncIterator[_Source]:
-    # A server is more than the other commands should have to load.
+    # Imported here, as a run against the service must not pay for loading a server.
     from ..emulator import Emulator
 
     async with Emulator() as emulator:
         settings = emulator.settings
         say(
-            f"an emulator in this process, {emulator.base_url}, has {settings.devices} devices "
+            f"the emulator in this process, {emulator.base_url}, has {settings.devices} devices "
             f"and {settings.messages:,} messages"
         )
         config = evolve(Config(), base_url=emulator.base_url)
         async with IottlySession(emulator.api_key, config=config) as session:
-            # Its history ends in the past: nothing new is to be had between then and now.
+            # Its history ends in the past: no message lies between that time and now.
             yield _Source(session=session, project=emulator.project_id, end=settings.until)
 
 
 async def _run(job: IngestJob) -> IngestReport:
-    view = watch()
+    view = progress_view()
 
     def stop() -> None:
-        say("stopping; what was fetched is being stored (once more to end at once)")
+        say("stopping; the fetched messages are being stored (Ctrl-C again ends at once)")
         job.stop()
 
     def at_once() -> None:
         stderr().show_cursor()
 
-    # What was imported stays: looking through it again for cycles, as the rows of a run
-    # make the collector do, would cost a tenth of the run.
+    # Imported modules stay in memory anyway. Without this, the garbage collector, which the
+    # rows keep busy, scans them again and again: a tenth of the run.
     gc.freeze()
     with view, stop_on_signals(stop, at_once=at_once):
         return await job.run(view.show)
@@ -147,38 +142,38 @@ async def _run(job: IngestJob) -> IngestReport:
 
 @contextmanager
 def stop_on_signals(stop: Callable[[], None], *, at_once: Callable[[], None]) -> Iterator[None]:
-    """While it lasts, the first signal calls `stop` in the loop, the next ends the process.
+    """Handle SIGINT and SIGTERM: the first calls `stop`, the second ends the process.
 
     Args:
-        stop: asks for a clean end.
-        at_once: puts the terminal in order before the process ends.
+        stop: Called in the event loop; asks for a clean end.
+        at_once: Restores the terminal before the process ends.
     """
     loop = asyncio.get_running_loop()
-    asked = False
+    stopping = False
 
     def handle(number: int, frame: object) -> None:
-        nonlocal asked
-        if asked:
+        nonlocal stopping
+        if stopping:
             at_once()
-            # Stores bear to be killed at any moment; nothing that was committed is lost.
+            # A store may be killed at any moment: it loses nothing that was committed.
             os._exit(ExitCode.INTERRUPTED)
-        asked = True
+        stopping = True
         loop.call_soon_threadsafe(stop)
 
-    with ExitStack() as before:
+    with ExitStack() as restore:
         for number in (signal.SIGINT, signal.SIGTERM):
-            before.callback(signal.signal, number, signal.signal(number, handle))
+            restore.callback(signal.signal, number, signal.signal(number, handle))
         yield
 
 
 def _summarise(report: IngestReport, to: str, output: Output) -> None:
-    """The closing summary: for people on stderr, or in a table; as a record in a pipe."""
+    """Print the summary: a table, or a record on stdout with a line on stderr."""
     end = None if report.end is None else iso_ms(report.end)
     state = "stopped following" if report.followed else "done"
     if report.failed:
-        state = f"{report.failed} of {len(report.devices)} devices failed, run it again to go on"
+        state = f"{report.failed} of {len(report.devices)} devices failed, run it again to continue"
     if report.interrupted:
-        state = "interrupted, run it again to go on"
+        state = "interrupted, run it again to continue"
     if output.form == "table":
         output.one(
             {
@@ -201,10 +196,10 @@ def _summarise(report: IngestReport, to: str, output: Output) -> None:
             f"{report.rejected:,} rejected, {report.requests:,} requests, {report.seconds:.1f} s, "
             f"limit {limit_text(report.shares)}"
         )
-    _complain(report)
+    _print_failures(report)
 
 
-def _complain(report: IngestReport) -> None:
+def _print_failures(report: IngestReport) -> None:
     failures = [device for device in report.devices if device.outcome is Outcome.FAILED]
     for device in failures[:_SHOWN_FAILURES]:
         say(f"device {device.device_id}: {device.error_type}: {device.error}")

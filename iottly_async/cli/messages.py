@@ -1,4 +1,4 @@
-"""Messages of one device."""
+"""`iottly messages`: messages of one device."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..errors import ConfigurationError, DecodeError, IottlyError
 from ..models import Message
 from ..resources import Project
 from ..resources.messages import TypeFilter
-from .arguments import mapping, time_of
+from .arguments import json_object, time_of
 from .connection import ProjectOption, in_project
 from .output import FormatOption, Output, iso, say
 
@@ -33,26 +33,20 @@ async def messages(
     project: ProjectOption = None,
     format: FormatOption = None,
 ) -> None:
-    """Messages of a device: the latest ones, or all between two times.
+    """Print the latest messages of a device, or all messages between two times.
 
-    Parameters
-    ----------
-    device
-        The device's id.
-    limit
-        How many: of the latest, 10 by default and 100 at most; of a range, all by default.
-    query
-        A MongoDB filter of the latest, as JSON, such as '{"type": "userdefined"}'.
-    start
-        First time, inclusive, such as 2026-01-01T00:00Z; prints a range.
-    end
-        Last time, exclusive; prints a range.
-    type
-        Of a range: messages of which type.
-    order
-        Of a range: oldest or newest first.
+    Args:
+        device: The device's id.
+        limit: How many messages to print. Of the latest, 10 by default and at most 100;
+            between two times, all by default.
+        query: A MongoDB filter on the latest messages, as JSON, such as
+            '{"type": "userdefined"}'.
+        start: The first time, inclusive, such as 2026-01-01T00:00Z.
+        end: The last time, exclusive.
+        type: The type of messages between two times.
+        order: The order of messages between two times: oldest (asc) or newest (desc) first.
     """
-    filtered = mapping(query, name="--query")
+    filtered = json_object(query, name="--query")
     low, high = time_of(start, name="--start"), time_of(end, name="--end")
     if limit is not None and limit < 1:
         raise ConfigurationError(f"--limit must be 1 or more, not {limit}")
@@ -63,22 +57,25 @@ async def messages(
             output.many([_record(message) for message in latest], _COLUMNS)
             return
         if filtered is not None:
-            raise ConfigurationError("--query goes with the latest messages, not with a range")
+            raise ConfigurationError(
+                "--query filters the latest messages; it excludes --start, --end and --type"
+            )
         walk = found.messages.walk(device, start=low, end=high, type=type, order=order)
         shown = await output.stream(_records(walk, limit), _COLUMNS)
         await warn_unknown_devices(found, [] if shown else [device])
 
 
 async def warn_unknown_devices(project: Project, silent: Collection[str]) -> None:
-    """Say which of the devices without a message are none of the project's.
+    """Warn about devices without messages that do not belong to the project.
 
-    The service answers alike for no such device and for none of its messages (D4), so its
-    list is asked. It is no error: a device that was removed may have left messages. Where
-    the list cannot be had, nothing is said.
+    The service answers an unknown device like a device without messages (D4), so this
+    requests the project's list of devices. It is a warning and not an error: a device that
+    was removed may have left messages. If the list cannot be fetched, there is no warning.
 
     Args:
-        project: whose devices they should be.
-        silent: ids of the devices that were named and had no message; none asks nothing.
+        project: The project that should have the devices.
+        silent: The ids of the named devices that had no message. If there are none, nothing
+            is requested.
     """
     if not silent:
         return
@@ -88,7 +85,7 @@ async def warn_unknown_devices(project: Project, silent: Collection[str]) -> Non
         return
     for device_id in silent:
         if device_id.casefold() not in known:
-            say(f"device {device_id}: project {project.id} has no such device; is the id right?")
+            say(f"warning: project {project.id} has no device {device_id}; is the id right?")
 
 
 async def _records(

@@ -1,4 +1,4 @@
-"""Where output goes: data to stdout as a table or as JSON, all else to stderr."""
+"""Prints data to stdout as a table or JSON, everything else to stderr."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FormatOption = Annotated[
     Parameter(help="How data is printed: a table on a terminal, JSON lines in a pipe."),
 ]
 
-_WIDE: Final = 10_000  # columns of a table that no terminal shows: nothing is cut off
+_WIDE: Final = 10_000  # columns of a table that is not on a terminal: nothing is cut off
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -40,14 +40,14 @@ class Output:
     """Prints records.
 
     Args:
-        form: as asked for; None is a table on a terminal and JSON lines elsewhere.
+        form: The format; None is a table on a terminal and JSON lines elsewhere.
     """
 
     def __init__(self, form: Format | None) -> None:
         self.form: Format = form or ("table" if sys.stdout.isatty() else "jsonl")
 
     def one(self, record: Record) -> None:
-        """Print one record: a name and a value a line in a table."""
+        """Print one record; a table has a line for each name and value."""
         if self.form != "table":
             _write(_encode(record))
             return
@@ -57,7 +57,7 @@ class Output:
         stdout().print(table)
 
     def many(self, records: Sequence[Record], columns: Sequence[str]) -> None:
-        """Print records; `columns` are those that a table shows, all are in the JSON."""
+        """Print records; a table shows only `columns`, JSON all names."""
         if self.form == "json":
             _write(_encode(records))
         elif self.form == "jsonl":
@@ -67,7 +67,11 @@ class Output:
             _print_table(records, columns)
 
     async def stream(self, records: AsyncGenerator[Record, None], columns: Sequence[str]) -> int:
-        """Print records as they come, a table or JSON array after the last; says how many."""
+        """Print records as they arrive, or after the last one for a table or a JSON array.
+
+        Returns:
+            The number of records.
+        """
         async with aclosing(records):
             if self.form != "jsonl":
                 all_of_them = [record async for record in records]
@@ -81,43 +85,46 @@ class Output:
 
 
 class ReportFile:
-    """A file for a report in JSON, replaced whole.
+    """The file for a report in JSON; a write replaces it atomically.
+
+    Construction checks that the file can be written, so that a wrong path is an error
+    before the work and not after it.
 
     Args:
-        path: of the file; its folder must be there.
+        path: The file. Its folder must exist.
 
     Raises:
-        ConfigurationError: it cannot be written there.
+        ConfigurationError: The file cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._aside = path.with_name(path.name + ".new")
+        self._temporary = path.with_name(path.name + ".new")
         if path.is_dir():
-            raise ConfigurationError(f"--report {str(path)!r} is a folder; name a file in it")
-        if reason := _fault(self._aside, b""):
+            raise ConfigurationError(f"--report {str(path)!r} is a folder; name a file")
+        if reason := _write_error(self._temporary, b""):
             raise ConfigurationError(f"--report {str(path)!r} cannot be written: {reason}")
-        self._aside.unlink()
+        self._temporary.unlink()
 
     def write(self, report: Mapping[str, Any]) -> None:
-        """Put a report in the file.
+        """Write a report.
 
         Raises:
-            StoreError: it cannot be written any more.
+            StoreError: The file can no longer be written.
         """
         text = msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
-        if reason := _fault(self._aside, text):
+        if reason := _write_error(self._temporary, text):
             raise StoreError(f"the report {str(self._path)!r} cannot be written: {reason}")
-        os.replace(self._aside, self._path)
+        os.replace(self._temporary, self._path)
 
 
 def record_of(value: Any) -> dict[str, Any]:
-    """A model as a record: its fields, times as texts."""
+    """Convert a model into a record: its fields, with times as text."""
     return {name: _plain(item) for name, item in asdict(value, recurse=False).items()}
 
 
 def shown(value: Any) -> str:
-    """A value as it stands in a table."""
+    """Format a value for a table."""
     if value is None:
         return ""
     if isinstance(value, str):
@@ -126,29 +133,29 @@ def shown(value: Any) -> str:
 
 
 def iso(time: datetime) -> str:
-    """An aware UTC time as text, in milliseconds, with a Z."""
+    """Format an aware UTC time as ISO text with milliseconds and a Z."""
     return time.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 def iso_ms(ms: int) -> str:
-    """Milliseconds since the epoch as text, in UTC."""
+    """Format milliseconds since the epoch as ISO text in UTC."""
     return iso(from_epoch_ms(ms))
 
 
 def say(text: str) -> None:
-    """A line for people, on stderr."""
+    """Print a line to stderr."""
     stderr().print(Text(f"iottly: {text}"), soft_wrap=True)
 
 
 @cache
 def stderr() -> Console:
-    """The console of all that is not data."""
+    """The console for everything but data."""
     return Console(stderr=True, highlight=False)
 
 
 @cache
 def stdout() -> Console:
-    """The console of tables."""
+    """The console for tables."""
     width = None if sys.stdout.isatty() else _WIDE
     return Console(highlight=False, width=width)
 
@@ -156,7 +163,7 @@ def stdout() -> Console:
 def _print_table(records: Sequence[Record], columns: Sequence[str]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        # The last one is the widest, such as a payload: it gives way to the others.
+        # The last column is the widest, such as a payload: it is the one that is shortened.
         last = column == columns[-1]
         table.add_column(column, no_wrap=last, overflow="ellipsis" if last else "fold")
     for record in records:
@@ -176,7 +183,8 @@ def _write(line: bytes) -> None:
     sys.stdout.buffer.write(line + b"\n")
 
 
-def _fault(path: Path, data: bytes) -> str | None:
+def _write_error(path: Path, data: bytes) -> str | None:
+    """Write a file; the reason if that failed, else None."""
     try:
         path.write_bytes(data)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Commands about a project and its devices."""
+"""Commands about a project and its devices: ping, inspect, licenses, devices, rename."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from .output import FormatOption, Output, record_of
 
 
 async def ping(*, format: FormatOption = None) -> None:
-    """Ask the service for a sign of life."""
+    """Check that the service answers."""
     async with connected() as session:
-        begun = perf_counter()
+        started = perf_counter()
         await session.ping()
-        took = perf_counter() - begun
+        elapsed = perf_counter() - started
         Output(format).one(
-            {"status": "pong", "base_url": session.config.base_url, "seconds": round(took, 3)}
+            {"status": "pong", "base_url": session.config.base_url, "seconds": round(elapsed, 3)}
         )
 
 
 async def inspect(*, project: ProjectOption = None, format: FormatOption = None) -> None:
-    """Summary of the project."""
+    """Print the summary of the project."""
     async with in_project(project) as found:
         Output(format).one(record_of(await found.inspect()))
 
 
 async def licenses(*, project: ProjectOption = None, format: FormatOption = None) -> None:
-    """The project's licences, and the devices that hold them."""
+    """List the project's licences and the devices that use them."""
     async with in_project(project) as found:
         records = [record_of(each) for each in await found.licenses.list()]
     for record in records:
@@ -41,10 +41,10 @@ async def licenses(*, project: ProjectOption = None, format: FormatOption = None
 async def devices(
     *,
     project: ProjectOption = None,
-    fleet: Annotated[bool, Parameter(negative="", help="By the fleet API (v1).")] = False,
+    fleet: Annotated[bool, Parameter(negative="", help="Use the fleet API (v1).")] = False,
     format: FormatOption = None,
 ) -> None:
-    """The project's devices."""
+    """List the project's devices."""
     output = Output(format)
     if fleet:
         async with connected() as session:
@@ -66,14 +66,11 @@ async def rename(
     project: ProjectOption = None,
     format: FormatOption = None,
 ) -> None:
-    """Give a device another name.
+    """Rename a device.
 
-    Parameters
-    ----------
-    device
-        The device's id.
-    name
-        Its new name.
+    Args:
+        device: The device's id.
+        name: The new name.
     """
     async with in_project(project) as found:
         Output(format).one(record_of(await found.devices.rename(device, name)))

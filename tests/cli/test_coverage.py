@@ -1,4 +1,4 @@
-"""`iottly coverage`: a picture for people, records in a pipe, a page in a file."""
+"""`iottly coverage`: a chart on a terminal, records in a pipe, a page in a file."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from iottly_async.emulator import EmulatorThread
-from tests.cli.conftest import Run
+
+from .conftest import Run
 
 
 @pytest.fixture
 def store(iottly: Run, emulator: EmulatorThread, tmp_path: Path) -> Path:
-    """A store in which the first device failed, and the others are complete."""
+    """A store in which the first device failed and the others are complete."""
     path = tmp_path / "telemetry.jsonl"
     bad = min(emulator.device_ids)
     emulator.fault("status", status=403, route=f"/v1.0/*/device/{bad}/*", count=None)
@@ -21,10 +22,10 @@ def store(iottly: Run, emulator: EmulatorThread, tmp_path: Path) -> Path:
     return path
 
 
-def test_what_is_missing_is_told_by_records_and_the_code(
+def test_records_and_the_exit_code_show_what_is_missing(
     iottly: Run, emulator: EmulatorThread, store: Path
 ) -> None:
-    """4 where something is missing, 0 once nothing is."""
+    """The exit code is 4 while something is missing, and 0 afterwards."""
     done = iottly("coverage", store)
     first, *others = done.records
     assert done.code == 4
@@ -38,8 +39,10 @@ def test_what_is_missing_is_told_by_records_and_the_code(
     assert sum(one["rows"] for one in done.records) == 2000
 
 
-def test_a_table_has_a_line_a_device(iottly: Run, emulator: EmulatorThread, store: Path) -> None:
-    """With a cell for each stretch, its messages, its share, the legend and the errors."""
+def test_a_table_has_a_line_for_each_device(
+    iottly: Run, emulator: EmulatorThread, store: Path
+) -> None:
+    """A line has the cells, the number of messages and the share; legend and errors follow."""
     done = iottly("coverage", store, "--format", "table")
     lines = done.out.splitlines()
     bad, good, *_ = sorted(emulator.device_ids)
@@ -54,7 +57,7 @@ def test_a_table_has_a_line_a_device(iottly: Run, emulator: EmulatorThread, stor
 
 
 def test_a_page_is_written(iottly: Run, emulator: EmulatorThread, store: Path) -> None:
-    """With all devices in it; stdout stays empty."""
+    """The page names all devices, and stdout stays empty."""
     page = store.parent / "coverage.html"
     done = iottly("coverage", store, "--html", page)
     assert (done.code, done.out) == (4, "")
@@ -63,21 +66,21 @@ def test_a_page_is_written(iottly: Run, emulator: EmulatorThread, store: Path) -
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "text"),
     [
         (["none.jsonl"], "none.jsonl"),
         (["none.xml"], "store must be"),
     ],
 )
-def test_a_store_that_cannot_be_is_2(iottly: Run, arguments: list[str], told: str) -> None:
-    """It is not made."""
+def test_a_wrong_store_exits_with_2(iottly: Run, arguments: list[str], text: str) -> None:
+    """A store that does not exist is not created."""
     done = iottly("coverage", *arguments)
     assert (done.code, done.out) == (2, "")
-    assert told in done.err
+    assert text in done.err
 
 
-def test_a_page_that_cannot_be_written_is_2(iottly: Run, store: Path) -> None:
-    """The text says what the system said."""
+def test_a_page_that_cannot_be_written_exits_with_2(iottly: Run, store: Path) -> None:
+    """The error gives the system's reason."""
     done = iottly("coverage", store, "--html", store.parent / "none" / "x.html")
     assert done.code == 2
     assert "cannot be written" in done.err

@@ -1,7 +1,10 @@
-"""`iottly ingest`: the main job, by one command."""
+"""`iottly ingest`: fetches messages into a store."""
 
 from __future__ import annotations
 
+import json
+import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,19 +12,19 @@ import pytest
 from iottly_async.emulator import EmulatorThread
 from tests.support.stored_rows import rows_of, truth_of
 
-from .conftest import Run
+from .conftest import Run, process, read_until, terminal
 
 
 @pytest.fixture(params=["duckdb", "jsonl"])
 def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """Where the store is to be."""
+    """The path of a new store."""
     return tmp_path / f"telemetry.{request.param}"
 
 
 def test_a_project_is_fetched_into_a_file(
     iottly: Run, emulator: EmulatorThread, path: Path
 ) -> None:
-    """The report is one record on stdout, and a line for people on stderr."""
+    """The report is one record on stdout and one line on stderr."""
     done = iottly("ingest", "--to", path)
     (report,) = done.records
     assert done.code == 0
@@ -30,8 +33,10 @@ def test_a_project_is_fetched_into_a_file(
     assert "done: " in done.err
 
 
-def test_the_devices_named_and_a_range(iottly: Run, emulator: EmulatorThread, path: Path) -> None:
-    """Arguments are devices; times say their zone."""
+def test_devices_and_a_range_can_be_named(
+    iottly: Run, emulator: EmulatorThread, path: Path
+) -> None:
+    """Only the named devices and times are fetched."""
     device = emulator.device_ids[1]
     done = iottly(
         *("ingest", device, "--to", path, "--type", "userdefined"),
@@ -43,8 +48,8 @@ def test_the_devices_named_and_a_range(iottly: Run, emulator: EmulatorThread, pa
     assert all(1775347200000 <= row.timestamp < 1775433600000 for row in rows)
 
 
-def test_some_failed_devices_are_4(iottly: Run, emulator: EmulatorThread, path: Path) -> None:
-    """Each is named on stderr with what the service said; a second run fetches the rest."""
+def test_some_failed_devices_exit_with_4(iottly: Run, emulator: EmulatorThread, path: Path) -> None:
+    """stderr has each failed device and its error; a second run fetches the rest."""
     bad = emulator.device_ids[0]
     emulator.fault("status", status=403, route=f"/v1.0/*/device/{bad}/*", count=None)
     done = iottly("ingest", "--to", path)
@@ -55,14 +60,14 @@ def test_some_failed_devices_are_4(iottly: Run, emulator: EmulatorThread, path: 
     assert rows_of(path) == truth_of(emulator)
 
 
-def test_devices_that_all_refuse_are_3(iottly: Run, emulator: EmulatorThread, path: Path) -> None:
-    """Where nothing could be fetched for want of access, it is the key's matter."""
+def test_all_devices_refused_exit_with_3(iottly: Run, emulator: EmulatorThread, path: Path) -> None:
+    """If every device answers 403, the key is at fault."""
     emulator.fault("status", status=403, route="paginated", count=None)
     assert iottly("ingest", "--to", path).code == 3
 
 
-def test_another_query_into_the_same_store_is_2(iottly: Run, path: Path) -> None:
-    """The text says what differs."""
+def test_another_query_into_the_same_store_exits_with_2(iottly: Run, path: Path) -> None:
+    """The error names the setting that differs."""
     iottly("ingest", "--to", path)
     done = iottly("ingest", "--to", path, "--start", "2026-04-05T00:00Z")
     assert done.code == 2
@@ -70,17 +75,17 @@ def test_another_query_into_the_same_store_is_2(iottly: Run, path: Path) -> None
 
 
 @pytest.mark.parametrize("store", ["x.csv", "s3://bucket/x", "/no/such/folder/x.jsonl"])
-def test_a_store_that_cannot_be_is_2(iottly: Run, store: str) -> None:
-    """The text names it and says what is accepted, or what the system said."""
+def test_a_wrong_store_exits_with_2(iottly: Run, store: str) -> None:
+    """The error names the store."""
     done = iottly("ingest", "--to", store)
     assert (done.code, done.out) == (2, "")
     assert store in done.err
 
 
-def test_the_emulator_in_the_process(
+def test_the_emulator_runs_in_the_process(
     iottly: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """`--emulator` needs neither key nor project; all its messages are new only once."""
+    """`--emulator` needs no key and no project; a second run finds nothing new."""
     for name in ("IOTTLY_API_KEY", "IOTTLY_BASE_URL", "IOTTLY_PROJECT"):
         monkeypatch.delenv(name)
     path = tmp_path / "telemetry.duckdb"
@@ -90,12 +95,64 @@ def test_the_emulator_in_the_process(
     assert (again["rows"], again["total"]) == (0, 100_000)
 
 
-def test_a_device_that_is_none_of_the_projects_is_told(
-    iottly: Run, emulator: EmulatorThread, path: Path
-) -> None:
-    """Of the devices named, one that the project does not have is asked about, no other."""
-    stranger = "0b5bd5a5-8b5f-4d3a-9d0a-000000000000"
-    done = iottly("ingest", emulator.device_ids[0], stranger, "--to", path)
+def test_an_unknown_device_is_a_warning(iottly: Run, emulator: EmulatorThread, path: Path) -> None:
+    """Only the named device that the project does not have is in a warning."""
+    unknown = "0b5bd5a5-8b5f-4d3a-9d0a-000000000000"
+    done = iottly("ingest", emulator.device_ids[0], unknown, "--to", path)
     assert done.code == 0
-    assert done.err.count("no such device") == 1
-    assert f"device {stranger}: project {emulator.project_id} has no such device" in done.err
+    assert done.err.count("warning") == 1
+    assert f"warning: project {emulator.project_id} has no device {unknown}" in done.err
+
+
+def test_the_report_is_a_json_file(iottly: Run, emulator: EmulatorThread, tmp_path: Path) -> None:
+    """The report has the store, the devices, and the shares of time."""
+    file = tmp_path / "report.json"
+    done = iottly("ingest", "--to", tmp_path / "x.jsonl", "--report", file)
+    report = json.loads(file.read_text())
+    assert done.code == 0
+    assert (report["store"], report["rows"]) == (str(tmp_path / "x.jsonl"), 2000)
+    assert [one["device_id"] for one in report["devices"]] == emulator.device_ids
+    shares = {name: share for name, share in report["shares"].items() if name != "limit"}
+    assert set(shares) == {"quota", "network", "decoding", "store", "idle"}
+    assert sum(shares.values()) == pytest.approx(1, abs=0.01)
+    assert f"limit {report['shares']['limit']} (quota " in done.err
+    assert {one.name for one in tmp_path.iterdir()} == {"x.jsonl", "x.jsonl.cursor", "report.json"}
+
+
+@pytest.mark.parametrize("name", ["", "none/report.json"])
+def test_a_report_that_cannot_be_written_exits_with_2(
+    iottly: Run, tmp_path: Path, name: str
+) -> None:
+    """The error comes before anything is fetched."""
+    done = iottly("ingest", "--to", tmp_path / "x.jsonl", "--report", tmp_path / name)
+    assert (done.code, done.out) == (2, "")
+    assert "--report" in done.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_following_with_an_end_exits_with_2(iottly: Run, tmp_path: Path) -> None:
+    """`--follow` has no end, so `--end` contradicts it."""
+    done = iottly("ingest", "--to", tmp_path / "x.jsonl", "--follow", "--end", "2026-05-01T00:00Z")
+    assert done.code == 2
+    assert "has no end" in done.err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals and terminals of POSIX")
+def test_a_signal_ends_following_with_exit_code_0(
+    environment: dict[str, str], emulator: EmulatorThread, tmp_path: Path
+) -> None:
+    """The terminal shows that the job follows; a signal is its normal end."""
+    path, file = tmp_path / "telemetry.jsonl", tmp_path / "report.json"
+    settings = {**environment, "TERM": "xterm", "COLUMNS": "150"}
+    arguments = ("ingest", "--follow", "--to", str(path), "--report", str(file))
+    with (
+        terminal() as (ours, theirs),
+        process(settings, *arguments, stdout=theirs, stderr=theirs) as running,
+    ):
+        read_until(ours, b"following")
+        running.send_signal(signal.SIGTERM)
+        shown = read_until(ours, b"idle")
+        assert running.wait(timeout=60) == 0
+    assert b"stopped following" in shown
+    assert json.loads(file.read_text())["followed"]
+    assert rows_of(path) == truth_of(emulator)

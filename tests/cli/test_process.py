@@ -7,8 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,48 +14,9 @@ import pytest
 from iottly_async.emulator import EmulatorThread
 from tests.support.stored_rows import rows_of, truth_of
 
-ROOT = Path(__file__).parents[2]
-COMMAND = [sys.executable, "-W", "error", "-m", "iottly_async"]
+from .conftest import ROOT, process, read_until, terminal
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and terminals of POSIX")
-
-
-@contextmanager
-def process(
-    environment: dict[str, str], *arguments: str, **more: object
-) -> Iterator[subprocess.Popen[str]]:
-    """A running `iottly`; killed where it does not end by itself."""
-    options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(  # type: ignore[call-overload]
-        [*COMMAND, *arguments],
-        env={**os.environ, **environment},
-        cwd=ROOT,
-        text=True,
-        **{**options, **more},
-    ) as running:
-        try:
-            yield running
-        finally:
-            running.kill()
-
-
-@contextmanager
-def terminal() -> Iterator[tuple[int, int]]:
-    """A pseudo-terminal: its two ends, of which the second is the program's."""
-    ours, theirs = os.openpty()
-    try:
-        yield ours, theirs
-    finally:
-        os.close(ours)
-        os.close(theirs)
-
-
-def read_until(fd: int, mark: bytes) -> bytes:
-    """What a terminal shows, up to `mark`."""
-    seen = b""
-    while mark not in seen:
-        seen += os.read(fd, 65536)
-    return seen
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -69,7 +28,7 @@ def test_a_signal_ends_an_ingestion_cleanly(
     number: signal.Signals,
     suffix: str,
 ) -> None:
-    """What was fetched is stored, the code is 130, and the next run adds the rest."""
+    """Fetched messages are stored, the exit code is 130, and the next run adds the rest."""
     path = tmp_path / f"telemetry.{suffix}"
     emulator.fault("stall", route="paginated", skip=10, count=1)
     seen = len(emulator.requests)
@@ -89,16 +48,16 @@ def test_a_signal_ends_an_ingestion_cleanly(
 
 
 def test_a_second_signal_ends_at_once() -> None:
-    """Where a clean end takes too long, the next signal ends the process, with 130 too."""
+    """If a clean end takes too long, the next signal ends the process, also with 130."""
     code = """
 import asyncio
 from iottly_async.cli.ingest import stop_on_signals
 
-def tell(what):
-    return lambda: print(what, flush=True)
+def show(text):
+    return lambda: print(text, flush=True)
 
 async def main():
-    with stop_on_signals(tell("stopping"), at_once=tell("at once")):
+    with stop_on_signals(show("stopping"), at_once=show("at once")):
         print("ready", flush=True)
         await asyncio.Event().wait()
 
@@ -115,8 +74,8 @@ asyncio.run(main())
     assert running.returncode == 130
 
 
-def test_ctrl_c_is_130(environment: dict[str, str], emulator: EmulatorThread) -> None:
-    """Any command can be interrupted, without a traceback."""
+def test_ctrl_c_exits_with_130(environment: dict[str, str], emulator: EmulatorThread) -> None:
+    """Any command can be interrupted without a traceback."""
     emulator.fault("stall", route="inspect", count=1)
     seen = len(emulator.requests)
     with process(environment, "inspect") as running:
@@ -127,10 +86,8 @@ def test_ctrl_c_is_130(environment: dict[str, str], emulator: EmulatorThread) ->
     assert (running.returncode, out, err) == (130, "", "iottly: interrupted\n")
 
 
-def test_a_reader_that_has_enough_is_no_error(
-    environment: dict[str, str], emulator: EmulatorThread
-) -> None:
-    """`iottly messages … | head -1` says nothing and ends with 0."""
+def test_a_closed_pipe_is_no_error(environment: dict[str, str], emulator: EmulatorThread) -> None:
+    """`iottly messages … | head -1` prints no error and exits with 0."""
     device = emulator.device_ids[0]
     with process(environment, "messages", device, "--start", "2026-01-01T00:00Z") as running:
         assert running.stdout is not None
@@ -145,7 +102,7 @@ def test_a_reader_that_has_enough_is_no_error(
 def test_output_to_a_pipe_is_complete(
     environment: dict[str, str], emulator: EmulatorThread
 ) -> None:
-    """A slow reader gets every line."""
+    """The reader of a pipe gets every line."""
     device = emulator.device_ids[0]
     with process(environment, "messages", device, "--start", "2026-01-01T00:00Z") as running:
         out, _ = running.communicate(timeout=60)
@@ -155,7 +112,7 @@ def test_output_to_a_pipe_is_complete(
 def test_the_key_is_asked_for_without_echo(
     environment: dict[str, str], emulator: EmulatorThread
 ) -> None:
-    """On a terminal a key that is not in the environment is asked for, and not shown."""
+    """On a terminal there is a prompt for a missing key, and the key is not shown."""
     without = {**environment, "IOTTLY_API_KEY": ""}
     with (
         terminal() as (ours, theirs),
@@ -175,12 +132,12 @@ def test_the_key_is_asked_for_without_echo(
 def test_a_terminal_shows_a_bar_and_a_summary(
     environment: dict[str, str], emulator: EmulatorThread, tmp_path: Path, no_color: str
 ) -> None:
-    """The bar names rows, speed, requests, quota, devices, time to go; NO_COLOR is honoured."""
+    """The bar shows rows, speed, requests, quota, devices and the remaining time."""
     path = tmp_path / "telemetry.jsonl"
-    told = {**environment, "TERM": "xterm", "NO_COLOR": no_color, "COLUMNS": "120"}
+    settings = {**environment, "TERM": "xterm", "NO_COLOR": no_color, "COLUMNS": "120"}
     with (
         terminal() as (ours, theirs),
-        process(told, "ingest", "--to", str(path), stdout=theirs, stderr=theirs) as running,
+        process(settings, "ingest", "--to", str(path), stdout=theirs, stderr=theirs) as running,
     ):
         shown = read_until(ours, b"messages a second").decode()
         assert running.wait(timeout=60) == 0
@@ -190,18 +147,18 @@ def test_a_terminal_shows_a_bar_and_a_summary(
     assert ("\x1b[3" in shown) == (not no_color)
 
 
-def test_the_emulator_runs_until_it_is_told_to_end(environment: dict[str, str]) -> None:
-    """It prints how to point a program at it, serves, and ends cleanly on SIGTERM."""
+def test_the_emulator_runs_until_a_signal(environment: dict[str, str]) -> None:
+    """It prints its address, serves, and ends cleanly on SIGTERM."""
     with process({}, "emulator", "--devices", "2", "--messages", "50") as running:
         assert running.stdout is not None
         address = json.loads(running.stdout.readline())
-        told = {
+        settings = {
             "IOTTLY_API_KEY": address["api_key"],
             "IOTTLY_BASE_URL": address["base_url"],
             "IOTTLY_PROJECT": address["project_id"],
         }
-        with process(told, "devices") as asking:
-            out, _ = asking.communicate(timeout=60)
+        with process(settings, "devices") as client:
+            out, _ = client.communicate(timeout=60)
         assert [json.loads(line)["id"] for line in out.splitlines()] == address["device_ids"]
         running.send_signal(signal.SIGTERM)
         _, err = running.communicate(timeout=60)
@@ -209,7 +166,7 @@ def test_the_emulator_runs_until_it_is_told_to_end(environment: dict[str, str]) 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "text"),
     [
         (["--devices", "-1"], "devices"),
         (["--rate-limit", "gold"], "rate_limit='gold'"),
@@ -217,18 +174,18 @@ def test_the_emulator_runs_until_it_is_told_to_end(environment: dict[str, str]) 
         (["--jsonl", "/no/such/file"], "/no/such/file"),
     ],
 )
-def test_an_emulator_that_cannot_be_is_2(arguments: list[str], told: str) -> None:
-    """Settings that it refuses are usage, without a traceback."""
+def test_a_wrong_setting_of_the_emulator_exits_with_2(arguments: list[str], text: str) -> None:
+    """The error names the setting, without a traceback."""
     with process({}, "emulator", *arguments) as running:
         _, err = running.communicate(timeout=60)
     assert running.returncode == 2
-    assert told in err
+    assert text in err
     assert "Traceback" not in err
 
 
 @pytest.mark.parametrize("missing", ["cyclopts", "rich"])
 def test_a_missing_extra_is_named(missing: str) -> None:
-    """Without cyclopts or rich the text says what to install."""
+    """Without cyclopts or rich the error says what to install."""
     code = (
         f"import sys; sys.modules[{missing!r}] = None\n"
         "from iottly_async.__main__ import main; sys.exit(main(['ping']))"
@@ -242,7 +199,7 @@ def test_a_missing_extra_is_named(missing: str) -> None:
 
 
 def test_a_missing_duckdb_is_named(tmp_path: Path) -> None:
-    """The store says which extra it needs, before anything is sent."""
+    """The error names the extra before anything is sent."""
     code = (
         "import sys; sys.modules['duckdb'] = None\n"
         "from iottly_async.__main__ import main\n"
@@ -255,10 +212,10 @@ def test_a_missing_duckdb_is_named(tmp_path: Path) -> None:
     assert "pip install 'iottly-async[duckdb]'" in done.stderr
 
 
-def test_the_example_prints_what_is_in_the_file(
+def test_the_example_prints_the_stored_rows(
     environment: dict[str, str], emulator: EmulatorThread, tmp_path: Path
 ) -> None:
-    """Rows a device, and a reading by hour, as text tables."""
+    """The example prints the rows of each device and a reading by hour."""
     path = tmp_path / "telemetry.duckdb"
     with process(environment, "ingest", "--to", str(path)) as running:
         running.communicate(timeout=60)

@@ -1,4 +1,4 @@
-"""How an ingestion is watched: a live line on a terminal, else a line now and then."""
+"""Shows the progress of an ingestion: a bar on a terminal, else a line every 5 seconds."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ..ingest import TimeShares
 from ..models import Quota
 from .output import say, stderr
 
-_EVERY: Final = 5.0  # seconds between two lines where there is no terminal
+_EVERY: Final = 5.0  # seconds between two lines
 
 
-class Watch(Protocol):
-    """Shows how far a job is while the ``with`` lasts."""
+class ProgressView(Protocol):
+    """Shows the progress of a job within a `with` block."""
 
     def __enter__(self) -> Self: ...
 
@@ -32,17 +32,17 @@ class Watch(Protocol):
     ) -> None: ...
 
     def show(self, state: State) -> None:
-        """Show a new state."""
+        """Show the job's progress."""
         ...
 
 
-def watch() -> Watch:
-    """The one that fits stderr."""
-    return LiveWatch() if stderr().is_terminal else LineWatch()
+def progress_view() -> ProgressView:
+    """Choose the view for stderr: a bar on a terminal, else lines."""
+    return BarView() if stderr().is_terminal else LineView()
 
 
-class LineWatch:
-    """A line every five seconds."""
+class LineView:
+    """Prints a line every 5 seconds."""
 
     def __init__(self) -> None:
         self._shown = 0.0
@@ -56,10 +56,10 @@ class LineWatch:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Nothing is left to end."""
+        """Do nothing: a line needs no clean-up."""
 
     def show(self, state: State) -> None:
-        """Print a line, if the last one is long enough ago."""
+        """Print a line if the last one is at least 5 seconds old."""
         if state.seconds - self._shown < _EVERY:
             return
         self._shown = state.seconds
@@ -70,11 +70,11 @@ class LineWatch:
         )
 
 
-class LiveWatch:
-    """A bar, and the figures below it, drawn four times a second; as wide as the terminal."""
+class BarView:
+    """Draws a bar as wide as the terminal, with figures below it."""
 
     def __init__(self) -> None:
-        # Drawn when the job tells something new: no thread, and no bar without news.
+        # `show` redraws, so rich needs no thread of its own.
         self._live = Live(console=stderr(), auto_refresh=False, vertical_overflow="visible")
 
     def __enter__(self) -> Self:
@@ -90,19 +90,21 @@ class LiveWatch:
         self._live.stop()
 
     def show(self, state: State) -> None:
-        """Draw both anew."""
+        """Redraw the bar and the figures."""
         self._live.update(Group(_bar(state), _figures(state)), refresh=True)
 
 
 def _bar(state: State) -> Table:
-    """How much of the range is stored, and how long the rest takes."""
+    """The bar: the stored share of the range, and the estimated time for the rest."""
     ended = state.done + state.failed == state.devices and not state.waiting
-    share, left = (1.0, 0.0) if ended else (state.share, state.seconds_left)
+    share, remaining = (1.0, 0.0) if ended else (state.share, state.seconds_left)
     row = Table.grid(Column(ratio=1), Column(no_wrap=True), padding=(0, 1), expand=True)
     bar = ProgressBar(
         total=1.0, completed=share or 0.0, pulse=share is None, animation_time=state.seconds
     )
-    row.add_row(bar, Text(age_text(state) if state.following else left_text(left), "green"))
+    row.add_row(
+        bar, Text(age_text(state) if state.following else remaining_text(remaining), "green")
+    )
     return row
 
 
@@ -119,7 +121,7 @@ def _figures(state: State) -> Text:
 
 
 def quota_text(quota: Quota) -> str:
-    """What is left of the quota, such as "412/600"."""
+    """Format the remaining quota, such as "412/600"."""
     if quota.limit is None or quota.remaining is None:
         return "unlimited" if quota.source == "unknown" else "unknown"
     waiting = f", {quota.waiting} waiting" if quota.waiting else ""
@@ -127,13 +129,13 @@ def quota_text(quota: Quota) -> str:
 
 
 def devices_text(state: State) -> str:
-    """Devices that ended, such as "6/20"."""
+    """Format the number of finished devices, such as "6/20"."""
     failed = f" ({state.failed} failed)" if state.failed else ""
     return f"{state.done + state.failed}/{state.devices}{failed}"
 
 
-def left_text(seconds: float | None) -> str:
-    """A time to go, such as "1:05:00" or "0:07"."""
+def remaining_text(seconds: float | None) -> str:
+    """Format the remaining time, such as "1:05:00" or "0:07"; None is "-:--"."""
     if seconds is None:
         return "-:--"
     minutes, rest = divmod(round(seconds), 60)
@@ -142,21 +144,21 @@ def left_text(seconds: float | None) -> str:
 
 
 def limit_text(shares: TimeShares) -> str:
-    """What is the limit, and the shares it was found by."""
+    """Format the bottleneck, and the shares of time that show it."""
     return f"{shares.limit or 'nothing'} ({shares})"
 
 
 def age_text(state: State) -> str:
-    """How far the store is behind, such as "following, 5.2 s behind"."""
+    """Format how far the store lags behind the present, such as "following, 5 s behind"."""
     age = state.cursor_age
     return "following" if age is None else f"following, {age:,.0f} s behind"
 
 
 def _where(state: State) -> str:
-    """How far the job is from its end, or from the present."""
+    """Format how far the job is from its end, or from the present."""
     if state.following:
         return age_text(state)
-    return f"{state.windows:,} windows open, {left_text(state.seconds_left)} to go"
+    return f"{state.windows:,} windows open, {remaining_text(state.seconds_left)} to go"
 
 
 def _short(shares: TimeShares) -> str:
