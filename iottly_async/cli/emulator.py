@@ -37,8 +37,8 @@ async def emulator(
         days: The number of days that the stored messages cover.
         jsonl: Serve the messages of this file instead of generated ones.
         database: Keep the messages in this file; by default they are in memory.
-        rate_limit: Requests a window, or starter (60), pro (600) or enterprise
-            (unlimited). Unlimited by default.
+        rate_limit: Requests a window, or starter, pro or enterprise;
+            unlimited by default.
         rate_window: The length of that window, in seconds.
         latency: The time that each request takes, in seconds.
         append_rate: New messages a second; 0 adds none.

@@ -50,9 +50,9 @@ async def ingest(
 
     Args:
         devices: The ids of the devices; by default all devices of the project.
-        to: The store: a file ending in .duckdb, .jsonl or .jsonl.zst,
-            a folder ending in .parquet, any path after duckdb:,
-            jsonl: or parquet:, or postgresql://HOST/DATABASE.
+        to: A file ending in .duckdb, .jsonl or .jsonl.zst;
+            a folder ending in .parquet; any path after duckdb:,
+            jsonl: or parquet:; or postgresql://HOST/DATABASE.
         start: The first time, inclusive, such as 2026-01-01T00:00Z;
             by default the oldest message.
         end: The last time, exclusive; by default the present.
@@ -60,8 +60,7 @@ async def ingest(
         concurrency: The most requests at once.
         follow: Continue with new messages until Ctrl-C or SIGTERM; the exit code is then 0.
         report: Write a report of the run to this file, as JSON.
-        emulator: Fetch from an emulator in this process, with 20 devices
-            and 100,000 messages.
+        emulator: Fetch 100,000 messages from an emulator in this process.
 
     Returns:
         The exit code.

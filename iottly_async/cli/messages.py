@@ -37,10 +37,10 @@ async def messages(
 
     Args:
         device: The device's id.
-        limit: How many messages to print. Of the latest, 10 by default and at most 100;
-            between two times, all by default.
-        query: A MongoDB filter on the latest messages, as JSON, such as
-            '{"type": "userdefined"}'.
+        limit: The most messages to print: of the latest 10
+            by default, up to 100; of a range, all by default.
+        query: A MongoDB filter on the latest messages, as JSON,
+            such as '{"type": "userdefined"}'.
         start: The first time, inclusive, such as 2026-01-01T00:00Z.
         end: The last time, exclusive.
         type: The type of messages between two times.
