@@ -1,4 +1,4 @@
-"""Commands at most once: thousands under every mishap of a network, and reads that get through.
+"""Commands at most once: thousands under every fault of a network, and reads that get through.
 
 ::
 
@@ -18,8 +18,8 @@ import random
 from collections import Counter
 
 from iottly_async.emulator import DEVELOPMENT_KEY
-from tests.support.fault_proxy import MISHAPS, PASSING, Mishap
-from tests.support.storm import Storm, wrongly_told
+from tests.support.fault_proxy import NETWORK_FAULTS, TRANSIENT_FAULTS, NetworkFault
+from tests.support.storm import Storm, wrong_outcomes
 
 from .soak import emulator
 from .soak_audit import control
@@ -31,26 +31,26 @@ QUICK: list[str] = ["--commands", "500", "--reads", "500"]
 async def measure(commands: int, reads: int, seed: int) -> list[Figure]:
     """Send and read so many, and compare with what the emulator has executed."""
     chance = random.Random(seed)
-    weights = [40.0 if m == "none" else 1.0 if m == "stall-after" else 6.0 for m in MISHAPS]
+    weights = [40.0 if m == "none" else 1.0 if m == "stall-after" else 6.0 for m in NETWORK_FAULTS]
 
-    def any_mishap() -> Mishap:
-        return chance.choices(MISHAPS, weights)[0]
+    def any_fault() -> NetworkFault:
+        return chance.choices(NETWORK_FAULTS, weights)[0]
 
-    def a_fifth() -> Mishap:
-        return chance.choice(PASSING) if chance.random() < 0.2 else "none"
+    def a_fifth() -> NetworkFault:
+        return chance.choice(TRANSIENT_FAULTS) if chance.random() < 0.2 else "none"
 
     async with emulator() as base_url:
         state = await asyncio.to_thread(control, base_url, "state")
         device = state["devices"][0]["fleet_id"]
-        storm = Storm(base_url, DEVELOPMENT_KEY, device, any_mishap, at_once=20)
+        storm = Storm(base_url, DEVELOPMENT_KEY, device, any_fault, at_once=20)
         told = await storm.commands(f"storm {number}" for number in range(commands))
         records = await asyncio.to_thread(control, base_url, "commands")
         executed: Counter[str] = Counter(record["body"]["command"] for record in records)
         reading = Storm(base_url, DEVELOPMENT_KEY, device, a_fifth, at_once=20)
         failures = await reading.reads(reads)
     print("\ncommands by what befell each request:")
-    for mishap, count in sorted(storm.befallen.items()):
-        print(f"  {count:8}  {mishap}")
+    for fault, count in sorted(storm.injected.items()):
+        print(f"  {count:8}  {fault}")
     print("\ncommands by what their caller was told, and how often they were executed:")
     for (outcome, times), count in sorted(Counter((told[t], executed[t]) for t in told).items()):
         print(f"  {count:8}  told {outcome}, executed {times} times")
@@ -58,7 +58,7 @@ async def measure(commands: int, reads: int, seed: int) -> list[Figure]:
     return [
         Figure("commands whose caller was told", len(told), commands, ">=", ""),
         Figure("commands executed twice", sum(n > 1 for n in executed.values()), 0, "<=", ""),
-        Figure("commands told wrongly", len(wrongly_told(told, executed)), 0, "<=", ""),
+        Figure("commands told wrongly", len(wrong_outcomes(told, executed)), 0, "<=", ""),
         Figure("reads within four attempts", 100 - 100 * len(failures) / reads, 99.5, ">=", "%"),
     ]
 

@@ -5,7 +5,7 @@
     python -m benchmarks soak --minutes 10
 
 A mix of reads, renames, commands, walks in all ways, left and cancelled work, and
-sessions closed under their calls goes through a proxy that has mishaps, to an emulator
+sessions closed under their calls goes through a proxy that has faults, to an emulator
 in a process of its own. Printed every ten seconds: requests, errors, memory, sockets and
 tasks. At the end: the slope of memory, what was lost or repeated, and what was left.
 """
@@ -27,7 +27,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from iottly_async.emulator import DEVELOPMENT_KEY
-from tests.support.fault_proxy import MISHAPS, FaultProxy, Mishap
+from tests.support.fault_proxy import NETWORK_FAULTS, FaultProxy, NetworkFault
 from tests.support.leaks import sockets, tasks
 
 from .soak_audit import control
@@ -62,7 +62,7 @@ async def emulator() -> AsyncIterator[str]:
 
 
 async def look_around(base_url: str) -> Place:
-    """What there is behind a base URL, learned without mishaps."""
+    """What there is behind a base URL, learned without faults."""
     state = await asyncio.to_thread(control, base_url, "state")
     place = Place(
         base_url,
@@ -76,7 +76,7 @@ async def look_around(base_url: str) -> Place:
         for device in place.devices:
             place.truth[device] = Counter([message.key async for message in messages.walk(device)])
     if sum(counter.total() for counter in place.truth.values()) != state["messages"]:
-        raise RuntimeError("a walk without mishaps does not have what the emulator has")
+        raise RuntimeError("a walk without faults does not have what the emulator has")
     return place
 
 
@@ -159,13 +159,13 @@ class Watch:
     @property
     def rate(self) -> float:
         """Requests a second over the whole run."""
-        return sum(self._proxy.befallen.values()) / max(time.monotonic() - self._begun, 1e-9)
+        return sum(self._proxy.injected.values()) / max(time.monotonic() - self._begun, 1e-9)
 
     def _show(self, now: float) -> None:
-        requests = sum(self._proxy.befallen.values())
+        requests = sum(self._proxy.injected.values())
         wrong = self._load.wrong.total()
         print(
-            f"{now:6.0f} s  {requests:8} requests  {requests - self._proxy.befallen['none']:7} "
+            f"{now:6.0f} s  {requests:8} requests  {requests - self._proxy.injected['none']:7} "
             f"befallen  {memory() / 1024:6.1f} MiB  {len(sockets()):4} sockets  "
             f"{len(tasks()):4} tasks  {wrong} wrong",
             flush=True,
@@ -175,11 +175,11 @@ class Watch:
 async def soak(seconds: float, share: float, seed: int) -> list[Figure]:
     """Run the load for so long, with a share of requests befallen."""
     chance = random.Random(seed)
-    mishaps = [mishap for mishap in MISHAPS if mishap != "none"]
-    weights = [_WEIGHTS.get(mishap, 1.0) for mishap in mishaps]
+    faults = [fault for fault in NETWORK_FAULTS if fault != "none"]
+    weights = [_WEIGHTS.get(fault, 1.0) for fault in faults]
 
-    def choose() -> Mishap:
-        return chance.choices(mishaps, weights)[0] if chance.random() < share else "none"
+    def choose() -> NetworkFault:
+        return chance.choices(faults, weights)[0] if chance.random() < share else "none"
 
     tasks_before, sockets_before = len(tasks()), len(sockets())
     async with emulator() as base_url:
@@ -207,7 +207,7 @@ async def soak(seconds: float, share: float, seed: int) -> list[Figure]:
 def report(load: Load, proxy: FaultProxy) -> None:
     """Print the books."""
     for title, counts in (
-        ("requests by what befell them", Counter(proxy.befallen)),
+        ("requests by what befell them", Counter(proxy.injected)),
         ("work by how it ended", load.counts),
         ("wrong", +load.wrong),
     ):

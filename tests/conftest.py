@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 
 from iottly_async import Config, IottlySession, RateLimiter
 from iottly_async.emulator import Emulator
-from tests.support.leaks import nothing_left
+from tests.support.leaks import no_leaks
 from tests.support.tls import Certificates
 
 pytest_plugins = ["tests.support.canary"]
@@ -58,5 +58,5 @@ def quick_collections() -> Iterator[None]:
 @pytest.fixture
 async def leaves_nothing(quick_collections: None) -> AsyncIterator[None]:
     """Fails the test if it leaves a task, a socket or an unhandled error of the loop."""
-    async with nothing_left():
+    async with no_leaks():
         yield

@@ -15,7 +15,7 @@ import pytest
 
 from iottly_async import IottlyError, RetryPolicy, SessionClosedError
 from tests.support.calls import GET, Fault, Verb, each_verb, session_on
-from tests.support.leaks import nothing_left, until
+from tests.support.leaks import no_leaks, until
 from tests.support.raw_server import Peer, RawServer, answer, answering
 from tests.support.tls import Certificates
 from tests.support.virtual_time import run_virtual
@@ -56,7 +56,7 @@ def test_whatever_befalls_it(
     """Under every fault of a connection, whichever it is retried after, the deadline holds."""
 
     async def main() -> float:
-        async with nothing_left():
+        async with no_leaks():
             trusted = certificates if tls else None
             async with RawServer(fault.play, tls=certificates.server if tls else None) as server:
                 return await until_it_fails(verb, server.url, trusted, **fault.settings)
@@ -75,7 +75,7 @@ def test_while_it_connects(verb: Verb, where: str, certificates: Certificates) -
     """A connection that does not come about does not hold up the call either."""
 
     async def main() -> float:
-        async with nothing_left():
+        async with no_leaks():
             if where == "name":
                 return await until_it_fails(verb, "https://iottly.invalid", None)
             context = certificates.untrusted if where == "certificate" else None
@@ -97,7 +97,7 @@ def test_whatever_it_is_told_to_wait(verb: Verb, asked: str | None, status: int)
     body = b'{"error": {"code": "c", "message": "m", "request_id": "r"}}'
 
     async def main() -> float:
-        async with nothing_left(), RawServer(answering(status, body, *lines)) as server:
+        async with no_leaks(), RawServer(answering(status, body, *lines)) as server:
             return await until_it_fails(verb, server.url, None)
 
     assert run_virtual(main, listens=True) <= LIMIT + MARGIN
@@ -107,7 +107,7 @@ def test_a_long_deadline_is_not_rounded() -> None:
     """Above five seconds aiohttp would round up; an attempt's and a connection's time do not."""
 
     async def main() -> list[float]:
-        async with nothing_left(), RawServer(silent) as server:
+        async with no_leaks(), RawServer(silent) as server:
             url = server.url.replace("http:", "https:")
             once: dict[str, Any] = {"retry": RetryPolicy(max_attempts=1), "timeout": 60.0}
             return [
@@ -126,7 +126,7 @@ def test_closing_ends_by_its_grace(grace: float, tls: bool, certificates: Certif
     async def main() -> float:
         context = certificates.server if tls else None
         loop = asyncio.get_running_loop()
-        async with nothing_left(), RawServer(stalls_by_path, tls=context) as server:
+        async with no_leaks(), RawServer(stalls_by_path, tls=context) as server:
             session = session_on(
                 server,
                 certificates if tls else None,
@@ -155,13 +155,13 @@ def test_closing_does_not_wait_for_a_deaf_peer(tls: bool, certificates: Certific
     async def good_then_deaf(peer: Peer) -> None:
         await peer.request()
         await peer.send(answer(200, GET.body))
-        peer.deafen()
+        peer.stop_reading()
         await peer.stall()
 
     async def main() -> float:
         context = certificates.server if tls else None
         loop = asyncio.get_running_loop()
-        async with nothing_left(), RawServer(good_then_deaf, tls=context) as server:
+        async with no_leaks(), RawServer(good_then_deaf, tls=context) as server:
             session = session_on(server, certificates if tls else None)
             await GET.make(session)
             begun = loop.time()

@@ -69,7 +69,9 @@ async def test_half_of_many_are_cancelled(tls: bool, certificates: Certificates)
     chance = random.Random(11)
     count, rounds = (sized(200, 500), 2) if tls else (sized(500, 10_000), sized(3, 100))
     async with (
-        RawServer(answers_any, tls=certificates.server if tls else None, remembers=False) as server,
+        RawServer(
+            answers_any, tls=certificates.server if tls else None, keep_requests=False
+        ) as server,
         session_on(
             server, certificates if tls else None, max_connections=20, timeout=100.0
         ) as session,

@@ -104,7 +104,7 @@ async def test_closing_ends_every_call(grace: float, tls: bool, certificates: Ce
         async with asyncio.timeout(SOON):
             await session.aclose(grace=grace)
             results = await asyncio.gather(*calls, return_exceptions=True)
-            await server.left()
+            await server.until_closed()
         assert {type(result) for result in results} == {SessionClosedError}
         assert {getattr(result, "sent", None) for result in results} == {"no", "maybe"}
 
@@ -158,7 +158,7 @@ async def test_closing_is_cancelled_at_any_wait(moment: Moment) -> None:
             async with asyncio.timeout(SOON):
                 results = await asyncio.gather(*calls, return_exceptions=True)
                 await session.aclose()
-                await server.left()
+                await server.until_closed()
             assert {type(result) for result in results} == {SessionClosedError}
         if ended:
             return

@@ -18,10 +18,10 @@ from iottly_async.emulator import EmulatorThread
 from iottly_async.transport import AiohttpTransport, Outgoing
 from iottly_async.wire import Answer
 from tests.support.calls import KEY, POST, session_on
-from tests.support.fault_proxy import MISHAPS, PASSING, Mishap
+from tests.support.fault_proxy import NETWORK_FAULTS, TRANSIENT_FAULTS, NetworkFault
 from tests.support.raw_server import RawServer, answering
 from tests.support.scale import sized
-from tests.support.storm import Outcome, Storm, wrongly_told
+from tests.support.storm import Outcome, Storm, wrong_outcomes
 
 PATIENT = RetryPolicy(max_attempts=4, initial_delay=0.001, max_delay=0.002)
 
@@ -34,45 +34,45 @@ def fleet() -> Iterator[EmulatorThread]:
 
 
 async def send_all(
-    fleet: EmulatorThread, choose: Callable[[], Mishap], texts: list[str], at_once: int
+    fleet: EmulatorThread, choose: Callable[[], NetworkFault], texts: list[str], at_once: int
 ) -> tuple[dict[str, Outcome], Storm]:
-    """Send commands through mishaps: each caller is told, and rightly; none is executed twice."""
+    """Send commands through faults: each caller is told, and rightly; none is executed twice."""
     storm = Storm(fleet.base_url, KEY, fleet.fleet_ids[0], choose, at_once=at_once)
     told = await storm.commands(texts)
     executed = Counter(record.body["command"] for record in fleet.commands)
-    assert wrongly_told(told, executed) == []
+    assert wrong_outcomes(told, executed) == []
     assert set(told) == set(texts)
     return told, storm
 
 
-quick = [mishap for mishap in MISHAPS if mishap != "stall-after"]
+quick = [fault for fault in NETWORK_FAULTS if fault != "stall-after"]
 
 
-@given(mishaps=st.lists(st.sampled_from(quick), min_size=1, max_size=12))
-def test_in_any_run_of_mishaps(mishaps: list[Mishap], fleet: EmulatorThread) -> None:
+@given(faults=st.lists(st.sampled_from(quick), min_size=1, max_size=12))
+def test_in_any_run_of_faults(faults: list[NetworkFault], fleet: EmulatorThread) -> None:
     """Whatever befalls them one after another, commands are executed once at most."""
     begin = len(fleet.commands)
     texts = [f"uptime {begin} {number}" for number in range(6)]
-    none: Mishap = "none"
-    coming = chain(mishaps, repeat(none))
+    none: NetworkFault = "none"
+    coming = chain(faults, repeat(none))
 
     asyncio.run(send_all(fleet, lambda: next(coming), texts, 1))
 
 
 async def test_in_a_storm_of_mishaps(fleet: EmulatorThread) -> None:
-    """Thousands at once under every mishap: once at most each, and each caller is told."""
+    """Thousands at once under every fault: once at most each, and each caller is told."""
     count = sized(600, 20_000)
     chance = random.Random(4)
-    weights = [40.0 if m == "none" else 1.0 if m == "stall-after" else 6.0 for m in MISHAPS]
+    weights = [40.0 if m == "none" else 1.0 if m == "stall-after" else 6.0 for m in NETWORK_FAULTS]
     texts = [f"storm {number}" for number in range(count)]
     told, storm = await send_all(
-        fleet, lambda: chance.choices(MISHAPS, weights)[0], texts, at_once=20
+        fleet, lambda: chance.choices(NETWORK_FAULTS, weights)[0], texts, at_once=20
     )
     kinds = Counter(told.values())
     assert kinds["done"] > count / 3
     assert kinds["unknown"] > count / 10
     assert kinds["not done"] > count / 50
-    assert set(storm.befallen) == set(MISHAPS)
+    assert set(storm.injected) == set(NETWORK_FAULTS)
 
 
 async def test_reads_get_through(fleet: EmulatorThread) -> None:
@@ -80,8 +80,8 @@ async def test_reads_get_through(fleet: EmulatorThread) -> None:
     count = sized(600, 20_000)
     chance = random.Random(5)
 
-    def choose() -> Mishap:
-        return chance.choice(PASSING) if chance.random() < 0.2 else "none"
+    def choose() -> NetworkFault:
+        return chance.choice(TRANSIENT_FAULTS) if chance.random() < 0.2 else "none"
 
     storm = Storm(fleet.base_url, KEY, fleet.fleet_ids[0], choose, at_once=20)
     failures = await storm.reads(count)

@@ -46,7 +46,7 @@ async def test_while_an_answer_is_awaited(verb: Verb, play: object) -> None:
         assert (error.sent, error.attempts) == ("maybe", 1)
         if verb.command:
             assert type(error) is CommandOutcomeUnknownError
-        await server.left()
+        await server.until_closed()
 
 
 @each_verb
@@ -58,7 +58,7 @@ async def test_while_it_connects(verb: Verb, certificates: Certificates) -> None
             error = await failure_of(verb.make(session))
             assert type(error) is DeadlineExceededError
             assert (error.sent, error.attempts) == ("no", 1)
-            await server.left()
+            await server.until_closed()
 
 
 @pytest.mark.parametrize("places", [1, 5], ids=["gate", "limiter"])
@@ -124,7 +124,7 @@ async def test_the_callers_own_limit_is_the_callers(verb: Verb) -> None:
         assert isinstance(caught.value.__cause__, asyncio.CancelledError)
         notes = getattr(caught.value.__cause__, "__notes__", [])
         assert any("may have reached the device" in note for note in notes) == verb.command
-        await server.left()
+        await server.until_closed()
 
 
 async def test_a_cancellation_in_the_tick_of_the_deadline_wins() -> None:

@@ -24,7 +24,7 @@ from iottly_async import (
 )
 from iottly_async.auth import ApiKey
 from iottly_async.emulator import EmulatorThread
-from tests.support.canary import CANARY, EAR, Ear, assert_unshown, shows_key
+from tests.support.canary import CANARY, KEY_LOG, KeyLogHandler, assert_key_hidden, shows_key
 from tests.support.raw_server import Peer, RawServer, answer, answering, head
 
 PONG = b'{"status": "pong"}'
@@ -39,11 +39,11 @@ def session_on(server: RawServer | str, **settings: Any) -> IottlySession:
 
 def test_the_search_finds_what_it_searches_for() -> None:
     """A log record with the key is heard, at any level."""
-    ear, logger = Ear(), logging.Logger("anything")
+    ear, logger = KeyLogHandler(), logging.Logger("anything")
     logger.addHandler(ear)
     logger.debug("nothing to see")
     logger.debug("sent with %s", f"bearer {CANARY}")
-    assert ear.heard == ["a log record of anything at DEBUG"]
+    assert ear.found == ["a log record of anything at DEBUG"]
     assert shows_key(f"Bearer {CANARY}")
 
 
@@ -96,7 +96,7 @@ async def test_it_stands_in_its_header_alone() -> None:
             try:
                 await call
             except IottlyError as error:
-                assert_unshown(error)
+                assert_key_hidden(error)
         for heard in server.requests:
             assert not shows_key(heard.line)
             assert not shows_key(heard.body.decode())
@@ -120,7 +120,7 @@ def test_a_refusal_does_not_show_it(make: Any) -> None:
     """What is refused with a key in it is refused without showing it, in any frame of ours."""
     with pytest.raises(ConfigurationError) as caught:
         make(CANARY)
-    assert_unshown(caught.value)
+    assert_key_hidden(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_the_environments_key_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("IOTTLY_API_KEY", f"{CANARY}\n")
     with pytest.raises(ConfigurationError) as caught:
         IottlySession(config=Config())
-    assert_unshown(caught.value)
+    assert_key_hidden(caught.value)
 
 
 async def test_it_is_not_pickled() -> None:
@@ -194,7 +194,7 @@ async def test_an_echo_is_not_shown() -> None:
             told = caught.value
             assert not shows_key(f"{told!r} {told.facts()} {told.__cause__!r}")
             if told.status == 400:
-                assert_unshown(told)
+                assert_key_hidden(told)
 
 
 async def test_a_refused_stream_does_not_show_it() -> None:
@@ -246,7 +246,7 @@ def test_debug_mode_does_not_show_it() -> None:
         assert not any(map(shows_key, complaints))
 
     asyncio.run(main(), debug=True)
-    assert not EAR.heard
+    assert not KEY_LOG.found
 
 
 async def run_cli(*arguments: str, **environment: str) -> str:

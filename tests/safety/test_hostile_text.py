@@ -17,7 +17,7 @@ from yarl import URL
 
 from iottly_async import Config, ConfigurationError, IottlyError, IottlySession, RateLimiter
 from iottly_async.transport import AiohttpTransport, Outgoing
-from tests.support.raw_server import Heard, RawServer, answering
+from tests.support.raw_server import RawRequest, RawServer, answering
 from tests.support.scale import sized
 
 SHARP = "/\\?#%&=+;:@.,~ \t\r\n\0\x7f\x85\xa0\u2028\u202e\ufeff\u2215\uff0f\ud800é漢😀'\"<>|[]{}"
@@ -83,10 +83,10 @@ IDS: list[tuple[str, Use, list[str | None]]] = [
 ]
 
 
-def requests_of(use: Use, text: str) -> list[Heard]:
+def requests_of(use: Use, text: str) -> list[RawRequest]:
     """What a server hears of one use; errors of the library's are to be expected."""
 
-    async def run() -> list[Heard]:
+    async def run() -> list[RawRequest]:
         async with RawServer(answering(200, b"{}")) as server:
             config = Config(base_url=server.url, timeout=10)
             async with IottlySession("key", config=config, limiter=RateLimiter()) as session:
@@ -110,7 +110,7 @@ HEADERS = {
 }
 
 
-def assert_plain(heard: Heard) -> None:
+def assert_plain(heard: RawRequest) -> None:
     """A request has the headers that it should have, once each, and a clean request line."""
     names = [name for name, _ in heard.headers]
     assert len(set(names)) == len(names)
@@ -212,7 +212,7 @@ async def test_a_target_cannot_end_its_line(target: str, through: bool) -> None:
 def test_a_key_stays_in_its_header(key: str) -> None:
     """A key is refused, never shown, or is the value of its one header, in both generations."""
 
-    async def run() -> list[Heard]:
+    async def run() -> list[RawRequest]:
         async with RawServer(answering(200, b"{}")) as server:
             config = Config(base_url=server.url, timeout=10)
             async with IottlySession(key, config=config, limiter=RateLimiter()) as session:

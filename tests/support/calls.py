@@ -23,7 +23,7 @@ from iottly_async import (
     RateLimiter,
     RetryPolicy,
 )
-from tests.support.canary import CANARY, assert_unshown
+from tests.support.canary import CANARY, assert_key_hidden
 from tests.support.raw_server import RawServer, Script
 from tests.support.tls import Certificates
 
@@ -139,7 +139,7 @@ async def failure_of(call: Awaitable[Any]) -> IottlyError:
     async with asyncio.timeout(DEADLINE + 1.0):
         with pytest.raises(IottlyError) as caught:
             await call
-    assert_unshown(caught.value)
+    assert_key_hidden(caught.value)
     return caught.value
 
 
@@ -156,7 +156,7 @@ async def befall(verb: Verb, fault: Fault, certificates: Certificates | None) ->
         assert len(server.requests) == (0 if fault.sent == "no" else error.attempts)
         assert all(heard.line.startswith(verb.method) for heard in server.requests)
         # What failed is closed at once, not when the session is.
-        await server.left()
+        await server.until_closed()
     return error
 
 

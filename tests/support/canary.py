@@ -1,7 +1,7 @@
 """A key that must not be shown: searched for in all that a test run says.
 
 As a plugin of pytest it looks at what every test printed, logged (at any level) and
-warned of, and fails the test that showed the key. `assert_unshown` looks at an error as
+warned of, and fails the test that showed the key. `assert_key_hidden` looks at an error as
 a traceback with locals would show it.
 """
 
@@ -27,7 +27,7 @@ def shows_key(text: str) -> bool:
     return any(key in text for key in KEYS) or "canary_that_must" in text
 
 
-def assert_unshown(error: BaseException) -> None:
+def assert_key_hidden(error: BaseException) -> None:
     """No part of an error shows the key: text, repr, facts, notes, causes, nor any local.
 
     The locals of the test that made the call are its own affair; what is looked at is
@@ -54,42 +54,42 @@ def _frames(error: BaseException) -> Iterator[str]:
             yield f"{frame.filename}:{frame.lineno} {frame.locals}"
 
 
-class Ear(logging.Handler):
+class KeyLogHandler(logging.Handler):
     """Hears every log record of the run, at any level."""
 
     def __init__(self) -> None:
         super().__init__(logging.NOTSET)
-        self.heard: list[str] = []
+        self.found: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep the names of those that show a key."""
         text = f"{self.format(record)} {record.args!r} {record.msg!r}"
         if shows_key(text):
-            self.heard.append(f"a log record of {record.name} at {record.levelname}")
+            self.found.append(f"a log record of {record.name} at {record.levelname}")
 
 
-EAR: Final = Ear()
+KEY_LOG: Final = KeyLogHandler()
 _LOGGERS: Final = ("iottly_async", "aiohttp", "asyncio", "backoff", "redis")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Listen to every logger, and let those concerned say all they have."""
-    logging.getLogger().addHandler(EAR)
+    logging.getLogger().addHandler(KEY_LOG)
     for name in _LOGGERS:
         logging.getLogger(name).setLevel(logging.DEBUG)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop listening."""
-    logging.getLogger().removeHandler(EAR)
+    logging.getLogger().removeHandler(KEY_LOG)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
     """Fail a test that showed a key."""
     report: pytest.TestReport = yield
-    shown = [*EAR.heard]
-    EAR.heard.clear()
+    shown = [*KEY_LOG.found]
+    KEY_LOG.found.clear()
     shown += [f"{name}" for name, text in report.sections if shows_key(text)]
     if report.failed and shows_key(report.longreprtext):
         shown.append("the failure's own text")

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Literal, Self, get_args
 
-from .raw_server import GoneError, Heard, Peer, RawServer, answer
+from .raw_server import ClientClosedError, Peer, RawRequest, RawServer, answer
 
-Mishap = Literal[
+NetworkFault = Literal[
     "none",
     "reset-before",
     "end-before",
@@ -32,7 +32,7 @@ its answer does not come back as it was. ``page`` is a proxy's 502; ``refuse`` a
 API's own form and ``proxy-refuses`` one in another; ``offline`` the API's own word that the
 device is not connected."""
 
-MISHAPS: tuple[Mishap, ...] = get_args(Mishap)
+NETWORK_FAULTS: tuple[NetworkFault, ...] = get_args(NetworkFault)
 
 _PAGE = answer(502, b"<html><h1>Bad gateway</h1></html>", "Content-Type: text/html")
 _REFUSAL = answer(
@@ -44,16 +44,16 @@ _OFFLINE = answer(
     409, b'{"error": {"code": "device_offline", "message": "not there", "request_id": "req_0"}}'
 )
 _PROXY_REFUSAL = answer(429, b"<html>slow down</html>", "Content-Type: text/html", "Retry-After: 0")
-_PAGES: dict[Mishap, bytes] = {
+_PAGES: dict[NetworkFault, bytes] = {
     "page-before": _PAGE,
     "refuse-before": _REFUSAL,
     "offline-before": _OFFLINE,
     "proxy-refuses": _PROXY_REFUSAL,
 }
-PASSING: tuple[Mishap, ...] = tuple(
-    mishap
-    for mishap in MISHAPS
-    if mishap not in ("none", "stall-after", "garbage-after", "offline-before")
+TRANSIENT_FAULTS: tuple[NetworkFault, ...] = tuple(
+    fault
+    for fault in NETWORK_FAULTS
+    if fault not in ("none", "stall-after", "garbage-after", "offline-before")
 )
 """Those that another attempt of a read gets over, and quickly."""
 
@@ -66,14 +66,14 @@ class FaultProxy:
         choose: what befalls the next request.
 
     Attributes:
-        befallen: how often each mishap has struck.
+        injected: how often each fault has struck.
     """
 
-    def __init__(self, upstream: int, choose: Callable[[], Mishap]) -> None:
-        self.befallen: dict[Mishap, int] = {}
+    def __init__(self, upstream: int, choose: Callable[[], NetworkFault]) -> None:
+        self.injected: dict[NetworkFault, int] = {}
         self._upstream = upstream
         self._choose = choose
-        self._server = RawServer(self._play, remembers=False)
+        self._server = RawServer(self._play, keep_requests=False)
 
     async def __aenter__(self) -> Self:
         await self._server.__aenter__()
@@ -95,18 +95,18 @@ class FaultProxy:
     async def _play(self, peer: Peer) -> None:
         while True:
             heard = await peer.request()
-            mishap = self._choose()
-            self.befallen[mishap] = self.befallen.get(mishap, 0) + 1
-            if not await self._befall(mishap, heard, peer):
+            fault = self._choose()
+            self.injected[fault] = self.injected.get(fault, 0) + 1
+            if not await self._inject(fault, heard, peer):
                 return
 
-    async def _befall(self, mishap: Mishap, heard: Heard, peer: Peer) -> bool:
+    async def _inject(self, fault: NetworkFault, heard: RawRequest, peer: Peer) -> bool:
         """Do it; whether the connection goes on."""
-        if mishap in _PAGES:
-            await peer.send(_PAGES[mishap])
+        if fault in _PAGES:
+            await peer.send(_PAGES[fault])
             return True
-        passed = b"" if mishap.endswith("before") else await self._pass_on(heard)
-        match mishap:
+        passed = b"" if fault.endswith("before") else await self._pass_on(heard)
+        match fault:
             case "none":
                 await peer.send(passed)
                 return True
@@ -124,13 +124,13 @@ class FaultProxy:
             case "stall-after":
                 try:
                     await peer.stall()
-                except GoneError:
+                except ClientClosedError:
                     peer.finish()
             case _:
                 peer.finish()
         return False
 
-    async def _pass_on(self, heard: Heard) -> bytes:
+    async def _pass_on(self, heard: RawRequest) -> bytes:
         """The server's answer, whole."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self._upstream)
         try:

@@ -47,7 +47,7 @@ async def until(
 
 
 @asynccontextmanager
-async def nothing_left() -> AsyncIterator[None]:
+async def no_leaks() -> AsyncIterator[None]:
     """Holds that whatever is begun within it has ended: no task and no socket more than before.
 
     What was closed is given some turns of the loop to be gone, and a server in another

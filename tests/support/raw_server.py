@@ -31,7 +31,7 @@ _PATIENCE = 8.0  # less than the fifteen seconds after which an idle connection 
 
 
 @frozen
-class Heard:
+class RawRequest:
     """One whole request as it arrived: its head up to the empty line, and its body."""
 
     head: bytes
@@ -50,7 +50,7 @@ class Heard:
         return [(name.lower(), value.strip()) for name, _, value in pairs]
 
 
-class GoneError(Exception):
+class ClientClosedError(Exception):
     """The client went away before what a script waited for; ends the script."""
 
 
@@ -68,25 +68,25 @@ class Peer:
     server: "RawServer"
     writer: asyncio.StreamWriter
     received: bytearray = field(factory=bytearray)
-    requests: list[Heard] = field(factory=list)
+    requests: list[RawRequest] = field(factory=list)
     closed: asyncio.Event = field(factory=asyncio.Event)
     broken: bool = False
     _arrived: asyncio.Event = field(factory=asyncio.Event)
     _parsed: int = 0
     _taken: int = 0
 
-    async def request(self) -> Heard:
+    async def request(self) -> RawRequest:
         """The next whole request.
 
         Raises:
-            GoneError: the client closed before it was whole.
+            ClientClosedError: the client closed before it was whole.
         """
         while self._taken == len(self.requests):
             if self.closed.is_set():
-                raise GoneError
+                raise ClientClosedError
             self._arrived.clear()
             await self._arrived.wait()
-        if not self.server.remembers:
+        if not self.server.keep_requests:
             return self.requests.pop(0)
         self._taken += 1
         return self.requests[self._taken - 1]
@@ -95,20 +95,20 @@ class Peer:
         """Wait until so many bytes have arrived, whatever they are."""
         while len(self.received) < count:
             if self.closed.is_set():
-                raise GoneError
+                raise ClientClosedError
             self._arrived.clear()
             await self._arrived.wait()
 
     async def send(self, data: bytes) -> None:
         """Send bytes, and wait while the client does not take them."""
         if self.closed.is_set():
-            raise GoneError
+            raise ClientClosedError
         self.writer.write(data)
         try:
             await self.writer.drain()
             await asyncio.sleep(0)  # draining lets nobody else run while there is room
         except ConnectionError:
-            raise GoneError from None
+            raise ClientClosedError from None
 
     async def drip(self, data: bytes, pause: float = 0.02) -> None:
         """Send bytes one by one, so many seconds apart, while the client listens."""
@@ -120,16 +120,16 @@ class Peer:
         """Do nothing for so many seconds, or (None) until the client closes.
 
         Raises:
-            GoneError: the client closed.
+            ClientClosedError: the client closed.
         """
         try:
             async with asyncio.timeout(seconds):
                 await self.closed.wait()
         except TimeoutError:
             return
-        raise GoneError
+        raise ClientClosedError
 
-    def at_once(self, data: bytes | None) -> None:
+    def send_at_once(self, data: bytes | None) -> None:
         """Send bytes, or FIN (None), before the loop turns: the client cannot have seen it."""
         descriptor = os.dup(self.writer.transport.get_extra_info("socket").fileno())
         with socket.socket(fileno=descriptor) as same:
@@ -138,7 +138,7 @@ class Peer:
             else:
                 same.send(data)
 
-    def deafen(self) -> None:
+    def stop_reading(self) -> None:
         """Read no more: what the client sends, its farewell too, is not heard."""
         self.writer.transport.pause_reading()  # type: ignore[attr-defined]
 
@@ -165,7 +165,7 @@ class Peer:
         finally:
             self.closed.set()
             self._arrived.set()
-            if not self.server.remembers:
+            if not self.server.keep_requests:
                 self.server.peers.remove(self)
 
     def _parse(self) -> None:
@@ -174,13 +174,13 @@ class Peer:
             if end < 0:
                 return
             head = bytes(self.received[self._parsed : end + 4])
-            length = int(dict(Heard(head, b"").headers).get("content-length", "0"))
+            length = int(dict(RawRequest(head, b"").headers).get("content-length", "0"))
             if len(self.received) < end + 4 + length:
                 return
             body = bytes(self.received[end + 4 : end + 4 + length])
-            heard = Heard(head, body)
+            heard = RawRequest(head, body)
             self.requests.append(heard)
-            if self.server.remembers:
+            if self.server.keep_requests:
                 self._parsed = end + 4 + length
                 self.server.requests.append(heard)
             else:
@@ -193,7 +193,7 @@ class RawServer:
     Args:
         scripts: one a connection, in the order of accepting; the last one repeats.
         tls: the server's side of TLS; None is plain.
-        remembers: whether it keeps what arrived; without, it can serve for ever.
+        keep_requests: whether it keeps what arrived; without, it can serve for ever.
 
     Attributes:
         requests: all whole requests, in the order in which they were complete.
@@ -202,10 +202,10 @@ class RawServer:
     """
 
     def __init__(
-        self, *scripts: Script, tls: ssl.SSLContext | None = None, remembers: bool = True
+        self, *scripts: Script, tls: ssl.SSLContext | None = None, keep_requests: bool = True
     ) -> None:
-        self.remembers = remembers
-        self.requests: list[Heard] = []
+        self.keep_requests = keep_requests
+        self.requests: list[RawRequest] = []
         self.peers: list[Peer] = []
         self.failures: list[BaseException] = []
         self._scripts = scripts
@@ -256,7 +256,7 @@ class RawServer:
         """The connections whose client has not closed."""
         return [peer for peer in self.peers if not peer.closed.is_set()]
 
-    async def left(self) -> None:
+    async def until_closed(self) -> None:
         """Wait until every client has closed; fails after some seconds."""
         async with asyncio.timeout(_PATIENCE):
             for peer in self.peers:
@@ -279,7 +279,7 @@ class RawServer:
     async def _play(self, script: Script, peer: Peer) -> None:
         try:
             await script(peer)
-        except GoneError:
+        except ClientClosedError:
             peer.finish()
         except BaseException:
             peer.reset()

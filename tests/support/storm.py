@@ -1,4 +1,4 @@
-"""Commands and reads through a proxy that has mishaps, and the books on what became of each."""
+"""Commands and reads through a proxy that has faults, and the books on what became of each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from iottly_async import (
     RetryPolicy,
 )
 
-from .fault_proxy import FaultProxy, Mishap
+from .fault_proxy import FaultProxy, NetworkFault
 
 Outcome = Literal["done", "not done", "unknown"]
 
@@ -37,14 +37,20 @@ class Storm:
         choose: what befalls the next request.
 
     Attributes:
-        befallen: how often each mishap has struck.
+        injected: how often each fault has struck.
         retries: how many attempts were made after a call's first.
     """
 
     def __init__(
-        self, base_url: str, key: str, device: str, choose: Callable[[], Mishap], *, at_once: int
+        self,
+        base_url: str,
+        key: str,
+        device: str,
+        choose: Callable[[], NetworkFault],
+        *,
+        at_once: int,
     ) -> None:
-        self.befallen: dict[Mishap, int] = {}
+        self.injected: dict[NetworkFault, int] = {}
         self.retries = 0
         self._port = int(base_url.rpartition(":")[2])
         self._key, self._device = key, device
@@ -79,7 +85,7 @@ class Storm:
 
     async def _work(self, worker: Callable[[IottlySession], Awaitable[None]]) -> None:
         async with FaultProxy(self._port, self._choose) as proxy:
-            self.befallen = proxy.befallen
+            self.injected = proxy.injected
             config = Config(base_url=proxy.url, attempt_timeout=0.5, timeout=60.0, retry=_PATIENT)
             async with IottlySession(self._key, config=config, limiter=RateLimiter()) as session:
                 await asyncio.gather(*(worker(session) for _ in range(self._at_once)))
@@ -101,6 +107,6 @@ async def _outcome(session: IottlySession, device: str, text: str) -> Outcome:
     return "not done"
 
 
-def wrongly_told(told: dict[str, Outcome], executed: Counter[str]) -> list[str]:
+def wrong_outcomes(told: dict[str, Outcome], executed: Counter[str]) -> list[str]:
     """The commands that were executed twice, or otherwise than their caller was told."""
     return [text for text, outcome in told.items() if executed[text] not in ALLOWED[outcome]]

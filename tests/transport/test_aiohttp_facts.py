@@ -127,7 +127,7 @@ async def test_an_unasked_answer_is_handed_to_the_next_question() -> None:
     script = answering(200, b'"its own"')
     async with RawServer(script) as server, aiohttp.ClientSession() as session:
         await get(session, server.url)
-        server.peers[0].at_once(answer(200, b'"unasked"'))
+        server.peers[0].send_at_once(answer(200, b'"unasked"'))
         await turn()
         second = await get(session, server.url)
     if second != b'"unasked"':
@@ -138,7 +138,7 @@ async def test_what_the_loop_did_not_read_is_not_seen() -> None:
     """A kept connection that has ended in the kernel, but not for the loop, is written to."""
     async with RawServer(answering(200, b"{}")) as server, aiohttp.ClientSession() as session:
         await get(session, server.url)
-        server.peers[0].at_once(None)
+        server.peers[0].send_at_once(None)
         await get(session, server.url)  # the loss is hidden by a second sending
         first, second = server.peers
         written = len(first.requests) == 2 or bool(first.received[len(first.requests[0].head) :])
@@ -151,7 +151,7 @@ async def test_a_post_on_a_stale_connection_fails() -> None:
     """A POST on a kept connection that ended while the loop was blocked is not sent anew."""
     async with RawServer(answering(200, b"{}")) as server, aiohttp.ClientSession() as session:
         await get(session, server.url)
-        server.peers[0].at_once(None)
+        server.peers[0].send_at_once(None)
         failed = False
         try:
             async with session.post(server.url, data=b"{}") as response:
@@ -243,7 +243,7 @@ async def test_tls_to_a_silent_peer_is_not_closed_at_once(certificates: Certific
     async def half_and_deaf(peer: Peer) -> None:
         await peer.request()
         await peer.send(head(200, length=100) + b"half")
-        peer.deafen()
+        peer.stop_reading()
         await peer.stall()
 
     connector = aiohttp.TCPConnector(ssl=certificates.client)

@@ -63,7 +63,7 @@ async def test_an_answer_is_read_off_the_protocol() -> None:
         again = await connected(connector, server.url)
         assert again.protocol is protocol
         again.close()
-        await server.left()
+        await server.until_closed()
 
 
 async def test_what_follows_an_answer_is_seen() -> None:
@@ -75,7 +75,7 @@ async def test_what_follows_an_answer_is_seen() -> None:
         assert await content.readany() == b"{}"
         assert protocol.should_close
         connection.release()
-        await server.left()
+        await server.until_closed()
 
 
 def test_the_defaults_of_a_reading_are_those_that_are_meant() -> None:

@@ -174,7 +174,7 @@ async def test_what_the_loop_had_no_time_to_see_is_seen(verb: Verb, unseen: byte
         session_on(server) as session,
     ):
         await verb.make(session)
-        server.peers[0].at_once(unseen)
+        server.peers[0].send_at_once(unseen)
         again = await verb.make(session)
         assert again.name == "pump"
         assert session.stats.attempts == len(server.requests) == len(server.peers) == 2
@@ -188,7 +188,7 @@ async def test_an_answer_that_was_read_before_its_question(verb: Verb) -> None:
         session_on(server) as session,
     ):
         await verb.make(session)
-        server.peers[0].at_once(UNASKED)
+        server.peers[0].send_at_once(UNASKED)
         for _ in range(50):
             await asyncio.sleep(0)
         assert (await verb.make(session)).name == "pump"
@@ -202,7 +202,7 @@ async def test_commands_do_not_share_connections() -> None:
             await POST.make(session)
             assert len(server.peers) == count
             assert ("connection", "close") in server.requests[-1].headers
-            await server.left()
+            await server.until_closed()
 
 
 async def test_reads_share_a_connection() -> None:

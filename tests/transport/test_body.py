@@ -178,7 +178,7 @@ async def deaf_after_half(peer: Peer) -> None:
     """Half a body, and then neither a word nor an ear."""
     await peer.request()
     await peer.send(head(200, length=500) + HALF)
-    peer.deafen()
+    peer.stop_reading()
     await peer.stall()
 
 
@@ -199,7 +199,7 @@ async def answers_and_is_deaf(peer: Peer) -> None:
     """A good answer, and then no ear."""
     await peer.request()
     await peer.send(answer(200, POST.body))
-    peer.deafen()
+    peer.stop_reading()
     await peer.stall()
 
 
@@ -233,7 +233,7 @@ async def test_a_bomb_is_stopped_at_the_bound(verb: Verb) -> None:
         assert peak < 6 * bound
         assert type(error.__cause__ if verb.command else error) is ResponseTooLargeError
         assert len(server.requests) == error.attempts == 1
-        await server.left()
+        await server.until_closed()
 
 
 @each_verb

@@ -133,7 +133,7 @@ async def test_a_certificate_that_is_not_accepted(
     ):
         error = await failure_of(verb.make(session))
         assert not server.requests
-        await server.left()
+        await server.until_closed()
     words = {
         "untrusted": "unable to get local issuer",
         "wrong_host": "127.0.0.1",
@@ -164,7 +164,7 @@ async def test_a_handshake_that_fails(
             found = await failure_of(verb.make(session))
             hold(found, verb, _fault(error, again=again))
             assert not any(b"Authori" in peer.received for peer in server.peers)
-            await server.left()
+            await server.until_closed()
 
 
 @each_verb

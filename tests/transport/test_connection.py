@@ -49,7 +49,7 @@ async def test_a_kept_connection_with_unread_input_is_aborted() -> None:
         assert transport is not None
         AttemptConnection(outgoing_of(), used).begin(connection)
         await until(lambda: len(server.peers) == 1, "the connection on the other side")
-        server.peers[0].at_once(b"unasked")
+        server.peers[0].send_at_once(b"unasked")
         with pytest.raises(UnusableError):
             AttemptConnection(outgoing_of(), used).begin(connection)
         assert transport.is_closing()
@@ -68,4 +68,4 @@ async def test_a_request_may_have_left_once_its_connection_is_checked() -> None:
         attempt.abort()
         assert transport.is_closing()
         connection.close()
-        await server.left()
+        await server.until_closed()

@@ -114,7 +114,7 @@ async def every_case(certificates: Certificates, **settings: Any) -> None:
             ):
                 await verb.make(session)
                 if not verb.command and tls is None:
-                    server.peers[0].at_once(None)
+                    server.peers[0].send_at_once(None)
                 await verb.make(session)
                 assert session.stats.attempts == len(server.requests) == 2
             async with (
@@ -125,7 +125,7 @@ async def every_case(certificates: Certificates, **settings: Any) -> None:
                     await verb.make(session)
                 kind = CommandOutcomeUnknownError if verb.command else ConnectionLostError
                 assert type(caught.value) is kind
-                await server.left()
+                await server.until_closed()
 
 
 def test_on_uvloop(certificates: Certificates) -> None:
