@@ -19,15 +19,15 @@ from aiohttp import ClientResponse, ClientWSTimeout, WSMsgType
 from ..config import Config
 from ..errors import (
     ConfigurationError,
-    ConnectError,
     ConnectionLostError,
     DeadlineExceededError,
+    IottlyError,
     ProtocolError,
-    TLSError,
-    TransportError,
 )
 from ..wire import Answer
-from .attempt import Transport, Upgrading
+from .attempt import Outgoing, Transport, Upgrading
+from .connection import LostError
+from .errors import translated
 
 _CLOSE_TIMEOUT: Final = 0.5
 """Seconds to wait for the other side's close frame when a connection is closed."""
@@ -211,7 +211,8 @@ async def open_websocket(
         answered without an upgrade.
 
     Raises:
-        ConfigurationError: this transport cannot open WebSockets.
+        ConfigurationError: this transport cannot open WebSockets, or the request cannot be
+            made.
         TransportError: there was no answer.
     """
     if not isinstance(transport, Upgrading):
@@ -219,9 +220,11 @@ async def open_websocket(
             "streams need the library's own transport, or an aiohttp.ClientSession, as http="
         )
     session = transport.for_upgrades(_accept_upgrade_only)
+    limit = asyncio.timeout(config.attempt_timeout)
     connection: WebSocketConnection | None = None
+    error: IottlyError
     try:
-        async with asyncio.timeout(config.attempt_timeout):
+        async with limit:
             socket = await session.ws_connect(
                 config.base_url + path,
                 headers={**headers},
@@ -233,8 +236,13 @@ async def open_websocket(
         return Answer(101, {}, b""), connection
     except _UpgradeRefusedError as refused:
         return refused.answer, None
-    except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as foreign:
-        error = _translated(foreign)
+    except aiohttp.WSServerHandshakeError:
+        error = ProtocolError("the service's upgrade is not one to WebSocket", sent="maybe")
+    except (TimeoutError, aiohttp.ClientError, LostError, OSError, ValueError) as foreign:
+        if limit.expired():
+            error = DeadlineExceededError("the stream was not opened in time", sent="maybe")
+        else:
+            error = translated(foreign, Outgoing("GET", path, headers))
     finally:
         if connection is None:
             await session.close()
@@ -248,14 +256,14 @@ async def _accept_upgrade_only(
 
     aiohttp 3.14 follows redirects of a WebSocket's request, and the credential would go with
     it (D12). It also sends a request again after a `ClientOSError` or a
-    `ServerDisconnectedError`, but not after their parent class.
+    `ServerDisconnectedError`, but not after an error of ours.
     """
     try:
         response = await handler(request)
     except aiohttp.ClientConnectorError:
         raise
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
-        raise aiohttp.ClientConnectionError from None
+        raise LostError from None
     if response.status == 101:
         return response
     try:
@@ -264,15 +272,3 @@ async def _accept_upgrade_only(
         response.close()
     headers = {name.lower(): value for name, value in response.headers.items()}
     raise _UpgradeRefusedError(Answer(response.status, headers, body))
-
-
-def _translated(foreign: Exception) -> TransportError:
-    if isinstance(foreign, aiohttp.ClientSSLError):
-        return TLSError("TLS with the service failed", sent="no")
-    if isinstance(foreign, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
-        return ConnectError("no connection to the service for the stream", sent="no")
-    if isinstance(foreign, TimeoutError):
-        return DeadlineExceededError("the stream was not opened in time", sent="maybe")
-    if isinstance(foreign, aiohttp.WSServerHandshakeError):
-        return ProtocolError("the service's upgrade is not a WebSocket's", sent="maybe")
-    return ConnectionLostError("the connection was lost while the stream was opened", sent="maybe")
