@@ -13,7 +13,7 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def message(number: int) -> Message:
-    """A message of the so-many-th second after noon."""
+    """A message of that second after noon."""
     return Message(device_id="d", timestamp=NOON + timedelta(seconds=number))
 
 
@@ -24,33 +24,33 @@ def gap(start: int, end: int, missed: int | None = None) -> BufferedGap:
 
 
 @virtual
-async def test_gaps_that_follow_each_other_are_one() -> None:
-    """Two gaps without a message between them join; with one they stay two."""
+async def test_adjacent_gaps_become_one() -> None:
+    """Two gaps become one, unless there is a message between them."""
     buffer = MessageBuffer(5, "wait")
     buffer.put_gap(gap(1, 2))
     buffer.put_gap(gap(2, 5))
     await buffer.put(message(6), 0.0)
     buffer.put_gap(gap(6, 7))
     entries = [await buffer.get() for _ in range(3)]
-    holes = [entry.gap for entry in entries if isinstance(entry, BufferedGap)]
-    assert [(each.start, each.end) for each in holes] == [
+    gaps = [entry.gap for entry in entries if isinstance(entry, BufferedGap)]
+    assert [(each.start, each.end) for each in gaps] == [
         (NOON + timedelta(seconds=1), NOON + timedelta(seconds=5)),
         (NOON + timedelta(seconds=6), NOON + timedelta(seconds=7)),
     ]
 
 
 @virtual
-async def test_a_gap_before_dropped_messages_joins_theirs() -> None:
-    """The bounds of what was dropped reach over an older gap; how many is then not known."""
+async def test_a_gap_before_dropped_messages_becomes_part_of_theirs() -> None:
+    """The gap covers both, and the number of missing messages is then unknown."""
     buffer = MessageBuffer(1, "drop_oldest")
     buffer.put_gap(gap(1, 2))
     for number in (3, 4, 5):
         await buffer.put(message(number), 0.0)
-    hole, last = await buffer.get(), await buffer.get()
-    assert isinstance(hole, BufferedGap)
-    assert (hole.gap.start, hole.gap.end) == (
+    dropped, last = await buffer.get(), await buffer.get()
+    assert isinstance(dropped, BufferedGap)
+    assert (dropped.gap.start, dropped.gap.end) == (
         NOON + timedelta(seconds=1),
         NOON + timedelta(seconds=4),
     )
-    assert hole.gap.missed is None
+    assert dropped.gap.missed is None
     assert last == message(5)

@@ -24,8 +24,8 @@ from iottly_async.stream.protocol import (
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-def test_what_is_sent() -> None:
-    """Hello, subscription and command are as documented."""
+def test_sent_frames_are_as_documented() -> None:
+    """Hello, subscription and command have the documented JSON."""
     protocol = DefaultStreamProtocol()
     assert protocol.hello() == '{"type":"hello","version":1}'
     assert protocol.subscribe(Subscription(devices=("a",))) == (
@@ -36,8 +36,8 @@ def test_what_is_sent() -> None:
     )
 
 
-def test_what_is_read() -> None:
-    """Frames become values; a kind that is not known is passed over."""
+def test_received_frames_become_values() -> None:
+    """Each frame becomes a value; a frame of an unknown type is ignored."""
     protocol = DefaultStreamProtocol()
     found = protocol.read(
         '{"type":"message","seq":3,"message":{"from":"d","timestamp":"2026-03-01T12:00:01",'
@@ -64,14 +64,14 @@ def test_what_is_read() -> None:
     "text",
     ["", "{", "[]", "{}", '{"type":1}', '{"type":"message","seq":1}', "[" * 5000, '{"type":"x"}x'],
 )
-def test_what_is_no_frame(text: str) -> None:
-    """A frame that is not as it should be is a `DecodeError`, of no other kind."""
+def test_an_invalid_frame_is_a_decode_error(text: str) -> None:
+    """Whatever is wrong with a frame, the error is a `DecodeError`."""
     with pytest.raises(DecodeError):
         DefaultStreamProtocol().read(text)
 
 
-def test_final_codes() -> None:
-    """4401 and 4403 are final, and no other code."""
+def test_two_close_codes_end_the_stream() -> None:
+    """4401 and 4403 do, and no other code."""
     protocol = DefaultStreamProtocol()
     assert isinstance(protocol.final(4401), UnauthorizedError)
     assert isinstance(protocol.final(4403), ForbiddenError)

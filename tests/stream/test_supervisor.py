@@ -1,16 +1,14 @@
-"""Connections of a stream with services that misbehave, and with one that speaks otherwise."""
+"""The supervisor, with services that misbehave and with another protocol."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from aiohttp import WSMsgType, web
+from aiohttp import WSMsgType
 from attrs import frozen
 
 from iottly_async import (
@@ -19,10 +17,7 @@ from iottly_async import (
     DecodeError,
     Gap,
     IottlyError,
-    IottlySession,
     Message,
-    RateLimiter,
-    RetryPolicy,
 )
 from iottly_async.auth import Generation
 from iottly_async.stream.buffer import MessageBuffer
@@ -38,173 +33,80 @@ from iottly_async.stream.supervisor import Supervisor
 from iottly_async.transport.websocket import WebSocketClosedError
 
 from ..support.virtual_time import VirtualClock, virtual
+from .scripted_service import (
+    SUBSCRIBED,
+    WELCOME,
+    Script,
+    Service,
+    Socket,
+    first,
+    good,
+    message,
+    read_only,
+    sending,
+    session_with,
+)
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-WELCOME = '{"type":"welcome","version":1,"heartbeat":10}'
-SUBSCRIBED = '{"type":"subscribed","seq":0,"at":"2026-03-01T12:00:00.000Z"}'
-
-Socket = web.WebSocketResponse
-Script = Callable[[Socket], Awaitable[None]]
-
-
-def message(number: int) -> str:
-    """A frame of the assumed protocol."""
-    row = {"from": "d", "timestamp": "2026-03-01T12:00:01", "payload": {"n": number}}
-    return json.dumps({"type": "message", "seq": number, "message": row})
-
-
-async def good(socket: Socket) -> None:
-    """A connection as it should be, with one message."""
-    for frame in (WELCOME, SUBSCRIBED, message(1)):
-        await socket.send_str(frame)
-    await deaf(socket)
-
-
-async def deaf(socket: Socket) -> None:
-    """Say no more, but take what comes, until the other side leaves."""
-    while (await socket.receive()).type in (WSMsgType.TEXT, WSMsgType.PING):
-        pass
-
-
-class Service:
-    """What is at the other end: a script for each connection, the last one for all further."""
-
-    def __init__(self, *scripts: Script) -> None:
-        self._scripts = list(scripts)
-        self.requests: list[web.BaseRequest] = []
-
-    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """One connection."""
-        script = self._scripts.pop(0) if len(self._scripts) > 1 else self._scripts[0]
-        self.requests.append(request)
-        socket = Socket(autoping=False, timeout=0.01, max_msg_size=0)
-        await socket.prepare(request)
-        await script(socket)
-        return socket
-
-
-@asynccontextmanager
-async def session_on(service: Service, **settings: Any) -> AsyncIterator[IottlySession]:
-    """A session on it that reconnects at once."""
-    runner = web.ServerRunner(web.Server(service.handle), shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    host, port = runner.addresses[0][:2]
-    retry = RetryPolicy(initial_delay=0.01, max_delay=0.02)
-    config = Config(base_url=f"http://{host}:{port}", retry=retry, settle=0, **settings)
-    try:
-        async with IottlySession("key", config=config, limiter=RateLimiter()) as session:
-            yield session
-    finally:
-        await runner.cleanup()
-
-
-async def first(session: IottlySession, **options: Any) -> Any:
-    """The number of the first message that a stream brings."""
-    async with asyncio.timeout(10), session.stream(**options) as stream:
-        async for found in stream.messages():
-            return found.payload["n"]
-    return None
-
-
-def saying(*frames: str | bytes) -> Script:
-    """A script that sends these frames and then listens."""
-
-    async def script(socket: Socket) -> None:
-        for frame in frames:
-            await (socket.send_str(frame) if isinstance(frame, str) else socket.send_bytes(frame))
-        await deaf(socket)
-
-    return script
 
 
 async def bad_text(socket: Socket) -> None:
-    """A frame of text that is none."""
+    """Send a text frame that is not UTF-8."""
     await socket.send_frame(b"\xff\xfe", WSMsgType.TEXT)
-    await deaf(socket)
+    await read_only(socket)
 
 
 @pytest.mark.parametrize(
     "script",
     [
-        saying("no JSON"),
-        saying(b"\x00\xff\x80"),
-        saying("[]", "[]"),
-        saying(WELCOME, SUBSCRIBED, '{"type":"message","seq":1,"message":{"from":7}}'),
-        saying('{"type":"welcome","heartbeat":"soon"}'),
-        saying("[" * 50_000),
+        sending("no JSON"),
+        sending(b"\x00\xff\x80"),
+        sending("[]", "[]"),
+        sending(WELCOME, SUBSCRIBED, '{"type":"message","seq":1,"message":{"from":7}}'),
+        sending('{"type":"welcome","heartbeat":"soon"}'),
+        sending("[" * 50_000),
         bad_text,
     ],
     ids=["text", "bytes", "list", "message", "welcome", "nested", "utf8"],
 )
-async def test_garbage_ends_a_connection_and_not_the_stream(script: Script) -> None:
-    """What cannot be read is never guessed at: the connection is made anew."""
+async def test_an_invalid_frame_ends_the_connection_and_not_the_stream(script: Script) -> None:
+    """After a frame that cannot be read the stream reconnects."""
     service = Service(script, good)
-    async with session_on(service) as session:
+    async with session_with(service) as session:
         assert await first(session) == 1
     assert len(service.requests) == 2
 
 
 async def test_frames_may_be_binary_and_of_unknown_kinds() -> None:
-    """The same JSON in a binary frame is the same, and a kind not known is passed over."""
+    """JSON in a binary frame is read like text, and a frame of an unknown type is ignored."""
     frames = (WELCOME, '{"type":"news","seq":9}', SUBSCRIBED, message(1))
-    service = Service(saying(*map(str.encode, frames)))
-    async with session_on(service) as session:
+    service = Service(sending(*map(str.encode, frames)))
+    async with session_with(service) as session:
         assert await first(session) == 1
 
 
-async def test_a_service_that_never_says_hello_is_left() -> None:
-    """A connection that is alive but brings no subscription is given up and tried again."""
+async def test_a_connection_without_a_subscription_is_closed() -> None:
+    """A service that answers pings but does not confirm the subscription is tried again."""
 
-    async def ponging(socket: Socket) -> None:
+    async def pong_only(socket: Socket) -> None:
         while (found := await socket.receive()).type in (WSMsgType.TEXT, WSMsgType.PING):
             if found.type is WSMsgType.PING:
                 await socket.pong(found.data)
 
-    service = Service(ponging, good)
-    async with session_on(service, attempt_timeout=0.05) as session:
+    service = Service(pong_only, good)
+    async with session_with(service, attempt_timeout=0.05) as session:
         assert await first(session, heartbeat=0.01) == 1
     assert len(service.requests) == 2
 
 
-@pytest.mark.parametrize("promised", ["null", "3600", "0", "-1"])
-async def test_who_answers_no_ping_is_left(promised: str) -> None:
-    """Half-open is found out although no frames, or hardly any, were promised."""
-    welcome = f'{{"type":"welcome","heartbeat":{promised}}}'
-    service = Service(saying(welcome, SUBSCRIBED), good)
-    async with session_on(service) as session:
-        assert await first(session, heartbeat=0.02) == 1
-    assert len(service.requests) == 2
-
-
-async def test_who_answers_pings_may_be_silent() -> None:
-    """Without a promise an answer is a sign of life, however long nothing is said."""
-    pings = 0
-
-    async def patient(socket: Socket) -> None:
-        nonlocal pings
-        await socket.send_str(SUBSCRIBED)
-        while (found := await socket.receive()).type in (WSMsgType.TEXT, WSMsgType.PING):
-            if found.type is WSMsgType.PING:
-                pings += 1
-                await socket.pong(found.data)
-                if pings == 5:
-                    await socket.send_str(message(1))
-
-    service = Service(patient)
-    async with session_on(service) as session:
-        assert await first(session, heartbeat=0.02) == 1
-    assert (len(service.requests), pings) == (1, 5)
-
-
-async def test_a_subscription_that_is_too_large_is_final() -> None:
-    """Trying again would not mend it: the error says what would."""
+async def test_a_subscription_that_is_too_large_ends_the_stream() -> None:
+    """Close code 1009 before the subscription is an error that says to name fewer devices."""
 
     async def small(socket: Socket) -> None:
         await socket.close(code=1009)
 
     service = Service(small)
-    async with session_on(service) as session, session.stream(devices=["a", "b"]) as stream:
+    async with session_with(service) as session, session.stream(devices=["a", "b"]) as stream:
         with pytest.raises(BadRequestError, match="fewer devices"):
             await stream.until_connected()
     assert len(service.requests) == 1
@@ -215,7 +117,7 @@ async def test_a_subscription_that_is_too_large_is_final() -> None:
 
 @frozen
 class Telegrams:
-    """Another service's frames: ``device;milliseconds;JSON`` in bytes, unasked, unnumbered."""
+    """Frames ``device;milliseconds;JSON`` in bytes, without hello, subscription or numbers."""
 
     path: str = "/ws/telemetry"
     generation: Generation = "v1.0"
@@ -223,7 +125,7 @@ class Telegrams:
     def hello(self) -> str | None:
         return None
 
-    def subscribe(self, wanted: Subscription) -> str | None:
+    def subscribe(self, subscription: Subscription) -> str | None:
         return None
 
     def command(self, ref: str, device_id: str, command: str, timeout: float) -> str:
@@ -247,8 +149,8 @@ class Telegrams:
         return None
 
 
-async def test_another_protocol_in_place_of_ours() -> None:
-    """Address, credential, frames and commands are the protocol's; the rest works as ever."""
+async def test_another_protocol_can_be_used() -> None:
+    """Its address, credential, frames and commands are used; gaps are reported as usual."""
 
     async def speak(socket: Socket) -> None:
         await socket.send_str("beat")
@@ -257,8 +159,8 @@ async def test_another_protocol_in_place_of_ours() -> None:
         await socket.send_str(f"NO {command.split()[1]}")
         await socket.close(code=1001)
 
-    service = Service(speak, saying(b'd2;1772366401500;{"n":2}'))
-    async with session_on(service) as session, session.stream(protocol=Telegrams()) as stream:
+    service = Service(speak, sending(b'd2;1772366401500;{"n":2}'))
+    async with session_with(service) as session, session.stream(protocol=Telegrams()) as stream:
         events = aiter(stream)
         one = await anext(events)
         assert isinstance(one, Message)
@@ -277,7 +179,7 @@ async def test_another_protocol_in_place_of_ours() -> None:
 
 
 class Scripted:
-    """A line that brings some frames and ends; or one that takes nothing in."""
+    """A connection that receives some frames and ends, or one on which a send never ends."""
 
     def __init__(self, *frames: str, lasts: float = 0.0, reads: bool = True) -> None:
         self._frames = list(frames)
@@ -285,12 +187,12 @@ class Scripted:
         self._reads = reads
 
     async def send(self, text: str) -> None:
-        """Returns once the frame has left."""
+        """Return at once, or never."""
         if not self._reads:
             await asyncio.get_running_loop().create_future()
 
     def expect_frames(self, interval: float | None) -> None:
-        """Nobody keeps it."""
+        """Do nothing."""
 
     async def receive(self, until: float | None = None) -> str:
         """The next frame."""
@@ -300,11 +202,11 @@ class Scripted:
         raise WebSocketClosedError("it ended", 1012)
 
     async def aclose(self) -> None:
-        """It is over."""
+        """Do nothing."""
 
 
 async def supervised(make: Callable[[], Scripted], seconds: float) -> Supervisor:
-    """What keeps a stream connected, after that time with these lines."""
+    """A supervisor after so many seconds with these connections."""
 
     async def connect() -> Any:
         return make()
@@ -326,31 +228,31 @@ async def supervised(make: Callable[[], Scripted], seconds: float) -> Supervisor
 
 
 @virtual
-async def test_a_service_that_welcomes_and_drops_is_not_stormed() -> None:
-    """However friendly each connection began, the pauses grow to five seconds on average."""
+async def test_a_service_that_drops_connections_is_not_flooded() -> None:
+    """The pauses grow to 5 s on average, although each connection brought a message."""
     supervisor = await supervised(lambda: Scripted(WELCOME, SUBSCRIBED, message(1)), 600)
     assert supervisor.stats.messages == supervisor.stats.connections
     assert 600 / 5 * 0.8 < supervisor.stats.connections < 15 + 600 / 5 * 1.2
 
 
 @virtual
-async def test_after_a_good_connection_the_next_is_made_at_once() -> None:
-    """One that held for a while is worth the shortest pause."""
+async def test_after_a_stable_connection_the_first_pause_is_short() -> None:
+    """A connection of more than 10 s resets the back-off."""
     supervisor = await supervised(lambda: Scripted(WELCOME, SUBSCRIBED, lasts=11.0), 600)
     assert supervisor.stats.connections > 600 / 11.2 * 0.98
 
 
 @virtual
-async def test_a_service_that_reads_nothing_is_left() -> None:
-    """A subscription that nobody takes in is given up after a while."""
-    lines = iter([Scripted(reads=False), Scripted(WELCOME, SUBSCRIBED, message(1), lasts=99)])
-    supervisor = await supervised(lambda: next(lines), 25)
+async def test_a_connection_on_which_a_send_hangs_is_closed() -> None:
+    """After 20 s without progress the stream reconnects."""
+    connections = iter([Scripted(reads=False), Scripted(WELCOME, SUBSCRIBED, message(1), lasts=99)])
+    supervisor = await supervised(lambda: next(connections), 25)
     assert (supervisor.stats.connections, supervisor.stats.messages) == (2, 1)
 
 
 @virtual
-async def test_what_was_held_back_when_a_connection_ended_is_handed_on() -> None:
-    """A message that came is not lost because one before it did not."""
-    lines = iter([Scripted(WELCOME, SUBSCRIBED, message(3)), Scripted(lasts=99)])
-    supervisor = await supervised(lambda: next(lines), 5)
+async def test_held_messages_are_delivered_when_a_connection_ends() -> None:
+    """A message that came is delivered, although the ones before it are missing."""
+    connections = iter([Scripted(WELCOME, SUBSCRIBED, message(3)), Scripted(lasts=99)])
+    supervisor = await supervised(lambda: next(connections), 5)
     assert (supervisor.stats.messages, supervisor.stats.lost) == (1, 2)

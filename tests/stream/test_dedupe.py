@@ -1,0 +1,58 @@
+"""The messages that a stream has seen: what is new, and what is forgotten."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import attrs
+
+from iottly_async import Message
+from iottly_async.stream.dedupe import SeenMessages
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+LOOKBACK = timedelta(seconds=5)
+
+
+def message(second: int, payload: bytes = b"{}") -> Message:
+    """A message of that second after noon."""
+    return Message(device_id="d", timestamp=NOON + timedelta(seconds=second), payload_json=payload)
+
+
+def test_a_walk_yields_only_what_the_stream_did_not() -> None:
+    """A message that came by the stream is dropped when a walk reads it again."""
+    seen = SeenMessages(LOOKBACK)
+    assert seen.add_streamed(message(1))
+    assert seen.add_walked([message(1), message(2)], NOON) == [message(2)]
+
+
+def test_a_message_that_a_walk_yielded_is_dropped_from_the_stream() -> None:
+    """A message near the end of a gap may come by the stream after the walk has read it."""
+    seen = SeenMessages(LOOKBACK)
+    assert seen.add_walked([message(1)], NOON) == [message(1)]
+    assert not seen.add_streamed(message(1))
+
+
+def test_copies_are_counted() -> None:
+    """Of three identical messages, one of which came by the stream, a walk yields two."""
+    seen = SeenMessages(LOOKBACK)
+    assert seen.add_streamed(message(1))
+    assert seen.add_walked([message(1)] * 3, NOON) == [message(1)] * 2
+    assert seen.add_walked([message(1)] * 3, NOON) == []
+
+
+def test_different_messages_of_one_millisecond_are_different() -> None:
+    """A message is recognised by all of its content, not by its time."""
+    seen = SeenMessages(LOOKBACK)
+    assert seen.add_streamed(message(1))
+    other = attrs.evolve(message(1), payload_json=b"[]")
+    assert seen.add_walked([message(1), other], NOON) == [other]
+
+
+def test_messages_before_the_lookback_are_forgotten() -> None:
+    """The memory is bounded by time: no walk reads further back than `floor`."""
+    seen = SeenMessages(LOOKBACK)
+    for second in range(100):
+        assert seen.add_streamed(message(second))
+    assert seen.floor == NOON + timedelta(seconds=94)
+    assert len(seen._copies) == 6
+    assert seen.add_streamed(message(3)), "it is older than any walk, so it is not a repeat"
