@@ -1,8 +1,8 @@
-"""Whether a failed attempt is tried again, and after how many seconds: pure.
+"""Decides whether a failed attempt is tried again, and after how many seconds. Pure.
 
-The one room that knows `backoff`, of which it uses the wait generator and the
-jitter. Its decorators are not used: they look at coroutine functions by a call that
-Python is removing, and they retry whatever they decorate, commands too.
+This is the only file that imports `backoff`. It uses the library's wait generator and not
+its decorators: those call `asyncio.iscoroutinefunction`, which Python is removing, and retry
+whatever they decorate, commands too (seen in 2.2.1).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ RETRIED_STATUSES: Final = frozenset({408, 429, 500, 502, 503, 504})
 
 COST: Final = 5
 COST_AFTER_TIMEOUT: Final = 10
+"""Tokens of the retry budget that one retry costs."""
 
 
 @frozen(kw_only=True)
@@ -29,13 +30,13 @@ class Failure:
     """How an attempt failed.
 
     Attributes:
-        status: of the answer; None where none came.
-        sent: whether the request left.
-        retry_after: seconds that the service asked for; None where it did not.
+        status: of the answer; None if no answer arrived.
+        sent: whether the request was sent.
+        retry_after: seconds that the service asked for; None if it asked for none.
         from_api: whether the answer is the API's own, not a proxy's.
-        timed_out: whether the attempt's own time ran out.
-        lasting: whether another attempt must fail alike: a certificate, broken framing,
-            an answer too large.
+        timed_out: whether the attempt exceeded its time limit.
+        lasting: whether another attempt would fail in the same way: a certificate, broken
+            framing, an answer that is too large.
     """
 
     status: int | None = None
@@ -53,17 +54,20 @@ def decide(
     policy: RetryPolicy,
     random: Callable[[], float],
 ) -> float | None:
-    """Seconds to pause before the next attempt, or None to give up.
+    """Decide whether to make another attempt.
+
+    After a 429 the pause is 0: the limiter has seen the answer and makes the call wait for a
+    permit. The policy's attempts do not count a 429.
 
     Args:
         failure: of the attempt that just ended.
-        route: the call; a command is tried again only where it surely was not taken (D10).
-        attempt: how many attempts were made, answers of 429 not counted.
-        policy: the bounds.
+        route: of the call; a command is tried again only if it surely was not taken (D10).
+        attempt: how many attempts were made, without those answered by 429.
+        policy: the limits.
         random: draws a number in [0, 1), for the jitter.
 
-    After a 429 the pause is 0: the limiter, which was told of the answer, makes the
-    call wait its turn, and the policy's attempts do not count it.
+    Returns:
+        Seconds to pause before the next attempt; None to give up.
     """
     if route.command and not _surely_not_taken(failure):
         return None
@@ -129,11 +133,14 @@ def retry_delay(
 
 
 class RetryBudget:
-    """Tokens that all calls of a session share; a retry costs some, a success earns some.
+    """A budget of retries that all calls of a session share.
 
-    While calls succeed in the end, at whichever attempt, it is never noticed. In an outage
-    it lets the first calls retry and then makes the others fail at their first attempt, so
-    that the clients of a service that comes back do not take it down again.
+    A retry costs tokens, and a call that succeeds earns some. As long as calls succeed in the
+    end, the budget has no effect. In an outage the first calls retry, and the others fail at
+    their first attempt. So the clients of a service that comes back do not overload it again.
+
+    Args:
+        most: tokens at the start, which are also the most it ever holds.
     """
 
     __slots__ = ("_most", "_tokens")
@@ -144,11 +151,18 @@ class RetryBudget:
 
     @property
     def tokens(self) -> int:
-        """What is left."""
+        """Tokens that remain."""
         return self._tokens
 
     def spend(self, *, timed_out: bool) -> int:
-        """Pay for one retry: how many tokens; 0, and nothing is paid, where too few are left."""
+        """Pay for one retry.
+
+        Args:
+            timed_out: whether the attempt timed out; such a retry costs twice as much.
+
+        Returns:
+            The tokens paid; 0 if too few remain, and then nothing is paid.
+        """
         cost = COST_AFTER_TIMEOUT if timed_out else COST
         if cost > self._tokens:
             return 0
@@ -156,7 +170,11 @@ class RetryBudget:
         return cost
 
     def earn(self, paid: int = 0) -> None:
-        """A call succeeded: what it `paid` for retries comes back, or 1 where it needed none."""
+        """Add the tokens of a call that succeeded.
+
+        Args:
+            paid: what the call paid for its retries, which it gets back; after 0, it adds 1.
+        """
         self._tokens = min(self._tokens + (paid or 1), self._most)
 
 
@@ -164,9 +182,9 @@ _PASSING: Final = frozenset({408, 425})
 
 
 def is_passing(error: IottlyError) -> bool:
-    """Whether what failed may pass: no answer, no quota, 408, 425, a fault of the service.
+    """Say whether a failure may pass: no answer, no quota, 408, 425, or a 5xx.
 
-    A refusal of the key (401, 403), an address that is not there and a redirect (D12) are final.
+    A refused key (401, 403), an address that does not exist and a redirect (D12) do not pass.
     """
     if isinstance(error, TransportError | RateLimitedError):
         return True

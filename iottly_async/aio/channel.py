@@ -1,4 +1,4 @@
-"""From several tasks to one consumer: bounded, and the first failure ends it."""
+"""A bounded channel from several tasks to one consumer."""
 
 from __future__ import annotations
 
@@ -10,42 +10,46 @@ T = TypeVar("T")
 
 
 class Channel(Generic[T]):
-    """Things on their way to one who takes them, `size` at most."""
+    """A queue with a limited size; an error ends it.
 
-    __slots__ = ("_error", "_room", "_size", "_some", "_things")
+    Args:
+        size: how many items it holds before `put` waits.
+    """
+
+    __slots__ = ("_error", "_has_items", "_has_room", "_items", "_size")
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._things: deque[T] = deque()
+        self._items: deque[T] = deque()
         self._error: BaseException | None = None
-        self._some = asyncio.Event()
-        self._room = asyncio.Event()
-        self._room.set()
+        self._has_items = asyncio.Event()
+        self._has_room = asyncio.Event()
+        self._has_room.set()
 
-    async def put(self, thing: T) -> None:
-        """Add one, when there is room."""
-        while len(self._things) >= self._size:
-            self._room.clear()
-            await self._room.wait()
-        self._things.append(thing)
-        self._some.set()
+    async def put(self, item: T) -> None:
+        """Add an item, once there is room."""
+        while len(self._items) >= self._size:
+            self._has_room.clear()
+            await self._has_room.wait()
+        self._items.append(item)
+        self._has_items.set()
 
     def fail(self, error: BaseException) -> None:
-        """Whoever takes is given this, once nothing else is left."""
+        """Let `get` raise an error once the channel is empty; only the first one counts."""
         self._error = self._error or error
-        self._some.set()
+        self._has_items.set()
 
     async def get(self) -> T:
-        """The oldest.
+        """Take the oldest item, once there is one.
 
         Raises:
-            BaseException: the first failure, once nothing else is left.
+            BaseException: the error given to `fail`; the channel is empty.
         """
-        while not self._things:
+        while not self._items:
             if self._error is not None:
                 raise self._error
-            self._some.clear()
-            await self._some.wait()
-        thing = self._things.popleft()
-        self._room.set()
-        return thing
+            self._has_items.clear()
+            await self._has_items.wait()
+        item = self._items.popleft()
+        self._has_room.set()
+        return item

@@ -151,7 +151,7 @@ class AiohttpTransport:
     async def aclose(self) -> None:
         """Close the connections that this transport opened; a caller's session stays open."""
         self._closed = True
-        self._attempts.rest()
+        self._attempts.cancel_idle_timer()
         closing: list[Callable[[], Awaitable[None]]] = []
         closing += [connections.aclose for connections in self._opened.values()]
         closing += [session.close for session in self._upgrades]

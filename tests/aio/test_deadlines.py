@@ -12,7 +12,7 @@ from tests.support.virtual_time import virtual
 
 
 async def lasts(deadlines: Deadlines, seconds: float) -> float:
-    """How long what has no end of its own goes on in a scope of so many seconds."""
+    """How many seconds work without an end runs in a scope of `seconds`."""
     loop = asyncio.get_running_loop()
     begun = loop.time()
     with pytest.raises(TimeoutError), deadlines.scope(seconds):
@@ -22,7 +22,7 @@ async def lasts(deadlines: Deadlines, seconds: float) -> float:
 
 @virtual
 async def test_each_scope_ends_at_its_own_time() -> None:
-    """The timer rings for the earliest, whenever that came, and again for each that is left."""
+    """The timer fires at the earliest deadline, whenever its scope was entered, and at each later."""
     deadlines = Deadlines()
     seconds = [3.0, 1.0, 2.0, 1.0]
     assert await asyncio.gather(*(lasts(deadlines, each) for each in seconds)) == seconds
@@ -30,8 +30,8 @@ async def test_each_scope_ends_at_its_own_time() -> None:
 
 
 @virtual
-async def test_a_scope_that_has_ended_is_rung_for_in_vain() -> None:
-    """What ended in time is not struck later, and the next one is in its own time."""
+async def test_a_scope_that_was_exited_does_not_expire() -> None:
+    """A scope that was exited in time does not expire later; the next one has its own time."""
     deadlines = Deadlines()
     with deadlines.scope(5.0) as scope:
         await asyncio.sleep(4.0)
@@ -41,7 +41,7 @@ async def test_a_scope_that_has_ended_is_rung_for_in_vain() -> None:
 
 @virtual
 async def test_a_suspended_clock_stands_still() -> None:
-    """Time that passes while it is suspended does not count."""
+    """Time that passes while a scope is suspended does not count."""
 
     async def work() -> None:
         with Deadlines().scope(2.0, suspended=True) as scope:
@@ -60,8 +60,8 @@ async def test_a_suspended_clock_stands_still() -> None:
 
 
 @virtual
-async def test_a_cancellation_from_without_is_none_of_ours() -> None:
-    """Where the caller's cancellation comes with the deadline, it is a cancellation."""
+async def test_the_callers_cancellation_stays_a_cancellation() -> None:
+    """If the caller cancels in the iteration of the deadline, CancelledError is raised."""
     deadlines, loop = Deadlines(), asyncio.get_running_loop()
     task = asyncio.create_task(lasts(deadlines, 1.0))
     loop.call_at(loop.time() + 1.0, lambda: loop.call_soon(task.cancel))
@@ -71,8 +71,8 @@ async def test_a_cancellation_from_without_is_none_of_ours() -> None:
 
 
 @virtual
-async def test_an_outer_scope_ends_what_is_in_an_inner_one() -> None:
-    """Scopes lie within each other; the one whose time is up is the one that says so."""
+async def test_an_outer_scope_ends_work_in_an_inner_one() -> None:
+    """Of nested scopes, only the one whose time has passed has expired."""
     outer, inner = Deadlines().scope(1.0), Deadlines().scope(2.0)
     with pytest.raises(TimeoutError), outer, inner:
         await asyncio.Event().wait()
@@ -82,7 +82,7 @@ async def test_an_outer_scope_ends_what_is_in_an_inner_one() -> None:
 
 @virtual
 async def test_closing_leaves_no_timer() -> None:
-    """What nothing is under way in is held by nobody once it is closed, not by the loop either."""
+    """After closing, nothing refers to the scopes, and the loop does not either."""
 
     def held(number: int) -> bool:
         return any(id(each) == number and type(each) is Deadlines for each in gc.get_objects())
