@@ -1,4 +1,4 @@
-"""The retry decision, as a table."""
+"""The retry decision, the back-off and the retry budget."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def decided(failure: Failure, route: Route, attempt: int, policy: RetryPolicy) -
     ],
 )
 def test_reads_and_writes_are_tried_again(route: Route, failure: Failure, again: bool) -> None:
-    """What another attempt may mend is tried again, up to the policy's attempts."""
+    """A failure that another attempt may avoid is retried, up to the policy's attempts."""
     assert (decided(failure, route, 1, POLICY) is not None) == again
     assert decided(failure, route, POLICY.max_attempts, POLICY) is None
 
@@ -63,17 +63,17 @@ def test_reads_and_writes_are_tried_again(route: Route, failure: Failure, again:
     ],
 )
 def test_a_command_is_tried_again_only_if_surely_not_taken(failure: Failure, again: bool) -> None:
-    """D10: it did not leave, or the API's own 429 says that it was not taken."""
+    """A command is retried if it was not sent, or after the API's own 429 (D10)."""
     assert (decided(failure, COMMAND, 1, POLICY) is not None) == again
 
 
 def test_a_429_is_paced_by_the_limiter_and_not_counted() -> None:
-    """The pause is none, however many attempts there were."""
+    """After a 429 the pause is 0 s, however many attempts there were."""
     assert decided(Failure(sent="yes", status=429), READ, 100, POLICY) == 0.0
 
 
 def test_what_the_service_asks_for_is_the_pause() -> None:
-    """Retry-After wins over the computed pause, however long."""
+    """Retry-After replaces the computed pause, however long it is."""
     assert decided(Failure(sent="yes", status=503, retry_after=77.0), READ, 1, POLICY) == 77.0
 
 
@@ -104,7 +104,7 @@ def test_a_reconnect_waits_for_what_the_service_asks_and_for_jitter() -> None:
 
 
 def test_the_budget_stops_a_storm_and_is_earned_back() -> None:
-    """Retries cost 5, after a timeout 10; a success gives back what was paid, or 1."""
+    """A retry costs 5 tokens, after a timeout 10; a success gives back what was paid, or 1."""
     budget = RetryBudget(20)
     assert budget.spend(timed_out=True) == 10
     budget.earn(10)
@@ -131,5 +131,5 @@ def test_the_budget_stops_a_storm_and_is_earned_back() -> None:
     ],
 )
 def test_what_may_pass(error: IottlyError, passing: bool) -> None:
-    """Only what another try may mend is tried again."""
+    """A failure may pass if it is of the network, the quota or the service."""
     assert is_passing(error) is passing

@@ -22,7 +22,7 @@ async def lasts(deadlines: Deadlines, seconds: float) -> float:
 
 @virtual
 async def test_each_scope_ends_at_its_own_time() -> None:
-    """The timer fires at the earliest deadline, whenever its scope was entered, and at each later."""
+    """The timer fires at each deadline, in whatever order the scopes were entered."""
     deadlines = Deadlines()
     seconds = [3.0, 1.0, 2.0, 1.0]
     assert await asyncio.gather(*(lasts(deadlines, each) for each in seconds)) == seconds
