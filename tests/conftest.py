@@ -34,7 +34,7 @@ async def emulator() -> AsyncIterator[Emulator]:
 
 @pytest.fixture
 async def session(emulator: Emulator) -> AsyncIterator[IottlySession]:
-    """A session on that fleet, with a limiter of its own."""
+    """A session on that fleet, with its own limiter."""
     config = Config(base_url=emulator.base_url)
     async with IottlySession(emulator.api_key, config=config, limiter=RateLimiter()) as session:
         yield session
@@ -42,13 +42,13 @@ async def session(emulator: Emulator) -> AsyncIterator[IottlySession]:
 
 @pytest.fixture(scope="session")
 def certificates() -> Certificates:
-    """What servers and clients of tests need for TLS."""
+    """The certificates of test servers and clients."""
     return Certificates()
 
 
 @pytest.fixture(scope="module")
 def quick_collections() -> Iterator[None]:
-    """Freezes the garbage collector's view, so that collections within the module are quick."""
+    """Freeze the garbage collector's view, so that collections within the module are quick."""
     gc.collect()
     gc.freeze()
     yield
@@ -57,6 +57,6 @@ def quick_collections() -> Iterator[None]:
 
 @pytest.fixture
 async def leaves_nothing(quick_collections: None) -> AsyncIterator[None]:
-    """Fails the test if it leaves a task, a socket or an unhandled error of the loop."""
+    """Fail the test if it leaves a task, a socket or an unhandled error in the event loop."""
     async with no_leaks():
         yield

@@ -1,4 +1,4 @@
-"""The examples of the vendor's page: each is read by the model it belongs to, or written."""
+"""The examples of the vendor's page: each is read by its model, or written by its encoder."""
 
 from __future__ import annotations
 
@@ -136,14 +136,14 @@ def sample(name: str) -> bytes:
 
 @pytest.mark.parametrize("name", READ)
 def test_an_answer_is_read_by_its_model(name: str) -> None:
-    """Each answer that the page prints becomes the model it belongs to, field by field."""
+    """Each answer on the page becomes its model, field by field."""
     read, expected = READ[name]
     assert read(sample(name)) == expected
 
 
 @pytest.mark.parametrize("name", ["devices.json", "fleet_devices.json", "project.json"])
 def test_nothing_that_the_page_prints_is_extra(name: str) -> None:
-    """Every field that the page prints has a field of its own in the model."""
+    """Every field on the page has a field of its own in the model."""
     found = READ[name][0](sample(name))
     for model in found if isinstance(found, list) else getattr(found, "devices", [found]):
         assert model.extra == {}
@@ -151,12 +151,12 @@ def test_nothing_that_the_page_prints_is_extra(name: str) -> None:
 
 @pytest.mark.parametrize("name", WRITTEN)
 def test_a_body_is_written_as_the_page_prints_it(name: str) -> None:
-    """Each body that the page prints is what its encoder makes of the arguments."""
+    """Each request body on the page is what its encoder writes."""
     assert json.loads(WRITTEN[name]()) == json.loads(sample(name))
 
 
 def test_a_message_of_the_history_stands_alone_too() -> None:
-    """A single message, as a webhook brings it, is read as one of the history is."""
+    """A single message, as a webhook sends it, is read like one of the history."""
     (row,) = json.loads(sample("history.json"))["messages"]
     message = decode_message(json.dumps(row).encode())
     assert (message.device_id, message.timestamp) == (DEVICE, MESSAGE.timestamp)
@@ -164,7 +164,7 @@ def test_a_message_of_the_history_stands_alone_too() -> None:
 
 
 def test_the_error_becomes_its_exception() -> None:
-    """The fleet API's error becomes the exception of its code, with the facts it carries."""
+    """The fleet API's error becomes the exception of its code, with its code and request id."""
     route = Route("fleet.command", "POST", "v1", command=True)
     request = Request(route, "/v1/devices/dev_1/commands", lambda answer: answer, body=b"{}")
     with pytest.raises(DeviceOfflineError, match="The device is not currently connected") as caught:
@@ -174,13 +174,13 @@ def test_the_error_becomes_its_exception() -> None:
 
 
 def test_the_rate_limit_headers_are_understood() -> None:
-    """The three header fields that the page prints are read as the quota they tell."""
+    """The three header fields on the page are read as a quota."""
     lines = sample("rate_limit.headers").decode().splitlines()
     headers = dict(line.lower().split(": ") for line in lines)
     assert read_observation(headers) == Observation(limit=600, remaining=597, reset=1746537600.0)
 
 
 def test_every_sample_is_read_by_a_test() -> None:
-    """No example lies in the folder without a test that reads it."""
+    """Every file in the folder is read by a test."""
     files = {path.name for path in SAMPLES.iterdir()} - {"README.md"}
     assert files == READ.keys() | WRITTEN.keys() | OTHERS

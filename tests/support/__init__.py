@@ -1,1 +1,1 @@
-"""What tests share: virtual time, servers in other processes, fixtures."""
+"""What tests share: virtual time, servers, proxies and fixtures."""

@@ -1,4 +1,4 @@
-"""A headless Chromium, driven through its DevTools protocol."""
+"""A headless Chromium, controlled through its DevTools protocol."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
 def installed() -> str | None:
-    """The path of the browser; None where there is none."""
+    """The path of the browser; None if there is none."""
     return next(filter(None, map(shutil.which, NAMES)), None)
 
 
 class Page:
-    """One tab."""
+    """One tab of the browser."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._socket = socket
@@ -33,7 +33,7 @@ class Page:
         self.errors: list[str] = []
 
     async def read(self) -> None:
-        """Take what the browser says, until it ends."""
+        """Read the browser's messages until it closes."""
         async for frame in self._socket:
             found = frame.json()
             if "id" in found:
@@ -45,7 +45,7 @@ class Page:
                 self._arrived.setdefault(found["method"], asyncio.Event()).set()
 
     async def call(self, method: str, **params: Any) -> Any:
-        """A method of the protocol."""
+        """Call a method of the protocol and return its result."""
         number = next(self._numbers)
         self._waiting[number] = asyncio.get_running_loop().create_future()
         await self._socket.send_json({"id": number, "method": method, "params": params})
@@ -54,7 +54,7 @@ class Page:
         return answer["result"]
 
     async def open(self, url: str) -> None:
-        """Load an address; returns once it was loaded."""
+        """Load an address; returns once it is loaded."""
         loaded = self._arrived["Page.loadEventFired"] = asyncio.Event()
         await self.call("Page.navigate", url=url)
         await loaded.wait()
@@ -68,7 +68,7 @@ class Page:
         return answer["result"].get("value")
 
     async def until(self, condition: str, *, seconds: float = 10) -> float:
-        """Wait for an expression to be true; how many milliseconds it took."""
+        """Wait until an expression is true; returns how many milliseconds it took."""
         return float(
             await self.run(
                 f"""new Promise((done, fail) => {{
@@ -89,12 +89,12 @@ class Page:
         return str(await self.run(f"document.querySelector({selector!r}).textContent"))
 
     async def press(self, key: str) -> None:
-        """Press a key and let it go."""
+        """Press and release a key."""
         for kind in ("keyDown", "keyUp"):
             await self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key)
 
     async def look(self, *, width: int, height: int, dark: bool = False) -> None:
-        """Make the window that size, in the light or in the dark; returns once it is drawn."""
+        """Set the window's size and its light or dark scheme; returns once it is drawn."""
         features = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         await self.call("Emulation.setEmulatedMedia", features=features)
         await self.call(
@@ -104,7 +104,7 @@ class Page:
             deviceScaleFactor=1,
             mobile=width < 600,
         )
-        # Charts follow a size one frame later.
+        # A chart adapts to a new size one frame later.
         await self.run(
             "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => "
             "requestAnimationFrame(done))))"
@@ -113,7 +113,7 @@ class Page:
 
 @asynccontextmanager
 async def browsing(profile: Path) -> AsyncIterator[Page]:
-    """A tab of a browser of its own, with an empty profile in that folder."""
+    """A tab of a new browser, with an empty profile in the folder ``profile``."""
     program = installed()
     assert program is not None
     process = await asyncio.create_subprocess_exec(
@@ -121,7 +121,7 @@ async def browsing(profile: Path) -> AsyncIterator[Page]:
         *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
         *("--remote-debugging-port=0", f"--user-data-dir={profile}", "--no-first-run"),
         *("--disable-background-networking", "--disable-component-update"),
-        # Else a page that was left keeps its connections for a while.
+        # Otherwise a page that is no longer shown keeps its connections open for a while.
         *("--disable-features=BackForwardCache", "about:blank"),
         stdout=DEVNULL,
         stderr=asyncio.subprocess.PIPE,
@@ -129,7 +129,7 @@ async def browsing(profile: Path) -> AsyncIterator[Page]:
     assert process.stderr is not None
     try:
         async with asyncio.timeout(60):
-            # It says where it listens, among much else.
+            # The browser prints its address among other lines.
             while b"DevTools listening on" not in (line := await process.stderr.readline()):
                 assert line, "the browser did not start"
         draining = asyncio.create_task(process.stderr.read())

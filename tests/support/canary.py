@@ -1,8 +1,8 @@
-"""A key that must not be shown: searched for in all that a test run says.
+"""The canary key: an API key that must never be shown.
 
-As a plugin of pytest it looks at what every test printed, logged (at any level) and
-warned of, and fails the test that showed the key. `assert_key_hidden` looks at an error as
-a traceback with locals would show it.
+As a pytest plugin this file searches everything that a test prints, logs (at any level) and warns
+of, and fails a test that shows a key. `assert_key_hidden` searches an error as a traceback with
+local variables would show it.
 """
 
 from __future__ import annotations
@@ -17,21 +17,20 @@ import pytest
 from iottly_async.emulator import DEVELOPMENT_KEY
 
 CANARY: Final = "ik_live_canary_that_must_not_sing_7f3a91"
-"""The key that tests use where any will do."""
+"""The API key for tests that need any key."""
 
 KEYS: Final = (CANARY, DEVELOPMENT_KEY)
 
 
 def shows_key(text: str) -> bool:
-    """Whether a text holds one of the keys, or enough of the canary to tell it."""
+    """Whether a text holds one of the keys, or a recognisable part of the canary."""
     return any(key in text for key in KEYS) or "canary_that_must" in text
 
 
 def assert_key_hidden(error: BaseException) -> None:
-    """No part of an error shows the key: text, repr, facts, notes, causes, nor any local.
+    """Assert that no part of an error shows a key: text, repr, attributes, notes, causes, locals.
 
-    The locals of the test that made the call are its own affair; what is looked at is
-    every frame of the library's and of what lies below it.
+    Frames of the tests are skipped; frames of the library and of what it calls are searched.
     """
     seen: list[BaseException] = []
     waiting: list[BaseException | None] = [error]
@@ -41,8 +40,8 @@ def assert_key_hidden(error: BaseException) -> None:
             continue
         seen.append(each)
         waiting += [each.__cause__, each.__context__]
-        told = [str(each), repr(each), repr(each.args), repr(vars(each)), *_frames(each)]
-        assert not any(map(shows_key, told)), f"{type(each).__name__} shows the key"
+        shown = [str(each), repr(each), repr(each.args), repr(vars(each)), *_frames(each)]
+        assert not any(map(shows_key, shown)), f"{type(each).__name__} shows the key"
 
 
 def _frames(error: BaseException) -> Iterator[str]:
@@ -55,14 +54,18 @@ def _frames(error: BaseException) -> Iterator[str]:
 
 
 class KeyLogHandler(logging.Handler):
-    """Hears every log record of the run, at any level."""
+    """A logging handler that searches every record of the run, at any level, for a key.
+
+    Attributes:
+        found: the records that showed a key, by logger and level.
+    """
 
     def __init__(self) -> None:
         super().__init__(logging.NOTSET)
         self.found: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep the names of those that show a key."""
+        """Note a record that shows a key."""
         text = f"{self.format(record)} {record.args!r} {record.msg!r}"
         if shows_key(text):
             self.found.append(f"a log record of {record.name} at {record.levelname}")
@@ -73,14 +76,14 @@ _LOGGERS: Final = ("iottly_async", "aiohttp", "asyncio", "backoff", "redis")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Listen to every logger, and let those concerned say all they have."""
+    """Add the handler, and set the loggers concerned to DEBUG."""
     logging.getLogger().addHandler(KEY_LOG)
     for name in _LOGGERS:
         logging.getLogger(name).setLevel(logging.DEBUG)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Stop listening."""
+    """Remove the handler."""
     logging.getLogger().removeHandler(KEY_LOG)
 
 

@@ -1,8 +1,7 @@
-"""A proxy that passes requests on to a real server, or does to them what networks do.
+"""A proxy that forwards requests to a real server, or injects a fault of the network.
 
-What befalls a request is chosen anew for each by a callable, so that a test decides: a
-list that hypothesis shrinks, or a seeded chance. Each request is passed on by a
-connection of its own, at most once.
+A callable chooses the fault of each request, so a test decides: by a list that hypothesis shrinks,
+or by a seeded generator. Each request is forwarded on its own connection, at most once.
 """
 
 import asyncio
@@ -27,10 +26,11 @@ NetworkFault = Literal[
     "garbage-after",
     "stall-after",
 ]
-"""What befalls a request. ``before``: it does not reach the server. ``after``: it did, and
-its answer does not come back as it was. ``page`` is a proxy's 502; ``refuse`` a 429 in the
-API's own form and ``proxy-refuses`` one in another; ``offline`` the API's own word that the
-device is not connected."""
+"""The fault of one request.
+
+``before``: the request does not reach the server. ``after``: it does, and the answer is lost or
+changed. ``page`` is a proxy's 502. ``refuse`` is a 429 in the API's own form, ``proxy-refuses`` one
+in another form. ``offline`` is the API's own error for a device that is not connected."""
 
 NETWORK_FAULTS: tuple[NetworkFault, ...] = get_args(NetworkFault)
 
@@ -55,7 +55,7 @@ TRANSIENT_FAULTS: tuple[NetworkFault, ...] = tuple(
     for fault in NETWORK_FAULTS
     if fault not in ("none", "stall-after", "garbage-after", "offline-before")
 )
-"""Those that another attempt of a read gets over, and quickly."""
+"""The faults after which a read succeeds with another attempt, soon."""
 
 
 class FaultProxy:
@@ -63,10 +63,10 @@ class FaultProxy:
 
     Args:
         upstream: port of the server, on 127.0.0.1.
-        choose: what befalls the next request.
+        choose: returns the fault of the next request.
 
     Attributes:
-        injected: how often each fault has struck.
+        injected: how often each fault was injected.
     """
 
     def __init__(self, upstream: int, choose: Callable[[], NetworkFault]) -> None:
@@ -89,26 +89,26 @@ class FaultProxy:
 
     @property
     def url(self) -> str:
-        """Its base URL."""
+        """The proxy's base URL."""
         return self._server.url
 
     async def _play(self, peer: Peer) -> None:
         while True:
-            heard = await peer.request()
+            request = await peer.request()
             fault = self._choose()
             self.injected[fault] = self.injected.get(fault, 0) + 1
-            if not await self._inject(fault, heard, peer):
+            if not await self._inject(fault, request, peer):
                 return
 
-    async def _inject(self, fault: NetworkFault, heard: RawRequest, peer: Peer) -> bool:
-        """Do it; whether the connection goes on."""
+    async def _inject(self, fault: NetworkFault, request: RawRequest, peer: Peer) -> bool:
+        """Inject a fault; returns whether the connection goes on."""
         if fault in _PAGES:
             await peer.send(_PAGES[fault])
             return True
-        passed = b"" if fault.endswith("before") else await self._pass_on(heard)
+        answered = b"" if fault.endswith("before") else await self._forward(request)
         match fault:
             case "none":
-                await peer.send(passed)
+                await peer.send(answered)
                 return True
             case "page-after":
                 await peer.send(_PAGE)
@@ -119,7 +119,7 @@ class FaultProxy:
             case "reset-before" | "reset-after":
                 peer.reset()
             case "cut-after":
-                await peer.send(passed[: len(passed) - 5])
+                await peer.send(answered[: len(answered) - 5])
                 peer.finish()
             case "stall-after":
                 try:
@@ -130,17 +130,17 @@ class FaultProxy:
                 peer.finish()
         return False
 
-    async def _pass_on(self, heard: RawRequest) -> bytes:
-        """The server's answer, whole."""
+    async def _forward(self, request: RawRequest) -> bytes:
+        """The server's whole answer."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self._upstream)
         try:
-            lines = heard.head.split(b"\r\n")[:-2]
+            lines = request.head.split(b"\r\n")[:-2]
             kept = [
                 line for line in lines if not line.lower().startswith((b"host:", b"connection:"))
             ]
             host = b"Host: 127.0.0.1:%d" % self._upstream
             head = b"\r\n".join([*kept, host, b"Connection: close", b"", b""])
-            writer.write(head + heard.body)
+            writer.write(head + request.body)
             return await reader.read()
         finally:
             writer.close()

@@ -1,4 +1,4 @@
-"""What a test left behind: tasks and sockets beyond those that were there before it."""
+"""Leak checks: tasks and sockets that a test left open."""
 
 import asyncio
 import gc
@@ -12,7 +12,7 @@ _PATIENCE = 20.0
 
 
 def sockets() -> set[str]:
-    """The sockets that this process holds open, by inode; empty where that cannot be told."""
+    """The sockets that this process has open, by inode; empty on systems without /proc."""
     if not _DESCRIPTORS.is_dir():
         return set()
     found = set()
@@ -27,31 +27,31 @@ def sockets() -> set[str]:
 
 
 def tasks() -> set["asyncio.Task[object]"]:
-    """The unfinished tasks of this loop but the one that asks."""
+    """The unfinished tasks of this loop, without the calling one."""
     return {task for task in asyncio.all_tasks() if task is not asyncio.current_task()}
 
 
 async def until(
-    reached: Callable[[], bool], what: str = "what was waited for", patience: float = _PATIENCE
+    reached: Callable[[], bool], what: str = "the awaited condition", patience: float = _PATIENCE
 ) -> None:
-    """Let the loop turn until something is so.
+    """Run the event loop until ``reached`` is true.
 
     Raises:
-        AssertionError: it is still not so after a long while; names `what`.
+        AssertionError: it is not true after ``patience`` seconds; the text names `what`.
     """
-    end = time.perf_counter() + patience  # a loop's own time may be virtual, and stand still
+    end = time.perf_counter() + patience  # the loop's time may be virtual
     while not reached():
         if time.perf_counter() > end:
-            raise AssertionError(f"{what} did not come about")
+            raise AssertionError(f"{what} did not happen in {patience:g} s")
         await asyncio.sleep(0)
 
 
 @asynccontextmanager
 async def no_leaks() -> AsyncIterator[None]:
-    """Holds that whatever is begun within it has ended: no task and no socket more than before.
+    """Assert that the block leaves no task and no socket open, and no error in the event loop.
 
-    What was closed is given some turns of the loop to be gone, and a server in another
-    thread its turn; not the time after which idle or silent connections are given up.
+    What was closed gets some iterations of the loop to disappear. A server in another thread gets
+    up to 5 seconds to close its side, which is less than any idle timeout.
     """
     tasks_before, sockets_before = tasks(), sockets()
     complaints: list[str] = []
@@ -66,7 +66,7 @@ async def no_leaks() -> AsyncIterator[None]:
         for _ in range(20):
             await asyncio.sleep(0)
         assert tasks() <= tasks_before, f"left behind: {tasks() - tasks_before}"
-        # A server in a thread of its own sees the end of a connection when it has its turn.
+        # A server in another thread closes its side when it next runs.
         await until(lambda: sockets() <= sockets_before, "the end of all sockets", patience=5.0)
         assert not complaints, complaints
     finally:

@@ -1,16 +1,18 @@
-"""A server that plays a script on each connection, over bare sockets.
+"""A server that runs a script on each connection, over plain sockets.
 
-It knows no HTTP beyond finding where a request ends, so a script can send what no HTTP
-library would, and it keeps every byte that arrived. The n-th connection plays the n-th
-script; those after the last script play the last one again.
+It knows of HTTP only where a request ends. So a script can send what no HTTP library would send,
+and every byte that arrives is kept. The n-th connection runs the n-th script; after the last
+script, further connections run the last one again.
 
-    async def hang_up(peer: Peer) -> None:
-        await peer.request()
-        peer.finish()
+```python
+async def hang_up(peer: Peer) -> None:
+    await peer.request()
+    peer.finish()
 
-    async with RawServer(hang_up, answering(200, b"{}")) as server:
-        ...
-        assert len(server.requests) == 2
+async with RawServer(hang_up, answering(200, b"{}")) as server:
+    ...
+    assert len(server.requests) == 2
+```
 """
 
 import asyncio
@@ -27,12 +29,12 @@ from attrs import define, field, frozen
 Script = Callable[["Peer"], Awaitable[None]]
 
 _LINGER_ZERO = struct.pack("ii", 1, 0)
-_PATIENCE = 8.0  # less than the fifteen seconds after which an idle connection is given up
+_TIMEOUT = 8.0  # seconds; less than the 15 after which an idle connection is closed
 
 
 @frozen
 class RawRequest:
-    """One whole request as it arrived: its head up to the empty line, and its body."""
+    """One whole request as it arrived: the head up to the empty line, and the body."""
 
     head: bytes
     body: bytes
@@ -44,14 +46,14 @@ class RawRequest:
 
     @property
     def headers(self) -> list[tuple[str, str]]:
-        """Names in lower case and values, in the order in which they came."""
+        """Names in lower case and values, in the order of the request."""
         lines = self.head.decode("latin-1").split("\r\n")[1:]
         pairs = (line.partition(":") for line in lines if line)
         return [(name.lower(), value.strip()) for name, _, value in pairs]
 
 
 class ClientClosedError(Exception):
-    """The client went away before what a script waited for; ends the script."""
+    """The client closed the connection before a script got what it waits for; ends the script."""
 
 
 @define(eq=False)
@@ -62,7 +64,7 @@ class Peer:
         received: every byte that arrived.
         requests: the whole requests among them.
         closed: set once the client has closed its side.
-        broken: whether it did so by a reset.
+        broken: whether the client closed by a reset.
     """
 
     server: "RawServer"
@@ -76,10 +78,10 @@ class Peer:
     _taken: int = 0
 
     async def request(self) -> RawRequest:
-        """The next whole request.
+        """Wait for the next whole request.
 
         Raises:
-            ClientClosedError: the client closed before it was whole.
+            ClientClosedError: the client closed before the request was whole.
         """
         while self._taken == len(self.requests):
             if self.closed.is_set():
@@ -92,7 +94,7 @@ class Peer:
         return self.requests[self._taken - 1]
 
     async def arrived(self, count: int) -> None:
-        """Wait until so many bytes have arrived, whatever they are."""
+        """Wait until ``count`` bytes have arrived."""
         while len(self.received) < count:
             if self.closed.is_set():
                 raise ClientClosedError
@@ -100,24 +102,24 @@ class Peer:
             await self._arrived.wait()
 
     async def send(self, data: bytes) -> None:
-        """Send bytes, and wait while the client does not take them."""
+        """Send bytes, and wait while the client does not read them."""
         if self.closed.is_set():
             raise ClientClosedError
         self.writer.write(data)
         try:
             await self.writer.drain()
-            await asyncio.sleep(0)  # draining lets nobody else run while there is room
+            await asyncio.sleep(0)  # drain() does not yield while the buffer has room
         except ConnectionError:
             raise ClientClosedError from None
 
     async def drip(self, data: bytes, pause: float = 0.02) -> None:
-        """Send bytes one by one, so many seconds apart, while the client listens."""
+        """Send bytes one by one with ``pause`` seconds between them, until the client closes."""
         for position in range(len(data)):
             await self.send(data[position : position + 1])
             await self.stall(pause)
 
     async def stall(self, seconds: float | None = None) -> None:
-        """Do nothing for so many seconds, or (None) until the client closes.
+        """Do nothing for ``seconds``, or (None) until the client closes.
 
         Raises:
             ClientClosedError: the client closed.
@@ -130,7 +132,7 @@ class Peer:
         raise ClientClosedError
 
     def send_at_once(self, data: bytes | None) -> None:
-        """Send bytes, or FIN (None), before the loop turns: the client cannot have seen it."""
+        """Send bytes, or FIN (None), before the event loop runs: the client cannot have seen it."""
         descriptor = os.dup(self.writer.transport.get_extra_info("socket").fileno())
         with socket.socket(fileno=descriptor) as same:
             if data is None:
@@ -139,11 +141,11 @@ class Peer:
                 same.send(data)
 
     def stop_reading(self) -> None:
-        """Read no more: what the client sends, its farewell too, is not heard."""
+        """Read no more; nothing that the client sends is seen, not even its close."""
         self.writer.transport.pause_reading()  # type: ignore[attr-defined]
 
     def finish(self) -> None:
-        """Close in good order: what was sent arrives, then FIN."""
+        """Close in order: everything sent arrives, then FIN."""
         self.writer.close()
 
     def reset(self) -> None:
@@ -178,27 +180,27 @@ class Peer:
             if len(self.received) < end + 4 + length:
                 return
             body = bytes(self.received[end + 4 : end + 4 + length])
-            heard = RawRequest(head, body)
-            self.requests.append(heard)
+            request = RawRequest(head, body)
+            self.requests.append(request)
             if self.server.keep_requests:
                 self._parsed = end + 4 + length
-                self.server.requests.append(heard)
+                self.server.requests.append(request)
             else:
                 del self.received[: end + 4 + length]
 
 
 class RawServer:
-    """Listens on a free loopback port and plays scripts.
+    """Listens on a free loopback port and runs scripts.
 
     Args:
-        scripts: one a connection, in the order of accepting; the last one repeats.
+        scripts: one for each connection, in the order of accepting; the last one repeats.
         tls: the server's side of TLS; None is plain.
-        keep_requests: whether it keeps what arrived; without, it can serve for ever.
+        keep_requests: whether it keeps what arrives; if not, memory does not grow.
 
     Attributes:
-        requests: all whole requests, in the order in which they were complete.
+        requests: all whole requests, in the order in which they became whole.
         peers: all connections (with TLS: those whose handshake was completed).
-        failures: what scripts raised that they should not have.
+        failures: errors that scripts raised.
     """
 
     def __init__(
@@ -241,24 +243,24 @@ class RawServer:
 
     @property
     def port(self) -> int:
-        """The port it listens on."""
+        """The port that the server listens on."""
         assert self._server is not None
         port: int = self._server.sockets[0].getsockname()[1]
         return port
 
     @property
     def url(self) -> str:
-        """Its base URL, by address."""
+        """The server's base URL, by address."""
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
     @property
     def open(self) -> list[Peer]:
-        """The connections whose client has not closed."""
+        """The connections that the client has not closed."""
         return [peer for peer in self.peers if not peer.closed.is_set()]
 
     async def until_closed(self) -> None:
-        """Wait until every client has closed; fails after some seconds."""
-        async with asyncio.timeout(_PATIENCE):
+        """Wait until every client has closed; fails after 8 seconds."""
+        async with asyncio.timeout(_TIMEOUT):
             for peer in self.peers:
                 await peer.closed.wait()
 
@@ -287,7 +289,7 @@ class RawServer:
 
 
 def flooding(first: bytes, again: bytes) -> Script:
-    """A script that answers a request with some bytes, and then with others without end."""
+    """A script that answers a request with ``first``, and then sends ``again`` without end."""
 
     async def play(peer: Peer) -> None:
         await peer.request()
@@ -299,7 +301,7 @@ def flooding(first: bytes, again: bytes) -> Script:
 
 
 def head(status: int = 200, *lines: str, length: int | None = None) -> bytes:
-    """The head of an answer: status line, the given header lines, and the empty line."""
+    """The head of an answer: status line, header lines and the empty line."""
     all_lines = [f"HTTP/1.1 {status} Whatever", *lines]
     if length is not None:
         all_lines.append(f"Content-Length: {length}")
@@ -307,14 +309,14 @@ def head(status: int = 200, *lines: str, length: int | None = None) -> bytes:
 
 
 def answer(status: int, body: bytes, *lines: str) -> bytes:
-    """A whole answer in good order, of JSON unless `lines` say otherwise."""
+    """A whole answer, with a JSON content type unless `lines` has another."""
     if not any(line.lower().startswith("content-type:") for line in lines):
         lines = ("Content-Type: application/json", *lines)
     return head(status, *lines, length=len(body)) + body
 
 
 def playing(data: bytes) -> Script:
-    """A script that answers every request with these bytes and keeps the connection."""
+    """A script that answers every request with ``data`` and keeps the connection open."""
 
     async def play(peer: Peer) -> None:
         while True:
@@ -325,5 +327,5 @@ def playing(data: bytes) -> Script:
 
 
 def answering(status: int, body: bytes, *lines: str) -> Script:
-    """A script that answers every request in good order."""
+    """A script that answers every request with a whole answer."""
     return playing(answer(status, body, *lines))

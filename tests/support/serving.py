@@ -15,9 +15,9 @@ import uvicorn
 async def serving(
     app: Any, *, port: int = 0, patience: int = 1, **settings: Any
 ) -> AsyncIterator[str]:
-    """The address of `app`, served for as long as the block lasts; its lifespan is run.
+    """Serve `app` as long as the block lasts, with its lifespan; yields the address.
 
-    Requests that are under way at the end have `patience` seconds.
+    Requests that still run at the end get `patience` seconds.
     """
     sock = socket.create_server(("127.0.0.1", port))
     config = uvicorn.Config(

@@ -1,10 +1,12 @@
-"""Drives a coroutine from one wait to the next and cancels it at the n-th.
+"""Runs a coroutine from one wait to the next and cancels it at the n-th.
 
-for cut in cuts():
+```python
+for cut in cuts("wait"):
     stepped = Stepped(call(), cut)
     if await stepped.ended_by_itself():
-        break  # it waits less than n times: every wait has been tried
-    ...what must be true after a cancellation there...
+        break  # it waits fewer than n times: every wait was tried
+    ...  # assert what must hold after a cancellation there
+```
 """
 
 import asyncio
@@ -17,8 +19,8 @@ from attrs import frozen
 T = TypeVar("T")
 
 Moment = Literal["wait", "wake", "twice"]
-"""When a cancellation strikes: while it waits; in the very turn of the loop in which what
-it waits for has come; while it waits, and once more at its next wait (in the cleaning up)."""
+"""When the cancellation comes: while the coroutine waits; in the same iteration of the loop in
+which the result arrives; or while it waits, and again at its next wait (during the clean-up)."""
 
 MOMENTS: tuple[Moment, ...] = ("wait", "wake", "twice")
 
@@ -37,12 +39,12 @@ def cuts(moment: Moment) -> Iterator[Cut]:
 
 
 class Stepped(Generic[T]):
-    """A coroutine that is run in a task of its own and cancelled at a cut.
+    """A coroutine that runs in its own task and is cancelled at a cut.
 
     Attributes:
         waits: how often it has waited so far.
-        error: the cancellation that came out of it.
-        result: what it returned, where it ended by itself.
+        error: the cancellation that it raised.
+        result: what it returned, if it was not cancelled.
     """
 
     def __init__(self, coroutine: Coroutine[Any, Any, T], cut: Cut) -> None:
@@ -53,7 +55,7 @@ class Stepped(Generic[T]):
         self._cut = cut
 
     async def ended_by_itself(self) -> bool:
-        """Run it; False where it was cancelled.
+        """Run it; returns False if it was cancelled.
 
         Raises:
             AssertionError: it was cancelled and ended as if it had not been.
@@ -86,7 +88,7 @@ class Stepped(Generic[T]):
             self._maybe_cancel(future)
             try:
                 yield future
-            except BaseException as error:  # noqa: BLE001 - handed on to where it belongs
+            except BaseException as error:  # noqa: BLE001 - passed to the coroutine
                 step, value = self._coroutine.throw, error
             else:
                 step, value = self._coroutine.send, None
@@ -98,7 +100,7 @@ class Stepped(Generic[T]):
         if self.waits == wait + 1 and moment == "twice":
             task.cancel()
         elif self.waits == wait and moment == "wake" and future is not None:
-            # Called before the task's own wake-up, which is added after it.
+            # Runs before the task's own wake-up, which is added later.
             future.add_done_callback(lambda _: task.cancel())
         elif self.waits == wait:
             task.cancel()

@@ -1,4 +1,4 @@
-"""Commands and reads through a proxy that has faults, and the books on what became of each."""
+"""Commands and reads through a proxy that injects faults, and what became of each."""
 
 from __future__ import annotations
 
@@ -22,23 +22,24 @@ from .fault_proxy import FaultProxy, NetworkFault
 Outcome = Literal["done", "not done", "unknown"]
 
 ALLOWED: dict[Outcome, set[int]] = {"done": {1}, "not done": {0}, "unknown": {0, 1}}
-"""How often a command may have been executed, by what its caller was told."""
+"""How often a command may have been executed, by the outcome that its caller learns."""
 
 _PATIENT = RetryPolicy(max_attempts=4, initial_delay=0.001, max_delay=0.002)
 
 
 class Storm:
-    """Calls by so many tasks at once, through a proxy.
+    """Calls by many tasks at once, through a proxy.
 
     Args:
-        base_url: of the emulator.
-        key: that it accepts.
-        device: on v1, to which commands go and which is read.
-        choose: what befalls the next request.
+        base_url: the emulator's base URL.
+        key: an API key that the emulator accepts.
+        device: the v1 device that gets the commands and is read.
+        choose: returns the fault of the next request.
+        at_once: how many tasks call at the same time.
 
     Attributes:
-        injected: how often each fault has struck.
-        retries: how many attempts were made after a call's first.
+        injected: how often each fault was injected.
+        retries: how many attempts followed the first one of a call.
     """
 
     def __init__(
@@ -57,19 +58,19 @@ class Storm:
         self._choose, self._at_once = choose, at_once
 
     async def commands(self, texts: Iterable[str]) -> dict[str, Outcome]:
-        """Send each command once; what its caller was told became of it."""
-        told: dict[str, Outcome] = {}
+        """Send each command once; returns the outcome that its caller learns."""
+        outcomes: dict[str, Outcome] = {}
         waiting = iter(texts)
 
         async def sender(session: IottlySession) -> None:
             for text in waiting:
-                told[text] = await _outcome(session, self._device, text)
+                outcomes[text] = await _outcome(session, self._device, text)
 
         await self._work(sender)
-        return told
+        return outcomes
 
     async def reads(self, count: int) -> list[IottlyError]:
-        """Read the device so often, each time within four attempts; the failures."""
+        """Read the device `count` times, with up to four attempts each; returns the failures."""
         failures: list[IottlyError] = []
         left = iter(range(count))
 
@@ -93,7 +94,7 @@ class Storm:
 
 
 async def _outcome(session: IottlySession, device: str, text: str) -> Outcome:
-    """What the caller of a command is told became of it."""
+    """The outcome of a command, as its caller learns it."""
     try:
         await session.commands.send(device, text)
     except IottlyError as error:
@@ -107,6 +108,6 @@ async def _outcome(session: IottlySession, device: str, text: str) -> Outcome:
     return "not done"
 
 
-def wrong_outcomes(told: dict[str, Outcome], executed: Counter[str]) -> list[str]:
-    """The commands that were executed twice, or otherwise than their caller was told."""
-    return [text for text, outcome in told.items() if executed[text] not in ALLOWED[outcome]]
+def wrong_outcomes(outcomes: dict[str, Outcome], executed: Counter[str]) -> list[str]:
+    """The commands that were executed twice, or whose outcome is not what the caller learned."""
+    return [text for text, outcome in outcomes.items() if executed[text] not in ALLOWED[outcome]]

@@ -1,7 +1,7 @@
-"""A TCP connection's middle: it passes bytes on, until it is told to cut.
+"""A TCP proxy that forwards bytes until a test cuts the connections.
 
-It runs in threads of its own, so that a test of either kind can use it, and one in which
-the process at an end is killed.
+It runs in its own threads, so synchronous and asynchronous tests can use it, and tests that kill
+the process at one end.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-_LINGER_NOT = struct.pack("ii", 1, 0)
+_LINGER_ZERO = struct.pack("ii", 1, 0)
 
 
 class TcpProxy:
-    """Passes connections on to a server.
+    """Forwards connections to a server.
 
     Attributes:
-        address: where it listens.
-        connections: how many were made.
-        chunks: how many pieces clients sent so far, in all connections.
-        refusing: whether new connections are ended at once.
+        address: host and port of the proxy.
+        connections: how many connections were accepted.
+        chunks: how many chunks clients have sent so far, over all connections.
+        refusing: whether new connections are closed at once.
     """
 
     def __init__(self, upstream: tuple[str, int]) -> None:
@@ -41,7 +41,7 @@ class TcpProxy:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port."""
+        """Host and port of the proxy."""
         host, port = self._listening.getsockname()
         return host, port
 
@@ -65,12 +65,12 @@ class TcpProxy:
     def cut_at(
         self, chunk: int, *, after: bool = False, then: Callable[[], object] = lambda: None
     ) -> None:
-        """Cut all connections at a client's piece to come, the `chunk`-th from now.
+        """Cut all connections when a client sends the `chunk`-th chunk from now.
 
         Args:
             chunk: 1 is the next.
-            after: whether that piece still goes to the server; its answer never comes back.
-            then: called in one of the proxy's threads, just before the connections end.
+            after: whether that chunk still reaches the server; its answer never comes back.
+            then: called in one of the proxy's threads, just before the connections are cut.
         """
         with self._lock:
             self._cut_at, self._after, self._then = self.chunks + chunk, after, then
@@ -81,7 +81,7 @@ class TcpProxy:
             ended, self._sockets = self._sockets, []
         for one in ended:
             with suppress(OSError):
-                one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
             with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
             one.close()
@@ -104,13 +104,13 @@ class TcpProxy:
             server = socket.create_connection(self._upstream)
             with self._lock:
                 self._sockets += [client, server]
-            self._begin(self._pass_on, client, server, True)
-            self._begin(self._pass_on, server, client, False)
+            self._begin(self._forward, client, server, True)
+            self._begin(self._forward, server, client, False)
 
-    def _pass_on(self, source: socket.socket, target: socket.socket, counted: bool) -> None:
+    def _forward(self, source: socket.socket, target: socket.socket, counted: bool) -> None:
         with suppress(OSError):
             while data := source.recv(1 << 16):
-                if counted and self._is_the_one():
+                if counted and self._is_cut_here():
                     if self._after:
                         target.sendall(data)
                     self._then()
@@ -120,7 +120,7 @@ class TcpProxy:
         with suppress(OSError):
             target.shutdown(socket.SHUT_WR)
 
-    def _is_the_one(self) -> bool:
+    def _is_cut_here(self) -> bool:
         with self._lock:
             self.chunks += 1
             return self.chunks == self._cut_at

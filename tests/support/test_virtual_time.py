@@ -1,4 +1,4 @@
-"""The virtual loop itself: tests that lean on it are only as good as it is."""
+"""The virtual event loop itself, on which other tests rely."""
 
 import asyncio
 import time
@@ -21,7 +21,7 @@ from tests.support.virtual_time import (
 
 @virtual
 async def test_sleeping_costs_virtual_time_only() -> None:
-    """An hour's sleep moves both clocks by an hour and is not waited for."""
+    """An hour's sleep advances both clocks by an hour and takes no real time."""
     clock = VirtualClock()
     began = time.monotonic()
     await clock.sleep(3600)
@@ -32,7 +32,7 @@ async def test_sleeping_costs_virtual_time_only() -> None:
 
 @virtual
 async def test_timers_fire_in_order_at_their_times() -> None:
-    """Callbacks run at the moment they were scheduled for, earliest first."""
+    """Callbacks run at the time they were scheduled for, the earliest first."""
     loop = asyncio.get_running_loop()
     fired: list[tuple[str, float]] = []
 
@@ -55,7 +55,7 @@ async def test_asyncio_timeout_follows_the_virtual_clock() -> None:
 
 
 def test_a_wait_for_nothing_is_a_deadlock() -> None:
-    """A future that nobody will set raises, and the message says who waits where."""
+    """Waiting for a future that is never set raises, and the error names the task and the place."""
 
     async def main() -> None:
         await asyncio.get_running_loop().create_future()
@@ -66,14 +66,14 @@ def test_a_wait_for_nothing_is_a_deadlock() -> None:
 
 @virtual
 async def test_threads_are_waited_for_in_real_time() -> None:
-    """Work in a thread ends although no timer is set, and virtual time stands still."""
+    """Work in a thread is awaited without a timer, and virtual time stands still."""
     assert await asyncio.to_thread(lambda: 7) == 7
     assert asyncio.get_running_loop().time() == START
 
 
 @virtual
 async def test_the_wall_clock_can_be_wrong() -> None:
-    """`offset` shifts the wall clock and leaves the monotonic one alone."""
+    """`offset` shifts the wall clock and does not change the monotonic one."""
     clock = VirtualClock(offset=-5)
     assert clock.time() == WALL_START - 5
     clock.offset = 5
@@ -83,13 +83,13 @@ async def test_the_wall_clock_can_be_wrong() -> None:
 
 @virtual
 async def test_randomness_repeats() -> None:
-    """Two clocks of one seed give the same numbers."""
+    """Two clocks with the same seed give the same numbers."""
     assert [VirtualClock(seed=3).random() for _ in range(2)] == [VirtualClock(seed=3).random()] * 2
 
 
 @virtual
 async def test_settle_lets_ready_tasks_run() -> None:
-    """`settle` runs what is ready and no time passes."""
+    """`settle` runs what is ready, and no time passes."""
     done = asyncio.Event()
     task = asyncio.create_task(done.wait())
     done.set()
@@ -102,6 +102,6 @@ async def test_settle_lets_ready_tasks_run() -> None:
 @given(seconds=st.floats(min_value=0, max_value=1000))
 @virtual
 async def test_it_goes_under_given(seconds: float) -> None:
-    """Values of hypothesis reach a virtual test."""
+    """A virtual test can take values from hypothesis."""
     await asyncio.sleep(seconds)
     assert asyncio.get_running_loop().time() >= START + seconds - 1e-6

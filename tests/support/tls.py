@@ -1,4 +1,4 @@
-"""Certificates for tests: a server's of each kind, and the context that trusts one authority."""
+"""Certificates for tests: several server certificates, and a client context that trusts one CA."""
 
 import ssl
 from datetime import UTC, datetime, timedelta
@@ -7,14 +7,14 @@ import trustme
 
 
 class Certificates:
-    """An authority and what it has signed; made once a run, for signing takes time.
+    """A certificate authority and what it has signed; made once a run, because signing is slow.
 
     Attributes:
-        client: trusts the authority and nothing else.
+        client: a client's context that trusts the authority only.
         server: for 127.0.0.1 and localhost.
         wrong_host: for another name.
-        expired: for 127.0.0.1, until a day ago.
-        untrusted: for 127.0.0.1, by an authority that nobody trusts.
+        expired: for 127.0.0.1, expired a day ago.
+        untrusted: for 127.0.0.1, signed by an authority that is not trusted.
     """
 
     def __init__(self) -> None:

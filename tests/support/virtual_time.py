@@ -1,22 +1,23 @@
-"""An event loop whose time jumps instead of passing, and the clock that follows it.
+"""An event loop whose time jumps instead of passing, and a clock that follows it.
 
-A test decorated with `@virtual` runs on a `VirtualLoop`: as soon as no callback is
-ready, the loop's time leaps to the next timer, so an hour of sleeping costs microseconds
-and every run sees the same times. A loop that has nothing ready and no timer raises
-`DeadlockError` with the tasks that wait, where a real loop would hang for ever.
+A test decorated with `@virtual` runs on a `VirtualLoop`. As soon as no callback is ready, the
+loop's time jumps to the next timer. So an hour of sleep takes microseconds, and every run sees the
+same times. A loop with nothing ready and no timer raises `DeadlockError` and names the tasks that
+wait; a real loop would hang.
 
-    @virtual
-    async def test_it_waits_a_minute() -> None:
-        clock = VirtualClock()
-        before = clock.monotonic()
-        await clock.sleep(60)
-        assert clock.monotonic() - before == 60
+```python
+@virtual
+async def test_it_waits_a_minute() -> None:
+    clock = VirtualClock()
+    before = clock.monotonic()
+    await clock.sleep(60)
+    assert clock.monotonic() - before == 60
+```
 
-Work in threads (`asyncio.to_thread`) is waited for in real time. Sockets are polled, but
-time does not wait for them: use a real loop for tests that talk to a server elsewhere. With
-one in the same loop, `run_virtual(..., listens=True)` lets time jump only once the sockets
-have been silent for a moment: what a call takes is then all waiting and no computing, and can
-be held to a bound on any machine.
+Work in threads (`asyncio.to_thread`) is awaited in real time. Sockets are polled, but time does not
+wait for them, so a test with a server elsewhere needs a real loop. For a server in the same loop,
+`run_virtual(..., listens=True)` lets time jump only after the sockets were silent for 3 ms. What a
+call takes is then waiting alone, without computing, and can be bounded on any machine.
 """
 
 import asyncio
@@ -36,25 +37,25 @@ _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
 
 START = 1000.0
-"""What `loop.time()` says at the start: not 0, so that nobody may take 0 for granted."""
+"""`loop.time()` at the start; not 0, so that no code may rely on 0."""
 
 WALL_START = 1_767_225_600.0
-"""What a wall clock says at the start: 2026-01-01T00:00:00Z."""
+"""The wall clock at the start: 2026-01-01T00:00:00Z."""
 
 _SILENCE = 0.003
-"""Real seconds for which sockets are listened to before time jumps; on loopback, within one
-process, what was sent is there at once."""
+"""For how many real seconds sockets must be silent before time jumps. On loopback, within one
+process, what was sent arrives at once."""
 
 HORIZON = 366 * 86_400.0
-"""Virtual seconds after which a loop that still turns is taken to turn for ever."""
+"""After how many virtual seconds a loop that still runs is considered endless."""
 
 
 class DeadlockError(AssertionError):
-    """Nothing is ready and nothing is scheduled: what still waits would wait for ever."""
+    """Nothing is ready and nothing is scheduled: the tasks that wait would wait for ever."""
 
 
 class _JumpingSelector(selectors.SelectSelector):
-    """Reports what is ready, and moves the loop's time on instead of waiting."""
+    """Reports what is ready, and advances the loop's time instead of waiting."""
 
     loop: "VirtualLoop"
 
@@ -76,7 +77,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     """A selector loop in virtual time; `time()` starts at `START`.
 
     Attributes:
-        listens: whether time jumps only when the sockets are silent.
+        listens: whether time jumps only after the sockets were silent.
     """
 
     def __init__(self, *, listens: bool = False) -> None:
@@ -91,14 +92,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._virtual_now
 
     def jump(self, seconds: float) -> None:
-        """Move the time on by `seconds`, as if they had been waited for."""
+        """Advance the time by `seconds`."""
         self._virtual_now += seconds
         if self._virtual_now - START > HORIZON:
-            raise DeadlockError(f"still turning after a virtual year: {self.describe_waiting()}")
+            raise DeadlockError(f"still running after a virtual year: {self.describe_waiting()}")
 
     @property
     def has_threads(self) -> bool:
-        """True while a thread works for the loop; time then stands still."""
+        """True while a thread works for the loop; time stands still then."""
         return self._threads > 0
 
     def run_in_executor(
@@ -120,7 +121,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._threads -= 1
 
     def describe_waiting(self) -> str:
-        """The names of the unfinished tasks and where each of them stands."""
+        """The names of the unfinished tasks and the line at which each waits."""
         lines = ["nothing is ready and nothing is scheduled"]
         for task in sorted(asyncio.all_tasks(self), key=lambda task: task.get_name()):
             frames = task.get_stack(limit=1)
@@ -130,11 +131,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 class VirtualClock:
-    """A clock over the running virtual loop; has the methods of `iottly_async.clock.Clock`.
+    """A clock over the running virtual loop, with the methods of `iottly_async.clock.Clock`.
 
-    `offset` is how many seconds the wall clock is ahead of the right time (negative:
-    behind); it may be changed at any moment. `random()` is seeded, so a run repeats.
-    With `loop` it follows that one, also while it does not run.
+    `offset` is how many seconds the wall clock is ahead of the right time (negative: behind); it
+    may be changed at any time. `random()` is seeded, so a run repeats. With `loop` the clock
+    follows that loop, also while it is not running.
     """
 
     def __init__(
@@ -162,23 +163,23 @@ class VirtualClock:
 
 
 def run_virtual(main: Callable[[], Coroutine[Any, Any, _T]], *, listens: bool = False) -> _T:
-    """Run `main()` to its end on a fresh virtual loop and return its result.
+    """Run `main()` to its end on a new virtual loop and return its result.
 
-    With `listens` the loop's time is also what `time.monotonic` tells meanwhile, as it is
-    for a real loop; so what takes the real clock can be run without a clock of its own.
+    With `listens`, `time.monotonic` shows the loop's time too, as it does on a real loop, so code
+    that uses the real clock can be tested.
     """
     with asyncio.Runner(loop_factory=lambda: VirtualLoop(listens=listens)) as runner:
-        told = patch("time.monotonic", runner.get_loop().time) if listens else nullcontext()
-        with told:
+        patched = patch("time.monotonic", runner.get_loop().time) if listens else nullcontext()
+        with patched:
             return runner.run(main())
 
 
 def virtual(test: Callable[_P, Coroutine[Any, Any, _T]]) -> Callable[_P, _T]:
-    """Turn a coroutine test into a plain one that runs in virtual time.
+    """Turn a coroutine test into a function that runs it in virtual time.
 
-    Arguments (fixtures, parameters, hypothesis values) are passed on. Put it below
-    `@given` and `@pytest.mark.parametrize`. An async fixture would run on another loop:
-    make such objects inside the test.
+    Arguments (fixtures, parameters, hypothesis values) are passed on. Put the decorator below
+    `@given` and `@pytest.mark.parametrize`. An async fixture would run on another loop, so make
+    such objects in the test.
     """
 
     @functools.wraps(test)
@@ -189,6 +190,6 @@ def virtual(test: Callable[_P, Coroutine[Any, Any, _T]]) -> Callable[_P, _T]:
 
 
 async def settle(turns: int = 10) -> None:
-    """Let the loop turn until what is ready has run, without any time passing."""
+    """Run the loop until what is ready has run, without any time passing."""
     for _ in range(turns):
         await asyncio.sleep(0)
