@@ -40,8 +40,8 @@ from zstandard import ZstdCompressor
 from iottly_async import Config, IottlySession, RateLimiter
 from iottly_async.ingest import IngestJob
 from iottly_async.ingest.stores.duckdb import schema as duckdb_schema
+from iottly_async.ingest.stores.jsonl.lines import lines_of
 from iottly_async.ingest.stores.postgres import schema as postgres_schema
-from iottly_async.ingest.stores.rows import lines_of
 from iottly_async.models import Message
 from tests.support.postgres_server import postgres_server
 

@@ -70,10 +70,10 @@ async def coverage(
 
 
 def _draw(found: Coverage, name: int) -> None:
-    axis = found.axis
+    grid = found.grid
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("device", max_width=name, no_wrap=True, overflow="ellipsis")
-    table.add_column(_ends(found), no_wrap=True, min_width=axis.bins)
+    table.add_column(_ends(found), no_wrap=True, min_width=grid.bins)
     table.add_column("messages", justify="right", no_wrap=True)
     table.add_column("complete", justify="right", no_wrap=True)
     for device in found.devices:
@@ -92,8 +92,8 @@ def _draw(found: Coverage, name: int) -> None:
 
 def _ends(found: Coverage) -> str:
     """The column's heading: the first day at its left end, the last at its right."""
-    first, last = _day(found.axis.start), _day(found.axis.end)
-    return first + last.rjust(found.axis.bins - len(first))
+    first, last = _day(found.grid.start), _day(found.grid.end)
+    return first + last.rjust(found.grid.bins - len(first))
 
 
 def _line(device: DeviceCoverage) -> Text:
@@ -123,15 +123,15 @@ def _summary(found: Coverage) -> str:
     failures = f", {failed:,} failed" if failed else ""
     return (
         f"{found.rows:,} messages, {whole:,} of {len(found.devices):,} devices complete{failures}, "
-        f"{iso_ms(found.axis.start)} to {iso_ms(found.axis.end)}"
+        f"{iso_ms(found.grid.start)} to {iso_ms(found.grid.end)}"
     )
 
 
 def _record(found: Coverage, device: DeviceCoverage) -> dict[str, Any]:
     return {
         **found.record(device),
-        "start": iso_ms(found.axis.start),
-        "end": iso_ms(found.axis.end),
+        "start": iso_ms(found.grid.start),
+        "end": iso_ms(found.grid.end),
     }
 
 

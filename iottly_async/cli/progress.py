@@ -145,7 +145,7 @@ def remaining_text(seconds: float | None) -> str:
 
 def limit_text(shares: TimeShares) -> str:
     """Format the bottleneck, and the shares of time that show it."""
-    return f"{shares.limit or 'nothing'} ({shares})"
+    return f"{shares.bottleneck or 'nothing'} ({shares})"
 
 
 def age_text(state: State) -> str:
@@ -158,9 +158,9 @@ def _where(state: State) -> str:
     """Format how far the job is from its end, or from the present."""
     if state.following:
         return age_text(state)
-    return f"{state.windows:,} windows open, {remaining_text(state.seconds_left)} to go"
+    return f"{state.intervals:,} windows open, {remaining_text(state.seconds_left)} to go"
 
 
 def _short(shares: TimeShares) -> str:
-    limit = shares.limit
+    limit = shares.bottleneck
     return "none" if limit is None else f"{limit} {getattr(shares, limit):.0%}"

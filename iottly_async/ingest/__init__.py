@@ -10,26 +10,26 @@ on with by running the same job again, and no row is there twice or missing. A s
 one's own is any object with the methods of `Store`.
 """
 
-from .bottleneck import Limit, TimeShares
+from .bottleneck import Bottleneck, TimeShares
 from .job import IngestJob
 from .plan import IngestPlan, Query
 from .progress import Progress
 from .report import DeviceOutcome, IngestReport, Outcome
-from .stores import Group, Held, Rejected, Store, open_store
+from .stores import Group, Rejected, Store, StoredState, open_store
 
 __all__ = [
+    "Bottleneck",
     "DeviceOutcome",
     "Group",
-    "Held",
     "IngestJob",
     "IngestPlan",
     "IngestReport",
-    "Limit",
     "Outcome",
     "Progress",
     "Query",
     "Rejected",
     "Store",
+    "StoredState",
     "TimeShares",
     "open_store",
 ]

@@ -1,4 +1,4 @@
-"""A job: the messages of a project's devices, over a range, into a store."""
+"""A job: fetches the messages of a project's devices over a range, and stores them."""
 
 from __future__ import annotations
 
@@ -9,68 +9,75 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Final, TypeVar, cast
 
+from ..aio.tasks import cancel_and_wait
 from ..codec import MESSAGE_TYPES, choice
 from ..config import Seconds, flag, seconds, whole
 from ..errors import ConfigurationError, IottlyError
-from ..models import Cursor, MessageBatch
+from ..models._time import from_epoch_ms
 from ..resources.given import several
 from ..resources.messages import TypeFilter
 from ..resources.pages import bounds
 from ..session import IottlySession
 from .bottleneck import BottleneckMeter
-from .fetch import DeviceWalk, FetchRange, walk_devices
-from .following import Followers
-from .keeping import kept, renewal
-from .plan import IngestPlan, Query, time_of
+from .fetch import Fetcher
+from .plan import IngestPlan, Query
 from .progress import Meter, Progress
 from .report import IngestReport, Outcome
-from .run_plan import RunStart, begin_run
-from .stores import Held, Store, open_store
-from .together import end
+from .run_plan import RunStart, begin_run, plan_after, renewal
+from .stores import Store, StoredState, open_store
 from .writer import Writer
 
 T = TypeVar("T")
 
-Report = Callable[[Progress], object]
+OnProgress = Callable[[Progress], object]
 
-_FLUSH_EVERY: Final = 1.0
-_LOOK: Final = 0.05  # seconds between two looks at what is waited for
-_TICK: Final = 0.25  # seconds between two calls of a progress function
+_FLUSH_EVERY: Final = 1.0  # seconds
+_SAMPLE_EVERY: Final = 0.05  # seconds between two samples for the bottleneck
+_PROGRESS_EVERY: Final = 0.25  # seconds between two calls of a progress function
 
 
 class IngestJob:
-    """The messages of a project's devices, over a range, into a store; each exactly once.
+    """Fetches the messages of a project's devices and stores each of them exactly once.
 
-    A run that was killed, cancelled or stopped is gone on with by running the same job
-    again, in whatever process: it has the same range, and goes on where the store's
-    cursors are. A run that came to its end, also one in which devices failed, is followed
-    by one that goes on to the server's present now, or to `end`: it fetches what is new
-    since, and what is missing of the devices that failed.
+    A run that was killed, cancelled or stopped is resumed by running the same job again, in
+    any process. It has the same range and goes on at the store's cursors. A run after a
+    complete one goes on to the server's present time, or to `end`. It fetches the messages
+    that are new, and those that are missing of devices that failed.
 
     Args:
-        session: open; it is not closed here.
+        session: an open session. The job does not close it.
         project: the project's id.
-        devices: ids of the devices to fetch; None for all that the project has when the
-            run begins. They may be others than in an earlier run into the same store.
-        start: aware; inclusive; None is the beginning.
-        end: aware; exclusive; None, or a time to come, ends each run at the server's now
-            less `Config.settle` (D11). It may be later than in an earlier run into the
-            same store, never earlier than what is stored.
-        type: "all", "userdefined" or "iottlyagent".
-        store: a path or text as in `open_store`, or an object with the methods of `Store`.
-        concurrency: requests at once, at most, 1 to 1,000; the quota may allow fewer.
+        store: a path or text as `open_store` takes it, or an object with the methods of
+            `Store`.
+        devices: the ids of the devices to fetch. None is all devices that the project has
+            when the run begins. They may differ from an earlier run into the same store.
+        start: aware, inclusive. None is the oldest message.
+        end: aware, exclusive. None, or a time in the future, ends each run at the server's
+            present time less `Config.settle` (D11). It may be later than in an earlier run
+            into the same store, but not earlier than what is stored.
+        type: "all", "userdefined" or "iottlyagent". Default "all".
+        concurrency: requests at once, at most; 1 to 1,000. The quota may allow fewer.
             Default 8.
-        flush_every: seconds; what was fetched is durable after that long at the latest,
-            and as much is fetched again after a kill. None is what the store prefers (its
-            attribute `flush_every`: 30 for Parquet, whose flushes make files), or else 1.
-        follow: go on with new messages after the range, until `stop`; devices that come to
-            the project join in where `devices` is None. Goes without an `end`. Default False.
-        slowest: seconds between two looks at a device that is followed, at most, as in
-            `Messages.follow_many`; of devices that send often, each message is looked for
-            when it is due. Default 60.
+        flush_every: seconds after which a message that was fetched is durable, at the
+            latest. A kill makes the next run fetch that much again. None is the store's own
+            `flush_every` (30 for Parquet, where each flush makes files), or 1.
+        follow: whether the job goes on with new messages after the range, until `stop`.
+            Devices that are added to the project join in if `devices` is None. It excludes
+            `end`. Default False.
+        slowest: seconds between two polls of a followed device, at most, as in
+            `Messages.follow_many`. A device that sends often is polled when its next
+            message is due. Default 60.
 
     Raises:
-        ConfigurationError: an argument is not as above; nothing was sent or opened.
+        ConfigurationError: an argument is not as above. Nothing was sent or opened.
+
+    Example:
+        ```python
+        async with IottlySession() as session:
+            job = IngestJob(session, project="59c1…", store="telemetry.duckdb")
+            report = await job.run(progress=print)
+        print(report.rows, "messages stored")
+        ```
     """
 
     def __init__(
@@ -105,95 +112,89 @@ class IngestJob:
         self._flush_every = seconds(flush_every, name="flush_every")
         self._follow = flag(follow, name="follow")
         self._slowest = seconds(slowest, name="slowest")
-        self._ledger = BottleneckMeter(0.0, 0.0)
         self._stopping = asyncio.Event()
-        self._running = False
+        self._started = False
 
     def stop(self) -> None:
-        """End the run soon and cleanly: no request more, and all that was fetched is stored.
+        """End the run soon: send no new request, and store what was fetched.
 
-        `run` then returns its report; the next run goes on where this one stopped. To be
-        called in the job's event loop, as by a signal handler of it.
+        `run` then returns its report. The next run goes on where this one stopped. Call this
+        in the job's event loop, for example from a signal handler of the loop.
         """
         self._stopping.set()
 
-    async def run(self, progress: Report | None = None) -> IngestReport:
-        """Fetch and store until all devices came to their end, or to an error of their own.
+    async def run(self, progress: OnProgress | None = None) -> IngestReport:
+        """Fetch and store until all devices have reached their end, or an error.
 
-        An error of one device ends the walk of that one; it is in the report, and the next
-        run goes on there. The job itself runs once; make another one to run it again.
-        A job that follows returns only when it is stopped.
+        An error of one device ends that device's walk. It is in the report, and the next run
+        goes on there. A job that follows returns only after `stop`. A job runs once; to run
+        it again, make another one.
 
         Args:
-            progress: called in the event loop four times a second, and at the end, with
-                a `Progress`; None reports nothing.
+            progress: called in the event loop with a `Progress`, four times a second and at
+                the end. None calls nothing.
+
+        Returns:
+            The report of the run.
 
         Raises:
             CursorMismatchError: the store is of another query, project or server.
             ConfigurationError: the store cannot be opened, or the job was run before.
-            StoreError: the store failed; what it holds is right, and can be gone on with.
-            UnauthorizedError: the key is not accepted (any more).
+            StoreError: the store failed. What it holds is right, and a run can go on with it.
+            UnauthorizedError: the key is not accepted, or no longer.
             IottlyError: the project's devices could not be listed.
         """
-        if self._running:
+        if self._started:
             raise ConfigurationError("a job runs once; make another one to run it again")
-        self._running = True
-        begun, before = _now(), self._session.stats.attempts
-        self._ledger = BottleneckMeter(begun, time.thread_time())
+        self._started = True
+        run = _Run(self._session, Meter(now=_now, begun=_now()))
         try:
-            held = await self._store.open()
-            beginning = await self._unless_stopped(self._prepare(held))
-            if beginning is None:
-                meter = Meter(now=_now, begun=begun, end=0, courses={})
-                return self._report(meter, before, None)
-            plan = beginning.plan
-            meter = Meter(
-                now=_now,
-                begun=begun,
-                start=plan.query.start,
-                end=plan.pinned_end,
-                courses=beginning.courses,
-                server_ahead=beginning.server_now - _now(),
+            stored = await self._store.open()
+            start = await self._unless_stopped(self._plan(stored))
+            if start is None:
+                return run.report(self._query, None)
+            run.meter.begin(
+                start.devices,
+                start=start.plan.query.start,
+                end=start.plan.pinned_end,
+                server_ahead=start.server_now - _now(),
             )
-            await self._carry_out(plan, meter, lambda: self._snapshot(meter, before), progress)
-            plan = kept(plan, meter)
+            await self._fetch_and_write(start.plan, run, progress)
+            plan = plan_after(start.plan, run.meter)
             await self._store.begin(plan.to_json())
-            return self._report(meter, before, plan)
+            return run.report(self._query, plan)
         finally:
             await self._store.close()
 
-    async def _prepare(self, held: Held) -> RunStart:
-        devices = self._devices
-        if devices is None:
-            devices = await self._listed()
+    # --- the plan ------------------------------------------------------------------------
+
+    async def _plan(self, stored: StoredState) -> RunStart:
         return await begin_run(
             self._project.messages,
             self._store,
-            held,
+            stored,
             self._query,
-            devices,
+            await self._list_devices() if self._devices is None else self._devices,
             settle=self._session.config.settle,
         )
 
-    async def _listed(self) -> list[str]:
+    async def _list_devices(self) -> list[str]:
         return [device.id for device in await self._project.devices.list()]
 
-    async def _carry_out(
-        self,
-        plan: IngestPlan,
-        meter: Meter,
-        snapshot: Callable[[], Progress],
-        progress: Report | None,
+    # --- the range, then what arrives later ----------------------------------------------
+
+    async def _fetch_and_write(
+        self, plan: IngestPlan, run: _Run, progress: OnProgress | None
     ) -> None:
-        """Walk and write, until the end or until stopped; what was fetched is stored."""
+        """Fetch and write until the end or until stopped; then all that was fetched is stored."""
         writer = Writer(
-            self._store, meter, flush_every=self._flush_every, plan=renewal(plan, meter)
+            self._store, run.meter, flush_every=self._flush_every, plan=renewal(plan, run.meter)
         )
-        fetching = asyncio.ensure_future(self._unless_stopped(self._fetch(plan, meter, writer)))
+        fetching = asyncio.ensure_future(self._unless_stopped(self._fetch(plan, run.meter, writer)))
         writing = asyncio.ensure_future(writer.run())
-        watching = asyncio.ensure_future(self._watch(writer, snapshot, progress))
+        watching = asyncio.ensure_future(run.watch(writer, progress))
         try:
-            # Only the walks end by themselves; whatever else ends has failed.
+            # Only fetching ends by itself. If another task ends, it has failed.
             await asyncio.wait({fetching, writing, watching}, return_when=asyncio.FIRST_COMPLETED)
             if not fetching.done():
                 await (writing if writing.done() else watching)
@@ -201,113 +202,106 @@ class IngestJob:
             await writing
             await fetching
         finally:
-            await end([fetching, writing, watching])
-        self._look(writer)
+            await cancel_and_wait([fetching, writing, watching])
+        run.sample(writer)
         if progress is not None:
-            progress(snapshot())
+            progress(run.snapshot())
 
-    async def _fetch(self, plan: IngestPlan, meter: Meter, writer: Writer) -> bool:
-        """Walk the range, then follow where that is wanted."""
-        cursors: dict[str, Cursor] = {
-            course.device_id: course.cursor for course in meter.courses.values() if course.cursor
-        }
+    async def _fetch(self, plan: IngestPlan, meter: Meter, writer: Writer) -> None:
+        def on_device_end(device_id: str, error: IottlyError | None) -> None:
+            device = meter.device(device_id)
+            device.error = error
+            device.outcome = Outcome.DONE if error is None else Outcome.FAILED
 
-        async def deliver(batch: MessageBatch) -> None:
-            await writer.put(batch)
-            cursors[batch.cursor.device_id] = batch.cursor
-
-        async def ended(device_id: str, error: IottlyError | None) -> None:
-            course = meter.course(device_id)
-            course.error = error
-            course.outcome = Outcome.DONE if error is None else Outcome.FAILED
-
-        await walk_devices(
-            self._project.messages,
-            [
-                DeviceWalk(device_id=course.device_id, cursor=course.cursor)
-                for course in meter.courses.values()
-                if course.outcome is not Outcome.DONE
-            ],
-            FetchRange(
-                start=time_of(plan.query.start),
-                end=cast(datetime, time_of(plan.pinned_end)),
-                type=cast(TypeFilter, plan.query.type),
-            ),
+        devices = [*meter.devices.values()]
+        fetcher = Fetcher(
+            messages=self._project.messages,
+            type=cast(TypeFilter, plan.query.type),
+            start=plan.query.start,
             concurrency=self._concurrency,
-            deliver=deliver,
-            ended=ended,
+            on_batch=writer.put,
+            on_device_end=on_device_end,
+            cursors={device.device_id: device.cursor for device in devices if device.cursor},
+        )
+        await fetcher.fetch_range(
+            [one.device_id for one in devices if one.outcome is not Outcome.DONE],
+            from_epoch_ms(plan.pinned_end),
         )
         if self._follow:
             meter.following = True
-            failed = {one.device_id for one in meter.courses.values() if one.error is not None}
-            await Followers(
-                messages=self._project.messages,
-                devices=self._devices,
-                listed=self._listed,
-                start=plan.query.start,
-                type=cast(TypeFilter, plan.query.type),
-                concurrency=self._concurrency,
-                slowest=self._slowest,
-                cursors=cursors,
-                failed=failed,
-                deliver=deliver,
-                ended=ended,
-            ).run()
-        return True
+            await fetcher.follow(self._devices, self._list_devices, slowest=self._slowest)
 
     async def _unless_stopped(self, work: Awaitable[T]) -> T | None:
-        """What `work` returns, or None where the job was stopped before it did."""
+        """What `work` returns; None if the job was stopped first."""
         working = asyncio.ensure_future(work)
         stopping = asyncio.ensure_future(self._stopping.wait())
         try:
             await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
             return await working if working.done() else None
         finally:
-            await end([working, stopping])
+            await cancel_and_wait([working, stopping])
 
-    async def _watch(
-        self, writer: Writer, snapshot: Callable[[], Progress], progress: Report | None
-    ) -> None:
-        """Look what is waited for, and tell of the progress, without end."""
-        told = -_TICK
+
+class _Run:
+    """Measures a run, and says how it goes and how it went."""
+
+    def __init__(self, session: IottlySession, meter: Meter) -> None:
+        self.meter = meter
+        self._session = session
+        self._attempts_before = session.stats.attempts
+        self._bottleneck = BottleneckMeter(_now(), time.thread_time())
+
+    async def watch(self, writer: Writer, progress: OnProgress | None) -> None:
+        """Sample the bottleneck and call `progress`, without an end."""
+        last = -_PROGRESS_EVERY
         while True:
-            self._look(writer)
-            if progress is not None and _now() - told >= _TICK:
-                told = _now()
-                progress(snapshot())
-            await asyncio.sleep(_LOOK)
+            self.sample(writer)
+            if progress is not None and _now() - last >= _PROGRESS_EVERY:
+                last = _now()
+                progress(self.snapshot())
+            await asyncio.sleep(_SAMPLE_EVERY)
 
-    def _look(self, writer: Writer) -> None:
+    def sample(self, writer: Writer) -> None:
+        """Take a sample for the bottleneck."""
         quota = self._session.quota
-        self._ledger.look(
+        self._bottleneck.sample(
             _now(),
             time.thread_time(),
             waiting=quota.waiting,
             in_flight=quota.in_flight,
-            held_up=writer.holds_up,
+            store_busy=writer.blocks,
         )
 
-    def _snapshot(self, meter: Meter, before: int) -> Progress:
-        requests = self._session.stats.attempts - before
-        return meter.snapshot(
-            requests=requests, quota=self._session.quota, shares=self._ledger.recent()
+    def snapshot(self) -> Progress:
+        """How far the run is."""
+        return self.meter.snapshot(
+            requests=self._requests,
+            quota=self._session.quota,
+            shares=self._bottleneck.recent(),
         )
 
-    def _report(self, meter: Meter, before: int, plan: IngestPlan | None) -> IngestReport:
+    def report(self, query: Query, plan: IngestPlan | None) -> IngestReport:
+        """The report of the run; `plan` is None if the run was stopped before it had one."""
+        meter = self.meter
+        devices = meter.devices.values()
         return IngestReport(
-            project_id=self._query.project_id,
+            project_id=query.project_id,
             rows=meter.rows,
             rejected=meter.rejected,
-            total=sum(course.total for course in meter.courses.values()),
-            requests=self._session.stats.attempts - before,
+            total=sum(device.total for device in devices),
+            requests=self._requests,
             seconds=meter.seconds,
             interrupted=plan is None or meter.count(Outcome.STOPPED) > 0,
-            start=self._query.start,
+            start=query.start,
             end=None if plan is None else plan.pinned_end,
-            devices=tuple(course.as_outcome() for course in meter.courses.values()),
+            devices=tuple(device.as_outcome() for device in devices),
             followed=meter.following,
-            shares=self._ledger.shares(),
+            shares=self._bottleneck.shares(),
         )
+
+    @property
+    def _requests(self) -> int:
+        return self._session.stats.attempts - self._attempts_before
 
 
 def _checked(devices: Sequence[str]) -> list[str]:

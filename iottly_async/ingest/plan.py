@@ -15,7 +15,6 @@ came to its end            the server's now less `Config.settle`, or the end
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -67,7 +66,7 @@ class IngestPlan:
     def to_json(self) -> str:
         """The plan as one line of JSON, for `from_json`."""
         query = self.query
-        form = _Form(
+        record = _PlanRecord(
             version=VERSION,
             project_id=query.project_id,
             type=query.type,
@@ -78,7 +77,7 @@ class IngestPlan:
             failed=dict(self.failed),
             waiting=self.waiting,
         )
-        return msgspec.json.encode(form).decode()
+        return msgspec.json.encode(record).decode()
 
     @classmethod
     def from_json(cls, text: str | bytes) -> IngestPlan:
@@ -88,26 +87,28 @@ class IngestPlan:
             CursorMismatchError: it is not one, or of another version.
         """
         try:
-            form = msgspec.json.decode(text, type=_Form)
+            record = msgspec.json.decode(text, type=_PlanRecord)
         except (ValueError, RecursionError):
-            form = None
-        if form is None:
+            record = None
+        if record is None:
             raise CursorMismatchError("the store's plan was not written by this library")
-        if form.version != VERSION:
+        if record.version != VERSION:
             raise CursorMismatchError(
-                f"the store's plan has version {form.version}, this library reads {VERSION}"
+                f"the store's plan has version {record.version}, this library reads {VERSION}"
             )
-        query = Query(project_id=form.project_id, type=form.type, start=form.start, end=form.end)
+        query = Query(
+            project_id=record.project_id, type=record.type, start=record.start, end=record.end
+        )
         return cls(
             query=query,
-            pinned_end=form.pinned_end,
-            ended=form.ended,
-            failed=form.failed,
-            waiting=form.waiting,
+            pinned_end=record.pinned_end,
+            ended=record.ended,
+            failed=record.failed,
+            waiting=record.waiting,
         )
 
 
-class _Form(msgspec.Struct, frozen=True):
+class _PlanRecord(msgspec.Struct, frozen=True):
     version: int
     project_id: str
     type: str
@@ -208,11 +209,6 @@ def cursor_for(plan: IngestPlan, device_id: str, saved: Cursor | None) -> Cursor
     elif saved.end == end:
         return saved
     return evolve(saved, end=end, pinned_end=max(end, saved.pinned_end), remaining=tuple(remaining))
-
-
-def time_of(ms: int | None) -> datetime | None:
-    """The aware time of so many milliseconds since the epoch; None stays None."""
-    return None if ms is None else from_epoch_ms(ms)
 
 
 def _shown(name: str, value: object) -> str:

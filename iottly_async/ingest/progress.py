@@ -1,4 +1,4 @@
-"""How far a run is: counters that the job keeps, and what they say about the rest."""
+"""How far a run is: the counters that a job keeps, and the estimates made from them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..models._time import epoch_ms
 from .bottleneck import TimeShares
 from .report import DeviceOutcome, Outcome
 
-_SPEED_OVER: Final = 10.0  # seconds that the present speed is taken over
+_SPEED_OVER: Final = 10.0  # seconds over which the present speed is averaged
 
 
 @frozen(kw_only=True)
@@ -21,24 +21,28 @@ class Progress:
     """A snapshot of a run.
 
     Attributes:
-        rows: messages stored by this run, rejected ones not counted.
-        rejected: messages put to the rejected by this run.
-        waiting: messages fetched and not yet stored.
-        requests: attempts that the session made since the run began.
-        devices: how many there are.
-        done, failed: how many of them came to their end, or to an error.
+        rows: messages that this run stored, without rejected ones.
+        rejected: messages that this run rejected.
+        waiting: messages that are fetched and not yet stored.
+        requests: attempts that the session has made since the run began.
+        devices: the number of devices.
+        done: the number of devices that reached their end.
+        failed: the number of devices that ended in an error.
         seconds: since the run began.
         rows_per_second: over the last ten seconds.
-        share: how much of the range is stored, 0 to 1, by the devices' time covered so
-            far and the rows found in it; None where nothing can be said yet.
-        seconds_left: at the present speed; None where nothing can be said yet.
+        share: how much of the range is stored, 0 to 1. It is estimated from the devices'
+            time covered so far and the rows found in it. None if there is nothing to
+            estimate from yet.
+        seconds_left: to the end of the range, at the present speed. None if there is nothing
+            to estimate from yet.
         quota: of the key, as known now.
-        windows: stretches of time, over all devices, of which messages are still to come.
-        cursor_age: seconds of the server's time that the store is behind, by the device
-            that is furthest behind; failed ones apart. None where that is not known, as
-            long as a device without a beginning has not been looked at.
-        following: whether the range is done and new messages are awaited.
-        shares: what the last ten seconds went by on; its `limit` is what is the limit now.
+        intervals: the intervals of time, over all devices, that are not fetched yet.
+        cursor_age: seconds of the server's time by which the store is behind. It is that of
+            the device that is furthest behind; failed devices do not count. None if `start`
+            is open and a device has no cursor yet.
+        following: whether the range is done and the job waits for new messages.
+        shares: what the last ten seconds were spent on; `shares.bottleneck` names what
+            limits the run now.
     """
 
     rows: int
@@ -53,7 +57,7 @@ class Progress:
     share: float | None
     seconds_left: float | None
     quota: Quota
-    windows: int
+    intervals: int
     cursor_age: float | None
     following: bool
     shares: TimeShares
@@ -61,18 +65,24 @@ class Progress:
 
 @define
 class DeviceProgress:
-    """One device in a run: what is stored of it.
+    """The progress of one device in a run.
 
     Attributes:
-        cursor: after the last row stored; None at the beginning.
-        before: messages of it that earlier runs stored.
-        begin: where those of this run begin, in milliseconds; None until one is there.
+        device_id: of the device.
+        cursor: after the last row that was stored; None before the first.
+        before: messages that earlier runs stored.
+        first: the time of the first message of this run, in milliseconds since the epoch;
+            None before one was fetched.
+        rows: messages that this run stored, without rejected ones.
+        rejected: messages that this run rejected.
+        outcome: `Outcome.STOPPED` until the device's walk ends.
+        error: the error that ended the walk; None without one.
     """
 
     device_id: str
     cursor: Cursor | None = None
     before: int = 0
-    begin: int | None = None
+    first: int | None = None
     rows: int = 0
     rejected: int = 0
     outcome: Outcome = Outcome.STOPPED
@@ -80,42 +90,46 @@ class DeviceProgress:
 
     @property
     def total(self) -> int:
-        """Messages stored of it by all runs."""
+        """Messages that all runs stored."""
         return 0 if self.cursor is None else self.cursor.count
 
     @property
-    def windows(self) -> int:
-        """Stretches of time of which messages are still to come."""
+    def intervals(self) -> int:
+        """The number of intervals of time that are not fetched yet."""
         if self.outcome is not Outcome.STOPPED:
             return 0
         return 1 if self.cursor is None else len(self.cursor.remaining)
 
-    def behind(self, start: int | None) -> int | None:
-        """Up to where its messages are stored, in milliseconds; `start` is the range's."""
+    def complete_until(self, start: int | None) -> int | None:
+        """The time up to which all messages are stored, in milliseconds.
+
+        Without a cursor it is `start`, the range's start.
+        """
         return start if self.cursor is None else epoch_ms(self.cursor.done)
 
-    def saw(self, batch: MessageBatch) -> None:
-        """Note where the device's messages begin."""
+    def note_first(self, batch: MessageBatch) -> None:
+        """Remember the time of the first message."""
         if batch.messages:
             first = epoch_ms(batch.messages[0].timestamp)
-            self.begin = first if self.begin is None else min(first, self.begin)
+            self.first = first if self.first is None else min(first, self.first)
 
     def expected(self, end: int) -> float | None:
-        """How many messages it has up to `end`; None where there is nothing to judge by.
+        """The estimated number of messages up to `end`; None without a basis for it.
 
-        It is taken to send as often in the rest of the range as in what this run stored.
+        The device is assumed to send as often in the rest of the range as in the part that
+        this run has stored.
         """
         if self.outcome is not Outcome.STOPPED:
             return self.total
-        begin, cursor = self.begin, self.cursor
-        if cursor is None or begin is None or end <= begin:
+        first, cursor = self.first, self.cursor
+        if cursor is None or first is None or end <= first:
             return None
-        left = sum(b - max(a, begin) for a, b in cursor.remaining if b > begin)
-        share = 1 - left / (end - begin)
+        missing = sum(high - max(low, first) for low, high in cursor.remaining if high > first)
+        share = 1 - missing / (end - first)
         return self.before + (self.total - self.before) / share if share > 0.001 else None
 
     def as_outcome(self) -> DeviceOutcome:
-        """What the report says of it."""
+        """The device's part of the report."""
         error = self.error
         return DeviceOutcome(
             device_id=self.device_id,
@@ -134,18 +148,23 @@ class Meter:
     """The counters of a run.
 
     Attributes:
-        now: tells seconds on a clock that never steps back.
-        start, end: of the range, in milliseconds; `start` is None for the beginning.
-        server_ahead: what to add to `now` for the server's time since the epoch, in seconds.
-        courses: one a device.
-        following: whether the range is done and new messages are awaited.
+        now: returns the seconds of a monotonic clock.
+        begun: when the run began, by `now`.
+        start: of the range, in milliseconds since the epoch; None for the oldest message.
+        end: of the range, in milliseconds since the epoch.
+        server_ahead: seconds to add to `now` for the server's time since the epoch.
+        devices: the progress of each device, by its id.
+        following: whether the range is done and the job waits for new messages.
+        rows: messages stored, without rejected ones.
+        rejected: messages rejected.
+        waiting: messages fetched and not yet stored.
     """
 
     now: Callable[[], float]
     begun: float
-    end: int
-    courses: dict[str, DeviceProgress]
+    devices: dict[str, DeviceProgress] = field(factory=dict)
     start: int | None = None
+    end: int = 0
     server_ahead: float = 0.0
     following: bool = False
     rows: int = 0
@@ -155,21 +174,33 @@ class Meter:
 
     @property
     def seconds(self) -> float:
-        """Since the run began."""
+        """The seconds since the run began."""
         return self.now() - self.begun
 
-    def course(self, device_id: str) -> DeviceProgress:
-        """Of a device, also one that came to the project after the run began."""
-        if device_id not in self.courses:
-            self.courses[device_id] = DeviceProgress(device_id, outcome=Outcome.DONE)
-        return self.courses[device_id]
+    def begin(
+        self,
+        devices: dict[str, DeviceProgress],
+        *,
+        start: int | None,
+        end: int,
+        server_ahead: float,
+    ) -> None:
+        """Set what the plan of the run says."""
+        self.devices, self.start, self.end = devices, start, end
+        self.server_ahead = server_ahead
+
+    def device(self, device_id: str) -> DeviceProgress:
+        """The progress of a device; added if the device is new to the project."""
+        if device_id not in self.devices:
+            self.devices[device_id] = DeviceProgress(device_id, outcome=Outcome.DONE)
+        return self.devices[device_id]
 
     def cursor_age(self) -> float | None:
-        """Seconds of the server's time that the store is behind."""
+        """The seconds of the server's time by which the store is behind."""
         stored = [
-            course.behind(self.start)
-            for course in self.courses.values()
-            if course.outcome is not Outcome.FAILED
+            device.complete_until(self.start)
+            for device in self.devices.values()
+            if device.outcome is not Outcome.FAILED
         ]
         known = [each for each in stored if each is not None]
         if not known or len(known) < len(stored):
@@ -177,29 +208,29 @@ class Meter:
         return max(0.0, self.now() + self.server_ahead - min(known) / 1000)
 
     def count(self, outcome: Outcome) -> int:
-        """Devices of that outcome so far."""
-        return sum(course.outcome is outcome for course in self.courses.values())
+        """The number of devices with an outcome."""
+        return sum(device.outcome is outcome for device in self.devices.values())
 
     def snapshot(self, *, requests: int, quota: Quota, shares: TimeShares) -> Progress:
         """How far the run is now."""
         speed = self._speed()
-        total = expected(self.courses.values(), self.end)
-        stored = sum(course.total for course in self.courses.values())
-        left = None if total is None else max(0.0, total - stored)
+        total = expected(self.devices.values(), self.end)
+        stored = sum(device.total for device in self.devices.values())
+        missing = None if total is None else max(0.0, total - stored)
         return Progress(
             rows=self.rows,
             rejected=self.rejected,
             waiting=self.waiting,
             requests=requests,
-            devices=len(self.courses),
+            devices=len(self.devices),
             done=self.count(Outcome.DONE),
             failed=self.count(Outcome.FAILED),
             seconds=self.seconds,
             rows_per_second=speed,
             share=None if not total else min(1.0, stored / total),
-            seconds_left=None if left is None or speed <= 0 else left / speed,
+            seconds_left=None if missing is None or speed <= 0 else missing / speed,
             quota=quota,
-            windows=sum(course.windows for course in self.courses.values()),
+            intervals=sum(device.intervals for device in self.devices.values()),
             cursor_age=self.cursor_age(),
             following=self.following,
             shares=shares,
@@ -215,14 +246,13 @@ class Meter:
         return (written - before) / (now - since) if now > since else 0.0
 
 
-def expected(courses: Iterable[DeviceProgress], end: int) -> float | None:
-    """How many messages the devices have in the range, judged by what was stored of it.
+def expected(devices: Iterable[DeviceProgress], end: int) -> float | None:
+    """The estimated number of messages of all devices up to `end`; None without a basis.
 
-    A device of which nothing can be said yet is taken for the mean of the others; None
-    where there are no others.
+    A device without a basis for an estimate counts as the mean of the others.
     """
-    judged = [course.expected(end) for course in courses]
-    known = [each for each in judged if each is not None]
+    estimates = [device.expected(end) for device in devices]
+    known = [each for each in estimates if each is not None]
     if not known:
         return None
-    return sum(known) / len(known) * len(judged)
+    return sum(known) / len(known) * len(estimates)

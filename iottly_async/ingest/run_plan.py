@@ -1,8 +1,9 @@
-"""How a run begins: its plan, pinned by the server's clock, and where each device goes on."""
+"""The plan of a run: made at its start from what the store holds, and renewed at its end."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Final
 
 from attrs import evolve, frozen
 
@@ -13,9 +14,11 @@ from ..resources import Messages
 from ..walk import PageRequest
 from .fetch import FATAL
 from .plan import IngestPlan, Query, cursor_for, next_plan
-from .progress import DeviceProgress
+from .progress import DeviceProgress, Meter
 from .report import Outcome
-from .stores import Held, Store
+from .stores import Store, StoredState
+
+_RENEW_EVERY: Final = 60.0  # seconds between two plans that a job stores while it follows
 
 
 @frozen(kw_only=True)
@@ -23,54 +26,58 @@ class RunStart:
     """What a run starts from.
 
     Attributes:
-        plan: its range; the store keeps it.
-        courses: one a device.
+        plan: with the range; it is in the store.
+        devices: the progress of each device, by its id.
         server_now: seconds since the epoch on the server's clock.
     """
 
     plan: IngestPlan
-    courses: dict[str, DeviceProgress]
+    devices: dict[str, DeviceProgress]
     server_now: float
 
 
 async def begin_run(
     messages: Messages,
     store: Store,
-    held: Held,
+    stored: StoredState,
     query: Query,
     devices: Sequence[str],
     *,
     settle: float,
 ) -> RunStart:
-    """Make the plan of this run, keep it in the store, and say where each device goes on.
+    """Make the plan of this run and store it; find where each device goes on.
 
     Raises:
         CursorMismatchError: the store is of another query, or of another server.
         ConfigurationError: the range has not begun.
-        IottlyError: what the first device was answered, where none gives an answer.
+        IottlyError: the error of the first device, if the service answered none of them.
     """
-    old = None if held.plan is None else IngestPlan.from_json(held.plan)
+    old = None if stored.plan is None else IngestPlan.from_json(stored.plan)
     now = await server_now(messages, query, devices)
     plan = next_plan(query, old, server_now=now, settle=settle)
-    waiting = tuple(device_id for device_id in devices if device_id not in held.cursors)
+    waiting = tuple(device_id for device_id in devices if device_id not in stored.cursors)
     await store.begin(evolve(plan, waiting=waiting).to_json())
-    courses: dict[str, DeviceProgress] = {}
+    progress: dict[str, DeviceProgress] = {}
     for device_id in devices:
-        text = held.cursors.get(device_id)
+        text = stored.cursors.get(device_id)
         saved = None if text is None else Cursor.from_json(text)
         cursor = cursor_for(plan, device_id, saved)
-        stored = 0 if cursor is None else cursor.count
-        courses[device_id] = course = DeviceProgress(device_id, cursor=cursor, before=stored)
+        before = 0 if cursor is None else cursor.count
+        device = DeviceProgress(device_id, cursor=cursor, before=before)
         if cursor is not None and cursor.finished:
-            course.outcome = Outcome.DONE
-    return RunStart(plan=plan, courses=courses, server_now=now)
+            device.outcome = Outcome.DONE
+        progress[device_id] = device
+    return RunStart(plan=plan, devices=progress, server_now=now)
 
 
 async def server_now(messages: Messages, query: Query, devices: Sequence[str]) -> float:
-    """Seconds since the epoch on the server's clock; one small request.
+    """The time on the server's clock, in seconds since the epoch; costs one small request.
+
+    A device that the service refuses is passed over. Without a device, or without a `Date`
+    in the answer, it is the local clock's time.
 
     Raises:
-        IottlyError: what the first device was answered, where none gives an answer.
+        IottlyError: the error of the first device, if the service answered none of them.
     """
     refused: ApiError | None = None
     for device_id in devices:
@@ -90,8 +97,48 @@ async def server_now(messages: Messages, query: Query, devices: Sequence[str]) -
         except ApiError as error:
             refused = refused or error
         else:
-            told = fetched.server_time
-            return SYSTEM_CLOCK.time() if told is None else told
+            known = fetched.server_time
+            return SYSTEM_CLOCK.time() if known is None else known
     if refused is not None:
         raise refused
     return SYSTEM_CLOCK.time()
+
+
+def plan_after(plan: IngestPlan, meter: Meter) -> IngestPlan:
+    """The plan with what became of it: whether the run reached its end, and what failed.
+
+    The plan of a job that followed ends at the cursor that is furthest behind.
+    """
+    devices = meter.devices.values()
+    # An older error stays until its device is walked again.
+    tried = {device.device_id for device in devices if device.outcome is not Outcome.STOPPED}
+    failed = {one: error for one, error in plan.failed.items() if one not in tried} | {
+        device.device_id: f"{type(device.error).__name__}: {device.error}"
+        for device in devices
+        if device.error is not None
+    }
+    end = plan.pinned_end
+    if meter.following:
+        ends = [each.cursor.pinned_end for each in devices if each.cursor and not each.error]
+        end = max(end, min(ends, default=end))
+    ended = meter.following or not meter.count(Outcome.STOPPED)
+    waiting = tuple(device.device_id for device in devices if device.cursor is None)
+    return evolve(plan, ended=ended, failed=failed, waiting=waiting, pinned_end=end)
+
+
+def renewal(plan: IngestPlan, meter: Meter) -> Callable[[], str | None]:
+    """A function that returns a new plan for the store once a minute while the job follows.
+
+    At other times it returns None.
+    """
+    last: float | None = None
+
+    def renewed() -> str | None:
+        nonlocal last
+        now = meter.now()
+        if not meter.following or (last is not None and now - last < _RENEW_EVERY):
+            return None
+        last = now
+        return plan_after(plan, meter).to_json()
+
+    return renewed

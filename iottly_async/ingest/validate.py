@@ -1,4 +1,4 @@
-"""Which messages can be stored as rows, and which are set apart with a reason."""
+"""Validation: divides messages into those that can be stored as rows, and rejected ones."""
 
 from __future__ import annotations
 
@@ -15,36 +15,37 @@ from .stores import Rejected
 _decode_all: Final = msgspec.json.Decoder(list[Any]).decode
 
 
-def sift(messages: Sequence[Message]) -> tuple[list[Message], list[Rejected]]:
-    """The messages whose payload is valid JSON, and the others with a reason.
+def validate(messages: Sequence[Message]) -> tuple[list[Message], list[Rejected]]:
+    """The messages whose payload is valid JSON, and the rejected ones with their reason.
 
-    Valid is what `Message.payload` can read: strict JSON in UTF-8, numbers in the range of
-    a double, nesting that a reader bears. A store that took more would hand its users
-    payloads that their own readers stumble over. Those that are valid know their `digest`.
+    A payload is valid if `Message.payload` can read it: strict JSON in UTF-8, with numbers
+    in the range of a double, and not nested too deeply for a reader. A store that took more
+    would give its users payloads that their own tools cannot read. The `digest` of a valid
+    message is known afterwards.
     """
     payloads = [message.payload_json for message in messages]
-    # One reading for all costs half of one for each; the count shows that none of them
-    # was valid only together with its neighbours. What was read makes the keys, too.
+    # Decoding all payloads at once takes half the time. The count must match: "1,2" is
+    # invalid alone and valid among others. The decoded values serve for the digests, too.
     try:
-        read = _decode_all(b"[%b]" % b",".join(payloads))
-        if len(read) == len(payloads):
-            digest_all(messages, read)
+        decoded = _decode_all(b"[%b]" % b",".join(payloads))
+        if len(decoded) == len(payloads):
+            digest_all(messages, decoded)
             return list(messages), []
     except (ValueError, RecursionError):
         pass
-    good: list[Message] = []
-    bad: list[Rejected] = []
+    valid: list[Message] = []
+    rejected: list[Rejected] = []
     for message in messages:
-        reason = _fault(message)
+        reason = _reason_against(message)
         if reason is None:
-            good.append(message)
+            valid.append(message)
         else:
-            bad.append(Rejected(message=message, reason=reason))
-    return good, bad
+            rejected.append(Rejected(message=message, reason=reason))
+    return valid, rejected
 
 
-def _fault(message: Message) -> str | None:
-    # A copy is looked at, so that no decoded payload is kept in memory.
+def _reason_against(message: Message) -> str | None:
+    # A copy is decoded, so that the decoded payload does not stay in memory.
     copy = Message(
         device_id=message.device_id,
         timestamp=message.timestamp,

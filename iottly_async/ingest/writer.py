@@ -1,8 +1,8 @@
-"""Between the walks and the store: batches are gathered into groups, and who is too fast waits.
+"""Between the walks and the store: collects batches into groups, and writes these.
 
-While one group is being written the next is gathered. Memory holds two groups at most,
-plus a batch for each walk, however slow the store is: `Writer.put` returns only once there
-is room, which is what slows the walks.
+While one group is written, the next is collected. `Writer.put` returns only once there is
+room, which slows the walks down to the store's pace. So memory holds two groups at most,
+and one batch for each walk, however slow the store is.
 """
 
 from __future__ import annotations
@@ -17,52 +17,58 @@ from attrs import define, field
 from ..models import Message, MessageBatch
 from .progress import Meter
 from .stores import Group, Rejected, Store
-from .validate import sift
+from .validate import validate
 
 GROUP_ROWS: Final = 16_000
-"""Rows at which a group is full."""
+"""The rows at which a group is full."""
 GROUP_BYTES: Final = 16 * 1024 * 1024
-"""Bytes of payloads at which a group is full."""
-_WORTH_ROWS: Final = 500  # rows; of many more the processor's cache no longer has all
+"""The bytes of payloads at which a group is full."""
+_WORTH_ROWS: Final = 500  # rows; more of them no longer fit the processor's cache
 _WAIT_AT_MOST: Final = 1.0  # seconds; a store may take rows long before it flushes them
 
 
 @define
-class _Gathered:
+class _PendingGroup:
+    """A group that is being collected."""
+
     messages: list[Message] = field(factory=list)
     rejected: list[Rejected] = field(factory=list)
     last: dict[str, MessageBatch] = field(factory=dict)
-    rows: dict[str, int] = field(factory=dict)
-    bad: dict[str, int] = field(factory=dict)
+    rows_by_device: dict[str, int] = field(factory=dict)
+    rejected_by_device: dict[str, int] = field(factory=dict)
     bytes: int = 0
 
     def add(self, batch: MessageBatch) -> None:
-        good, bad = sift(batch.messages)
+        """Validate a batch and add it."""
+        valid, rejected = validate(batch.messages)
         device_id = batch.cursor.device_id
-        self.messages += good
-        self.rejected += bad
+        self.messages += valid
+        self.rejected += rejected
         self.last[device_id] = batch
-        self.rows[device_id] = self.rows.get(device_id, 0) + len(good)
-        self.bad[device_id] = self.bad.get(device_id, 0) + len(bad)
+        rows, bad = self.rows_by_device, self.rejected_by_device
+        rows[device_id] = rows.get(device_id, 0) + len(valid)
+        bad[device_id] = bad.get(device_id, 0) + len(rejected)
         self.bytes += sum(len(message.payload_json) for message in batch.messages)
 
     @property
     def size(self) -> int:
+        """The number of messages, rejected ones included."""
         return len(self.messages) + len(self.rejected)
 
     @property
     def full(self) -> bool:
+        """Whether walks must wait until it is written."""
         return self.size >= GROUP_ROWS or self.bytes >= GROUP_BYTES
 
 
 class Writer:
-    """Writes what the walks deliver.
+    """Writes the batches of the walks to a store.
 
     Args:
-        store: open.
-        meter: is told what was stored.
-        flush_every: seconds after which what was put is durable, however little it is.
-        plan: asked after each flush: a text for `Store.begin`, where there is a new one.
+        store: an open store.
+        meter: counts what was stored.
+        flush_every: seconds after which a batch that was put is durable, at the latest.
+        plan: called after each flush; returns a new text for `Store.begin`, or None.
     """
 
     def __init__(
@@ -78,45 +84,49 @@ class Writer:
         self._meter = meter
         self._every = flush_every
         self._worth: int = getattr(store, "group_rows", _WORTH_ROWS)
-        self._gathered = _Gathered()
+        self._pending = _PendingGroup()
         self._work = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
         self._finishing = False
         self._flushed = asyncio.get_running_loop().time()
         self._dirty = False
-        self._held_up = 0
+        self._blocked = 0
 
     @property
-    def holds_up(self) -> bool:
-        """Whether a walk waits for room at this moment."""
-        return self._held_up > 0
+    def blocks(self) -> bool:
+        """Whether a walk waits for room now."""
+        return self._blocked > 0
 
     async def put(self, batch: MessageBatch) -> None:
-        """Take a batch; returns once it is gathered, not yet stored."""
+        """Add a batch. It is collected on return, but not yet stored."""
         if not self._room.is_set():
-            self._held_up += 1
+            self._blocked += 1
             try:
                 while not self._room.is_set():
                     await self._room.wait()
             finally:
-                self._held_up -= 1
-        gathered = self._gathered
-        gathered.add(batch)
-        self._meter.course(batch.cursor.device_id).saw(batch)
+                self._blocked -= 1
+        pending = self._pending
+        pending.add(batch)
+        self._meter.device(batch.cursor.device_id).note_first(batch)
         self._meter.waiting += len(batch.messages)
-        if gathered.full:
+        if pending.full:
             self._room.clear()
-        if gathered.size >= self._worth or gathered.full:
+        if pending.size >= self._worth or pending.full:
             self._work.set()
 
     def finish(self) -> None:
-        """No batch will come any more: `run` returns once all is stored."""
+        """Say that no batch follows. `run` then returns once everything is stored."""
         self._finishing = True
         self._work.set()
 
     async def run(self) -> None:
-        """Write until `finish`; raises what the store raises."""
+        """Write until `finish`.
+
+        Raises:
+            StoreError: the store failed.
+        """
         while True:
             if not self._finishing:
                 with suppress(TimeoutError):
@@ -129,30 +139,30 @@ class Writer:
                 return
 
     async def _write(self) -> None:
-        gathered, self._gathered = self._gathered, _Gathered()
+        pending, self._pending = self._pending, _PendingGroup()
         if not self._finishing:
             self._work.clear()
         self._room.set()
-        if not gathered.last:
+        if not pending.last:
             return
-        cursors = {device_id: batch.cursor for device_id, batch in gathered.last.items()}
-        group = Group(messages=gathered.messages, rejected=gathered.rejected, cursors=cursors)
+        cursors = {device_id: batch.cursor for device_id, batch in pending.last.items()}
+        group = Group(messages=pending.messages, rejected=pending.rejected, cursors=cursors)
         refused = await self._store.write(group)
         self._dirty = True
-        self._account(gathered, refused)
+        self._count(pending, refused)
 
-    def _account(self, gathered: _Gathered, refused: Mapping[str, int]) -> None:
+    def _count(self, written: _PendingGroup, refused: Mapping[str, int]) -> None:
         meter = self._meter
-        for device_id, batch in gathered.last.items():
-            course = meter.courses[device_id]
+        for device_id, batch in written.last.items():
+            device = meter.devices[device_id]
             more = refused.get(device_id, 0)
-            course.cursor = batch.cursor
-            course.rows += gathered.rows[device_id] - more
-            course.rejected += gathered.bad[device_id] + more
+            device.cursor = batch.cursor
+            device.rows += written.rows_by_device[device_id] - more
+            device.rejected += written.rejected_by_device[device_id] + more
         more = sum(refused.values())
-        meter.rows += len(gathered.messages) - more
-        meter.rejected += len(gathered.rejected) + more
-        meter.waiting -= gathered.size
+        meter.rows += len(written.messages) - more
+        meter.rejected += len(written.rejected) + more
+        meter.waiting -= written.size
 
     async def _flush(self, *, now: bool) -> None:
         time = asyncio.get_running_loop().time()

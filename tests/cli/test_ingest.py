@@ -112,10 +112,10 @@ def test_the_report_is_a_json_file(iottly: Run, emulator: EmulatorThread, tmp_pa
     assert done.code == 0
     assert (report["store"], report["rows"]) == (str(tmp_path / "x.jsonl"), 2000)
     assert [one["device_id"] for one in report["devices"]] == emulator.device_ids
-    shares = {name: share for name, share in report["shares"].items() if name != "limit"}
+    shares = {name: share for name, share in report["shares"].items() if name != "bottleneck"}
     assert set(shares) == {"quota", "network", "decoding", "store", "idle"}
     assert sum(shares.values()) == pytest.approx(1, abs=0.01)
-    assert f"limit {report['shares']['limit']} (quota " in done.err
+    assert f"limit {report['shares']['bottleneck']} (quota " in done.err
     assert {one.name for one in tmp_path.iterdir()} == {"x.jsonl", "x.jsonl.cursor", "report.json"}
 
 

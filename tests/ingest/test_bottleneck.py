@@ -10,12 +10,12 @@ import pytest
 
 from iottly_async import Config, IottlySession, RateLimiter
 from iottly_async.emulator import Emulator
-from iottly_async.ingest import Group, Held, IngestJob, IngestReport, Limit, TimeShares
+from iottly_async.ingest import Bottleneck, Group, IngestJob, IngestReport, StoredState, TimeShares
 from iottly_async.ingest.bottleneck import BottleneckMeter
 
 
 @pytest.mark.parametrize(
-    ("waiting", "in_flight", "held_up", "expected"),
+    ("waiting", "in_flight", "store_busy", "expected"),
     [
         (0, 4, False, TimeShares(network=0.75, decoding=0.25)),
         (4, 0, False, TimeShares(quota=0.75, decoding=0.25)),
@@ -26,11 +26,11 @@ from iottly_async.ingest.bottleneck import BottleneckMeter
     ],
 )
 def test_waiting_is_booked_to_what_is_waited_for(
-    waiting: int, in_flight: int, held_up: bool, expected: TimeShares
+    waiting: int, in_flight: int, store_busy: bool, expected: TimeShares
 ) -> None:
     """A quarter of the time was work; the rest is the store's where it holds up, else shared."""
     ledger = BottleneckMeter(100.0, 7.0)
-    ledger.look(108.0, 9.0, waiting=waiting, in_flight=in_flight, held_up=held_up)
+    ledger.sample(108.0, 9.0, waiting=waiting, in_flight=in_flight, store_busy=store_busy)
     assert ledger.shares() == expected
 
 
@@ -38,16 +38,16 @@ def test_before_the_first_look_nothing_is_the_limit() -> None:
     """All shares are 0, and none is named."""
     shares = BottleneckMeter(1.0, 1.0).shares()
     assert shares == TimeShares()
-    assert shares.limit is None
+    assert shares.bottleneck is None
 
 
 def test_the_recent_shares_forget_and_the_whole_ones_do_not() -> None:
     """After ten seconds of another kind, those alone are recent."""
     ledger = BottleneckMeter(0.0, 0.0)
     for second in range(1, 21):
-        ledger.look(second, 0.0, waiting=0, in_flight=1, held_up=False)
+        ledger.sample(second, 0.0, waiting=0, in_flight=1, store_busy=False)
     for second in range(21, 41):
-        ledger.look(second, 0.0, waiting=1, in_flight=0, held_up=False)
+        ledger.sample(second, 0.0, waiting=1, in_flight=0, store_busy=False)
     assert ledger.recent() == TimeShares(quota=1.0)
     assert ledger.shares() == TimeShares(quota=0.5, network=0.5)
 
@@ -55,7 +55,7 @@ def test_the_recent_shares_forget_and_the_whole_ones_do_not() -> None:
 def test_a_cpu_clock_that_runs_ahead_books_no_more_than_passed() -> None:
     """The shares never exceed one, however coarse the clocks are."""
     ledger = BottleneckMeter(0.0, 0.0)
-    ledger.look(1.0, 5.0, waiting=1, in_flight=1, held_up=True)
+    ledger.sample(1.0, 5.0, waiting=1, in_flight=1, store_busy=True)
     assert ledger.shares() == TimeShares(decoding=1.0)
 
 
@@ -69,11 +69,11 @@ def test_a_cpu_clock_that_runs_ahead_books_no_more_than_passed() -> None:
     ],
 )
 def test_the_limit_is_the_largest_share_but_idleness(
-    shares: TimeShares, limit: Limit | None
+    shares: TimeShares, limit: Bottleneck | None
 ) -> None:
     """Where hardly anything was waited for, nothing is the limit."""
-    assert shares.limit == limit
-    assert shares.as_dict()["limit"] == limit
+    assert shares.bottleneck == limit
+    assert shares.as_dict()["bottleneck"] == limit
 
 
 class SlowStore:
@@ -82,9 +82,9 @@ class SlowStore:
     def __init__(self) -> None:
         self.let = asyncio.Event()
 
-    async def open(self) -> Held:
+    async def open(self) -> StoredState:
         """It is empty."""
-        return Held(plan=None, cursors={})
+        return StoredState(plan=None, cursors={})
 
     async def begin(self, plan: str) -> None:
         """Nothing is kept."""
@@ -113,20 +113,20 @@ async def test_a_scarce_quota_is_the_limit(tmp_path: Path) -> None:
     """Twelve requests with eight a window: most of the time is waited for the second one."""
     async with Emulator(devices=2, messages=1000, rate_limit=8, rate_window=1) as emulator:
         report = await report_of(emulator, tmp_path / "x.jsonl")
-    assert report.shares.limit == "quota"
+    assert report.shares.bottleneck == "quota"
 
 
 async def test_a_slow_service_is_the_limit(tmp_path: Path) -> None:
     """One request at once, each with a latency: the network is waited for."""
     async with Emulator(devices=2, messages=1000, latency=0.05) as emulator:
         report = await report_of(emulator, tmp_path / "x.jsonl", concurrency=1)
-    assert report.shares.limit == "network"
+    assert report.shares.bottleneck == "network"
 
 
-async def test_a_store_that_holds_up_is_the_limit() -> None:
+async def test_a_store_that_blocks_is_the_limit() -> None:
     """The walks wait until the store takes what was fetched, and the progress says so."""
     store = SlowStore()
-    limits: list[Limit | None] = []
+    limits: list[Bottleneck | None] = []
 
     async with Emulator(devices=2, messages=30_000) as emulator:
         config = Config(base_url=emulator.base_url)
@@ -134,7 +134,7 @@ async def test_a_store_that_holds_up_is_the_limit() -> None:
             job = IngestJob(session, project=emulator.project_id, store=store)
 
             def look(progress: object) -> None:
-                limits.append(progress.shares.limit)  # type: ignore[attr-defined]
+                limits.append(progress.shares.bottleneck)  # type: ignore[attr-defined]
                 if limits[-1] == "store":
                     store.let.set()
 

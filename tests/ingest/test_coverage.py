@@ -45,8 +45,8 @@ def cursor(device_id: str, *remaining: tuple[int, int], end: int) -> Cursor:
 
 def covered(plan: IngestPlan, *cursors: Cursor, bins: int = 4, **counts: list[int]) -> Coverage:
     """The coverage of a store with these cursors and rows."""
-    axis = TimeGrid.over(0, plan.pinned_end, bins)
-    return coverage_of(plan, {one.device_id: one for one in cursors}, counts, axis)
+    grid = TimeGrid.over(0, plan.pinned_end, bins)
+    return coverage_of(plan, {one.device_id: one for one in cursors}, counts, grid)
 
 
 def states(device: DeviceCoverage) -> list[str]:
@@ -98,9 +98,9 @@ def test_an_axis_reaches_the_end(
     start: int, end: int, bins: int, expected: tuple[int, int]
 ) -> None:
     """In stretches of whole milliseconds, of which the last may be shorter."""
-    axis = TimeGrid.over(start, end, bins)
-    assert (axis.width, axis.bins) == expected
-    assert axis.stretch(axis.bins - 1)[1] == axis.end
+    grid = TimeGrid.over(start, end, bins)
+    assert (grid.width, grid.bins) == expected
+    assert grid.interval(grid.bins - 1)[1] == grid.end
 
 
 @pytest.fixture
@@ -154,9 +154,9 @@ def expected_rows(emulator: Emulator, device_id: str, low: int, high: int) -> in
 
 def check(found: Coverage, emulator: Emulator) -> None:
     """What was filled above is what is found."""
-    axis = found.axis
+    grid = found.grid
     middle = MIDDLE.timestamp() * 1000
-    assert (axis.start, axis.end) == (START.timestamp() * 1000, END.timestamp() * 1000)
+    assert (grid.start, grid.end) == (START.timestamp() * 1000, END.timestamp() * 1000)
     by_id = {device.device_id: device for device in found.devices}
     assert set(by_id) == set(emulator.device_ids)
     bad = by_id.pop(emulator.device_ids[-1])
@@ -166,7 +166,7 @@ def check(found: Coverage, emulator: Emulator) -> None:
         assert all(low >= middle for low, _ in device.missing)
         for index, cell in enumerate(device.cells):
             if not cell.missing:
-                rows = expected_rows(emulator, device.device_id, *axis.stretch(index))
+                rows = expected_rows(emulator, device.device_id, *grid.interval(index))
                 assert (cell.rows, cell.state) == (rows, "fetched" if rows else "empty")
     complete = [device for device in by_id.values() if not device.missing]
     assert 1 <= len(complete) < 5
@@ -194,7 +194,7 @@ async def test_a_range_without_a_start_begins_with_the_first_message(
     await IngestJob(session, project=emulator.project_id, end=END, store=path).run()
     found = await survey(path)
     stored = [row for device in emulator.device_ids for row in emulator.stored(device)]
-    assert found.axis.start == min(row["timestamp_ms"] for row in stored)
+    assert found.grid.start == min(row["timestamp_ms"] for row in stored)
     assert (found.whole, found.complete) == (True, 1.0)
 
 

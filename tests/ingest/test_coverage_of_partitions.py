@@ -56,7 +56,7 @@ async def test_what_was_run_is_covered_and_the_rest_is_missing(
         if window.device_id != first or window.start != START.timestamp() * 1000 + WEEK_MS:
             await run_partition(one, tmp_path, format=form)
     found = await survey(tmp_path, bins=4)
-    assert (found.axis.width, found.project_id) == (WEEK_MS, emulator.project_id)
+    assert (found.grid.width, found.project_id) == (WEEK_MS, emulator.project_id)
     by_id = {device.device_id: device for device in found.devices}
     assert set(by_id) == set(emulator.device_ids)
     for device_id, device in by_id.items():
@@ -68,11 +68,11 @@ async def test_what_was_run_is_covered_and_the_rest_is_missing(
         missing = [device_id == first and index == 1 for index in range(4)]
         assert [state is State.MISSING for state in states] == missing
         for index, cell in enumerate(device.cells):
-            low, high = found.axis.stretch(index)
+            low, high = found.grid.interval(index)
             stored = emulator.stored(device_id)
             rows = sum(low <= row["timestamp_ms"] < high for row in stored)
             assert cell.rows == (0 if missing[index] else rows)
-    assert by_id[first].missing == ((found.axis.stretch(1)),)
+    assert by_id[first].missing == ((found.grid.interval(1)),)
 
 
 async def test_without_a_start_it_begins_with_the_first_message(
@@ -84,7 +84,7 @@ async def test_without_a_start_it_begins_with_the_first_message(
         await run_partition(one, tmp_path)
     found = await survey(tmp_path)
     stored = [row["timestamp_ms"] for one in emulator.device_ids for row in emulator.stored(one)]
-    assert (found.whole, found.axis.start) == (True, min(stored))
+    assert (found.whole, found.grid.start) == (True, min(stored))
 
 
 async def test_a_folder_where_none_was_done_is_told(emulator: Emulator, tmp_path: Path) -> None:

@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 import pytest
 
 from iottly_async.errors import StoreError
-from iottly_async.ingest import Group, Held
+from iottly_async.ingest import Group, StoredState
 from iottly_async.ingest.progress import DeviceProgress, Meter
 from iottly_async.ingest.writer import GROUP_BYTES, GROUP_ROWS, Writer
 from iottly_async.models import Cursor, Message, MessageBatch
 
 
-class HeldUpStore:
+class SlowStore:
     """A store that takes its groups one by one, as it is let."""
 
     def __init__(self) -> None:
@@ -24,9 +24,9 @@ class HeldUpStore:
         self.may_write = asyncio.Semaphore(0)
         self.flushes = 0
 
-    async def open(self) -> Held:
+    async def open(self) -> StoredState:
         """Holds nothing."""
-        return Held(plan=None, cursors={})
+        return StoredState(plan=None, cursors={})
 
     async def begin(self, plan: str) -> None:
         """Keeps nothing."""
@@ -68,7 +68,7 @@ def batch(rows: int, payload: bytes = b"{}") -> MessageBatch:
 def meter() -> Meter:
     """Counters of a run with the device d."""
     now = asyncio.get_running_loop().time
-    return Meter(now=now, begun=now(), end=9, courses={"d": DeviceProgress("d")})
+    return Meter(now=now, begun=now(), end=9, devices={"d": DeviceProgress("d")})
 
 
 async def settle() -> None:
@@ -84,7 +84,7 @@ async def settle() -> None:
 )
 async def test_a_slow_store_makes_the_walks_wait(rows: int, payload: bytes) -> None:
     """While one group is written one more is gathered, and whoever comes then waits."""
-    store = HeldUpStore()
+    store = SlowStore()
     writer = Writer(store, meter(), flush_every=1.0)
     writing = asyncio.create_task(writer.run())
     await writer.put(batch(rows, payload))
@@ -104,7 +104,7 @@ async def test_a_slow_store_makes_the_walks_wait(rows: int, payload: bytes) -> N
 
 async def test_all_is_flushed_at_the_end() -> None:
     """`run` returns once the last group is durable, and the counters say so."""
-    store, counters = HeldUpStore(), meter()
+    store, counters = SlowStore(), meter()
     store.may_write = asyncio.Semaphore(99)
     writer = Writer(store, counters, flush_every=60.0)
     writing = asyncio.create_task(writer.run())
@@ -117,7 +117,7 @@ async def test_all_is_flushed_at_the_end() -> None:
 
 async def test_a_cursor_without_rows_is_written() -> None:
     """A device whose rest of the range is empty is known to be done in the next run."""
-    store = HeldUpStore()
+    store = SlowStore()
     store.may_write = asyncio.Semaphore(99)
     writer = Writer(store, meter(), flush_every=60.0)
     await writer.put(batch(0))
@@ -129,7 +129,7 @@ async def test_a_cursor_without_rows_is_written() -> None:
 async def test_what_the_store_raises_ends_the_run() -> None:
     """A store that fails is not written to again."""
 
-    class Full(HeldUpStore):
+    class Full(SlowStore):
         async def write(self, group: Group) -> Mapping[str, int]:
             raise StoreError("full")
 

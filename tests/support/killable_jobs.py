@@ -135,10 +135,10 @@ def nursery() -> Iterator[Nursery]:
 
 def _serve() -> None:
     # What jobs import late is here before them.
-    from iottly_async.ingest.stores.parquet import schema as parquet_schema
-    from iottly_async.ingest.stores.postgres import connection as postgres_link
+    from iottly_async.ingest.stores.parquet import columns
+    from iottly_async.ingest.stores.postgres import connection
 
-    assert all((parquet_schema, postgres_link))
+    assert all((columns, connection))
     for line in iter(sys.stdin.readline, ""):
         order = json.loads(line)
         child = os.fork()

@@ -69,13 +69,13 @@ class Coverage:
 
     Attributes:
         project_id, type: of what was asked for.
-        axis: the range of the job's last plan.
+        grid: the range of the job's last plan.
         devices: by their ids.
     """
 
     project_id: str
     type: str
-    axis: TimeGrid
+    grid: TimeGrid
     devices: tuple[DeviceCoverage, ...] = field(factory=tuple)
 
     @property
@@ -105,8 +105,8 @@ class Coverage:
             "device_id": device.device_id,
             "rows": device.rows,
             "complete": round(device.complete, 6),
-            "start": self.axis.start,
-            "end": self.axis.end,
+            "start": self.grid.start,
+            "end": self.grid.end,
             "missing": device.missing,
             "failed": device.failed,
         }
@@ -116,58 +116,58 @@ def coverage_of(
     plan: IngestPlan,
     cursors: Mapping[str, Cursor],
     counts: Mapping[str, Sequence[int]],
-    axis: TimeGrid,
+    grid: TimeGrid,
 ) -> Coverage:
     """What a store covers of its plan.
 
     Args:
         plan: of the last run into it.
         cursors: by device.
-        counts: rows by device, for each stretch of the axis.
-        axis: from the plan's start, or the first message, to its end.
+        counts: rows by device, for each stretch of the grid.
+        grid: from the plan's start, or the first message, to its end.
     """
-    nothing = [0] * axis.bins
+    nothing = [0] * grid.bins
     ids = sorted({*cursors, *counts, *plan.failed, *plan.waiting})
     return Coverage(
         project_id=plan.query.project_id,
         type=plan.query.type,
-        axis=axis,
+        grid=grid,
         devices=tuple(
-            _device(device_id, cursors.get(device_id), counts.get(device_id, nothing), plan, axis)
+            _device(device_id, cursors.get(device_id), counts.get(device_id, nothing), plan, grid)
             for device_id in ids
         ),
     )
 
 
 def _device(
-    device_id: str, cursor: Cursor | None, counts: Sequence[int], plan: IngestPlan, axis: TimeGrid
+    device_id: str, cursor: Cursor | None, counts: Sequence[int], plan: IngestPlan, grid: TimeGrid
 ) -> DeviceCoverage:
-    missing = _missing(cursor, axis)
+    missing = _missing(cursor, grid)
     failed = plan.failed.get(device_id)
     cells = tuple(
-        _cell(rows, _part(missing, axis.stretch(index)), failed)
+        _cell(rows, _share_of(missing, grid.interval(index)), failed)
         for index, rows in enumerate(counts)
     )
     return DeviceCoverage(
         device_id=device_id,
         rows=sum(counts),
-        complete=1.0 - sum(b - a for a, b in missing) / (axis.end - axis.start),
+        complete=1.0 - sum(b - a for a, b in missing) / (grid.end - grid.start),
         missing=missing,
         failed=failed,
         cells=cells,
     )
 
 
-def _missing(cursor: Cursor | None, axis: TimeGrid) -> tuple[Interval, ...]:
+def _missing(cursor: Cursor | None, grid: TimeGrid) -> tuple[Interval, ...]:
     """What of the range is not fetched, in order."""
     if cursor is None:
-        return ((axis.start, axis.end),)
-    stretches = [*cursor.remaining]
-    if cursor.pinned_end < axis.end:
-        stretches.append((cursor.pinned_end, axis.end))
+        return ((grid.start, grid.end),)
+    intervals = [*cursor.remaining]
+    if cursor.pinned_end < grid.end:
+        intervals.append((cursor.pinned_end, grid.end))
     joined: list[Interval] = []
-    for low, high in stretches:
-        low, high = max(low, axis.start), min(high, axis.end)
+    for low, high in intervals:
+        low, high = max(low, grid.start), min(high, grid.end)
         if low >= high:
             continue
         if joined and joined[-1][1] >= low:
@@ -177,10 +177,10 @@ def _missing(cursor: Cursor | None, axis: TimeGrid) -> tuple[Interval, ...]:
     return tuple(joined)
 
 
-def _part(missing: Sequence[Interval], stretch: Interval) -> float:
-    low, high = stretch
-    lacking = sum(max(0, min(b, high) - max(a, low)) for a, b in missing)
-    return lacking / (high - low)
+def _share_of(missing: Sequence[Interval], within: Interval) -> float:
+    low, high = within
+    length = sum(max(0, min(b, high) - max(a, low)) for a, b in missing)
+    return length / (high - low)
 
 
 def _cell(rows: int, missing: float, failed: str | None) -> Cell:

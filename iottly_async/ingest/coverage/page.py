@@ -21,15 +21,15 @@ def page_of(coverage: Coverage, *, store: str, made_at: datetime | None = None) 
         made_at: aware; when the store was looked at; None is now.
     """
     made_at = datetime.now(UTC) if made_at is None else made_at
-    axis = coverage.axis
+    grid = coverage.grid
     data: dict[str, Any] = {
         "store": store,
         "project": coverage.project_id,
         "type": coverage.type,
-        "start": axis.start,
-        "end": axis.end,
-        "width": axis.width,
-        "bins": axis.bins,
+        "start": grid.start,
+        "end": grid.end,
+        "width": grid.width,
+        "bins": grid.bins,
         "complete": coverage.complete,
         "madeAt": int(made_at.timestamp() * 1000),
         "devices": [_device(device) for device in coverage.devices],

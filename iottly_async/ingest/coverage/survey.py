@@ -1,9 +1,9 @@
-"""Looking at a store: whose it is, what it says of itself, and how many rows it has where."""
+"""Coverage of a store: reads its plan, its cursors and its rows."""
 
 from __future__ import annotations
 
 import os
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ...config import whole
 from ...errors import ConfigurationError
@@ -11,89 +11,63 @@ from ...models import Cursor
 from ..grid import TimeGrid
 from ..partitions.reader import PartitionsReader
 from ..plan import IngestPlan
-from ..stores import (
-    DuckDBStore,
-    Held,
-    JSONLinesStore,
-    ParquetStore,
-    PostgresStore,
-    open_store,
-)
+from ..stores import StoreReader, open_store
 from .model import Coverage, coverage_of
 
 
-class Reader(Protocol):
-    """Reads a store, and changes nothing."""
+@runtime_checkable
+class _Readable(Protocol):
+    """A store that can be read."""
 
-    async def held(self) -> Held:
-        """Its plan and cursors.
-
-        Raises:
-            ConfigurationError: there is no such store, or it cannot be read.
-        """
-        ...
-
-    async def first(self) -> int | None:
-        """The time of its oldest row, in milliseconds; None where it has none."""
-        ...
-
-    async def counts(self, axis: TimeGrid) -> dict[str, list[int]]:
-        """Rows by device, rejected ones included, for each stretch of the axis."""
-        ...
+    def reader(self) -> StoreReader: ...
 
 
 async def survey(store: str | os.PathLike[str], *, bins: int = 120) -> Coverage:
-    """What a store has of which device and time.
+    """The coverage of a store. The store is not changed.
 
     Args:
-        store: as in `open_store`, but not an object of one's own; or the folder that
-            partitions were run into, of which the range is what their manifests cover.
-        bins: into how many stretches the range is cut, at most, 1 to 2,000. Default 120.
+        store: a text as `open_store` takes it; or the folder that partitions were run into.
+            The range of such a folder is what its manifests cover.
+        bins: into how many bins the range is divided, at most; 1 to 2,000. Default 120.
+
+    Returns:
+        The coverage of all devices.
 
     Raises:
-        ConfigurationError: there is no such store, or no job has begun in it, or an
-            argument is not as above.
+        ConfigurationError: there is no such store, no job has begun in it, or an argument
+            is not as above.
         StoreError: a database failed.
+
+    Example:
+        ```python
+        coverage = await survey("telemetry.duckdb")
+        print(f"{coverage.complete:.1%}")
+        ```
     """
     whole(bins, name="bins", least=1, most=2000)
     reader = reader_of(store)
-    held = await reader.held()
-    if held.plan is None:
+    state = await reader.state()
+    if state.plan is None:
         raise ConfigurationError(f"store {os.fspath(store)!r} is empty: no job has begun in it")
-    plan = IngestPlan.from_json(held.plan)
+    plan = IngestPlan.from_json(state.plan)
     start = plan.query.start
     if start is None:
         first = await reader.first()
         start = plan.pinned_end - 1 if first is None else min(first, plan.pinned_end - 1)
-    axis = TimeGrid.over(start, plan.pinned_end, bins)
-    cursors = {device: Cursor.from_json(text) for device, text in held.cursors.items()}
-    return coverage_of(plan, cursors, await reader.counts(axis), axis)
+    grid = TimeGrid.over(start, plan.pinned_end, bins)
+    cursors = {device: Cursor.from_json(text) for device, text in state.cursors.items()}
+    return coverage_of(plan, cursors, await reader.counts(grid), grid)
 
 
-def reader_of(store: str | os.PathLike[str]) -> Reader:
+def reader_of(store: str | os.PathLike[str]) -> StoreReader:
     """What reads the store that a text names.
 
     Raises:
-        ConfigurationError: no such kind of store, or its extra is not installed.
+        ConfigurationError: there is no such kind of store, or its extra is not installed.
     """
     if PartitionsReader.reads(os.fspath(store)):
         return PartitionsReader(os.fspath(store))
     found = open_store(store)
-    # Each is imported with its library, and only where its store is looked at.
-    if isinstance(found, JSONLinesStore):
-        from ..stores.jsonl.reader import JSONLinesReader
-
-        return JSONLinesReader(found.path)
-    if isinstance(found, DuckDBStore):
-        from ..stores.duckdb.reader import DuckDBReader
-
-        return DuckDBReader(found.path)
-    if isinstance(found, ParquetStore):
-        from ..stores.parquet.reader import ParquetReader
-
-        return ParquetReader(found.path)
-    if isinstance(found, PostgresStore):
-        from ..stores.postgres.reader import PostgresReader
-
-        return PostgresReader(os.fspath(store))
+    if isinstance(found, _Readable):
+        return found.reader()
     raise ConfigurationError("coverage is of a store that a text names, not of an object")

@@ -7,7 +7,6 @@ the process that holds it.
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 from collections.abc import Sequence
@@ -18,8 +17,8 @@ from typing import Any, Final, Literal, Protocol
 from ...errors import ConfigurationError, StoreError
 from ...models import Message
 from ..stores import Rejected
-from ..stores.appendfile import AppendFile, replace_file, sync_directory
-from ..stores.rows import lines_of, rejected_lines_of
+from ..stores.appendfile import AppendFile, os_errors_as, replace_file, sync_directory
+from ..stores.jsonl.lines import lines_of, rejected_lines_of
 from .manifest import FOLDER, PartitionManifest, path_of
 
 Format = Literal["jsonl", "parquet"]
@@ -51,6 +50,7 @@ class PartitionFiles:
 
     def __init__(self, folder: str, partition_id: str, form: Format) -> None:
         self._folder = folder
+        self._shown = f"folder {folder!r}"
         self._id = partition_id
         self._form = form
         if form == "parquet":
@@ -60,14 +60,14 @@ class PartitionFiles:
 
     def done(self) -> PartitionManifest | None:
         """The manifest, where the partition was done before and its files are there."""
-        with _told(self._folder):
+        with os_errors_as(StoreError, self._shown):
             found = PartitionManifest.read(self._folder, self._id)
         whole = found is not None and f"{self._id}.{self._form}" in found.files
         return found if whole else None
 
     def begin(self) -> None:
         """Make room: no file of this partition is there afterwards that is not whole."""
-        with _told(self._folder):
+        with os_errors_as(StoreError, self._shown):
             os.makedirs(os.path.join(self._folder, FOLDER), exist_ok=True)
             for name in os.listdir(self._folder):
                 if name.startswith(f"{self._id}.") and name.endswith(_ASIDE):
@@ -77,7 +77,7 @@ class PartitionFiles:
 
     def add(self, messages: Sequence[Message], rejected: Sequence[Rejected]) -> None:
         """Write rows, in this order, and messages that can be none."""
-        with _told(self._folder):
+        with os_errors_as(StoreError, self._shown):
             if messages and self._rows is not None:
                 self._rows.add(messages)
             if rejected:
@@ -86,7 +86,7 @@ class PartitionFiles:
     def commit(self) -> dict[str, int]:
         """Put the files in their places; their names and sizes."""
         sizes: dict[str, int] = {}
-        with _told(self._folder):
+        with os_errors_as(StoreError, self._shown):
             if self._rows is not None:
                 self._rows.end()
             for suffix, file in self._files.items():
@@ -105,7 +105,7 @@ class PartitionFiles:
 
     def declare(self, manifest: PartitionManifest) -> None:
         """Write the manifest, after which the partition is done."""
-        with _told(self._folder):
+        with os_errors_as(StoreError, self._shown):
             replace_file(path_of(self._folder, self._id), manifest.to_json())
 
     def close(self) -> None:
@@ -133,41 +133,6 @@ class _Lines:
 
     def end(self) -> None:
         """Nothing is left to write."""
-
-
-class Sink(io.RawIOBase):
-    """A file that is appended to, as other libraries want files."""
-
-    def __init__(self, file: AppendFile) -> None:
-        self._file = file
-
-    def writable(self) -> bool:
-        """It is."""
-        return True
-
-    def write(self, data: Any) -> int:
-        """Append `data`, all of it."""
-        taken = bytes(data)
-        self._file.append(taken)
-        return len(taken)
-
-    def tell(self) -> int:
-        """Its size."""
-        return self._file.size
-
-
-class _told:  # noqa: N801 - read as a word of the statement
-    """Turns what the system says into an error of ours."""
-
-    def __init__(self, folder: str) -> None:
-        self._folder = folder
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, OSError):
-            raise StoreError(f"folder {self._folder!r}: {error.strerror or error}") from None
 
 
 def _take_away(path: str) -> None:

@@ -6,17 +6,16 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from datetime import datetime
-from typing import Final, TypeAlias, cast
+from typing import Final, TypeAlias
 
+from ...aio.tasks import cancel_and_wait
 from ...errors import IottlyError
 from ...models import Message
+from ...models._time import from_epoch_ms
 from ...resources import Messages
 from ...resources.messages import TypeFilter
 from ...retry import is_passing
 from ..fetch import FATAL
-from ..plan import time_of
-from ..together import end
 from .partition import PartitionInterval
 
 _AHEAD: Final = 16  # batches that a window may be ahead of its turn
@@ -89,7 +88,7 @@ async def in_order(
             walks.popleft()
             start()
     finally:
-        await end([walk for walk, _ in walks])
+        await cancel_and_wait([walk for walk, _ in walks])
 
 
 async def _walk(
@@ -101,8 +100,8 @@ async def _walk(
 ) -> None:
     batches = messages.batches(
         window.device_id,
-        start=time_of(window.start),
-        end=cast(datetime, time_of(window.end)),
+        start=None if window.start is None else from_epoch_ms(window.start),
+        end=from_epoch_ms(window.end),
         type=type,
     )
     try:

@@ -1,31 +1,31 @@
-"""Rows of a partition in one Parquet file; the columns are those of the Parquet store."""
+"""Writes a partition's rows to one Parquet file; the columns are those of the Parquet store."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ...models import Message
 from ..stores.appendfile import AppendFile
-from ..stores.parquet.schema import SCHEMA, slices_of
-from .files import Sink
+from ..stores.parquet.columns import SCHEMA, slices_of
 
-_ROW_GROUP: Final = 50_000
+_ROW_GROUP: Final = 50_000  # rows
 
 
 class ParquetRows:
-    """Writes row groups of always the same size, so that the same rows make the same file."""
+    """Writes row groups of one size, so that the same rows always make the same file."""
 
     def __init__(self, file: AppendFile) -> None:
-        self._writer = pq.ParquetWriter(Sink(file), SCHEMA, compression="zstd")
+        self._writer = pq.ParquetWriter(_AppendStream(file), SCHEMA, compression="zstd")
         self._slices: list[pa.RecordBatch] = []
         self._rows = 0
 
     def add(self, messages: Sequence[Message]) -> None:
-        """Take rows."""
+        """Add rows. Full row groups are written."""
         for _, rows in slices_of(messages):
             self._slices.append(rows)
             self._rows += rows.num_rows
@@ -33,7 +33,7 @@ class ParquetRows:
             self._put(_ROW_GROUP)
 
     def end(self) -> None:
-        """Write what is left, and the file's end."""
+        """Write the remaining rows and the file's footer."""
         if self._rows:
             self._put(self._rows)
         self._writer.close()
@@ -43,3 +43,24 @@ class ParquetRows:
         self._writer.write_table(table.slice(0, rows).combine_chunks(), row_group_size=rows)
         self._slices = table.slice(rows).to_batches()
         self._rows -= rows
+
+
+class _AppendStream(io.RawIOBase):
+    """An `AppendFile` as the file object that Arrow writes to."""
+
+    def __init__(self, file: AppendFile) -> None:
+        self._file = file
+
+    def writable(self) -> bool:
+        """True."""
+        return True
+
+    def write(self, data: Any) -> int:
+        """Append all of `data`."""
+        copied = bytes(data)
+        self._file.append(copied)
+        return len(copied)
+
+    def tell(self) -> int:
+        """The file's size in bytes."""
+        return self._file.size

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections import defaultdict
 from collections.abc import Iterator
-from datetime import datetime
-
-import msgspec
 
 from ...errors import ConfigurationError
 from ...models import Cursor
-from ...models._time import epoch_ms
 from ...models.cursor import Interval
 from ..grid import TimeGrid
 from ..plan import IngestPlan, Query
-from ..stores import Held
-from ..stores.jsonl.reader import ReadLine
+from ..stores.appendfile import os_errors_as
+from ..stores.base import StoredState
+from ..stores.file_store import FileReader
+from ..stores.jsonl.lines import times_of
 from .manifest import FOLDER, PartitionManifest
 
 _BEGINNING = -(1 << 62)
-Row = tuple[str, int]
-"""A device, and a time in milliseconds."""
 
 
-class PartitionsReader:
+class PartitionsReader(FileReader):
     """Reads what is done of a plan: a partition without a manifest is not known to the folder.
 
     The range is that of all manifests; of what no manifest of a device covers, or what
@@ -40,36 +34,20 @@ class PartitionsReader:
         """Whether partitions were run into this folder."""
         return os.path.isdir(os.path.join(path, FOLDER))
 
-    async def held(self) -> Held:
-        """A plan and cursors that say the same as the manifests (`Reader.held`)."""
-        return await asyncio.to_thread(self._held)
-
-    async def first(self) -> int | None:
-        """The oldest row (`Reader.first`)."""
-        return await asyncio.to_thread(lambda: min((at for _, at in self._rows()), default=None))
-
-    async def counts(self, axis: TimeGrid) -> dict[str, list[int]]:
-        """Rows by device and stretch (`Reader.counts`)."""
-        return await asyncio.to_thread(self._counts, axis)
-
     def _manifests(self) -> list[PartitionManifest]:
-        try:
+        with os_errors_as(ConfigurationError, f"folder {self._path!r} cannot be read"):
             names = sorted(os.listdir(os.path.join(self._path, FOLDER)))
             found = [
                 PartitionManifest.read(self._path, name.removesuffix(".json"))
                 for name in names
                 if name.endswith(".json")
             ]
-        except OSError as error:
-            reason = error.strerror or str(error)
-        else:
-            return [manifest for manifest in found if manifest is not None]
-        raise ConfigurationError(f"folder {self._path!r} cannot be read: {reason}")
+        return [manifest for manifest in found if manifest is not None]
 
-    def _held(self) -> Held:
+    def _read_state(self) -> StoredState:
         manifests = self._manifests()
         if not manifests:
-            return Held(plan=None, cursors={})
+            return StoredState(plan=None, cursors={})
         windows = [window for one in manifests for window in one.partition.windows]
         low = min(_BEGINNING if window.start is None else window.start for window in windows)
         end = max(window.end for window in windows)
@@ -87,7 +65,7 @@ class PartitionsReader:
             type=", ".join(sorted({one.partition.type for one in manifests})),
             start=None if low == _BEGINNING else low,
         )
-        return Held(
+        return StoredState(
             plan=IngestPlan(query=query, pinned_end=end, ended=True, failed=failed).to_json(),
             cursors={
                 device_id: Cursor(
@@ -104,15 +82,13 @@ class PartitionsReader:
             },
         )
 
-    def _counts(self, axis: TimeGrid) -> dict[str, list[int]]:
-        counts: defaultdict[str, list[int]] = defaultdict(lambda: [0] * axis.bins)
-        for device_id, time in self._rows():
-            place = (time - axis.start) // axis.width
-            if 0 <= place < axis.bins:
-                counts[device_id][place] += 1
-        return dict(counts)
+    def _first(self) -> int | None:
+        return min((time for _, time in self._rows()), default=None)
 
-    def _rows(self) -> Iterator[Row]:
+    def _counts(self, grid: TimeGrid) -> dict[str, list[int]]:
+        return grid.counts((device, grid.bin_of(time), 1) for device, time in self._rows())
+
+    def _rows(self) -> Iterator[tuple[str, int]]:
         for manifest in self._manifests():
             for name in manifest.files:
                 path = os.path.join(self._path, name)
@@ -129,14 +105,12 @@ def _between(done: list[Interval], low: int, end: int) -> tuple[Interval, ...]:
     return tuple(missing)
 
 
-def _lines(path: str) -> Iterator[Row]:
-    decode = msgspec.json.Decoder(ReadLine).decode
+def _lines(path: str) -> Iterator[tuple[str, int]]:
     with open(path, "rb") as file:
-        for line in map(decode, file):
-            yield line.device_id, epoch_ms(datetime.fromisoformat(line.timestamp))
+        yield from times_of(file)
 
 
-def _parquet(path: str) -> Iterator[Row]:
+def _parquet(path: str) -> Iterator[tuple[str, int]]:
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path) as file:

@@ -18,7 +18,7 @@ from ...ratelimit import Limiter
 from ...resources.messages import TypeFilter
 from ...session import IottlySession
 from ..stores.thread import StoreThread
-from ..validate import sift
+from ..validate import validate
 from .files import Format, PartitionFiles
 from .manifest import PartitionManifest
 from .ordered import in_order
@@ -137,12 +137,12 @@ class _Writer:
 
     def _put(self, group: list[Message]) -> Callable[[], None]:
         def put() -> None:
-            good, bad = sift(group)
-            self.rows += len(good)
-            self.rejected += len(bad)
+            valid, rejected = validate(group)
+            self.rows += len(valid)
+            self.rejected += len(rejected)
             for message in group:
                 self.digest.update(message.key.encode() + b"\n")
-            self._files.add(good, bad)
+            self._files.add(valid, rejected)
 
         return put
 

@@ -1,4 +1,4 @@
-"""Where rows go: one file a store, one small protocol for all."""
+"""Stores: one folder for each kind, and one small protocol for all of them."""
 
 from __future__ import annotations
 
@@ -7,21 +7,23 @@ from typing import Final
 
 from ...config import RetryPolicy
 from ...errors import ConfigurationError
-from .base import Group, Held, Rejected, Store
+from .base import Group, Rejected, Store, StoredState, StoreReader
 from .duckdb.store import DuckDBStore
 from .jsonl.store import JSONLinesStore
+from .names import without_secrets
 from .parquet.store import ParquetStore
 from .postgres.store import PostgresStore
 
 __all__ = [
     "DuckDBStore",
     "Group",
-    "Held",
     "JSONLinesStore",
     "ParquetStore",
     "PostgresStore",
     "Rejected",
     "Store",
+    "StoreReader",
+    "StoredState",
     "open_store",
 ]
 
@@ -48,19 +50,25 @@ _ACCEPTED: Final = (
 
 
 def open_store(store: str | os.PathLike[str] | Store, *, retry: RetryPolicy | None = None) -> Store:
-    """The store that a text names; nothing is opened or written yet.
+    """The store that a text names. Nothing is opened or written yet.
 
     Args:
-        store: a path ending in ``.duckdb`` (``.ddb``), ``.jsonl`` (``.ndjson``; with
-            ``.zst`` behind it compressed) or ``.parquet`` (a folder); or ``duckdb:PATH``,
-            ``jsonl:PATH`` or ``parquet:PATH`` for any other name (``duckdb:///srv/x`` is
-            the path /srv/x); or the URL of a PostgreSQL database (`PostgresStore`); or a
-            store object, which is returned as it is.
-        retry: how often and how soon a connection to a database that was lost is sought
-            again; None is `RetryPolicy` as it comes.
+        store: one of these:
+
+            - a path that ends in ``.duckdb`` (or ``.ddb``), in ``.jsonl`` (or ``.ndjson``;
+              with ``.zst`` after it the file is compressed), or in ``.parquet`` (a folder);
+            - ``duckdb:PATH``, ``jsonl:PATH`` or ``parquet:PATH`` for any other name
+              (``duckdb:///srv/x`` is the path /srv/x);
+            - the URL of a PostgreSQL database, as `PostgresStore` takes it;
+            - a store object, which is returned as it is.
+        retry: how a lost connection to a database is made again. None is the default
+            `RetryPolicy`.
+
+    Returns:
+        The store.
 
     Raises:
-        ConfigurationError: no such kind of store, or its extra is not installed.
+        ConfigurationError: there is no such kind of store, or its extra is not installed.
     """
     if not isinstance(store, str | os.PathLike):
         if isinstance(store, Store):
@@ -70,7 +78,7 @@ def open_store(store: str | os.PathLike[str] | Store, *, retry: RetryPolicy | No
     scheme, colon, path = text.partition(":")
     if colon and scheme.lower() in _DATABASES:
         return PostgresStore(text, retry=retry or RetryPolicy())
-    # One letter before the colon is a drive, not a scheme.
+    # A single letter before the colon is a drive of Windows, not a scheme.
     if not colon or len(scheme) == 1 or os.sep in scheme:
         kind = _kind_by_suffix(text.lower())
         path = text
@@ -78,17 +86,9 @@ def open_store(store: str | os.PathLike[str] | Store, *, retry: RetryPolicy | No
         kind = scheme.lower() if scheme.lower() in _KINDS else None
         path = path.removeprefix("//")
     if kind is None or not path:
-        raise ConfigurationError(f"store must be {_ACCEPTED}, not {_shown(text)}")
+        raise ConfigurationError(f"store must be {_ACCEPTED}, not {without_secrets(text)!r}")
     return _KINDS[kind](path)
 
 
 def _kind_by_suffix(path: str) -> str | None:
     return next((kind for suffix, kind in _SUFFIXES.items() if path.endswith(suffix)), None)
-
-
-def _shown(text: str) -> str:
-    """A store's text fit for an error: what stands before an @ may be a password."""
-    scheme, slashes, rest = text.partition("://")
-    if "@" in rest:
-        return repr(f"{scheme}{slashes}…@{rest.rpartition('@')[2].split('?')[0]}")
-    return repr(text)

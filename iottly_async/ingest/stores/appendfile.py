@@ -1,24 +1,26 @@
-"""A file that only grows, of which a known length counts; and a file replaced whole."""
+"""Files that survive a crash: one that only grows, and one that is replaced as a whole."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TypeAlias
 
-from ...errors import ConfigurationError
+from ...errors import ConfigurationError, IottlyError
 
 Buffer: TypeAlias = bytes | memoryview
 
 
 class AppendFile:
-    """A file that is appended to, held by one process at a time.
+    """A file that is only appended to. One process at a time has it open.
 
-    All methods raise `OSError`; nothing is buffered, so that a size is a size on disk.
+    Writes are not buffered, so `size` is the size on disk. All methods raise `OSError`.
 
     Attributes:
-        path: of the file.
-        size: its length; 0 before `open`.
+        path: the file's path.
+        size: its length in bytes; 0 before `open`.
     """
 
     def __init__(self, path: str) -> None:
@@ -29,14 +31,14 @@ class AppendFile:
 
     @property
     def exists(self) -> bool:
-        """Whether there is such a file."""
+        """Whether the file exists."""
         return os.path.exists(self.path)
 
     def open(self) -> None:
-        """Open the file, make it where there is none; nothing where it is open already.
+        """Open the file, or create it. A second call does nothing.
 
         Raises:
-            ConfigurationError: another process has it open.
+            ConfigurationError: another process has the file open.
         """
         if self._fd is not None:
             return
@@ -51,7 +53,7 @@ class AppendFile:
         """Cut the file to `size` bytes.
 
         Raises:
-            ConfigurationError: it is shorter than that.
+            ConfigurationError: the file is shorter than that.
         """
         if self.size < size:
             raise ConfigurationError(
@@ -64,31 +66,38 @@ class AppendFile:
             self.size = size
 
     def append(self, data: bytes) -> None:
-        """Write `data` behind what counts; a part of it that failed before is written over."""
+        """Write `data` at `size`. This overwrites what an append that failed has left."""
         if self._fd is None:
             raise OSError("the file is not open")
         os.lseek(self._fd, self.size, os.SEEK_SET)
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._fd, view) :]
+        _write_all(self._fd, data)
         self.size += len(data)
         self._unsynced = True
 
     def sync(self) -> None:
-        """Return once all that was appended is on the disk."""
+        """Return once everything that was appended is on the disk."""
         if self._fd is not None and self._unsynced:
             os.fsync(self._fd)
             self._unsynced = False
 
     def close(self) -> None:
-        """Close the file, which gives up the lock."""
+        """Close the file and release its lock."""
         fd, self._fd = self._fd, None
         if fd is not None:
             os.close(fd)
 
 
+@contextmanager
+def os_errors_as(error: type[IottlyError], subject: str) -> Iterator[None]:
+    """Raise an `OSError` of the block as `error`, with the system's reason after `subject`."""
+    try:
+        yield
+    except OSError as cause:
+        raise error(f"{subject}: {cause.strerror or cause}") from None
+
+
 def replace_file(path: str, data: bytes) -> None:
-    """Put `data` in place of the file, whole or not at all, whenever the power fails."""
+    """Replace a file by `data`. After a crash, the file is the old one or the new one."""
     aside = path + ".new"
     write_synced(aside, data)
     os.replace(aside, path)
@@ -96,19 +105,17 @@ def replace_file(path: str, data: bytes) -> None:
 
 
 def write_synced(path: str, data: Buffer) -> None:
-    """Write a file whole; its data is on the disk on return, its name need not be."""
+    """Write a whole file. On return its data is on the disk; its name need not be."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o666)
     try:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(fd, view) :]
+        _write_all(fd, data)
         os.fsync(fd)
     finally:
         os.close(fd)
 
 
 def sync_directory(path: str) -> None:
-    """Make the name of a file durable; Windows has no such call and needs none."""
+    """Make a file's name durable. Windows has no such call, and needs none."""
     if sys.platform == "win32":
         return
     fd = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
@@ -118,13 +125,19 @@ def sync_directory(path: str) -> None:
         os.close(fd)
 
 
+def _write_all(fd: int, data: Buffer) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
 def _lock(fd: int, path: str) -> None:
-    """Hold the file until it is closed, by whatever way the process ends."""
+    """Lock the file until it is closed or the process ends, however it ends."""
     try:
         if sys.platform == "win32":
             import msvcrt
 
-            # Far behind the end: Windows forbids others to read a locked range.
+            # Far beyond the end: Windows does not let others read a locked range.
             os.lseek(fd, 1 << 40, os.SEEK_SET)
             msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
         else:

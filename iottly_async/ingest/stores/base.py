@@ -1,4 +1,4 @@
-"""What a store is: the small protocol between a job and whatever keeps its rows."""
+"""What a store is: the protocols between a job, its store, and who reads the store later."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from typing import Protocol, runtime_checkable
 from attrs import frozen
 
 from ...models import Cursor, Message
+from ..grid import TimeGrid
 
 
 @frozen(kw_only=True)
 class Rejected:
-    """A message that cannot be stored as the others are; kept apart, never lost.
+    """A message that cannot be stored as a row. It is kept apart from the rows.
 
     Attributes:
-        message: as it arrived; `message.payload_json` holds the raw bytes.
-        reason: why, as a text for people.
+        message: the message as it arrived; `message.payload_json` holds the raw bytes.
+        reason: why it was rejected, as a text for people.
     """
 
     message: Message
@@ -24,12 +25,12 @@ class Rejected:
 
 
 @frozen(kw_only=True)
-class Held:
-    """What a store holds from earlier runs.
+class StoredState:
+    """What a store knows of the runs that wrote into it.
 
     Attributes:
-        plan: the text that `Store.begin` was given last; None in a new store.
-        cursors: `Cursor.to_json` texts by device id.
+        plan: the text that `Store.begin` was given last. None in a new store.
+        cursors: the cursor of each device, as a `Cursor.to_json` text, by device id.
     """
 
     plan: str | None
@@ -38,13 +39,13 @@ class Held:
 
 @frozen(kw_only=True)
 class Group:
-    """Rows that are written together, with the cursors that follow them.
+    """Rows that are written together, and the cursors that follow them.
 
     Attributes:
         messages: of any of the job's devices, in no particular order.
-        rejected: those that the job itself set apart; their payload is not valid JSON.
-        cursors: by device id; each follows all rows of its device here and before. A
-            device may have a cursor and no rows.
+        rejected: the messages that failed validation: their payload is not valid JSON.
+        cursors: by device id. A cursor follows all rows of its device in this group and
+            in the groups before. A device can have a cursor and no rows.
     """
 
     messages: list[Message]
@@ -54,43 +55,112 @@ class Group:
 
 @runtime_checkable
 class Store(Protocol):
-    """What a job writes to. One job at a time; calls come one after the other.
+    """What a job writes to. One job uses it at a time, and its calls do not overlap.
 
-    A row and the cursor that follows it become durable together, or so that a resume
-    sets the rows back to the cursor: it is all that the job builds on. A store says what
-    went wrong with a `StoreError`, and by a `ConfigurationError` what it will not open.
+    The job relies on one promise. A row and the cursor that follows it become durable
+    together, or `open` removes the rows that no durable cursor follows.
 
-    It may have two attributes: `flush_every`, seconds between two flushes where the job was
-    not told otherwise (1 where it has none); and `group_rows`, how many rows are worth a call
-    of `write` (500). Fewer are written where time is up, more where the store is behind.
+    A store raises `ConfigurationError` if it cannot be opened, and `StoreError` if
+    something fails later.
+
+    Two attributes are optional:
+
+    - `flush_every`: the seconds between two flushes if the job names none. Without the
+      attribute it is 1.
+    - `group_rows`: the number of rows that are worth one call of `write`. Without the
+      attribute it is 500. A group has fewer rows if `flush_every` has passed, and more if
+      the store is slower than the walks.
+
+    Example:
+        A store that prints its rows and remembers nothing:
+
+        ```python
+        class PrintStore:
+            async def open(self) -> StoredState:
+                return StoredState(plan=None, cursors={})
+
+            async def begin(self, plan: str) -> None:
+                pass
+
+            async def write(self, group: Group) -> dict[str, int]:
+                for message in group.messages:
+                    print(message)
+                return {}
+
+            async def flush(self) -> None:
+                pass
+
+            async def close(self) -> None:
+                pass
+        ```
     """
 
-    async def open(self) -> Held:
-        """Make the store ready, or new where there is none; what it holds.
+    async def open(self) -> StoredState:
+        """Open the store, or create it if it does not exist.
+
+        Returns:
+            The plan and the cursors of the last run.
 
         Raises:
-            ConfigurationError: it cannot be opened, or is something else.
-            StoreError: it is not reached.
+            ConfigurationError: the store cannot be opened, or belongs to something else.
+            StoreError: the store's server cannot be reached.
         """
         ...
 
     async def begin(self, plan: str) -> None:
-        """Keep `plan` in place of the one before; durable on return."""
+        """Replace the stored plan. The new one is durable on return.
+
+        Args:
+            plan: an opaque text of the job, of one line.
+
+        Raises:
+            StoreError: the store failed.
+        """
         ...
 
     async def write(self, group: Group) -> Mapping[str, int]:
-        """Take a group; it may become durable with the next `flush` only.
+        """Write a group. It becomes durable at once, or with the next `flush`.
+
+        Args:
+            group: the rows and their cursors.
 
         Returns:
-            How many of `group.messages` the store itself put to the rejected, by device
-            id; empty where it took them all.
+            The number of rows of `group.messages` that the store itself rejected, by
+            device id. Empty if it took all of them.
+
+        Raises:
+            StoreError: the store failed.
         """
         ...
 
     async def flush(self) -> None:
-        """Make durable what was written, cursors last."""
+        """Make everything durable that was written: first the rows, then the cursors.
+
+        Raises:
+            StoreError: the store failed.
+        """
         ...
 
     async def close(self) -> None:
-        """Let go of the store, without a flush; may be called twice."""
+        """Close the store without a flush. A second call does nothing."""
+        ...
+
+
+class StoreReader(Protocol):
+    """Reads what a store holds, and changes nothing."""
+
+    async def state(self) -> StoredState:
+        """The plan and the cursors of the last run.
+
+        Raises:
+            ConfigurationError: the store does not exist, or cannot be read.
+        """
+        ...
+
+    async def first(self) -> int | None:
+        """The time of the oldest row, in milliseconds since the epoch; None without rows."""
+        ...
+
+    async def counts(self, grid: TimeGrid) -> dict[str, list[int]]:
+        """The number of rows in each bin of the grid, by device; rejected rows count too."""
         ...

@@ -1,4 +1,4 @@
-"""A thread of a store's own: its calls run there one after the other, the loop goes on."""
+"""One thread for a store's blocking calls."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ T = TypeVar("T")
 
 
 class StoreThread:
-    """One thread, made by the first call, ended by `close`."""
+    """A thread that runs one call after the other. The first call starts it."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._executor: ThreadPoolExecutor | None = None
 
     async def run(self, function: Callable[[], T]) -> T:
-        """What `function` returns, once it was its turn in the thread.
+        """Run `function` in the thread and return what it returns.
 
-        Cancelled, it returns at once, while a call that began goes on to its end: the
-        next one waits for it.
+        If this is cancelled, it returns at once. A call that has begun runs to its end, and
+        the next call waits for it.
         """
         if self._executor is None:
             self._executor = ThreadPoolExecutor(1, thread_name_prefix=self._name)
         return await asyncio.get_running_loop().run_in_executor(self._executor, function)
 
     async def close(self, last: Callable[[], None]) -> None:
-        """Run `last` in the thread and end it; nothing where no call was made before."""
+        """Run `last` in the thread, then end the thread. Without a thread, do nothing."""
         if self._executor is None:
             return
         executor, self._executor = self._executor, None
         try:
-            # Not given up when cancelled: a file is not left open behind the caller.
+            # Shielded: a cancelled job must not leave its file open.
             await asyncio.shield(asyncio.get_running_loop().run_in_executor(executor, last))
         finally:
             executor.shutdown(wait=False)

@@ -132,7 +132,7 @@ async def test_what_is_no_sidecar_is_refused(path: Path, text: str) -> None:
     """A sidecar that this version did not write is not overwritten."""
     put(path, text, suffix=".cursor")
     store = JSONLinesStore(path)
-    with pytest.raises(ConfigurationError, match="is not a sidecar of version 1"):
+    with pytest.raises(ConfigurationError, match="is not a state file of version 1"):
         await store.open()
     await store.close()
 

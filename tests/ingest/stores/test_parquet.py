@@ -13,7 +13,7 @@ import pytest
 from pyarrow.dataset import dataset
 
 from iottly_async.errors import ConfigurationError, StoreError
-from iottly_async.ingest import Group, Held, Rejected
+from iottly_async.ingest import Group, Rejected, StoredState
 from iottly_async.ingest.stores import ParquetStore
 from iottly_async.ingest.stores.parquet import store as parquet
 from iottly_async.models import Cursor, Message, MessageType
@@ -59,7 +59,7 @@ def put(path: Path, text: str) -> None:
     path.write_text(text)
 
 
-async def held_by(path: Path, *, part: str = "part") -> Held:
+async def held_by(path: Path, *, part: str = "part") -> StoredState:
     """What a store holds."""
     store = ParquetStore(path, part=part)
     try:
@@ -221,7 +221,7 @@ async def test_what_is_no_manifest_is_refused(path: Path, text: str) -> None:
     """A manifest that this version did not write is not overwritten."""
     await fill(path)
     (path / "_ingest/part.json").write_text(text)
-    with pytest.raises(ConfigurationError, match="is not a manifest of version 1"):
+    with pytest.raises(ConfigurationError, match="is not a state file of version 1"):
         await held_by(path)
     assert (path / "_ingest/part.json").read_text() == text
 

@@ -15,7 +15,7 @@ from iottly_async import Config, IottlySession, RateLimiter
 from iottly_async.config import RetryPolicy
 from iottly_async.emulator import REFERENCE_END, Emulator
 from iottly_async.errors import ConfigurationError, CursorMismatchError, StoreError
-from iottly_async.ingest import Group, Held, IngestJob, IngestReport, Progress, Rejected
+from iottly_async.ingest import Group, IngestJob, IngestReport, Progress, Rejected, StoredState
 from iottly_async.ingest.stores import PostgresStore, open_store
 from iottly_async.ingest.stores.postgres import schema as postgres_schema
 from iottly_async.models import Cursor, Message, MessageType
@@ -67,7 +67,7 @@ async def opened(url: str, *, retry: RetryPolicy = SOON) -> AsyncIterator[Postgr
         await store.close()
 
 
-async def held_by(url: str) -> Held:
+async def held_by(url: str) -> StoredState:
     """What a store holds."""
     store = PostgresStore(url, retry=SOON)
     try:
@@ -344,7 +344,7 @@ async def test_tables_of_something_else_are_refused(database: str) -> None:
 async def test_another_version_of_the_schema_is_refused(filled: str) -> None:
     """The error names both versions."""
     execute(filled, "UPDATE iottly.ingest_store SET version = 99")
-    with pytest.raises(ConfigurationError, match="has schema version 99, this library writes"):
+    with pytest.raises(ConfigurationError, match="has schema version 99, this library reads and writes"):
         await held_by(filled)
 
 
@@ -373,7 +373,7 @@ async def test_two_jobs_into_one_store_are_refused(
         with pytest.raises(ConfigurationError, match="is being written by another job"):
             await held_by(database)
         part = PostgresStore(database, part="second", retry=SOON)
-        assert await part.open() == Held(plan=None, cursors={})
+        assert await part.open() == StoredState(plan=None, cursors={})
         await part.close()
 
 

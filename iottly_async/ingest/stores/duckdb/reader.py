@@ -1,16 +1,20 @@
-"""Reads a DuckDB file; while a job writes into it, DuckDB lets nobody else have it open."""
+"""Reads a DuckDB store. DuckDB does not let it open a file that a job is writing."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import duckdb
 
 from ....errors import ConfigurationError
 from ...grid import TimeGrid
-from .. import Held
+from ..base import StoredState
+from .schema import first_line, read_state
+
+T = TypeVar("T")
 
 _ROWS = """
     (SELECT device_id, timestamp FROM messages UNION ALL SELECT device_id, timestamp FROM rejected)
@@ -23,37 +27,36 @@ class DuckDBReader:
     def __init__(self, path: str) -> None:
         self._path = path
 
-    async def held(self) -> Held:
-        """Plan and cursors (`Reader.held`)."""
-        ((plan,),) = await self._query("SELECT plan FROM ingest.job")
-        cursors = await self._query("SELECT device_id, cursor FROM ingest.cursors")
-        return Held(plan=plan, cursors=dict(cursors))
+    async def state(self) -> StoredState:
+        """The plan and the cursors (`StoreReader.state`)."""
+        return await self._read(lambda db: read_state(db, self._path))
 
     async def first(self) -> int | None:
-        """The oldest row (`Reader.first`)."""
-        ((first,),) = await self._query(f"SELECT min(epoch_ms(timestamp)) FROM {_ROWS}")  # noqa: S608
+        """The time of the oldest row (`StoreReader.first`)."""
+        statement = f"SELECT min(epoch_ms(timestamp)) FROM {_ROWS}"  # noqa: S608
+        ((first,),) = await self._read(lambda db: db.execute(statement).fetchall())
         return None if first is None else int(first)
 
-    async def counts(self, axis: TimeGrid) -> dict[str, list[int]]:
-        """Rows by device and stretch (`Reader.counts`)."""
-        rows = await self._query(
-            f"SELECT device_id, (epoch_ms(timestamp) - $start) // $width AS place, count(*) "  # noqa: S608
-            f"FROM {_ROWS} WHERE epoch_ms(timestamp) >= $start GROUP BY ALL",
-            {"start": axis.start, "width": axis.width},
+    async def counts(self, grid: TimeGrid) -> dict[str, list[int]]:
+        """The number of rows in each bin, by device (`StoreReader.counts`)."""
+        statement = (
+            f"SELECT device_id, (epoch_ms(timestamp) - $start) // $width AS bin, count(*) "  # noqa: S608
+            f"FROM {_ROWS} WHERE epoch_ms(timestamp) >= $start GROUP BY ALL"
         )
-        return axis.gathered(rows)
+        values = {"start": grid.start, "width": grid.width}
+        return grid.counts(await self._read(lambda db: db.execute(statement, values).fetchall()))
 
-    async def _query(self, statement: str, values: dict[str, int] | None = None) -> list[Any]:
-        return await asyncio.to_thread(self._run, statement, values)
+    async def _read(self, query: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
+        return await asyncio.to_thread(self._run, query)
 
-    def _run(self, statement: str, values: dict[str, int] | None) -> list[Any]:
+    def _run(self, query: Callable[[duckdb.DuckDBPyConnection], Any]) -> Any:
         if not os.path.exists(self._path):
             raise ConfigurationError(f"there is no store {self._path!r}")
         try:
             with duckdb.connect(
                 self._path, read_only=True, config={"autoinstall_known_extensions": False}
             ) as db:
-                return db.execute(statement, values or {}).fetchall()
+                return query(db)
         except duckdb.Error as error:
-            reason = str(error).partition("\n")[0][:300]
+            reason = first_line(error)
         raise ConfigurationError(f"store {self._path!r} cannot be read: {reason}")

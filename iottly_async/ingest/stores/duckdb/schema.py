@@ -34,7 +34,13 @@ same on every machine. The schema ``ingest`` is the job's own: its plan and its 
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+from ....errors import ConfigurationError
+from ..base import StoredState
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 VERSION: Final = 1
 
@@ -123,3 +129,25 @@ INSERT_CURSORS: Final = """
     FROM (SELECT unnest(from_json($rows, '[{"device_id": "VARCHAR", "cursor": "VARCHAR"}]')) AS row)
     ON CONFLICT (device_id) DO UPDATE SET cursor = excluded.cursor
 """
+
+
+def read_state(db: DuckDBPyConnection, path: str) -> StoredState:
+    """The plan and the cursors in a file.
+
+    Raises:
+        ConfigurationError: the file has another schema version.
+    """
+    job = db.execute("SELECT version, plan FROM ingest.job").fetchone()
+    if job is None or job[0] != VERSION:
+        found = "none" if job is None else job[0]
+        raise ConfigurationError(
+            f"store {path!r} has schema version {found}, this library reads and writes "
+            f"version {VERSION}; name another file"
+        )
+    cursors = db.execute("SELECT device_id, cursor FROM ingest.cursors").fetchall()
+    return StoredState(plan=job[1], cursors=dict(cursors))
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, at most 300 characters of it."""
+    return str(error).partition("\n")[0][:300] or type(error).__name__

@@ -1,4 +1,4 @@
-"""A DuckDB file: rows and cursors in one transaction (the schema: `duckdb_schema`)."""
+"""A DuckDB file: rows and cursors in one transaction (the schema: `schema`)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,18 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from ....errors import ConfigurationError, StoreError
-from ..base import Group, Held
-from ..rows import rejected_rows_of, rows_of
+from ..base import Group, StoredState, StoreReader
 from ..thread import StoreThread
-from .schema import CREATE, INSERT_CURSORS, INSERT_MESSAGES, INSERT_REJECTED, VERSION
+from .rows import rejected_rows_of, rows_of
+from .schema import (
+    CREATE,
+    INSERT_CURSORS,
+    INSERT_MESSAGES,
+    INSERT_REJECTED,
+    VERSION,
+    first_line,
+    read_state,
+)
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -52,7 +60,13 @@ class DuckDBStore:
     def __repr__(self) -> str:
         return f"DuckDBStore({self.path!r})"
 
-    async def open(self) -> Held:
+    def reader(self) -> StoreReader:
+        """What reads this store."""
+        from .reader import DuckDBReader
+
+        return DuckDBReader(self.path)
+
+    async def open(self) -> StoredState:
         """Open the file, or make it (`Store.open`)."""
         return await self._thread.run(self._open)
 
@@ -72,7 +86,7 @@ class DuckDBStore:
         """Close the file (`Store.close`)."""
         await self._thread.close(self._close)
 
-    def _open(self) -> Held:
+    def _open(self) -> StoredState:
         try:
             # The extensions needed are built in; nothing is fetched behind the user's back.
             db = self._connect(self.path, config={"autoinstall_known_extensions": False})
@@ -90,21 +104,10 @@ class DuckDBStore:
                     f"store {self.path!r} is a DuckDB file of something else: it has tables, "
                     "and no job's among them; name another file"
                 )
-            return self._held(db)
+            return read_state(db, self.path)
         except (self._error, OSError) as error:
-            reason = _first_line(error)
+            reason = first_line(error)
         raise ConfigurationError(f"store {self.path!r} cannot be opened: {reason}")
-
-    def _held(self, db: DuckDBPyConnection) -> Held:
-        job = db.execute("SELECT version, plan FROM ingest.job").fetchone()
-        if job is None or job[0] != VERSION:
-            found = "none" if job is None else job[0]
-            raise ConfigurationError(
-                f"store {self.path!r} has schema version {found}, "
-                f"this library writes version {VERSION}; name another file"
-            )
-        cursors = db.execute("SELECT device_id, cursor FROM ingest.cursors").fetchall()
-        return Held(plan=job[1], cursors=dict(cursors))
 
     async def _run(self, work: Callable[[DuckDBPyConnection], object]) -> None:
         await self._thread.run(lambda: self._transact(work))
@@ -115,7 +118,7 @@ class DuckDBStore:
         try:
             _in_transaction(self._connection, work)
         except (self._error, OSError) as error:
-            reason = _first_line(error)
+            reason = first_line(error)
         else:
             return
         raise StoreError(f"store {self.path!r}: {reason}")
@@ -137,7 +140,7 @@ def _in_transaction(db: DuckDBPyConnection, work: Callable[[DuckDBPyConnection],
         try:
             db.rollback()
         except Exception as second:  # noqa: BLE001
-            error.add_note(f"and rolling back: {_first_line(second)}")
+            error.add_note(f"and rolling back: {first_line(second)}")
         raise
 
 
@@ -158,7 +161,3 @@ def _write(db: DuckDBPyConnection, group: Group) -> None:
             for device_id, cursor in group.cursors.items()
         ]
         db.execute(INSERT_CURSORS, {"rows": msgspec.json.encode(cursors).decode()})
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).partition("\n")[0][:300] or type(error).__name__

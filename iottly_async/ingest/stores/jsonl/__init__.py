@@ -1,1 +1,1 @@
-"""The JSON lines store: a file of messages and a sidecar with its state."""
+"""The JSON lines store: a file of messages, and a sidecar with the job's state."""

@@ -1,173 +1,86 @@
-"""A file of JSON lines, with a sidecar that says how much of it counts.
-
-``telemetry.jsonl`` has a message a line, in the order of arrival: ``key``, ``device_id``,
-``timestamp``, ``device_timestamp``, ``type``, ``channel``, ``payload`` (as it arrived) and
-``extra``; times are ISO texts in UTC, with milliseconds. Beside it lie
-
-* ``telemetry.jsonl.rejected``: messages that cannot be such a line, with the ``reason``
-  and the bytes that arrived as ``payload_base64``; made when there is one;
-* ``telemetry.jsonl.cursor``: the sidecar. It holds the plan, the cursors, and the sizes of
-  the two files when these cursors were written. It is written aside, synced and renamed
-  after the lines themselves were synced; what a file holds beyond that size was written by
-  a run that was killed, and a resume cuts it off.
-"""
+"""Stores messages as JSON lines in one file (its format: `schema`)."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Callable
 
-import msgspec
-
-from ....errors import ConfigurationError, StoreError
-from ..appendfile import AppendFile, replace_file
-from ..base import Group, Held
-from ..rows import lines_of, rejected_lines_of
-from ..thread import StoreThread
-
-VERSION: Final = 1
-
-
-class _Sidecar(msgspec.Struct, kw_only=True):
-    version: int
-    plan: str | None
-    size: int
-    rejected_size: int
-    cursors: dict[str, str]
+from ....errors import ConfigurationError
+from ..appendfile import AppendFile
+from ..base import Group, StoreReader
+from ..file_store import FileStore
+from .lines import lines_of, rejected_lines_of
+from .schema import (
+    Sidecar,
+    compressed,
+    new_sidecar,
+    read_sidecar,
+    rejected_path,
+    sidecar_path,
+)
 
 
-class JSONLinesStore:
-    """Messages as JSON lines; durable at each `flush`.
+class JSONLinesStore(FileStore[Sidecar]):
+    """A store that is a file of JSON lines. Rows are durable after each `flush`.
 
     Args:
-        path: of the file; made where there is none. One that ends in ``.zst`` is compressed.
+        path: of the file; created if it does not exist. A file whose name ends in ``.zst``
+            is compressed.
 
     Raises:
         ConfigurationError: the extra ``zstd`` is needed and not installed.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = os.fspath(path)
-        compressed = self.path.lower().endswith(".zst")
-        self._packed = _zstandard() if compressed else _as_they_are
-        self._lines = AppendFile(self.path)
-        self._rejected = AppendFile(self.path + ".rejected")
-        self._sidecar_path = self.path + ".cursor"
-        self._plan: str | None = None
-        self._cursors: dict[str, str] = {}
-        self._thread = StoreThread("iottly-jsonl")
+        text = os.fspath(path)
+        super().__init__(text, sidecar_path(text), new_sidecar(), thread="iottly-jsonl")
+        self._pack: Callable[[bytes], bytes] = _zstandard() if compressed(text) else bytes
+        self._lines = AppendFile(text)
+        self._rejected = AppendFile(rejected_path(text))
 
-    def __repr__(self) -> str:
-        return f"JSONLinesStore({self.path!r})"
+    def reader(self) -> StoreReader:
+        """What reads this store."""
+        from .reader import JSONLinesReader
 
-    async def open(self) -> Held:
-        """Open the files and cut off what no cursor follows (`Store.open`)."""
-        return await self._thread.run(self._open)
+        return JSONLinesReader(self.path)
 
-    async def begin(self, plan: str) -> None:
-        """Keep the plan (`Store.begin`)."""
-        await self._thread.run(lambda: self._begin(plan))
-
-    async def write(self, group: Group) -> Mapping[str, int]:
-        """Append a group's lines (`Store.write`)."""
-        await self._thread.run(lambda: self._write(group))
-        return {}
-
-    async def flush(self) -> None:
-        """Sync the lines, then put a new sidecar in place (`Store.flush`)."""
-        await self._thread.run(self._flush)
-
-    async def close(self) -> None:
-        """Close the files (`Store.close`)."""
-        await self._thread.close(self._close)
-
-    def _open(self) -> Held:
-        try:
-            # The lock is taken first: what another job still writes must not be cut off.
-            self._lines.open()
-            sidecar = self._read_sidecar()
-            self._lines.cut(sidecar.size)
-            if sidecar.rejected_size or self._rejected.exists:
-                self._rejected.open()
-                self._rejected.cut(sidecar.rejected_size)
-        except OSError as error:
-            reason = error.strerror or str(error)
-        else:
-            self._plan, self._cursors = sidecar.plan, sidecar.cursors
-            return Held(plan=self._plan, cursors=dict(self._cursors))
-        raise ConfigurationError(f"store {self.path!r} cannot be opened: {reason}")
-
-    def _read_sidecar(self) -> _Sidecar:
-        try:
-            with open(self._sidecar_path, "rb") as file:
-                text = file.read()
-        except FileNotFoundError:
+    def _load(self) -> Sidecar:
+        # The lock comes first: lines that another job is writing must not be cut off.
+        self._lines.open()
+        sidecar = read_sidecar(self.path)
+        if sidecar is None:
             if self._lines.size:
                 raise ConfigurationError(
                     f"store {self.path!r} has lines and no cursor beside it "
-                    f"({self._sidecar_path!r}): it is not a job's; name another file"
-                ) from None
-            return _Sidecar(version=VERSION, plan=None, size=0, rejected_size=0, cursors={})
-        try:
-            sidecar = msgspec.json.decode(text, type=_Sidecar)
-        except (ValueError, RecursionError):
-            sidecar = None
-        if sidecar is None or sidecar.version != VERSION:
-            raise ConfigurationError(
-                f"{self._sidecar_path!r} is not a sidecar of version {VERSION}, "
-                "which this library writes; name another file"
-            )
+                    f"({self._state_path!r}): no job wrote it; name another file"
+                )
+            sidecar = new_sidecar()
+        self._lines.cut(sidecar.size)
+        if sidecar.rejected_size or self._rejected.exists:
+            self._rejected.open()
+            self._rejected.cut(sidecar.rejected_size)
         return sidecar
 
-    def _begin(self, plan: str) -> None:
-        self._plan = plan
-        self._flush()
+    def _add(self, group: Group) -> None:
+        if group.messages:
+            self._lines.append(self._pack(lines_of(group.messages)))
+        if group.rejected:
+            self._rejected.open()
+            self._rejected.append(rejected_lines_of(group.rejected))
 
-    def _write(self, group: Group) -> None:
-        try:
-            if group.messages:
-                self._lines.append(self._packed(lines_of(group.messages)))
-            if group.rejected:
-                self._rejected.open()
-                self._rejected.append(rejected_lines_of(group.rejected))
-        except OSError as error:
-            reason = error.strerror or str(error)
-        else:
-            for device_id, cursor in group.cursors.items():
-                self._cursors[device_id] = cursor.to_json()
-            return
-        raise StoreError(f"store {self.path!r}: {reason}")
+    def _sync_rows(self) -> None:
+        self._lines.sync()
+        self._rejected.sync()
+        self._state.size = self._lines.size
+        self._state.rejected_size = self._rejected.size
 
-    def _flush(self) -> None:
-        sidecar = _Sidecar(
-            version=VERSION,
-            plan=self._plan,
-            size=self._lines.size,
-            rejected_size=self._rejected.size,
-            cursors=self._cursors,
-        )
-        try:
-            self._lines.sync()
-            self._rejected.sync()
-            replace_file(self._sidecar_path, msgspec.json.encode(sidecar))
-        except OSError as error:
-            reason = error.strerror or str(error)
-        else:
-            return
-        raise StoreError(f"store {self.path!r}: {reason}")
-
-    def _close(self) -> None:
+    def _close_files(self) -> None:
         self._lines.close()
         self._rejected.close()
 
 
-def _as_they_are(lines: bytes) -> bytes:
-    return lines
-
-
 def _zstandard() -> Callable[[bytes], bytes]:
-    """What makes a frame of lines."""
+    """A function that compresses lines into one frame."""
     try:
         import zstandard
     except ModuleNotFoundError:

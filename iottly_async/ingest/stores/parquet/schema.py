@@ -1,131 +1,114 @@
-"""The layout of a folder of Parquet files; a user's queries may rely on it.
+"""The layout of a Parquet store; a user's queries may rely on it.
 
-::
+The store is a folder::
 
     telemetry.parquet/
       project=59c1…/device=3781…/date=2026-04-05/part-00000017.parquet
-      _rejected/part-00000017.jsonl         messages that are no row, with the reason
-      _ingest/part.json                     the job's own: its manifest, with its cursors
+      _rejected/part-00000017.jsonl         messages that failed validation, with the reason
+      _ingest/part.json                     the job's state file: `Manifest`
 
-``date`` is the day of `timestamp` in UTC; ids are percent-encoded as in a URL, which
+``date`` is the day of ``timestamp`` in UTC. Ids are percent-encoded as in a URL, which
 readers of such folders undo. Each file has these columns:
 
-================== ===================== ===========================================
-column             type                  what
-================== ===================== ===========================================
-device_id          string                the device that sent it
-timestamp          timestamp[ms, UTC]    the server's time of arrival
-device_timestamp   timestamp[ms, UTC]    the time the device recorded; null where absent
-type               string                "userdefined", "iottlyagent" or another
-channel            string                the channel it was sent on; null where absent
-payload            string                JSON, as it arrived, byte for byte
-extra              string                JSON: fields that the API's documents do not name
-key                string                the same for the same message in every run: unique
-================== ===================== ===========================================
+- ``device_id``: string.
+- ``timestamp``: timestamp[ms, UTC]; the server's time of arrival.
+- ``device_timestamp``: timestamp[ms, UTC]; the time that the device recorded; null if absent.
+- ``type``: string; "userdefined", "iottlyagent" or another text; null if absent.
+- ``channel``: string; the channel that the message was sent on; null if absent.
+- ``payload``: string; JSON, as it arrived, byte for byte.
+- ``extra``: string; JSON of the fields that the API's documents do not name; mostly null.
+- ``key``: string; unique, and the same for the same message in every run.
 
-Readers take the folder as it is (names that begin with ``_`` are no data to them), and a
-date or a device in a query spares them the other files::
+Readers take the folder as it is, and ignore names that begin with ``_``. A query for a date
+or a device reads only the files of that date or device:
 
-    SELECT device, count(*) FROM read_parquet('telemetry.parquet/**/*.parquet',
-        hive_partitioning = true) WHERE date >= '2026-04-01' GROUP BY device
+```sql
+SELECT device, count(*)
+FROM read_parquet('telemetry.parquet/**/*.parquet', hive_partitioning = true)
+WHERE date >= '2026-04-01' GROUP BY device
+```
 """
 
 from __future__ import annotations
 
-from bisect import bisect
-from collections.abc import Iterator, Sequence
-from operator import attrgetter
-from typing import Final, cast
+import os
+import re
+from typing import Final
 from urllib.parse import quote
 
 import msgspec
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from ....models import Message
-from ....models._time import iso_texts
-from ....models.message import keys_of
+from ..file_store import FileState, read_state
 
 VERSION: Final = 1
-
-_TIME: Final = pa.timestamp("ms", tz="UTC")
-SCHEMA: Final = pa.schema(
-    [
-        pa.field("device_id", pa.string(), nullable=False),
-        pa.field("timestamp", _TIME, nullable=False),
-        pa.field("device_timestamp", _TIME),
-        pa.field("type", pa.string()),
-        pa.field("channel", pa.string()),
-        pa.field("payload", pa.string(), nullable=False),
-        pa.field("extra", pa.string()),
-        pa.field("key", pa.string(), nullable=False),
-    ],
-    metadata={"iottly_async.schema": str(VERSION)},
-)
-
-_timestamp: Final = attrgetter("timestamp")
-# Texts that repeat; the keys and most payloads do not, and a dictionary of them is waste.
-_REPEATED: Final = ["device_id", "type", "channel"]
-_NO_PROJECT: Final = "__HIVE_DEFAULT_PARTITION__"  # what readers take for null
-
-Slice = tuple[str, pa.RecordBatch]
+REJECTED_FOLDER: Final = "_rejected"
+_STATE_FOLDER: Final = "_ingest"
+_NO_PROJECT: Final = "__HIVE_DEFAULT_PARTITION__"  # readers take it for null
 
 
-def slices_of(messages: Sequence[Message]) -> Iterator[Slice]:
-    """Messages as rows, by the folder that they belong to; within each, by time."""
-    devices: dict[tuple[str | None, str], list[Message]] = {}
-    for message in messages:
-        devices.setdefault((message.project_id, message.device_id), []).append(message)
-    for (project_id, device_id), own in devices.items():
-        own.sort(key=_timestamp)
-        times = cast(list[str], iso_texts([message.timestamp for message in own]))
-        rows = _rows_of(own, times)
-        begin = 0
-        while begin < len(times):
-            date = times[begin][:10]
-            end = bisect(times, f"{date}U", begin)  # a T is between the date and what follows
-            yield _folder(project_id, device_id, date), rows.slice(begin, end - begin)
-            begin = end
+class Manifest(FileState, kw_only=True):
+    """The state file of a Parquet store.
+
+    Attributes:
+        flush: the number of the last flush. Files with a higher number do not count.
+        rows: messages in all files that count.
+        rejected: rejected messages in all files that count.
+    """
+
+    flush: int
+    rows: int
+    rejected: int
 
 
-def _rows_of(messages: Sequence[Message], times: list[str]) -> pa.RecordBatch:
-    extras = [message.extra for message in messages]
-    columns: dict[str, Sequence[object]] = {
-        "device_id": [message.device_id for message in messages],
-        "timestamp": times,
-        "device_timestamp": iso_texts([message.device_timestamp for message in messages]),
-        "type": [message.type for message in messages],
-        "channel": [message.channel for message in messages],
-        "payload": [message.payload_json for message in messages],
-        "extra": [msgspec.json.encode(extra) if extra else None for extra in extras],
-        "key": keys_of(messages),
-    }
-    return pa.record_batch([_array(columns[field.name], field) for field in SCHEMA], SCHEMA)
+class PendingFlush(msgspec.Struct):
+    """The files of a flush that has not ended.
+
+    Attributes:
+        flush: its number.
+        files: their paths within the store's folder.
+    """
+
+    flush: int
+    files: list[str]
 
 
-def file_of(slices: Sequence[pa.RecordBatch]) -> memoryview:
-    """The bytes of a Parquet file with these rows."""
-    sink = pa.BufferOutputStream()
-    pq.write_table(
-        pa.Table.from_batches(slices),
-        sink,
-        compression="zstd",
-        use_dictionary=_REPEATED,
-        write_statistics=["device_id", "timestamp"],
-    )
-    return memoryview(sink.getvalue())
+def new_manifest() -> Manifest:
+    """The state of a new store."""
+    return Manifest(version=VERSION, flush=0, rows=0, rejected=0)
 
 
-def _array(values: Sequence[object], column: pa.Field) -> pa.Array:
-    if column.name in ("payload", "extra"):
-        # JSON was found to be UTF-8 before it came here; it is not looked through again.
-        return pa.array(values, pa.binary()).view(pa.string())
-    if column.type == _TIME:
-        # Texts are read by Arrow itself, at a fraction of what times of Python cost it.
-        return pa.array(values, pa.string()).cast(_TIME)
-    return pa.array(values, column.type)
+def read_manifest(path: str, part: str) -> Manifest | None:
+    """The manifest of a part of the store at `path`; None if there is none.
+
+    Raises:
+        ConfigurationError: it is not a manifest, or has another version.
+        OSError: it cannot be read.
+    """
+    return read_state(state_path(path, part), Manifest, version=VERSION)
 
 
-def _folder(project_id: str | None, device_id: str, date: str) -> str:
+def state_folder(path: str) -> str:
+    """The folder of the job's own files."""
+    return os.path.join(path, _STATE_FOLDER)
+
+
+def state_path(path: str, part: str, suffix: str = "json") -> str:
+    """The path of a part's manifest, or of another file of the job's own."""
+    return os.path.join(state_folder(path), f"{part}.{suffix}")
+
+
+def row_folder(project_id: str | None, device_id: str, date: str) -> str:
+    """The folder of a device's rows of a day, within the store's folder."""
     project = quote(project_id or _NO_PROJECT, safe="")
     return f"project={project}/device={quote(device_id, safe='')}/date={date}"
+
+
+def flush_name(part: str, flush: int) -> str:
+    """What the files of a flush are named, without a suffix."""
+    return f"{part}-{flush:08d}"
+
+
+def flush_of(file: str, part: str) -> int | None:
+    """The number of the flush that wrote a file of rows; None if it is another file."""
+    found = re.fullmatch(rf"{re.escape(part)}-(\d+)\.(?:parquet|jsonl)", file)
+    return None if found is None else int(found[1])

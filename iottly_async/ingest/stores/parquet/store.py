@@ -1,142 +1,106 @@
-"""A folder of Parquet files, and a manifest that says which of them count.
+"""Stores messages as Parquet files in one folder (its layout: `schema`).
 
-The layout is told in `parquet_schema`. What was written is kept in memory, in columns,
-until a flush makes one file of each day of each device; its number is the flush's, which
-is one more than the manifest's. So a flush goes:
+Rows are kept in memory, as columns, until a flush. A flush writes one file for each day of
+each device. Its number is one more than the number in the manifest. The steps are:
 
-1. all files are written aside, in the job's own folder, and synced;
-2. ``part.pending`` names them, synced;
-3. each is renamed to its place, and the folders are synced;
-4. the manifest takes the place of the one before, with the new number and cursors.
+1. all files are written to the state folder and synced;
+2. ``part.pending`` names them, and is synced;
+3. each file is renamed to its place, and the folders are synced;
+4. the new manifest, with the new number and cursors, replaces the old one.
 
-A kill before 4 leaves the old manifest; the next `open` takes away what ``part.pending``
-names, and the rows come again, under the same number.
+After a kill before step 4, the old manifest is still there. The next `open` deletes the
+files that ``part.pending`` names. The rows are fetched again and get the same number.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from ....errors import ConfigurationError, StoreError
+from ....errors import ConfigurationError
 from ..appendfile import AppendFile, Buffer, replace_file, sync_directory, write_synced
-from ..base import Group, Held
-from ..rows import rejected_lines_of
-from ..thread import StoreThread
+from ..base import Group, StoreReader
+from ..file_store import FileStore
+from ..jsonl.lines import rejected_lines_of
+from .schema import (
+    REJECTED_FOLDER,
+    Manifest,
+    PendingFlush,
+    flush_name,
+    new_manifest,
+    read_manifest,
+    state_folder,
+    state_path,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 MOST_ROWS: Final = 250_000
-"""Rows that are kept in memory at most; a flush comes at the latest then."""
+"""Rows in memory at which a flush is due."""
 MOST_BYTES: Final = 64 * 1024 * 1024
-"""Bytes that they take at most, give or take a group."""
+"""Bytes of rows in memory at which a flush is due."""
 
-VERSION: Final = 1
-_OWN: Final = "_ingest"
-_REJECTED: Final = "_rejected"
-
-T = TypeVar("T")
+_ASIDE: Final = ".aside"
 
 
-class _Manifest(msgspec.Struct, kw_only=True):
-    version: int
-    plan: str | None
-    flush: int
-    rows: int
-    rejected: int
-    cursors: dict[str, str]
+class ParquetStore(FileStore[Manifest]):
+    """A store that is a folder of Parquet files. Rows are durable after each `flush`.
 
-
-def _new_manifest() -> _Manifest:
-    return _Manifest(version=VERSION, plan=None, flush=0, rows=0, rejected=0, cursors={})
-
-
-class _Pending(msgspec.Struct):
-    flush: int
-    files: list[str]
-
-
-class ParquetStore:
-    """Messages as Parquet files in folders by project, device and day; durable at `flush`.
-
-    Flushes make files, and readers like them large: a job flushes into it each
-    `flush_every` seconds unless told otherwise.
+    The files lie in folders by project, device and day. Each flush makes new files, and
+    queries are faster on large files, so a job flushes every 30 seconds by default.
 
     Args:
-        path: of the folder; made where there is none.
-        part: names the files, the manifest and what else is the job's own. Jobs of
-            different parts can write into one folder at the same time.
+        path: of the folder; created if it does not exist.
+        part: the name of this job within the folder. It names the job's files and its
+            manifest. Jobs with different parts can write to one folder at the same time.
+            Default "part".
 
     Raises:
         ConfigurationError: the extra ``parquet`` is not installed.
     """
 
     flush_every = 30.0
-    group_rows = 4_000  # they are made columns of, which as few are not worth
+    group_rows = 4_000  # fewer rows are not worth the fixed cost of making columns
 
     def __init__(self, path: str | os.PathLike[str], *, part: str = "part") -> None:
         try:
-            from . import schema as parquet_schema
+            from . import columns
         except ModuleNotFoundError:
             raise ConfigurationError(
                 "the Parquet store needs the extra parquet: pip install 'iottly-async[parquet]'"
             ) from None
-        self.path = os.fspath(path)
-        self._schema = parquet_schema
+        text = os.fspath(path)
+        super().__init__(text, state_path(text, part), new_manifest(), thread="iottly-parquet")
+        self._columns = columns
         self._part = part
-        self._own = os.path.join(self.path, _OWN)
-        self._lock = AppendFile(os.path.join(self._own, f"{part}.lock"))
-        self._manifest = _new_manifest()
+        self._state_folder = state_folder(text)
+        self._lock = AppendFile(state_path(text, part, "lock"))
+        self._pending_path = state_path(text, part, "pending")
         self._slices: dict[str, list[pa.RecordBatch]] = {}
         self._rejected: list[bytes] = []
         self._rows = self._bytes = 0
-        self._thread = StoreThread("iottly-parquet")
 
-    def __repr__(self) -> str:
-        return f"ParquetStore({self.path!r})"
+    def reader(self) -> StoreReader:
+        """What reads this store."""
+        from .reader import ParquetReader
 
-    async def open(self) -> Held:
-        """Open the folder and take away what no manifest counts (`Store.open`)."""
-        return await self._thread.run(self._open)
+        return ParquetReader(self.path, self._part)
 
-    async def begin(self, plan: str) -> None:
-        """Keep the plan (`Store.begin`)."""
-        await self._thread.run(lambda: self._begin(plan))
+    # --- open ----------------------------------------------------------------------------
 
-    async def write(self, group: Group) -> Mapping[str, int]:
-        """Keep a group in memory; all of it becomes files when that is full (`Store.write`)."""
-        await self._thread.run(lambda: self._write(group))
-        return {}
+    def _load(self) -> Manifest:
+        self._make_state_folder()
+        self._lock.open()
+        manifest = read_manifest(self.path, self._part) or new_manifest()
+        self._undo_after(manifest.flush)
+        return manifest
 
-    async def flush(self) -> None:
-        """Make files of what was written, then put a new manifest in place (`Store.flush`)."""
-        await self._thread.run(self._flush)
-
-    async def close(self) -> None:
-        """Let go of the folder (`Store.close`)."""
-        await self._thread.close(self._lock.close)
-
-    # --- what is there -------------------------------------------------------------------
-
-    def _open(self) -> Held:
-        try:
-            self._make_own()
-            self._lock.open()
-            self._manifest = self._read(self._file("json"), _Manifest) or _new_manifest()
-            self._undo()
-        except OSError as error:
-            reason = error.strerror or str(error)
-        else:
-            return Held(plan=self._manifest.plan, cursors=dict(self._manifest.cursors))
-        raise ConfigurationError(f"store {self.path!r} cannot be opened: {reason}")
-
-    def _make_own(self) -> None:
-        if os.path.isdir(self._own):
+    def _make_state_folder(self) -> None:
+        if os.path.isdir(self._state_folder):
             return
         if not os.path.exists(self.path):
             os.mkdir(self.path)
@@ -146,46 +110,36 @@ class ParquetStore:
                 f"store {self.path!r} is a folder with files of something else; "
                 "name another folder, which need not exist"
             )
-        os.mkdir(self._own)
-        sync_directory(self._own)
+        os.mkdir(self._state_folder)
+        sync_directory(self._state_folder)
 
-    def _read(self, path: str, form: type[T]) -> T | None:
+    def _undo_after(self, flush: int) -> None:
+        """Delete the files of a flush that did not reach its end."""
+        pending = self._read_pending()
+        if pending is not None and pending.flush > flush:
+            for name in pending.files:
+                _remove(os.path.join(self.path, name))
+        _remove(self._pending_path)
+        for name in os.listdir(self._state_folder):
+            if name.startswith(f"{self._part}-") and name.endswith(_ASIDE):
+                _remove(os.path.join(self._state_folder, name))
+
+    def _read_pending(self) -> PendingFlush | None:
         try:
-            with open(path, "rb") as file:
-                read: Any = msgspec.json.decode(file.read(), type=form)
+            with open(self._pending_path, "rb") as file:
+                return msgspec.json.decode(file.read(), type=PendingFlush)
         except FileNotFoundError:
             return None
         except (ValueError, RecursionError):
-            read = None
-        if read is None or getattr(read, "version", VERSION) != VERSION:
-            raise ConfigurationError(
-                f"{path!r} is not a manifest of version {VERSION}, "
-                "which this library writes; name another folder"
-            )
-        return read  # type: ignore[no-any-return]
+            pass
+        raise ConfigurationError(
+            f"{self._pending_path!r} was not written by this library; name another folder"
+        )
 
-    def _undo(self) -> None:
-        """Take away the files of a flush that did not come to its end."""
-        pending = self._read(self._file("pending"), _Pending)
-        if pending is not None and pending.flush > self._manifest.flush:
-            for name in pending.files:
-                _remove(os.path.join(self.path, name))
-        _remove(self._file("pending"))
-        for name in os.listdir(self._own):
-            if name.startswith(f"{self._part}-") and name.endswith(".aside"):
-                _remove(os.path.join(self._own, name))
+    # --- write ---------------------------------------------------------------------------
 
-    def _file(self, suffix: str) -> str:
-        return os.path.join(self._own, f"{self._part}.{suffix}")
-
-    # --- what is added -------------------------------------------------------------------
-
-    def _begin(self, plan: str) -> None:
-        self._manifest.plan = plan
-        self._flush()
-
-    def _write(self, group: Group) -> None:
-        for folder, rows in self._schema.slices_of(group.messages):
+    def _add(self, group: Group) -> None:
+        for folder, rows in self._columns.slices_of(group.messages):
             self._slices.setdefault(folder, []).append(rows)
             self._rows += rows.num_rows
             self._bytes += rows.nbytes
@@ -193,49 +147,42 @@ class ParquetStore:
             line = rejected_lines_of([one])
             self._rejected.append(line)
             self._bytes += len(line)
-        for device_id, cursor in group.cursors.items():
-            self._manifest.cursors[device_id] = cursor.to_json()
-        if self._rows >= MOST_ROWS or self._bytes >= MOST_BYTES:
-            self._flush()
 
-    def _flush(self) -> None:
-        try:
-            if self._slices or self._rejected:
-                self._put_files()
-            replace_file(self._file("json"), msgspec.json.encode(self._manifest))
-        except OSError as error:
-            reason = error.strerror or str(error)
-        else:
+    def _full(self) -> bool:
+        return self._rows >= MOST_ROWS or self._bytes >= MOST_BYTES
+
+    def _sync_rows(self) -> None:
+        if not self._slices and not self._rejected:
             return
-        raise StoreError(f"store {self.path!r}: {reason}")
-
-    def _put_files(self) -> None:
-        number = self._manifest.flush + 1
-        name = f"{self._part}-{number:08d}"
+        number = self._state.flush + 1
+        name = flush_name(self._part, number)
         files: list[str] = []
         for folder, slices in self._slices.items():
-            self._put_aside(name, len(files), self._schema.file_of(slices))
+            self._put_aside(name, len(files), self._columns.file_of(slices))
             files.append(f"{folder}/{name}.parquet")
         if self._rejected:
             self._put_aside(name, len(files), b"".join(self._rejected))
-            files.append(f"{_REJECTED}/{name}.jsonl")
-        replace_file(self._file("pending"), msgspec.json.encode(_Pending(number, files)))
+            files.append(f"{REJECTED_FOLDER}/{name}.jsonl")
+        replace_file(self._pending_path, msgspec.json.encode(PendingFlush(number, files)))
         self._put_in_place(name, files)
-        self._manifest.flush = number
-        self._manifest.rows += self._rows
-        self._manifest.rejected += len(self._rejected)
+        self._state.flush = number
+        self._state.rows += self._rows
+        self._state.rejected += len(self._rejected)
         self._slices, self._rejected = {}, []
         self._rows = self._bytes = 0
 
+    def _aside(self, name: str, index: int) -> str:
+        return os.path.join(self._state_folder, f"{name}-{index}{_ASIDE}")
+
     def _put_aside(self, name: str, index: int, data: Buffer) -> None:
-        write_synced(os.path.join(self._own, f"{name}-{index}.aside"), data)
+        write_synced(self._aside(name, index), data)
 
     def _put_in_place(self, name: str, files: list[str]) -> None:
         changed: dict[str, None] = {}  # folders, each once, in order
         for index, file in enumerate(files):
             path = os.path.join(self.path, file)
             self._make_folder(os.path.dirname(path), changed)
-            os.replace(os.path.join(self._own, f"{name}-{index}.aside"), path)
+            os.replace(self._aside(name, index), path)
             changed[os.path.dirname(path)] = None
         for folder in changed:
             sync_directory(os.path.join(folder, ""))
@@ -245,9 +192,12 @@ class ParquetStore:
             return
         parent = os.path.dirname(folder)
         self._make_folder(parent, changed)
-        with suppress(FileExistsError):  # a job of another part may have been quicker
+        with suppress(FileExistsError):  # a job with another part may have made it meanwhile
             os.mkdir(folder)
         changed[parent] = None
+
+    def _close_files(self) -> None:
+        self._lock.close()
 
 
 def _remove(path: str) -> None:

@@ -166,9 +166,3 @@ def split_url(url: str, parameter: str) -> tuple[str, str | None]:
     value = dict(pairs).get(parameter)
     rest = urlencode([(name, text) for name, text in pairs if name != parameter])
     return urlunsplit(parts._replace(query=rest)), value
-
-
-def without_secrets(url: str) -> str:
-    """A database's URL fit for an error: without a user, a password and parameters."""
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))

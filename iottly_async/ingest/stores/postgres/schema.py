@@ -39,7 +39,10 @@ plans, the cursors.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
+
+from ....errors import ConfigurationError
+from ..base import StoredState
 
 VERSION: Final = 1
 
@@ -188,3 +191,26 @@ KEEP_CURSORS: Final = """
     SELECT $1, device_id, cursor FROM unnest($2::text[], $3::text[]) AS new(device_id, cursor)
     ON CONFLICT (part, device_id) DO UPDATE SET cursor = excluded.cursor
 """
+
+
+_STATE: Final = """
+    SELECT (SELECT version FROM {schema}.ingest_store) AS version,
+           (SELECT plan FROM {schema}.ingest_plans WHERE part = $1) AS plan
+"""
+_CURSORS: Final = "SELECT device_id, cursor FROM {schema}.ingest_cursors WHERE part = $1"
+
+
+async def read_state(db: Any, *, schema: str, part: str, shown: str) -> StoredState:
+    """The plan and the cursors of a part of a store.
+
+    Raises:
+        ConfigurationError: the store has another schema version.
+    """
+    row = await db.fetchrow(_STATE.format(schema=schema), part)
+    if row["version"] != VERSION:
+        raise ConfigurationError(
+            f"store {shown} has schema version {row['version']}, this library reads and writes "
+            f"version {VERSION}; name another, as in '?schema=telemetry'"
+        )
+    cursors = await db.fetch(_CURSORS.format(schema=schema), part)
+    return StoredState(plan=row["plan"], cursors=dict(cursors))

@@ -1,4 +1,4 @@
-"""A PostgreSQL database: rows and cursors in one transaction (the schema: `postgres_schema`).
+"""A PostgreSQL database: rows and cursors in one transaction (the schema: `schema`).
 
 A group goes by binary COPY into ``messages``. Where a row of it is there already, for the
 answer to a commit was lost and the group is written once more, it goes into a temporary
@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Final
 from ....config import RetryPolicy
 from ....errors import ConfigurationError
 from ....models import Message
-from ..base import Group, Held, Rejected
+from ..base import Group, Rejected, StoredState, StoreReader
+from ..names import without_secrets
 from . import schema as sql
 from .copy import Refused, copy_rows, rejected_row, without_nul
 
@@ -56,26 +57,32 @@ class PostgresStore:
                 "the PostgreSQL store needs the extra postgres: "
                 "pip install 'iottly-async[postgres]'"
             ) from None
-        url, schema = link.split_url(url, "schema")
+        self._url, schema = link.split_url(url, "schema")
         self.schema = "iottly" if schema is None else schema
         if not _NAME.fullmatch(self.schema):
             raise ConfigurationError(
                 "schema must be a name of small letters, digits and underscores, "
                 f"not {self.schema!r}"
             )
-        self._shown = repr(link.without_secrets(url))
+        self._shown = repr(without_secrets(self._url))
         self._part = part
         self._row_errors = link.ROW
         self._held_elsewhere = link.HELD_ELSEWHERE
         self._text_of = link.text_of
         self._link = link.PostgresConnection(
-            url, prepare=self._prepare, retry=retry or RetryPolicy(), shown=self._shown
+            self._url, prepare=self._prepare, retry=retry or RetryPolicy(), shown=self._shown
         )
 
     def __repr__(self) -> str:
         return f"PostgresStore({self._shown})"
 
-    async def open(self) -> Held:
+    def reader(self) -> StoreReader:
+        """What reads this store."""
+        from .reader import PostgresReader
+
+        return PostgresReader(self._url, schema=self.schema, part=self._part)
+
+    async def open(self) -> StoredState:
         """Connect, and make the tables where there are none (`Store.open`)."""
         return await self._link.run(self._open)
 
@@ -132,7 +139,7 @@ class PostgresStore:
             "another schema, as in '?schema=other'"
         )
 
-    async def _open(self, db: Connection) -> Held:
+    async def _open(self, db: Connection) -> StoredState:
         async with db.transaction():
             # Two jobs of different parts may find nothing at the same time.
             await db.execute(
@@ -147,20 +154,7 @@ class PostgresStore:
                         "else; name another, as in '?schema=telemetry'"
                     )
                 await self._create(db)
-            version = await db.fetchval(self._sql("SELECT version FROM {schema}.ingest_store"))
-            if version != sql.VERSION:
-                raise ConfigurationError(
-                    f"store {self._shown} has schema version {version}, this library writes "
-                    f"version {sql.VERSION}; name another, as in '?schema=telemetry'"
-                )
-            plan = await db.fetchval(
-                self._sql("SELECT plan FROM {schema}.ingest_plans WHERE part = $1"), self._part
-            )
-            cursors = await db.fetch(
-                self._sql("SELECT device_id, cursor FROM {schema}.ingest_cursors WHERE part = $1"),
-                self._part,
-            )
-        return Held(plan=plan, cursors={row["device_id"]: row["cursor"] for row in cursors})
+            return await sql.read_state(db, schema=self.schema, part=self._part, shown=self._shown)
 
     async def _create(self, db: Connection) -> None:
         for statement in sql.CREATE:

@@ -1,0 +1,118 @@
+"""Messages to JSON lines, and the device and the time of lines that are read."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw
+
+from ....models import Message
+from ....models._time import epoch_ms, iso_texts
+from ....models.message import keys_of
+from ..base import Rejected
+
+_encode_lines: Final = msgspec.json.Encoder().encode_lines
+
+
+# gc=False: a line cannot be part of a reference cycle, so the collector may skip it.
+class _MessageLine(msgspec.Struct, gc=False):
+    """A message as a line."""
+
+    key: str
+    device_id: str
+    timestamp: str | None
+    device_timestamp: str | None
+    type: str | None
+    channel: str | None
+    payload: Raw
+    extra: Any
+
+
+class _RejectedLine(msgspec.Struct):
+    """A rejected message as a line. Its payload need not be text, so it is base64."""
+
+    reason: str
+    key: str
+    device_id: str
+    timestamp: str | None
+    device_timestamp: str | None
+    type: str | None
+    channel: str | None
+    payload_base64: str
+    extra: Any
+
+
+class _LineTime(msgspec.Struct, gc=False):
+    """What `times_of` reads of a line."""
+
+    device_id: str
+    timestamp: str
+
+
+def lines_of(messages: Sequence[Message]) -> bytes:
+    """Messages as lines. Payloads are copied as they are, without decoding."""
+    payloads = [message.payload_json for message in messages]
+    if _has_line_end(b"".join(payloads)):
+        payloads = [_one_line(payload) for payload in payloads]
+    columns = zip(
+        messages,
+        keys_of(messages),
+        iso_texts([message.timestamp for message in messages]),
+        iso_texts([message.device_timestamp for message in messages]),
+        payloads,
+        strict=True,
+    )
+    return _encode_lines(
+        [
+            _MessageLine(
+                key,
+                message.device_id,
+                time,
+                device_time,
+                message.type,
+                message.channel,
+                Raw(payload),
+                message.extra or None,
+            )
+            for message, key, time, device_time, payload in columns
+        ]
+    )
+
+
+def rejected_lines_of(rejected: Iterable[Rejected]) -> bytes:
+    """Rejected messages as lines."""
+    return _encode_lines([_rejected_line(one.message, one.reason) for one in rejected])
+
+
+def times_of(lines: Iterable[bytes]) -> Iterator[tuple[str, int]]:
+    """The device and the time, in milliseconds, of each line of either kind."""
+    for line in map(msgspec.json.Decoder(_LineTime).decode, lines):
+        yield line.device_id, epoch_ms(datetime.fromisoformat(line.timestamp))
+
+
+def _rejected_line(message: Message, reason: str) -> _RejectedLine:
+    time, device_time = iso_texts([message.timestamp, message.device_timestamp])
+    return _RejectedLine(
+        reason,
+        message.key,
+        message.device_id,
+        time,
+        device_time,
+        message.type,
+        message.channel,
+        b64encode(message.payload_json).decode(),
+        message.extra or None,
+    )
+
+
+def _has_line_end(data: bytes) -> bool:
+    return b"\n" in data or b"\r" in data
+
+
+def _one_line(payload: bytes) -> bytes:
+    """The payload without line ends, which JSON allows between its tokens."""
+    return msgspec.json.format(payload, indent=-1) if _has_line_end(payload) else payload

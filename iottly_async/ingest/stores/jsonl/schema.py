@@ -1,0 +1,67 @@
+"""The format of a JSON lines store; a user's scripts may rely on it.
+
+The file ``telemetry.jsonl`` has one message a line, in the order of arrival. A name that
+ends in ``.zst`` makes it a sequence of Zstandard frames. A line is a JSON object:
+
+- ``key``: text; unique, and the same for the same message in every run.
+- ``device_id``: text.
+- ``timestamp``: the server's time of arrival, an ISO text in UTC with milliseconds.
+- ``device_timestamp``: the time that the device recorded, in the same form; null if absent.
+- ``type``: "userdefined", "iottlyagent" or another text; null if absent.
+- ``channel``: the channel that the message was sent on; null if absent.
+- ``payload``: JSON, as it arrived.
+- ``extra``: fields that the API's documents do not name; null if there are none.
+
+Two files may lie beside it:
+
+- ``telemetry.jsonl.rejected``: the messages that failed validation. A line has the
+  ``reason``, and the payload's bytes as ``payload_base64``.
+- ``telemetry.jsonl.cursor``: the sidecar (`Sidecar`), the job's state file. It is replaced
+  after the lines were synced. What a file holds beyond the size in the sidecar was written
+  by a run that was killed; the next run cuts it off.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..file_store import FileState, read_state
+
+VERSION: Final = 1
+
+
+class Sidecar(FileState, kw_only=True):
+    """The state file of a JSON lines store.
+
+    Attributes:
+        size: bytes of the file of lines that count.
+        rejected_size: bytes of the file of rejected messages that count.
+    """
+
+    size: int
+    rejected_size: int
+
+
+def new_sidecar() -> Sidecar:
+    """The state of a new store."""
+    return Sidecar(version=VERSION, size=0, rejected_size=0)
+
+
+def read_sidecar(path: str) -> Sidecar | None:
+    """The sidecar of the store at `path`; None if there is none (raises as `read_state`)."""
+    return read_state(sidecar_path(path), Sidecar, version=VERSION)
+
+
+def sidecar_path(path: str) -> str:
+    """The sidecar's path."""
+    return path + ".cursor"
+
+
+def rejected_path(path: str) -> str:
+    """The path of the file of rejected messages."""
+    return path + ".rejected"
+
+
+def compressed(path: str) -> bool:
+    """Whether the lines are compressed."""
+    return path.lower().endswith(".zst")
