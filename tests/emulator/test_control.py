@@ -96,6 +96,7 @@ async def test_a_seed_that_fails_changes_nothing(api: Api) -> None:
     before = (await control(api, "GET", "state")).json
     answer = await control(api, "POST", "seed", {"jsonl": "no-such-file.jsonl", "seed": 9})
     assert answer.status == 400
+    assert "no-such-file.jsonl" in answer.json["error"]
     assert (await control(api, "GET", "state")).json | {"clock": 0} == before | {"clock": 0}
 
 

@@ -68,16 +68,15 @@ class Control:
         except HttpError as error:
             return error_answer(None, error, 0)
         except (ValueError, TypeError, KeyError, OSError) as error:
-            text = str(error.args[0]) if error.args else "a value is not allowed"
+            text = str(error.args[0] if isinstance(error, KeyError) else error)
             return error_answer(None, HttpError(400, text), 0)
 
     def _no_such_name(self, name: str) -> HttpError:
         methods = [method for method, known in self._table if known == name]
         if methods:
             return HttpError(405, "method not allowed", headers={"Allow": ", ".join(methods)})
-        return HttpError(
-            404, f"no such name; there are {', '.join(sorted({known for _, known in self._table}))}"
-        )
+        names = ", ".join(sorted({known for _, known in self._table}))
+        return HttpError(404, f"no such name; there are {names}")
 
     async def _body(self, request: web.BaseRequest) -> Body:
         if request.method != "POST":
