@@ -112,7 +112,7 @@ async def test_a_seed_that_fails_changes_nothing(api: Api) -> None:
         ("POST", "clock", {"pin": "soon"}, 400),
         ("POST", "clock", {"speed": 2}, 400),
         ("POST", "append", {}, 400),
-        ("POST", "append", {"device_id": "nobody"}, 400),
+        ("POST", "append", {"device_id": "no-such-device"}, 400),
         ("POST", "seed", {"devices": -1}, 400),
         ("POST", "seed", {"host": "0.0.0.0"}, 400),
     ],

@@ -51,12 +51,12 @@ async def test_both_forms(tmp_path: Path, http: Any) -> None:
 
 async def test_what_an_emulator_gives_out(tmp_path: Path, api: Api) -> None:
     """Messages exported from one emulator and loaded into another are the same."""
-    truth = api.emulator.stored(api.emulator.device_ids[0])
+    stored = api.emulator.stored(api.emulator.device_ids[0])
     lines = (await api.page(l=100, sort="asc")).json["messages"]
     async with Emulator(jsonl=write(tmp_path / "x.jsonl", *lines)) as other:
         found = other.stored(other.device_ids[0])
     for field in ("timestamp", "devicetimestamp", "type", "payload_json", "channel", "device_id"):
-        assert [m[field] for m in found] == [m[field] for m in truth[:100]]
+        assert [m[field] for m in found] == [m[field] for m in stored[:100]]
 
 
 async def test_loading_replaces_the_fleet(tmp_path: Path, emulator: Emulator) -> None:

@@ -14,15 +14,15 @@ from .conftest import Api
 
 async def test_defaults(api: Api) -> None:
     """Without parameters the newest ten messages come, newest first."""
-    truth = api.emulator.stored(api.emulator.device_ids[0])
+    stored = api.emulator.stored(api.emulator.device_ids[0])
     answer = (await api.get(api.history)).json
     assert answer["status"] == 200
-    assert [m["_id"]["$oid"] for m in answer["messages"]] == [m["oid"] for m in truth[:-11:-1]]
+    assert [m["_id"]["$oid"] for m in answer["messages"]] == [m["oid"] for m in stored[:-11:-1]]
 
 
 async def test_the_fields_of_a_message(api: Api) -> None:
     """A message has an id, and dates as the documents show them."""
-    truth = api.emulator.stored(api.emulator.device_ids[0])[-1]
+    stored = api.emulator.stored(api.emulator.device_ids[0])[-1]
     (message,) = (await api.get(api.history, params={"numMessages": 1})).json["messages"]
     assert set(message) == {
         "_id",
@@ -35,7 +35,7 @@ async def test_the_fields_of_a_message(api: Api) -> None:
     }
     text = message["timestamp"]["$date"]
     assert len(text) == len("2017-09-20T00:33:27.230Z")
-    assert datetime.fromisoformat(text) == truth["timestamp"]
+    assert datetime.fromisoformat(text) == stored["timestamp"]
     assert len(message["_id"]["$oid"]) == 24
 
 
@@ -145,5 +145,5 @@ async def test_a_payload_that_is_not_json_does_not_match(empty: Api) -> None:
 
 async def test_unknown_device(api: Api) -> None:
     """A device that does not exist is 404."""
-    answer = await api.get(f"{api.project}/messages/nobody")
+    answer = await api.get(f"{api.project}/messages/no-such-device")
     assert (answer.status, answer.json) == (404, {"error": "device not found"})

@@ -20,20 +20,20 @@ def at(ms: int) -> dict[str, Any]:
 
 async def test_defaults(api: Api) -> None:
     """Without parameters the newest 50 messages come, newest first."""
-    truth = api.emulator.stored(api.emulator.device_ids[0])
+    stored = api.emulator.stored(api.emulator.device_ids[0])
     messages = (await api.page()).json["messages"]
-    assert [m["payload"] for m in messages] == [m["payload"] for m in truth[:-51:-1]]
+    assert [m["payload"] for m in messages] == [m["payload"] for m in stored[:-51:-1]]
 
 
 async def test_the_fields_of_a_message(api: Api) -> None:
     """A message has six fields, and its times are naive texts."""
-    truth = api.emulator.stored(api.emulator.device_ids[0])[-1]
+    stored = api.emulator.stored(api.emulator.device_ids[0])[-1]
     (message,) = (await api.page(l=1)).json["messages"]
     assert list(message) == ["from", "to", "timestamp", "devicetimestamp", "type", "payload"]
     assert message["from"] == api.emulator.device_ids[0]
     assert message["to"] == api.emulator.project_id
     for name in ("timestamp", "devicetimestamp"):
-        assert datetime.fromisoformat(message[name]).replace(tzinfo=UTC) == truth[name]
+        assert datetime.fromisoformat(message[name]).replace(tzinfo=UTC) == stored[name]
 
 
 async def test_a_whole_second_has_no_fraction(empty: Api) -> None:
@@ -57,15 +57,15 @@ async def test_a_channel_is_there_where_it_is_set(empty: Api) -> None:
 
 async def test_all_pages_together(api: Api) -> None:
     """In either direction, the pages together hold every stored message once, in order."""
-    truth = [m["payload"] for m in api.emulator.stored(api.emulator.device_ids[0])]
-    assert len(truth) > 21
+    stored = [m["payload"] for m in api.emulator.stored(api.emulator.device_ids[0])]
+    assert len(stored) > 21
     for sort in ("asc", "desc"):
         found: list[Any] = []
         number = 1
         while (answer := await api.page(p=number, l=7, sort=sort)).status == 200:
             found += [m["payload"] for m in answer.json["messages"]]
             number += 1
-        assert found == (truth if sort == "asc" else truth[::-1])
+        assert found == (stored if sort == "asc" else stored[::-1])
 
 
 async def test_from_is_inclusive_and_to_exclusive(empty: Api) -> None:

@@ -143,7 +143,7 @@ async def test_a_body_that_is_no_json_object(api: Api, body: bytes, content_type
 @pytest.mark.parametrize("path", ["props", "messages/paginated"])
 async def test_unknown_device(api: Api, path: str) -> None:
     """A device that does not exist is 404."""
-    answer = await api.get(f"{api.project}/device/nobody/{path}")
+    answer = await api.get(f"{api.project}/device/no-such-device/{path}")
     assert (answer.status, answer.json) == (404, {"error": "device not found"})
 
 

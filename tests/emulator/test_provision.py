@@ -14,9 +14,9 @@ async def test_a_file_is_found_again(tmp_path: Path) -> None:
         device = first.device_ids[0]
         seeded = first.stored(device)
         first.append(device, [{"payload": "kept"}])
-        truth = first.stored(device)
+        stored = first.stored(device)
     async with Emulator(devices=2, messages=50, database=path) as second:
-        assert second.stored(device) == truth
+        assert second.stored(device) == stored
         assert second.append(device) == [52]
         second.reset()
         assert second.stored(device) == seeded
@@ -26,12 +26,12 @@ async def test_retention_is_undone_by_a_reset(tmp_path: Path) -> None:
     """Messages that expired before a restart are back after a reset."""
     path = tmp_path / "fleet.db"
     async with Emulator(devices=1, messages=50, database=path) as first:
-        truth = first.stored(first.device_ids[0])
-        first.expire(truth[30]["timestamp"])
+        stored = first.stored(first.device_ids[0])
+        first.expire(stored[30]["timestamp"])
     async with Emulator(devices=1, messages=50, database=path) as second:
         assert len(second.stored(second.device_ids[0])) < 50
         second.reset()
-        assert second.stored(second.device_ids[0]) == truth
+        assert second.stored(second.device_ids[0]) == stored
 
 
 async def test_another_fleet_is_refused(tmp_path: Path) -> None:

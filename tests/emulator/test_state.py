@@ -71,8 +71,8 @@ async def test_what_is_refused(empty: Api, wrong: dict[str, Any]) -> None:
 
 async def test_an_unknown_device(empty: Api) -> None:
     """Appending to a device that does not exist is a `KeyError`."""
-    with pytest.raises(KeyError, match="nobody"):
-        empty.emulator.append("nobody")
+    with pytest.raises(KeyError, match="no-such-device"):
+        empty.emulator.append("no-such-device")
 
 
 async def test_a_late_message(empty: Api) -> None:
@@ -115,10 +115,10 @@ async def test_retention(api: Api) -> None:
 async def test_reset(api: Api, expired: bool) -> None:
     """A reset restores the start, whatever has changed."""
     emulator, device = api.emulator, api.emulator.device_ids[0]
-    truth, props = emulator.stored(device), (await api.get(f"{api.device}/props")).json
+    stored, props = emulator.stored(device), (await api.get(f"{api.device}/props")).json
     emulator.append(device, 5)
     if expired:
-        emulator.expire(truth[50]["timestamp"])
+        emulator.expire(stored[50]["timestamp"])
     await api.ask("PUT", f"{api.device}/props", json={"name": "other"})
     await api.ask(
         "POST", f"{api.device}/command", json={"cmd_type": "echo", "values": {"echo.a": 1}}
@@ -127,7 +127,7 @@ async def test_reset(api: Api, expired: bool) -> None:
     emulator.clock.offset = 500
     emulator.clock.pin()
     emulator.reset()
-    assert emulator.stored(device) == truth
+    assert emulator.stored(device) == stored
     assert (await api.get(f"{api.device}/props")).json == props
     assert (emulator.commands, len(emulator.requests)) == ([], 1)
     assert (emulator.clock.offset, emulator.clock.pinned) == (0, False)
