@@ -1,9 +1,57 @@
-"""Walks: every message of a range once, in order or not, by a `fetch` of single pages.
+"""Walks: every message of a time range, each once, by requests for single pages.
 
-Pure windows (`seek`, over `page`, `run`, `ties`, `verify`; where servers differ, over `bound`,
-`ending`, `numbering`, `trial`, `quirks`) decide what is complete and what to ask for next;
-tracks (`cursor`) know what was handed out; three rooms await: `sequence` one page at a
-time, `split` many without order, `order` many in order.
+**The problem.** The service has pages and no more: no message ids, no total, no next link. Page
+numbers count from one end of the range, so they shift: a message that arrives or is deleted
+between two requests moves all others, and a walk by numbers repeats one or loses one. They are
+slow too: for page 1,000 the server skips 99,900 messages, and a year of a million messages
+makes it skip five billion.
+
+**The idea** is keyset pagination by time: each request asks for the first page *from* a time on,
+and the time comes from the last page. Times are no keys, for several messages may share a
+millisecond, and a page may end in the midst of them. So the last millisecond of a full page is
+*held back*. All before it is complete and delivered; the next request begins with the held-back
+millisecond, and brings it whole. Only a millisecond that fills a page is read by page numbers.
+
+An example, with 4 messages a page; `a2` is the second message of millisecond 10:
+
+```text
+messages   7:x  8:y  10:a1  10:a2  10:a3  12:z
+request    from 0:  x y a1 a2   full. 7 to 9 are complete: x y. Millisecond 10 is held back.
+request    from 10: a1 a2 a3 z  full. 10 and 11 are complete: a1 a2 a3. 12 is held back.
+request    from 12: z           short: the last page. z is delivered, and the walk is finished.
+```
+
+Between requests 1 and 2, message x may be deleted or a message of millisecond 13 may arrive:
+both leave what request 2 brings of millisecond 10 as it is. An evenly filled range costs about
+1 % more requests than it has pages, because each page repeats one message of the last.
+
+**Invariants.**
+
+- Everything before a segment's `done` was returned by it; nothing at or after `done` was.
+- A millisecond is delivered whole, in one batch. Its messages are ordered by the hash of their
+  content, for the service promises no order among them (D6).
+- A walk ends at a fixed time, `settle` seconds before the server's present at its first answer
+  (D11). What arrives later belongs to the next walk.
+- A cursor holds the intervals that are not delivered yet. It changes when a batch is delivered,
+  never when a page is fetched. Whoever stores a batch with its cursor loses nothing and repeats
+  nothing, whenever the process ends.
+- No promise of the documents is relied on until an answer has shown that it is kept: bounds,
+  page sizes and page numbers (`Quirks`). A server that breaks one costs some more requests, or
+  ends the walk with an error; it never loses a message in silence.
+
+**Many requests at once.** A *segment* is the part of the range that one worker walks. Without
+order, an idle worker takes the later half of the segment with the most messages left. With
+1,000 pages and 8 workers the first splits come after a page or two, and each costs about half a
+page at its end; a budget keeps their sum below 5 %. In order, *lookahead* pages are requested
+by number, 8 pages apart. They show at which time they lie, so that workers can walk the gaps
+between them; intervals are delivered in order as they become complete. The page numbers need
+not be right: a lookahead page decides only where a gap ends.
+
+A walk from new to old is the same walk along a mirrored axis (`axis`).
+
+**Files.** `keyset/` decides, and awaits nothing: one segment's pages, bounds, page numbers and
+ties. `track` knows what is delivered, and makes cursors. `source` makes requests and awaits their
+answers. `strategy/` runs the workers: `sequential`, `ordered`, `unordered`.
 """
 
 from __future__ import annotations
@@ -28,9 +76,9 @@ from .query import (
 )
 from .quirks import Quirks
 from .source import PageSource
-from .strategy.concurrency import at_most
+from .strategy.concurrency import request_limit
 from .strategy.ordered import OrderedWalk
-from .strategy.sequential import in_sequence
+from .strategy.sequential import sequential_batches
 from .strategy.unordered import UnorderedWalk
 from .track import PinnedEnd, Track, resumed
 
@@ -61,43 +109,51 @@ def batches(
     capacity: Capacity | None = None,
     history: History | None = None,
 ) -> AsyncGenerator[MessageBatch, None]:
-    """The messages of `query` in batches of whole milliseconds, each with its cursor.
+    """Walk over the messages of one device.
 
     Args:
         fetch: fetches one page; its errors pass through unchanged.
         query: what to walk over.
-        settings: how to.
-        cursor: where to go on; None for the start. A range that `query` leaves open is
-            taken from it. An ascending walk without an end, resumed, goes on to the
-            server's present now; a descending one keeps the end it started with.
-        concurrency: requests under way at once, at most. Default 1: the next page is
-            fetched while the consumer works on the last.
-        ordered: whether batches come in the order of time. Default True. Without it a
-            parallel walk is a little faster and holds less in memory.
-        clock: tells the time where answers do not.
-        capacity: how many requests at once the quota can feed at this moment, None for
-            any number; asked again and again. None: no such cap.
-        history: fetches messages with their ids, for `WalkSettings.verify_ties`.
+        settings: how to walk.
+        cursor: where to resume; a range that `query` leaves open is taken from it. An
+            ascending walk without an end, resumed, goes on to the server's present now; a
+            descending one keeps its end. Default None: from the start.
+        concurrency: requests at once, at most. Default 1: the next page is fetched while the
+            consumer works on the last.
+        ordered: whether batches come in the order of time. Without it a walk with many
+            requests at once is a little faster and holds less in memory. Default True.
+        clock: tells the time if answers do not.
+        capacity: how many requests at once the quota can feed at this moment, None for any
+            number; it is called again and again. Default None: no such limit.
+        history: fetches messages with their ids, for `WalkSettings.verify_ties`. Default
+            None: there is no history endpoint.
 
     Returns:
-        A generator. Resume from the cursor of the last batch that was stored, with any
-        concurrency. The last batch of all has a finished cursor, and may be empty. At
-        most two pages for each request under way are held for the consumer, in order
-        up to ten.
+        A generator of batches of whole milliseconds, each with its cursor. Resume from the
+        cursor of the last batch that was stored, with any concurrency. The last batch has a
+        finished cursor, and may be empty. At most two pages for each request at once are
+        held for the consumer; in order, up to ten.
 
     Raises:
-        CursorMismatchError: at once, if `cursor` is of another query; while iterating, if
-            it is of another server.
+        CursorMismatchError: at once, if `cursor` is of another query; while iterating, if it
+            is of another server.
         ConfigurationError: at once, if `concurrency` is less than 1.
         PageOrderError: while iterating, if the service sends a page out of order.
         UnstableTieOrderError: while iterating, if `verify_ties` finds no proof.
+
+    Example:
+        ```python
+        query = WalkQuery(project_id="p", device_id="d", start=1_767_225_600_000)
+        async for batch in batches(fetch, query, settings=WalkSettings()):
+            store(batch.messages, batch.cursor.to_json())
+        ```
     """
     _check(concurrency)
     source = PageSource(fetch, history, clock)
-    track = Track(query, settings, cursor, has_history=history is not None)
+    track = Track(query, settings, cursor)
     if concurrency == 1:
-        return in_sequence(source, track)
-    limit = at_most(concurrency, capacity)
+        return sequential_batches(source, track)
+    limit = request_limit(concurrency, capacity)
     if ordered:
         return OrderedWalk(source, track, limit).batches()
     return UnorderedWalk(source, iter([track]), limit).batches()
@@ -114,23 +170,31 @@ def batches_many(
     capacity: Capacity | None = None,
     history: History | None = None,
 ) -> AsyncGenerator[MessageBatch, None]:
-    """The messages of many devices in batches, each of one device and with its cursor.
+    """Walk over the messages of many devices, without order.
 
-    One pool of windows for all: a device with many messages does not keep the others
-    waiting, nor is it left alone at the end. All walks end at the same moment.
+    The segments of all devices lie in one pool. So a device with many messages neither delays
+    the others nor is left to a single worker at the end. All walks end at the same moment.
 
     Args:
-        queries: one a device.
-        cursors: where to go on, by device id; a device without one starts anew.
-        fetch, settings, concurrency, clock, capacity, history: as in `batches`.
+        fetch: as in `batches`.
+        queries: one for each device.
+        settings: as in `batches`.
+        cursors: where to resume, by device id. A device without one starts anew. Default
+            None: all do.
+        concurrency: as in `batches`.
+        clock: as in `batches`.
+        capacity: as in `batches`.
+        history: as in `batches`.
 
     Returns:
-        A generator. Batches come in any order; `batch.cursor` tells whose each is. Every
+        A generator of batches, each of one device: `batch.cursor.device_id` says which. Every
         device ends with a batch whose cursor is finished, and which may be empty.
 
     Raises:
-        CursorMismatchError, ConfigurationError, PageOrderError, UnstableTieOrderError: as
-            in `batches`.
+        CursorMismatchError: as in `batches`.
+        ConfigurationError: as in `batches`.
+        PageOrderError: as in `batches`.
+        UnstableTieOrderError: as in `batches`.
     """
     _check(concurrency)
     known = {} if cursors is None else cursors
@@ -139,13 +203,12 @@ def batches_many(
         resumed(query, known.get(query.device_id))
 
     def tracks() -> Iterator[Track]:
-        pin, has_history = PinnedEnd(), history is not None
+        pin = PinnedEnd()
         for query in queries:
-            cursor = known.get(query.device_id)
-            yield Track(query, settings, cursor, pin=pin, has_history=has_history)
+            yield Track(query, settings, known.get(query.device_id), pin=pin)
 
     source = PageSource(fetch, history, clock)
-    return UnorderedWalk(source, tracks(), at_most(concurrency, capacity)).batches()
+    return UnorderedWalk(source, tracks(), request_limit(concurrency, capacity)).batches()
 
 
 def _check(concurrency: int) -> None:

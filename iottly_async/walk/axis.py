@@ -1,12 +1,13 @@
-"""The one direction in which a walk thinks: forward.
+"""Positions on a walk's axis, and sets of them as intervals.
 
-A walk from new to old is the walk from old to new along the mirrored axis: the
-millisecond t lies at ~t there (which is -t - 1), so that the half-open interval
-[a, b) of times becomes the half-open interval [-b, -a). Windows, splits and merges
-know only positions on the axis; times are turned into positions when a page is read,
-and back when a request or a cursor is made.
+A walk works in one direction only: forward. A walk from new to old is a walk from old to new
+along the mirrored axis. There the millisecond t lies at ~t (which is -t - 1), and the half-open
+interval [a, b) of times becomes the half-open interval [-b, -a). Segments know only positions.
+Times become positions when a page is read, and positions become times when a request or a
+cursor is made.
 
-Sets of positions as sorted, disjoint half-open intervals.
+Example: the milliseconds 10, 11 and 12 are the interval [10, 13). Descending, they lie at -11,
+-12 and -13, so the walk goes from -13 to -11, through [-13, -10).
 """
 
 from __future__ import annotations
@@ -26,11 +27,12 @@ FAR: Final = YEAR_10000
 """The end of the year 9999: stands for a range without an end."""
 
 SECOND: Final = 1000
+"""In milliseconds."""
 
 
 @frozen
 class Axis:
-    """Times to positions and back; each method is its own inverse.
+    """Turns times into positions and back; each method is its own inverse.
 
     Attributes:
         direction: 1 from old to new, -1 from new to old.
@@ -43,12 +45,12 @@ class Axis:
         return at if self.direction == 1 else ~at
 
     def interval(self, interval: Interval) -> Interval:
-        """The half-open interval of positions of one of times, or the reverse."""
+        """The interval of positions for one of times, or the reverse."""
         a, b = interval
         return (a, b) if self.direction == 1 else (-b, -a)
 
     def edge(self, at: int) -> int:
-        """A boundary between two milliseconds, as the end of a half-open interval is."""
+        """A boundary between two milliseconds, such as the end of an interval."""
         return at if self.direction == 1 else -at
 
 
@@ -57,17 +59,17 @@ DESCENDING: Final = Axis(-1)
 
 
 def round_down(at: int, unit: int) -> int:
-    """The last multiple of `unit` not beyond `at`; 0 stands for no bound at all."""
+    """The last multiple of `unit` that is not after `at`; if `unit` is 0, before everything."""
     return at // unit * unit if unit else -FAR
 
 
 def round_up(at: int, unit: int) -> int:
-    """The first multiple of `unit` not before `at`."""
+    """The first multiple of `unit` that is not before `at`."""
     return -(-at // unit) * unit
 
 
 def subtract(intervals: list[Interval], start: int, end: int) -> None:
-    """Take [start, end) out of `intervals`, in place."""
+    """Remove [start, end) from sorted, disjoint `intervals`, in place."""
     if start >= end:
         return
     if len(intervals) == 1 and start <= intervals[0][0] < end < intervals[0][1]:

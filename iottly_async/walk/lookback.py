@@ -1,7 +1,8 @@
-"""Messages that became visible later than the settle time: read again, hand out once.
+"""The lookback: a resumed walk reads its last interval again, for messages that came late.
 
-A resumed walk reads the last stretch before its old end again. What was handed out of
-that stretch before is known by the hashes that the cursor remembers; the rest is new.
+A message can become visible later than the settle time. So a resumed walk with a lookback
+reads the last seconds before its old end again. Its cursor remembers the hashes of the
+messages that were delivered there; all others are new.
 """
 
 from __future__ import annotations
@@ -16,27 +17,34 @@ from ..models.message import Message
 from .axis import within
 
 _DIGITS = 16
-"""Of a digest; enough for the messages of one millisecond."""
+"""Digits of a digest that are remembered: enough for the messages of one millisecond."""
 
 Entry = tuple[int, str]
-Known = defaultdict[int, Counter[str]]
+_Counted = defaultdict[int, Counter[str]]
 
 
 class RecentMessages:
-    """What was handed out of the stretches that are, or may yet be, read again.
+    """Remembers the messages delivered of late intervals, so that each is delivered once.
 
     Attributes:
-        since: the millisecond from which messages handed out are remembered.
+        since: the millisecond from which delivered messages are remembered; None before the
+            walk's end is pinned.
     """
 
     def __init__(self, entries: Iterable[Entry]) -> None:
         """Begin with the entries of the cursor that is resumed."""
         self.since: int | None = None
         self._before = _counted(entries)
-        self._now: Known = defaultdict(Counter)
+        self._delivered: _Counted = defaultdict(Counter)
 
-    def sift(self, messages: list[Message], start: int, end: int) -> list[Message]:
-        """Of all messages of the milliseconds [start, end), those that are new."""
+    def only_new(self, messages: list[Message], start: int, end: int) -> list[Message]:
+        """Return those of `messages` that were not delivered before, and remember them.
+
+        Args:
+            messages: all of the milliseconds [start, end).
+            start: inclusive.
+            end: exclusive.
+        """
         known = any(start <= at < end for at in self._before)
         if not known and (self.since is None or end <= self.since):
             return messages
@@ -44,7 +52,7 @@ class RecentMessages:
         for message in messages:
             at, digest = epoch_ms(message.timestamp), message.digest[:_DIGITS]
             if self.since is not None and at >= self.since:
-                self._now[at][digest] += 1
+                self._delivered[at][digest] += 1
             if at in self._before and self._before[at][digest] > 0:
                 self._before[at][digest] -= 1
             else:
@@ -54,20 +62,26 @@ class RecentMessages:
         return new
 
     def entries(self, remaining: Iterable[Interval]) -> tuple[Entry, ...]:
-        """What the next walk must know: of the last stretch, and of what is still to come."""
+        """Return what a resumed walk must know: time and shortened hash of each message.
+
+        Args:
+            remaining: the intervals still to deliver; what was known of them before is kept.
+        """
         remaining = [*remaining]
         pending = (
             (at, digests) for at, digests in self._before.items() if within(remaining, at, at + 1)
         )
         return tuple(
             (at, digest)
-            for at, digests in sorted(chain(pending, self._now.items()), key=lambda item: item[0])
+            for at, digests in sorted(
+                chain(pending, self._delivered.items()), key=lambda item: item[0]
+            )
             for digest in sorted(digests.elements())
         )
 
 
-def _counted(entries: Iterable[Entry]) -> Known:
-    known: Known = defaultdict(Counter)
+def _counted(entries: Iterable[Entry]) -> _Counted:
+    counted: _Counted = defaultdict(Counter)
     for at, digest in entries:
-        known[at][digest] += 1
-    return known
+        counted[at][digest] += 1
+    return counted

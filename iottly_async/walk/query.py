@@ -1,6 +1,6 @@
-"""What a walk is asked for, and what it asks of the pages' source.
+"""What a walk is asked for, and the requests that it makes of its page source.
 
-Times in this room are whole milliseconds since the epoch, as the service counts them.
+Times in this package are whole milliseconds since the epoch, as the service counts them.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ class WalkQuery:
     """Which messages to walk over.
 
     Attributes:
-        project_id, device_id: whose.
+        project_id: the project.
+        device_id: the device.
         type: "all", "userdefined" or "iottlyagent". Default "all".
         order: "asc", oldest first, or "desc". Default "asc".
-        start: first millisecond, inclusive; None for the oldest there is.
-        end: exclusive; None for up to now. Never later than the server's now less
-            `WalkSettings.settle` (D11).
+        start: first millisecond, inclusive. Default None: from the oldest message on.
+        end: last millisecond, exclusive; never later than the server's present less
+            `WalkSettings.settle` (D11). Default None: up to that moment.
     """
 
     project_id: str
@@ -40,22 +41,20 @@ class WalkSettings:
     """How to walk.
 
     Attributes:
-        page_size: messages asked for in one request, 1 to 100. Default 100.
-        settle: seconds before the server's now at which a walk ends, so that messages
+        page_size: messages that one request asks for, 1 to 100. Default 100.
+        settle: seconds before the server's present at which a walk ends, so that messages
             that become visible late are not missed (D11). Default 5.
-        verify_ties: prove that a millisecond which fills more than one page was read
-            whole even if the order among its messages changes between requests: passes
-            over it are repeated until the messages found are as many as there are; then
-            the history endpoint is asked for their ids; where that fails too, the walk
-            ends with `UnstableTieOrderError`. Default False: a stable order is trusted
-            there, and only there.
-        lookback: seconds before the end of the walk that a cursor ended with which are
-            read again when it is resumed, ascending, to hand out messages that became
-            visible later than `settle`. The cursor then remembers the messages of that
-            stretch, some 40 bytes each. Default 0: nothing is read again.
-        quirks: what is known of the server already, and what is learned of it; one for
-            all walks over the same server saves the requests that find it out. None:
-            nothing is known.
+        verify_ties: whether to prove that a millisecond of more than one page was read
+            whole, even if the order of its messages changes between requests. Passes over it
+            are repeated until the messages found are as many as there are. If that fails, the
+            history endpoint is asked for their ids. If that fails too, the walk ends with
+            `UnstableTieOrderError`. Default False: a stable order is trusted there.
+        lookback: seconds before a cursor's end that a resumed ascending walk reads again, to
+            deliver messages that became visible later than `settle`. The cursor then holds
+            some 40 bytes for each message of that time. Default 0: nothing is read again.
+        quirks: what is known of the server, and what is learned of it. One for all walks over
+            the same server saves the requests that find it out. Default None: nothing is
+            known.
     """
 
     page_size: int = 100
@@ -65,17 +64,19 @@ class WalkSettings:
     quirks: Quirks | None = None
 
 
-# This and `Fetched` are not frozen: it would double what their making costs, once a page.
+# This and `Fetched` are not frozen: that would double the cost of making one, once a page.
 @define(kw_only=True)
 class PageRequest:
-    """One page to fetch of the paginated endpoint.
+    """A request for one page of the paginated endpoint.
 
     Attributes:
-        device_id, type, order: as in the query.
-        start: inclusive; None: no lower bound is sent.
-        end: exclusive; None: no upper bound is sent.
+        device_id: the device.
+        start: inclusive, in milliseconds; None sends no lower bound.
+        end: exclusive, in milliseconds; None sends no upper bound.
+        type: as in `WalkQuery`.
+        order: as in `WalkQuery`.
         size: messages a page.
-        number: None for the first page, sent without a number (D3); k for the k-th
+        number: None for the first page, which is sent without a number (D3); k for the k-th
             page, counted from 1.
     """
 
@@ -90,12 +91,12 @@ class PageRequest:
 
 @define(kw_only=True)
 class Fetched:
-    """What came of a `PageRequest`.
+    """The answer to a `PageRequest`.
 
     Attributes:
-        messages: the page, in the order asked for; empty where none matches (D4).
-        server_time: seconds since the epoch on the server's clock when it answered,
-            to the second, rounded down; None where the answer did not tell.
+        messages: of the page, in the order asked for; empty if none matches (D4).
+        server_time: seconds since the epoch on the server's clock when it answered, rounded
+            down to the second; None if the answer does not say.
     """
 
     messages: Sequence[Message]
@@ -104,13 +105,14 @@ class Fetched:
 
 @frozen(kw_only=True)
 class HistoryRequest:
-    """Some of the messages of one millisecond, to fetch from the history endpoint.
+    """A request for some messages of one millisecond from the history endpoint.
 
     Attributes:
-        device_id, type: as in the query.
+        device_id: the device.
+        type: as in `WalkQuery`.
         at: the millisecond.
-        after_id, before_id: only messages with ids between the two, both exclusive, as
-            hexadecimal text; None where open.
+        after_id: only messages with greater ids, as hexadecimal text; None for no bound.
+        before_id: only messages with smaller ids; None for no bound.
         size: messages at most, in any order.
     """
 
@@ -123,7 +125,7 @@ class HistoryRequest:
 
 
 Fetch = Callable[[PageRequest], Awaitable[Fetched]]
-"""Fetches one page; raises the library's errors, which a walk passes on unchanged."""
+"""Fetches one page. It raises the library's errors, which a walk passes on unchanged."""
 
 History = Callable[[HistoryRequest], Awaitable[Sequence[Message]]]
 """Fetches messages with their ids, for `WalkSettings.verify_ties`."""

@@ -1,8 +1,8 @@
-"""What walks learn of a server on the way; shared by all the windows of a session's walks.
+"""A server's deviations from its documents, as walks find them out.
 
-The documents promise much of this, and a server may keep it otherwise. Where a message
-could be lost by taking a promise on trust, it is trusted from the moment on in which an
-answer has shown it, and until then asked for in the way that does not depend on it.
+All segments of a session's walks share one `Quirks`. Where a message could be lost because a
+documented promise is not kept, the promise is relied on only after an answer has shown that it
+is kept. Until then, requests are made so that they do not depend on it.
 """
 
 from __future__ import annotations
@@ -11,62 +11,66 @@ from typing import Final
 
 from .axis import SECOND, round_down
 
-_UNITS: Final = (SECOND, 60 * SECOND, 3600 * SECOND, 86_400 * SECOND, 0)
+_ROUNDINGS: Final = (SECOND, 60 * SECOND, 3600 * SECOND, 86_400 * SECOND, 0)
 
-_FEWEST: Final = 10
-"""No server is thought to cut pages to fewer messages than this."""
+_LEAST_LIMIT: Final = 10
+"""No server is assumed to limit pages to fewer messages than this."""
 
 
 class Quirks:
-    """A server's ways with the bounds, sizes and numbers that it is asked for.
+    """How a server treats the bounds, sizes and page numbers of requests.
 
     Attributes:
-        unit: milliseconds to which the server rounds a bound outward; 1 if it does not
-            round, 0 if it takes no notice of the bound at all.
-        exact: whether a moved upper bound has been seen to be kept to the millisecond.
-        inclusive: whether a message of the very millisecond of a lower bound has come.
-        exclusive: whether one was left out there.
-        heeded: whether page numbers have been seen to make a difference.
-        numbered: whether page numbers have been seen to count as they should.
-        gappy: whether a page shorter than asked for has been seen not to be the last.
+        rounding_ms: milliseconds to which the server rounds a bound outward; 1 if it does not
+            round, 0 if it ignores the bound.
+        upper_exact: whether an answer has shown that an upper bound is kept to the millisecond.
+        lower_inclusive: whether a message has come that lies exactly on a lower bound.
+        lower_exclusive: whether such a message was missing.
+        numbers_used: whether an answer has shown that the server uses page numbers.
+        numbers_verified: whether an answer has shown that page numbers count right.
+        short_pages: whether a page shorter than requested was followed by more messages.
     """
 
     __slots__ = (
-        "_ended",
+        "_last_length",
         "_longest",
         "_trusted",
-        "exact",
-        "exclusive",
-        "gappy",
-        "heeded",
-        "inclusive",
-        "numbered",
-        "unit",
+        "lower_exclusive",
+        "lower_inclusive",
+        "numbers_used",
+        "numbers_verified",
+        "rounding_ms",
+        "short_pages",
+        "upper_exact",
     )
 
     def __init__(self) -> None:
-        self.unit = 1
-        self.exact = self.inclusive = self.exclusive = False
-        self.heeded = self.numbered = self.gappy = False
-        self._longest = self._ended = self._trusted = 0
+        self.rounding_ms = 1
+        self.upper_exact = self.lower_inclusive = self.lower_exclusive = False
+        self.numbers_used = self.numbers_verified = self.short_pages = False
+        self._longest = self._last_length = self._trusted = 0
 
     def is_full(self, length: int, size: int) -> bool:
-        """Whether more messages may follow a page of so many when `size` were asked for.
+        """Decide whether more messages may follow a page.
 
-        A server may cut pages to a size of its own. A page shorter than another one was
-        not cut; nor one as long as two that were the last ones of their walks.
+        A server may limit pages to a size of its own. A page that is shorter than another one
+        was not limited; nor was a page as long as the last pages of two walks.
+
+        Args:
+            length: messages of the page.
+            size: messages that were requested.
         """
         longest, self._longest = self._longest, max(self._longest, length)
-        if length >= size or (length and self.gappy):
+        if length >= size or (length and self.short_pages):
             return True
-        return length >= max(longest, _FEWEST) and length > self._trusted
+        return length >= max(longest, _LEAST_LIMIT) and length > self._trusted
 
-    def ended(self, length: int) -> None:
-        """Note that nothing followed a page of this length that could have been cut."""
-        if length == self._ended:
+    def note_last_page(self, length: int) -> None:
+        """Note that nothing followed a page of `length` that the server could have limited."""
+        if length == self._last_length:
             self._trusted = max(self._trusted, length)
-        self._ended = length
+        self._last_length = length
 
-    def widen(self, anchor: int, first: int) -> None:
-        """Note that a page asked for from `anchor` on began before it, at `first`."""
-        self.unit = next(unit for unit in _UNITS if round_down(anchor, unit) <= first)
+    def note_rounding(self, anchor: int, first: int) -> None:
+        """Note that a page requested from `anchor` on began before it, at `first`."""
+        self.rounding_ms = next(ms for ms in _ROUNDINGS if round_down(anchor, ms) <= first)

@@ -1,37 +1,124 @@
-"""The one place that awaits an answer and gives it to its window, in one step."""
+"""Requests for a segment, and the one place that awaits their answers."""
 
 from __future__ import annotations
 
+import attrs
+
 from ..clock import Clock
+from ..models._time import epoch_ms
+from .axis import ASCENDING, BEGINNING, FAR, SECOND, round_down, round_up
 from .keyset.page import CompleteInterval, Page
 from .keyset.segment import Segment
-from .query import Fetch, History, HistoryRequest, PageRequest
+from .keyset.tie_proof import HISTORY_LIMIT
+from .query import Fetch, Fetched, History, HistoryRequest, PageRequest
 from .track import Track
 
 
 class PageSource:
-    """Where pages come from."""
+    """Fetches pages, and gives them to their segments."""
 
-    __slots__ = ("_clock", "_history", "fetch")
+    __slots__ = ("_clock", "_fetch", "_history")
 
     def __init__(self, fetch: Fetch, history: History | None, clock: Clock) -> None:
-        """Pages by `fetch`; messages with ids by `history`, where that is at hand."""
-        self.fetch = fetch
+        """Take pages from `fetch`, and messages with ids from `history`, if there is one."""
+        self._fetch = fetch
         self._history = history
         self._clock = clock
 
-    async def ask(self, track: Track, window: Segment) -> CompleteInterval:
-        """Fetch what `window` wants next, and return what is complete with it.
+    async def ask(self, track: Track, segment: Segment) -> CompleteInterval:
+        """Fetch what `segment` wants next, and return what is complete with it.
 
-        Between the answer's arrival and the window's decision nothing is awaited.
+        Nothing is awaited between the answer's arrival and the segment's decision.
+
+        Raises:
+            PageOrderError: as `Segment.feed`.
+            UnstableTieOrderError: as `Segment.feed`.
+            CursorMismatchError: the cursor's end lies in the server's future.
         """
-        request = track.request(window)
-        if isinstance(request, HistoryRequest):
-            # A window asks the history only if it was told that there is one.
-            return window.feed_history(await self._history(request) if self._history else ())
-        fetched = await self.fetch(request)
-        return track.feed(window, request, fetched, self._clock.time())
+        if self._history is not None and segment.ids is not None:
+            return segment.feed_history(await self._history(_history_request(track, segment)))
+        request = _next_request(track, segment)
+        page = self._read(track, request, await self._fetch(request))
+        if segment.fresh:
+            segment.clip(*track.bounds)
+        complete = segment.feed(page)
+        if segment.run.contiguous and track.settings.verify_ties and not segment.proving:
+            segment.prove(track.query.device_id, has_history=self._history is not None)
+        return complete
 
     async def page(self, track: Track, request: PageRequest) -> Page:
-        """Fetch and read a page that no window asked for."""
-        return track.read(request, await self.fetch(request), self._clock.time())
+        """Fetch and read a page that no segment wants."""
+        return self._read(track, request, await self._fetch(request))
+
+    async def last_position(self, track: Track, segment: Segment) -> int | None:
+        """Find the position of the last message of `segment`; None if there is none.
+
+        It is the first message in the opposite order.
+        """
+        request = page_request(track, segment.done, segment.end, size=1, number=None)
+        request = attrs.evolve(request, order="desc" if request.order == "asc" else "asc")
+        messages = (await self._fetch(request)).messages
+        return track.axis.point(epoch_ms(messages[0].timestamp)) if messages else None
+
+    def _read(self, track: Track, request: PageRequest, fetched: Fetched) -> Page:
+        server_time = fetched.server_time
+        track.pin_end(self._clock.time() if server_time is None else server_time)
+        page = Page(fetched.messages, track.axis, request)
+        if page and server_time is not None:
+            track.check_clock(page.last if track.axis is ASCENDING else page.first, server_time)
+        return page
+
+
+def page_request(
+    track: Track, anchor: int, end: int, *, size: int, number: int | None
+) -> PageRequest:
+    """Make the request for a page of what lies from `anchor` to `end` on the axis.
+
+    Args:
+        track: whose messages.
+        anchor: position from which pages are counted.
+        end: exclusive.
+        size: messages to ask for.
+        number: of the page, as in `PageRequest`.
+    """
+    query = track.query
+    start, end = track.axis.interval((anchor, end))
+    if track.axis is ASCENDING:
+        # For the pinned end, the query's own is sent: what lies between the two costs no
+        # request, and shows whether the server's times are ahead of its clock.
+        end = track.end if end == track.pinned_end else end
+        # Rounded up, so that a server that rounds it down to the second excludes nothing. An
+        # ascending walk ends as soon as a message lies beyond, so it costs nothing either.
+        end = end if end == FAR else round_up(end, SECOND)
+    elif start > BEGINNING:
+        # Likewise for a server that excludes what lies on its lower bound.
+        start = round_down(start - 1, SECOND)
+    return PageRequest(
+        device_id=query.device_id,
+        start=None if start <= BEGINNING else start,
+        end=None if end >= FAR else end,
+        type=query.type,
+        order=query.order,
+        size=size,
+        number=number,
+    )
+
+
+def _next_request(track: Track, segment: Segment) -> PageRequest:
+    test, run = segment.test, segment.run
+    if test is not None:
+        number, size, _ = test.request
+        return page_request(track, test.anchor, test.at + 1, size=size, number=number)
+    return page_request(track, run.anchor, segment.end, size=run.size, number=run.number)
+
+
+def _history_request(track: Track, segment: Segment) -> HistoryRequest:
+    after_id, before_id = segment.ids or (None, None)
+    return HistoryRequest(
+        device_id=track.query.device_id,
+        type=track.query.type,
+        at=track.axis.point(segment.done),
+        after_id=after_id,
+        before_id=before_id,
+        size=HISTORY_LIMIT,
+    )

@@ -74,7 +74,7 @@ def test_a_sequential_walk_makes_the_requests_that_held_back_seek_needs(case: Ca
         query = WalkQuery(project_id="p1", device_id="d1", start=BEGIN, end=BEGIN + SPAN)
         needed = requests_for([row.at for row in rows], PAGE)
         known = Quirks()
-        known.inclusive = known.heeded = known.numbered = True
+        known.lower_inclusive = known.numbers_used = known.numbers_verified = True
         for quirks, more in [(known, 0), (Quirks(), 4)]:
             server = MessageServer(rows, limit=PAGE, seed=case.seed)
             settings = WalkSettings(page_size=PAGE, quirks=quirks)

@@ -1,1 +1,1 @@
-"""Keyset pagination of one segment of time: bounds, pages, page numbers and ties. Pure."""
+"""Keyset pagination over one segment: pages, bounds, page numbers and ties. Nothing awaits."""

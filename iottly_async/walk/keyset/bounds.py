@@ -1,15 +1,12 @@
-"""From where to ask for a page, so that all from a position on is on it.
+"""The time bound that a request carries, and whether a page was the last one within it.
 
-The documents say that a bound is kept to the millisecond, and that a lower one includes
-what lies on it. A server may round it, leave out what lies on it, or take no notice of it.
-What was held back comes again at a bound that is kept, and so shows that it is. Where it
-is missing, it is asked for once more, with a wider bound: if it comes then, the server
-keeps bounds otherwise; if it does not, it was deleted.
+The documents say that a bound is kept to the millisecond and that a lower one is inclusive. A
+server may round a bound, exclude what lies on it, or ignore it. The held-back millisecond shows
+which: it must come again with the next page. If it is missing, it is requested once more, with
+a wider bound. If it comes then, the server treats bounds differently; if not, it was deleted.
 
-Was this the last page, or may more follow?
-
-A page shorter than asked for is the last one; but a server may also have cut it short,
-to a size of its own. Where that cannot be told from its length, the next page tells.
+A page shorter than requested is the last one, unless the server limits pages to a size of its
+own. Where the length cannot tell, the next page does.
 """
 
 from __future__ import annotations
@@ -21,91 +18,92 @@ from .page_numbers import PageRun
 
 
 class RequestBound:
-    """The bound that one window asks with.
+    """The bound from which one segment requests pages.
 
     Attributes:
-        unit: milliseconds to which it is taken to be rounded, as in `Quirks`.
+        rounding_ms: milliseconds to which the server is assumed to round it, as in `Quirks`.
     """
 
-    __slots__ = ("_doubt", "_quirks", "_upper", "unit")
+    __slots__ = ("_quirks", "_upper", "_widened", "rounding_ms")
 
     def __init__(self, axis: Axis, quirks: Quirks) -> None:
-        self.unit = quirks.unit
+        self.rounding_ms = quirks.rounding_ms
         self._quirks = quirks
         self._upper = axis is DESCENDING
-        self._doubt = False
+        self._widened = False
 
-    def aim(self, at: int, held: int) -> int:
-        """Where to ask from, so that `at` and all after it comes.
+    def anchor(self, at: int, held_back: int) -> int:
+        """Return the position to request from, so that `at` and all after it comes.
 
-        With nothing held back there, which would show that it was left out, the bound is
-        set a little wider.
+        If no message is held back at `at`, nothing would show that it was excluded; so the
+        bound is a little wider then.
         """
-        unit, quirks = self.unit, self._quirks
+        rounding_ms, quirks = self.rounding_ms, self._quirks
         if self._upper:
-            # The bound is an upper one, which a server may round down to the second.
-            if unit == 1 and not (held or quirks.exact):
-                unit = SECOND
-        elif quirks.exclusive or not (held or quirks.inclusive):
+            # A server may round an upper bound down to the second.
+            if rounding_ms == 1 and not (held_back or quirks.upper_exact):
+                rounding_ms = SECOND
+        elif quirks.lower_exclusive or not (held_back or quirks.lower_inclusive):
             at -= 1
-        return round_down(at, unit)
+        return round_down(at, rounding_ms)
 
-    def widened(self, at: int) -> int:
-        """Where to ask from once more, because what was held back at `at` is missing."""
-        self._doubt = True
+    def wider_anchor(self, at: int) -> int:
+        """Return the position to request from again, after the messages at `at` were missing."""
+        self._widened = True
         if self._upper:
-            self.unit = SECOND
+            self.rounding_ms = SECOND
             return round_down(at, SECOND)
-        return round_down(at - 1, self.unit)
+        return round_down(at - 1, self.rounding_ms)
 
-    def kept(self, page: Page, anchor: int, at: int, held: int) -> bool:
-        """Learn from the first page from `anchor` how the server keeps bounds.
+    def is_kept(self, page: Page, anchor: int, at: int, held_back: int) -> bool:
+        """Learn from the first page from `anchor` how the server treats bounds.
 
-        False where the page lacks messages, `held` of them, that were held back at `at`,
-        and the server may have left them out: then it is to be asked from `widened(at)`.
+        Returns:
+            False if the messages held back at `at`, `held_back` of them, are missing and the
+            server may have excluded them. Then request again from `wider_anchor(at)`.
         """
-        if held:
-            there = page.index(at + 1) - page.index(at) >= held
-            lacks = self._lacks_below if self._upper else self._lacks_on
-            if lacks(page, anchor, at, there):
+        if held_back:
+            there = page.index(at + 1) - page.index(at) >= held_back
+            is_missing = self._missing_above_upper if self._upper else self._missing_on_lower
+            if is_missing(page, anchor, at, there):
                 return False
         if page:
             if page.first < anchor:
-                self._quirks.widen(anchor, page.first)
-                self.unit = self._quirks.unit
+                self._quirks.note_rounding(anchor, page.first)
+                self.rounding_ms = self._quirks.rounding_ms
             elif page.first == anchor and not self._upper:
-                self._quirks.inclusive = True
+                self._quirks.lower_inclusive = True
         return True
 
-    def _lacks_on(self, page: Page, anchor: int, at: int, there: bool) -> bool:
-        """Upward, a server may leave out what lies on the bound."""
-        if not self._doubt:
+    def _missing_on_lower(self, page: Page, anchor: int, at: int, there: bool) -> bool:
+        """A server may exclude what lies exactly on a lower bound."""
+        if not self._widened:
             return not there and anchor == at
-        self._doubt = False
-        self._quirks.exclusive = self._quirks.exclusive or there
+        self._widened = False
+        self._quirks.lower_exclusive = self._quirks.lower_exclusive or there
         return False
 
-    def _lacks_below(self, page: Page, anchor: int, at: int, there: bool) -> bool:
-        """Downward, it may round the bound down and leave out what lies under it."""
+    def _missing_above_upper(self, page: Page, anchor: int, at: int, there: bool) -> bool:
+        """A server may round an upper bound down, and so exclude what lies above the result."""
         quirks = self._quirks
-        if not self._doubt:
-            uneven = anchor % SECOND != 0
-            quirks.exact = there and (uneven or quirks.exact)
-            return uneven and not there
-        self._doubt = False
+        if not self._widened:
+            fraction = anchor % SECOND != 0
+            quirks.upper_exact = there and (fraction or quirks.upper_exact)
+            return fraction and not there
+        self._widened = False
         if there:
-            quirks.unit = SECOND
+            quirks.rounding_ms = SECOND
         elif not page or page.last >= at:
-            self.unit = quirks.unit
+            self.rounding_ms = quirks.rounding_ms
         return False
 
 
 class LastPageCheck:
-    """What one window knows of whether its pages were cut short.
+    """Decides for one segment whether a page was the last one.
 
     Attributes:
-        doubtful: the length of the last page, where it may have been cut short and only
-            the next one will tell; 0 where it is known.
+        doubtful: length of the last page, if the server may have limited it and only the next
+            page will show; 0 if there is no doubt.
     """
 
     __slots__ = ("_end", "_quirks", "doubtful")
@@ -116,26 +114,27 @@ class LastPageCheck:
         self._end: int | None = None
 
     def is_full(self, page: Page, run: PageRun, done: int, end: int, *, first: bool) -> bool:
-        """Whether more may follow `page`, for which `run` asked.
-
-        It also tells what the page before it was, if that was doubtful.
+        """Decide whether more messages may follow `page`, and what a doubtful page was.
 
         Args:
-            done, end: the window, before anything of the page is given out.
-            first: whether no full page was seen in the window yet.
+            page: the answer to what `run` requested.
+            run: of the segment.
+            done: where the segment stands, before anything of the page is returned.
+            end: where the segment ends.
+            first: whether the segment has not seen a full page yet.
         """
         quirks, doubtful, length = self._quirks, self.doubtful, len(page)
         full = quirks.is_full(length, run.size)
-        if run.number is not None and not run.straight:
-            return length >= run.size  # which is no more than the server gives
+        if run.number is not None and not run.contiguous:
+            return length >= run.size  # the size is no more than what the server sends
         if doubtful:
-            more = length and (run.straight or page.last > done)
-            if more and 2 * length >= doubtful:  # a few may have come late, meanwhile
-                quirks.gappy = True
+            more = length and (run.contiguous or page.last > done)
+            if more and 2 * length >= doubtful:  # a few messages may be new
+                quirks.short_pages = True
             if length and not (more or full) and end == self._end:
-                quirks.ended(doubtful)
-            # As long as it is not known, only an empty page ends what goes straight on.
-            full = full or (run.straight and length > 0)
+                quirks.note_last_page(doubtful)
+            # While it is not known, only an empty page ends contiguous pages.
+            full = full or (run.contiguous and length > 0)
         self.doubtful = 0
         if full and length < run.size and page.last >= done:
             self.doubtful = length

@@ -1,8 +1,6 @@
-"""Reading a page: is it in order, are there ties, where does it cut.
+"""A page that was read, and the interval of messages that a segment returns.
 
-This runs for every page, so what costs something a message is kept to two passes in C.
-
-What a window gives out: a stretch of the axis that is complete.
+`Page` runs for every page. What costs time for each message is kept to two passes in C.
 """
 
 from __future__ import annotations
@@ -22,7 +20,13 @@ from ..query import PageRequest
 
 
 class CompleteInterval(NamedTuple):
-    """All messages of the stretch [start, end) of the axis, in order."""
+    """All messages of the half-open interval [start, end) of the axis, in order.
+
+    Attributes:
+        start: first position, inclusive.
+        end: exclusive.
+        messages: all that lie between the two.
+    """
 
     start: int
     end: int
@@ -30,21 +34,22 @@ class CompleteInterval(NamedTuple):
 
 
 class Page:
-    """A page that is in order, on the walk's axis.
+    """A page whose messages are in order, with its positions on the walk's axis.
 
     Attributes:
         messages: as they came.
-        first, last: the positions of the first and the last message; 0 if there is none.
+        first: position of the first message; 0 if there is none.
+        last: position of the last message; 0 if there is none.
         tied: whether two messages may share a millisecond.
     """
 
     __slots__ = ("_axis", "_request", "_rising", "first", "last", "messages", "tied")
 
     def __init__(self, messages: Sequence[Message], axis: Axis, request: PageRequest) -> None:
-        """Read a page.
+        """Check the order of `messages`, the answer to `request`.
 
         Raises:
-            PageOrderError: its times are not in the order asked for.
+            PageOrderError: they are not in the order that was requested.
         """
         self.messages = messages
         self._axis = axis
@@ -61,22 +66,26 @@ class Page:
         self.first, self.last = (low, high) if axis.direction == 1 else (~high, ~low)
         finer = times[0].microsecond % 1000 or times[-1].microsecond % 1000
         if finer or not all(map(lt, times, times[1:])):
-            self._look_closer(times)
+            self._check_ties(times)
 
-    def _look_closer(self, times: list[datetime]) -> None:
+    def _check_ties(self, times: list[datetime]) -> None:
+        """Accept equal times, and any order within a millisecond (D6)."""
         self.tied = True
         if all(map(le, times, times[1:])):
             return
         for earlier, later in pairwise(map(epoch_ms, times)):
             if earlier > later:
-                raise self.error(_out_of_order(earlier, later))
+                raise self.error(
+                    f"a page out of order: {from_epoch_ms(earlier).isoformat()} stands on the "
+                    f"wrong side of {from_epoch_ms(later).isoformat()}"
+                )
 
     def error(self, what: str) -> PageOrderError:
-        """The error that says what the service has answered."""
+        """Make the error that says what the service has sent."""
         request = self._request
         return PageOrderError(
             f"the service answered sort={request.order} for device {request.device_id} with "
-            f"{what}; nothing of the page was handed out"
+            f"{what}; no message of the page was returned"
         )
 
     def __len__(self) -> int:
@@ -96,10 +105,3 @@ class Page:
         bound = from_epoch_ms(self._axis.edge(at))
         before = bisect_left(self._rising, bound)
         return before if self._axis.direction == 1 else len(self.messages) - before
-
-
-def _out_of_order(earlier: int, later: int) -> str:
-    return (
-        f"a page out of order: {from_epoch_ms(earlier).isoformat()} stands on the wrong side of "
-        f"{from_epoch_ms(later).isoformat()}"
-    )

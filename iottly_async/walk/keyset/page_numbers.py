@@ -1,22 +1,21 @@
-"""Do page numbers count as they should, where a window has to rely on them?
+"""Page numbers: which page to request next from one anchor, and whether numbers can be trusted.
 
-What a page shows against it is an error. What no page shows is put to a trial, once a
-session, and what depends on it is held back until that is over.
+A segment moves on by time bounds. It needs page numbers in two cases only:
 
-Page numbers, where they are needed: several pages asked for from one anchor.
+- One millisecond fills a page, so that no bound lies between this page and the next.
+- The server rounds the bound, so that several pages lie behind one and the same bound.
 
-That is so only where one millisecond fills a page, or where a server takes the bound
-that it is given for a coarser one. A page by number is a stretch of ranks, and ranks
-shift when messages are deleted, and with them the order among ties may change (D6). So
-wherever it can be, the next page is chosen to begin before the millisecond that was
-held back, which then lies on it whole; its size is free, which makes its begin free.
+A page by number is a range of ranks, and ranks shift when messages are deleted. Among the
+messages of one millisecond they may even differ from request to request (D6). So wherever
+possible, the next page *overlaps* with the last one: it begins before the held-back
+millisecond, which then comes again whole. Its size is free, which makes its first rank free.
+Only within a millisecond that fills a page is the next page *contiguous*: it begins where the
+last one ended.
 
-Page numbers put to the test, once a session, where a walk must rely on them.
-
-Only a millisecond that fills more than a page is read by page numbers alone. A service
-that takes no notice of them would be asked for ever; one that counts them from another
-number than the walk does would have a page of that millisecond lost, or read twice. Both
-show in where there is a message by its rank, whatever the order among ties.
+Contiguous pages rely on numbers alone. A server that ignores them would be asked for ever. A
+server that counts them from another first number (D3) would skip a page of the millisecond, or
+send it twice. Both show in whether a message exists at a given rank, whatever the order of the
+ties: a `NumberingTest` asks for that, once for each server.
 """
 
 from __future__ import annotations
@@ -24,104 +23,179 @@ from __future__ import annotations
 from itertools import takewhile
 from typing import Final, NamedTuple
 
+from ...errors import PageOrderError
 from ...models._time import epoch_ms
 from ..axis import Axis
 from ..quirks import Quirks
 from .page import CompleteInterval, Page
 
+_BEYOND_ALL: Final = 1_000_000
+"""A rank that no millisecond's messages reach."""
+
 
 class PageRun:
-    """Which page to ask for, from one anchor.
+    """Decides which page to request next from one anchor.
 
     Attributes:
         anchor: the position from which pages are counted.
         number: None for the first page; k for the k-th.
         size: messages to ask for.
-        limit: messages a page, as the first page has shown it.
-        straight: whether the page begins where the one before it ended, so that what is
-            held back goes on there; otherwise it overlaps with the one before it.
+        limit: messages that a page holds at most, as the first page has shown.
+        contiguous: whether the page begins where the last one ended, so that the held-back
+            messages go on in it. Otherwise it overlaps with the last one.
     """
 
-    __slots__ = ("_marked", "_page_size", "anchor", "limit", "number", "size", "straight")
+    __slots__ = (
+        "_first",
+        "_last",
+        "_page_size",
+        "_rewind_to",
+        "_was_short",
+        "anchor",
+        "contiguous",
+        "limit",
+        "number",
+        "size",
+    )
 
     def __init__(self, page_size: int) -> None:
         self._page_size = self.limit = page_size
-        self._marked: tuple[int | None, int] = (None, page_size)
-        self.anchor = 0
+        self._rewind_to: tuple[int | None, int] = (None, page_size)
+        self._first = self._last = 0
+        self._was_short = False
         self.restart(0)
 
     def restart(self, anchor: int) -> None:
-        """Ask for the first page from `anchor`."""
+        """Request the first page from `anchor`."""
         self.anchor = anchor
         self.number: int | None = None
         self.size = self._page_size
-        self.straight = False
+        self.contiguous = False
 
     @property
-    def before(self) -> int:
-        """The rank of the page's first message: how many lie between the anchor and it."""
+    def rank(self) -> int:
+        """How many messages lie between the anchor and the page's first message."""
         return 0 if self.number is None else (self.number - 1) * self.size
 
-    def go_on(self, length: int, held: int) -> None:
-        """Ask for the page that goes on from one that was full.
+    def advance(self, length: int, held_rank: int) -> None:
+        """Request the page that follows a full one.
 
         Args:
-            length: how many messages the full page had.
-            held: the rank of the first message that is not complete; 0 if unknown.
+            length: messages of the full page.
+            held_rank: rank of the first message that is held back; 0 if it is unknown.
         """
         if self.number is None:
             # Later pages are not longer than the first, so that their numbers count alike
-            # on a server that gives shorter pages than it is asked for.
+            # on a server whose pages are shorter than requested.
             self.limit = length
-        overlapping = _overlapping(held, self.limit)
-        if overlapping[0] * overlapping[1] > self.before + length:
-            self.number, self.size = overlapping
-            self.straight = False
+        number, size = _overlapping(held_rank, self.limit)
+        if number * size > self.rank + length:
+            self.number, self.size, self.contiguous = number, size, False
         else:
-            self._go_straight_on()
+            self.next_page()
 
-    def _go_straight_on(self) -> None:
-        if not self.straight:
-            self._marked = (self.number, self.size)
-            self.straight = True
+    def next_page(self) -> None:
+        """Request the page that begins where this one ended."""
+        if not self.contiguous:
+            self._rewind_to = (self.number, self.size)
+            self.contiguous = True
         if self.number is None:
             self.number, self.size = 2, self.limit
         else:
             self.number += 1
 
-    def next(self) -> None:
-        """Ask for the page that begins where this one ended."""
-        self._go_straight_on()
+    def bridge(self) -> bool:
+        """Request a page that begins before this one and ends within it.
 
-    def go_across(self) -> bool:
-        """Ask for a page that begins before this one and reaches into it; False if none can."""
-        rank = self.before
+        Returns:
+            False if no page number and size give such a page.
+        """
+        rank = self.rank
         size = next((size for size in range(self.limit - 1, 1, -1) if rank % size), None)
         if size is None:
             return False
-        self.number, self.size = rank // size + 1, size
-        self.straight = False
+        self.number, self.size, self.contiguous = rank // size + 1, size, False
         return True
 
     def rewind(self) -> None:
-        """Ask again for the page from which the run went straight on."""
-        self.number, self.size = self._marked
-        self.straight = False
+        """Request the last page before the contiguous ones again."""
+        self.number, self.size = self._rewind_to
+        self.contiguous = False
+
+    def check(self, page: Page, done: int) -> None:
+        """Check that `page` can be the requested one.
+
+        Args:
+            page: the answer.
+            done: the position up to which all messages were returned.
+
+        Raises:
+            PageOrderError: the page lies before the first one, or goes on with a millisecond
+                of which the last page, a shorter one, must have held the end.
+        """
+        if self.number is None:
+            self._first, self._last, self._was_short = page.first, page.last, False
+            return
+        was_short = self._was_short
+        self._was_short = self.contiguous and 0 < len(page) < self.size
+        if page and page.first < self._first:
+            raise page.error("a page that lies before the one that it should follow")
+        if was_short and self.contiguous and page and page.first <= done:
+            raise page.error("pages by number that are not all of the length asked for")
+
+    def test_after(
+        self,
+        page: Page,
+        complete: CompleteInterval,
+        *,
+        anchor: int,
+        contiguous: bool,
+        full: bool,
+        axis: Axis,
+        quirks: Quirks,
+    ) -> NumberingTest | None:
+        """Decide whether a page by number calls for a test of page numbers.
+
+        It does where a full page brought nothing new, for the number may have been ignored;
+        and where contiguous pages alone have completed a millisecond.
+
+        Args:
+            page: the page by number that was read last.
+            complete: what became complete with it.
+            anchor: `self.anchor` when the page was requested.
+            contiguous: `self.contiguous` when the page was requested.
+            full: whether the page was as long as it can be.
+            axis: of the walk.
+            quirks: what is known of the server.
+        """
+        start, reached = complete.start, self._last
+        self._last = page.last
+        if complete.end == start:
+            again = full and page.last <= reached and self.number is not None
+            if again and not quirks.numbers_used:
+                return NumberingTest.of_use(anchor, start)
+        elif contiguous and self._first == start and self.limit > 1:
+            at = axis.point(start)
+            group = takewhile(lambda message: epoch_ms(message.timestamp) == at, complete.messages)
+            return NumberingTest.of_count(anchor, len([*group]), self.limit, complete)
+        return None
 
 
-def _overlapping(held: int, limit: int) -> tuple[int, int]:
-    """Number and size of the page that reaches furthest of those that begin before `held`."""
-    least = max(1, (held - 1) // limit)
-    choices = ((p + 1, min(limit, (held - 1) // p)) for p in range(least, least + limit))
+def _overlapping(held_rank: int, limit: int) -> tuple[int, int]:
+    """Number and size of the page that ends furthest of those that begin before `held_rank`."""
+    least = max(1, (held_rank - 1) // limit)
+    choices = ((p + 1, min(limit, (held_rank - 1) // p)) for p in range(least, least + limit))
     return max(choices, key=lambda page: page[0] * page[1])
 
 
-_FAR: Final = 1_000_000
-"""More messages than one millisecond holds."""
+class NumberingRequest(NamedTuple):
+    """A page to request for a test.
 
-
-class NumberingProbe(NamedTuple):
-    """Whether a page begins with the millisecond; with no number, whether it is there at all."""
+    Attributes:
+        number: of the page; None for the first one, without a number.
+        size: messages to ask for.
+        expected: whether the page should begin with a message of the tested millisecond.
+    """
 
     number: int | None
     size: int
@@ -129,157 +203,91 @@ class NumberingProbe(NamedTuple):
 
 
 class NumberingTest:
-    """Questions about one millisecond, and what is held back until they are answered.
+    """A few requests that show whether page numbers count right.
 
     Attributes:
-        at: its position.
-        anchor: from where ranks are counted.
-        piece: what is to be given out when all is well; None for nothing.
+        at: position of the millisecond that the test asks about.
+        anchor: the position from which pages are counted.
+        complete: the interval to return once the test is passed; None if nothing waits.
     """
 
-    __slots__ = ("_questions", "anchor", "at", "piece")
+    __slots__ = ("_requests", "anchor", "at", "complete")
 
     def __init__(
         self,
         anchor: int,
         at: int,
-        questions: list[NumberingProbe],
-        piece: CompleteInterval | None = None,
+        requests: list[NumberingRequest],
+        complete: CompleteInterval | None = None,
     ) -> None:
         self.anchor = anchor
         self.at = at
-        self.piece = piece
-        self._questions = questions
+        self.complete = complete
+        self._requests = requests
 
     @classmethod
-    def of_far(cls, anchor: int, at: int) -> NumberingTest:
-        """Is there an end to the pages?"""
-        return cls(anchor, at, [NumberingProbe(_FAR, 1, expected=False)])
+    def of_use(cls, anchor: int, at: int) -> NumberingTest:
+        """Test that the server uses page numbers: a page far beyond all messages is empty."""
+        return cls(anchor, at, [NumberingRequest(_BEYOND_ALL, 1, expected=False)])
 
     @classmethod
-    def of_count(cls, anchor: int, count: int, page: int, piece: CompleteInterval) -> NumberingTest:
-        """Are there as many messages where `piece` begins, the first from `anchor` on, as
-        were read page by page of `page` messages?
+    def of_count(
+        cls, anchor: int, count: int, page_size: int, complete: CompleteInterval
+    ) -> NumberingTest:
+        """Test that a millisecond has as many messages as its pages had together.
 
-        A page more or less is told from a few that came or went meanwhile.
-        """
-        if count > page:
-            first = NumberingProbe(count - max(0, min(page // 2, page - 2)), 1, expected=True)
-        else:
-            # The second page may be the one left out, and may have held a single message.
-            first = NumberingProbe(2, page - 1, expected=True)
-        beyond = NumberingProbe(count + max(1, page // 2), 1, expected=False)
-        return cls(anchor, piece.start, [first, beyond], piece)
-
-    @property
-    def question(self) -> NumberingProbe:
-        """The page to ask for."""
-        return self._questions[0]
-
-    def answered(self, *, there: bool) -> bool | None:
-        """Take an answer in: True when all is well, False when nothing can be told, for
-        the messages were deleted, None for another question.
-
-        Raises:
-            ValueError: page numbers do not count as they should.
-        """
-        question = self._questions.pop(0)
-        if there == question.expected:
-            if question.number is None:
-                raise ValueError  # it is still there, and yet one of its messages was not
-            return None if self._questions else True
-        if question.number is None:
-            return False
-        if not question.expected:
-            raise ValueError
-        self._questions = [NumberingProbe(None, 1, expected=True)]
-        return None
-
-
-class PageNumbers:
-    """One window's pages by number.
-
-    Attributes:
-        trial: page numbers put to the test, which is asked for before anything else.
-    """
-
-    __slots__ = ("_axis", "_began", "_quirks", "_reached", "_uneven", "trial")
-
-    def __init__(self, axis: Axis, quirks: Quirks) -> None:
-        self.trial: NumberingTest | None = None
-        self._axis = axis
-        self._quirks = quirks
-        self._began = self._reached = 0
-        self._uneven = False
-
-    def begin(self, page: Page) -> None:
-        """Note the first page from an anchor, which pages by number may follow."""
-        self._began, self._reached = page.first, page.last
-        self._uneven = False
-
-    def check(self, page: Page, run: PageRun, done: int) -> None:
-        """See whether `page` can be the one by number that `run` asked for.
-
-        Raises:
-            PageOrderError: it lies before the first one, or follows one that was not full.
-        """
-        uneven = self._uneven
-        self._uneven = run.straight and 0 < len(page) < run.size
-        if page and page.first < self._began:
-            raise page.error("a page that lies before the one that it should follow")
-        if uneven and run.straight and page and page.first <= done:
-            raise page.error("pages by number that are not all of the length asked for")
-
-    def weigh(
-        self,
-        page: Page,
-        piece: CompleteInterval,
-        run: PageRun,
-        *,
-        anchor: int,
-        straight: bool,
-        full: bool,
-    ) -> CompleteInterval:
-        """Begin a trial where `piece`, complete with `page`, depends on page numbers alone.
+        A wrong first number makes a difference of one page. The test asks half a page below
+        and half a page above the count, so that a few messages that came or were deleted
+        meanwhile make none.
 
         Args:
-            run: what is to be asked for next.
-            anchor, straight: what `run` had when it asked for `page`.
-            full: whether `page` was as long as could be.
+            anchor: where the millisecond's first message has rank 0.
+            count: messages of the millisecond that were read.
+            page_size: messages a page.
+            complete: the interval that begins with the millisecond.
+        """
+        if count > page_size:
+            below = count - max(0, min(page_size // 2, page_size - 2))
+            first = NumberingRequest(below, 1, expected=True)
+        else:
+            # The second page may be the skipped one, and may have held a single message.
+            first = NumberingRequest(2, page_size - 1, expected=True)
+        above = NumberingRequest(count + max(1, page_size // 2), 1, expected=False)
+        return cls(anchor, complete.start, [first, above], complete)
+
+    @property
+    def request(self) -> NumberingRequest:
+        """The page to request next."""
+        return self._requests[0]
+
+    def answer(self, page: Page, quirks: Quirks) -> bool:
+        """Take in the page for `request`, and note in `quirks` how the test ends.
 
         Returns:
-            What may be given out now: the piece, or nothing of it.
-        """
-        start, reached = piece.start, self._reached
-        self._reached = page.last
-        if piece.end == start:
-            again = full and page.last <= reached and run.number is not None
-            if again and not self._quirks.heeded:
-                self.trial = NumberingTest.of_far(anchor, start)
-        elif straight and self._began == start and run.limit > 1:
-            at = self._axis.point(start)
-            group = takewhile(lambda message: epoch_ms(message.timestamp) == at, piece.messages)
-            self.trial = NumberingTest.of_count(anchor, len([*group]), run.limit, piece)
-            return CompleteInterval(start, start, [])
-        return piece
-
-    def tried(self, trial: NumberingTest, page: Page) -> CompleteInterval:
-        """Go on with a trial; give out what it held back once it is over.
+            Whether the test is over. It ends without a result if the messages were deleted.
 
         Raises:
-            PageOrderError: page numbers do not count as they should.
+            PageOrderError: page numbers do not count right.
         """
-        try:
-            well = trial.answered(there=bool(page) and page.first <= trial.at)
-        except ValueError:
-            raise page.error(
-                "page numbers that do not count as they should: see Config.first_page"
-            ) from None
-        if well is None:
-            return CompleteInterval(trial.at, trial.at, [])
-        self.trial = None
-        if trial.piece is None:
-            self._quirks.heeded = well
-            return CompleteInterval(trial.at, trial.at, [])
-        self._quirks.numbered = well or self._quirks.numbered
-        return trial.piece
+        request = self._requests.pop(0)
+        there = bool(page) and page.first <= self.at
+        if request.number is None:
+            if there:  # the millisecond still exists, and yet one of its messages does not
+                raise _miscounted(page)
+            return True
+        if there != request.expected:
+            if there:
+                raise _miscounted(page)
+            self._requests = [NumberingRequest(None, 1, expected=True)]
+            return False
+        if self._requests:
+            return False
+        if self.complete is None:
+            quirks.numbers_used = True
+        else:
+            quirks.numbers_verified = True
+        return True
+
+
+def _miscounted(page: Page) -> PageOrderError:
+    return page.error("page numbers that do not count as they should: see Config.first_page")

@@ -1,229 +1,250 @@
-"""Held-back seek: one window of the axis, walked so that no millisecond is cut in two.
+"""Keyset pagination over one segment of the axis, so that no millisecond is split.
 
-A page says where it ends, and the millisecond it ends in may go on beyond it. So that
-one is held back: everything before it is complete and handed out, and the next page is
-asked for from that millisecond on, which brings it whole. Only where one millisecond
-fills a page are page numbers used, and only within it.
+A page tells where it ends, and the millisecond in which it ends may go on beyond it. So the
+messages of that millisecond are held back: all before them is complete and returned, and the
+next page is requested from that millisecond on, which brings it whole. Page numbers are used
+only where one millisecond fills a page, and only within it.
 
-Nothing here awaits: a page is read and decided on in one step, and `done` has moved
-before anything else can look. Three helpers handle servers that differ from the documents:
-`RequestBound` (from where to ask), `LastPageCheck` (whether more pages follow) and
-`PageNumbers` (whether page numbers can be relied on).
+Nothing here awaits. A page is read and decided on in one step, and `done` has moved before any
+other task runs. What depends on the server is decided elsewhere: from where to request
+(`RequestBound`), whether more pages follow (`LastPageCheck`), which page by number comes next
+(`PageRun`), and whether page numbers count right (`NumberingTest`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from ...models.message import Message
 from ..axis import DESCENDING, Axis
 from ..quirks import Quirks
 from .bounds import LastPageCheck, RequestBound
 from .page import CompleteInterval, Page
-from .page_numbers import PageNumbers, PageRun
+from .page_numbers import NumberingTest, PageRun
 from .tie_proof import IdRange, TieProof
 from .ties import canonical
 
-_RESTARTS = 10
-"""So often the ranks within one run may have shifted because messages were deleted."""
+_MAX_RESTARTS: Final = 10
+"""How often the ranks within one run may shift because messages were deleted."""
 
 
 class Segment:
-    """The stretch [done, end) of the axis that one seek has still to walk.
+    """The half-open interval [done, end) of the axis, which one worker still has to walk.
 
     Attributes:
-        done: everything of the window before it was given out by `feed`.
-        end: where the window ends; may be moved down, never to `done` or below.
-        run: from where, and which page by number, is to be asked for.
+        done: everything of the segment before this position was returned by `feed`.
+        end: where the segment ends. It may be moved down, but not to `done` or below.
+        run: which page to request next.
+        test: the test of page numbers under way, whose requests come first; None without one.
         rate: messages a millisecond in the last full page; 0 before the first.
-        steady: how many full pages in a row came at about this rate.
+        steady: how many full pages in a row had about this rate.
         fresh: whether no page was fed yet.
-        numbering: what is known of page numbers; a trial of them comes before all else.
     """
 
     __slots__ = (
         "_axis",
         "_bound",
-        "_carry",
-        "_ending",
+        "_held",
+        "_last_page",
         "_proof",
         "_quirks",
         "_restarts",
         "done",
         "end",
         "fresh",
-        "numbering",
         "rate",
         "run",
         "steady",
+        "test",
     )
 
     def __init__(self, start: int, end: int, *, axis: Axis, quirks: Quirks, page_size: int) -> None:
-        """A window from `start` to `end` of the axis, for a walk with these ways."""
         self.done = start
         self.end = end
         self.rate = 0.0
         self.steady = 0
         self.fresh = True
         self.run = PageRun(page_size)
-        self.numbering = PageNumbers(axis, quirks)
+        self.test: NumberingTest | None = None
         self._axis = axis
         self._quirks = quirks
         self._bound = RequestBound(axis, quirks)
-        self._ending = LastPageCheck(quirks)
-        self._carry: list[Message] = []
+        self._last_page = LastPageCheck(quirks)
+        self._held: list[Message] = []
         self._proof: TieProof | None = None
         self._restarts = 0
-        self.run.restart(self._bound.aim(start, 0))
+        self.run.restart(self._bound.anchor(start, 0))
 
     @property
     def finished(self) -> bool:
-        """Whether the window was given out whole."""
-        return self.done >= self.end and self.numbering.trial is None
+        """Whether the whole segment was returned."""
+        return self.done >= self.end and self.test is None
 
     @property
     def certain(self) -> bool:
-        """Whether all before `done` was given out, and the next page is not needed to know
-        what the last one was."""
-        return self.numbering.trial is None and not self._ending.doubtful
+        """Whether all before `done` was returned, and the last page raised no doubt."""
+        return self.test is None and not self._last_page.doubtful
 
     @property
-    def held(self) -> int:
+    def held_back(self) -> int:
         """How many messages are held back."""
-        return len(self._carry)
+        return len(self._held)
 
-    def narrow(self, low: int, high: int) -> None:
-        """Keep to [low, high), which became known after the window was made."""
+    def clip(self, low: int, high: int) -> None:
+        """Keep to [low, high), which became known after the segment was made."""
         self.done = max(self.done, low)
         self.end = max(self.done, min(self.end, high))
 
     def feed(self, page: Page) -> CompleteInterval:
-        """Take in the page that was asked for; give out what is now complete.
+        """Take in the page that was requested, and return what is now complete.
 
         Raises:
             PageOrderError: the page lies before the one that it should follow, or page
-                numbers do not count as they should.
-            UnstableTieOrderError: a millisecond over many pages was to be proven whole,
-                and cannot be.
+                numbers do not count right.
+            UnstableTieOrderError: a millisecond of many pages was to be proven whole, and
+                cannot be.
         """
         self.fresh = False
-        run, numbering = self.run, self.numbering
-        if numbering.trial is not None:
-            return numbering.tried(numbering.trial, page)
-        if run.number is None:
-            numbering.begin(page)
+        if self.test is not None:
+            return self._continue_test(self.test, page)
+        run = self.run
+        run.check(page, self.done)
+        if run.number is None or self._quirks.numbers_verified:
             return self._take_in(page)
-        numbering.check(page, run, self.done)
-        if self._quirks.numbered:
-            return self._take_in(page)
-        anchor, straight, full = run.anchor, run.straight, len(page) >= min(run.size, run.limit)
-        piece = self._take_in(page)
-        return numbering.weigh(page, piece, run, anchor=anchor, straight=straight, full=full)
+        anchor, contiguous = run.anchor, run.contiguous
+        full = len(page) >= min(run.size, run.limit)
+        complete = self._take_in(page)
+        self.test = run.test_after(
+            page,
+            complete,
+            anchor=anchor,
+            contiguous=contiguous,
+            full=full,
+            axis=self._axis,
+            quirks=self._quirks,
+        )
+        if self.test is not None and self.test.complete is not None:
+            return _nothing(complete.start)  # it waits for the end of the test
+        return complete
+
+    def _continue_test(self, test: NumberingTest, page: Page) -> CompleteInterval:
+        if test.answer(page, self._quirks):
+            self.test = None
+            if test.complete is not None:
+                return test.complete
+        return _nothing(test.at)
 
     def _take_in(self, page: Page) -> CompleteInterval:
         if self._proof is not None:
-            return self._prove(self._proof, page)
+            return self._take_in_pass(self._proof, page)
         run, start = self.run, self.done
-        if run.straight:
-            if self._bound.unit == 1 and (not page or page.first > start):
-                if not self._carry and run.go_across():
-                    # What was given out before ended with the last page. Only a page that
+        if run.contiguous:
+            if self._bound.rounding_ms == 1 and (not page or page.first > start):
+                if not self._held and run.bridge():
+                    # What was returned before ended with the last page. Only a page that
                     # holds its end, and what follows, shows that nothing lies between.
-                    return CompleteInterval(start, start, [])
-                return self._leave_group(self._carry)
+                    return _nothing(start)
+                return self._end_millisecond(self._held)
         elif run.number is None:
-            if not self._bound.kept(page, run.anchor, start, len(self._carry)):
-                run.restart(self._bound.widened(start))
-                return CompleteInterval(start, start, [])
+            if not self._bound.is_kept(page, run.anchor, start, len(self._held)):
+                run.restart(self._bound.wider_anchor(start))
+                return _nothing(start)
         elif not page or page.first >= start:
             self._restarts += 1
-            if self._restarts > _RESTARTS:
+            if self._restarts > _MAX_RESTARTS:
                 raise page.error("pages by number that leave out what lies between them")
             run.restart(run.anchor)  # ranks have shifted: messages were deleted
-            return CompleteInterval(start, start, [])
-        if not run.straight:
-            self._carry = []  # what was held back came again, whole
-        full = self._ending.is_full(page, run, start, self.end, first=not self.rate)
+            return _nothing(start)
+        if not run.contiguous:
+            self._held = []  # the held-back messages came again, with all of their millisecond
+        full = self._last_page.is_full(page, run, start, self.end, first=not self.rate)
         if not full or page.last >= self.end or start >= self.end:
             return self._finish(page)
-        self._clock(page)
+        self._measure_rate(page)
         low = page.index(start)
         if page.last <= start:
-            self._carry += page.messages[low:]
-            if run.straight:
-                run.next()
+            self._held += page.messages[low:]
+            if run.contiguous:
+                run.next_page()
             else:
-                self._ask_on(len(page), run.before + low)
-            return CompleteInterval(start, start, [])
-        cut = page.tail
-        messages = self._complete(page, low, cut)
-        self._carry = list(page.messages[cut:])
+                self._request_on(len(page), run.rank + low)
+            return _nothing(start)
+        tail = page.tail
+        messages = self._in_order(page, low, tail)
+        self._held = list(page.messages[tail:])
         self.done = page.last
         self._restarts = 0
-        if cut:
-            self._ask_on(len(page), run.before + cut)
+        if tail:
+            self._request_on(len(page), run.rank + tail)
         else:
-            run.go_on(len(page), 0)  # the page begins with it: no need to see it again
+            run.advance(len(page), 0)  # the page begins with it: no need to see it again
         return CompleteInterval(start, self.done, messages)
 
-    def _ask_on(self, length: int, held: int) -> None:
-        """Move the anchor to what is held back, or ask for the next page from this one."""
-        anchor = self._bound.aim(self.done, len(self._carry))
+    def _request_on(self, length: int, held_rank: int) -> None:
+        """Move the anchor to what is held back, or request the next page from the same one."""
+        anchor = self._bound.anchor(self.done, len(self._held))
         if anchor > self.run.anchor:
             self.run.restart(anchor)
         else:
-            self.run.go_on(length, held)
+            self.run.advance(length, held_rank)
 
-    def _leave_group(self, messages: list[Message]) -> CompleteInterval:
-        """End a millisecond that is read whole, and start anew behind it.
+    def _end_millisecond(self, messages: list[Message]) -> CompleteInterval:
+        """Return a millisecond that was read whole, and start anew behind it.
 
         The page that shows where it ends is not used: had the millisecond been deleted
         meanwhile, the page's number would have skipped messages that follow.
         """
         start = self.done
-        self._carry = []
+        self._held = []
         self.done = start + 1
-        self.run.restart(self._bound.aim(self.done, 0))
+        self.run.restart(self._bound.anchor(self.done, 0))
         messages = canonical(messages, descending=self._axis is DESCENDING)
         return CompleteInterval(start, self.done, messages)
 
     def _finish(self, page: Page) -> CompleteInterval:
         start = self.done
-        messages = self._complete(page, page.index(start), page.index(self.end))
-        self._carry = []
+        messages = self._in_order(page, page.index(start), page.index(self.end))
+        self._held = []
         self.done = self.end = max(start, self.end)
         return CompleteInterval(start, self.done, messages)
 
-    def _complete(self, page: Page, low: int, high: int) -> list[Message]:
-        if page.tied or self._carry:
-            messages = [*self._carry, *page.messages[low:high]]
+    def _in_order(self, page: Page, low: int, high: int) -> list[Message]:
+        """Return what is held back and the page's messages from `low` to `high`."""
+        if page.tied or self._held:
+            messages = [*self._held, *page.messages[low:high]]
             return canonical(messages, descending=self._axis is DESCENDING)
         return [*page.messages[low:high]]
 
-    def _clock(self, page: Page) -> None:
-        """Note at which rate messages come."""
+    def _measure_rate(self, page: Page) -> None:
         rate = len(page) / max(1, page.last - page.first)
         self.steady = self.steady + 1 if self.rate / 4 <= rate <= self.rate * 4 else 1
         self.rate = rate
 
+    # The proof of a millisecond
+
     @property
     def ids(self) -> IdRange | None:
-        """The range of ids to ask the history endpoint for; None where a page is wanted."""
-        return None if self._proof is None else self._proof.ids
+        """The range of ids to request from the history endpoint; None to request a page."""
+        return None if self._proof is None or self.test is not None else self._proof.ids
 
     @property
     def proving(self) -> bool:
-        """Whether a millisecond is being proven."""
+        """Whether a millisecond is being proven whole."""
         return self._proof is not None
 
     def prove(self, device_id: str, *, has_history: bool) -> None:
-        """From now on, until the millisecond at `done` is left, prove that it is read whole.
+        """Prove that the millisecond at `done` is read whole, until it was returned.
 
-        To be called when `run.straight` has become true.
+        Call this when `run.contiguous` has become true.
+
+        Args:
+            device_id: for the error's text.
+            has_history: whether the history endpoint can be asked for ids.
         """
         at = self._axis.point(self.done)
         self._proof = TieProof(at, device_id, has_history=has_history)
-        self._proof.add(self._carry)
+        self._proof.add(self._held)
 
     def feed_history(self, messages: Sequence[Message]) -> CompleteInterval:
         """Take in the history endpoint's answer for `ids`.
@@ -234,23 +255,28 @@ class Segment:
         if self._proof is not None:
             proven = self._proof.add_history(messages)
             if proven is not None:
-                return self._proven(proven)
-        return CompleteInterval(self.done, self.done, [])
+                return self._end_proof(proven)
+        return _nothing(self.done)
 
-    def _prove(self, proof: TieProof, page: Page) -> CompleteInterval:
-        """One page of a pass over the millisecond that is being proven."""
+    def _take_in_pass(self, proof: TieProof, page: Page) -> CompleteInterval:
+        """Take in one page of a pass over the millisecond that is being proven."""
         run, start = self.run, self.done
         proof.add(page.messages[page.index(start) : page.index(start + 1)])
-        full = self._ending.is_full(page, run, start, self.end, first=not self.rate)
+        full = self._last_page.is_full(page, run, start, self.end, first=not self.rate)
         if full and page.last <= start:
-            run.next()
-            return CompleteInterval(start, start, [])
+            run.next_page()
+            return _nothing(start)
         proven = proof.conclude()
         if proven is not None:
-            return self._proven(proven)
+            return self._end_proof(proven)
         run.rewind()
-        return CompleteInterval(start, start, [])
+        return _nothing(start)
 
-    def _proven(self, messages: list[Message]) -> CompleteInterval:
+    def _end_proof(self, messages: list[Message]) -> CompleteInterval:
         self._proof = None
-        return self._leave_group(messages)
+        return self._end_millisecond(messages)
+
+
+def _nothing(at: int) -> CompleteInterval:
+    """An empty interval: the page completed nothing."""
+    return CompleteInterval(at, at, [])

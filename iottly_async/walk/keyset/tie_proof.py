@@ -1,10 +1,14 @@
-"""The proof that a millisecond over many pages was read whole, whatever their order.
+"""The proof that a millisecond of many pages was read whole, whatever its order (D6).
 
-Within one page every message is another one; across pages the same may come twice and
-another never, if the order among ties changes. The pages together still tell how many
-there are. So passes are made until the messages found, each counted as often as a
-single page has shown it, are that many. Where that does not come about, the history
-endpoint can tell even identical messages apart, by their ids.
+Within one page all messages differ. Across pages one message may come twice and another never,
+if the order of the ties changes between requests. Still the pages together tell how many
+messages there are. So passes over the pages are repeated until the messages found are that
+many; each message counts as often as a single page has shown it. Where passes do not get
+there, the history endpoint tells even identical messages apart, by their ids.
+
+Example: 150 messages, 100 a page, in a new order with each request. Pass 1 finds 100 + 50
+messages, of which 120 differ. Pass 2 brings 20 of the missing, pass 3 the last 10: 150 found,
+150 counted, so the millisecond is whole.
 """
 
 from __future__ import annotations
@@ -18,21 +22,21 @@ from ...models._time import from_epoch_ms
 from ...models.message import Message
 
 MAX_PASSES: Final = 24
-"""Five thousand messages in random order take about twelve."""
+"""Passes at most. Five thousand messages in random order take about twelve."""
 
 HISTORY_LIMIT: Final = 100
-"""The longest answer of the history endpoint."""
+"""The history endpoint's longest answer, in messages."""
 
 IdRange = tuple[str | None, str | None]
 
 
 class TieProof:
-    """Passes over the pages of one millisecond.
+    """Passes over the pages of one millisecond, and what they have found.
 
     Attributes:
         at: the millisecond, in time.
-        ids: the open range of ids to ask the history endpoint for next; None while
-            passes are made.
+        ids: the range of ids to request from the history endpoint next, both ends exclusive;
+            None while passes are made.
     """
 
     def __init__(self, at: int, device_id: str, *, has_history: bool) -> None:
@@ -49,7 +53,7 @@ class TieProof:
         self._ranges: list[IdRange] = []
 
     def add(self, messages: Sequence[Message]) -> None:
-        """Take in what one page shows of the millisecond."""
+        """Take in the messages that one page shows of the millisecond."""
         here: dict[str, list[Message]] = defaultdict(list)
         for message in messages:
             here[message.digest].append(message)
@@ -59,10 +63,13 @@ class TieProof:
         self._pages.append([message.digest for message in messages])
 
     def conclude(self) -> list[Message] | None:
-        """End a pass: all messages, or None if there must be another, or `ids` asked for.
+        """End a pass.
+
+        Returns:
+            All messages; None if another pass, or the history's answer for `ids`, is needed.
 
         Raises:
-            UnstableTieOrderError: passes do not help, and there is no history to ask.
+            UnstableTieOrderError: passes do not help, and there is no history endpoint.
         """
         self._passes += 1
         count = sum(map(len, self._pages))
@@ -75,12 +82,15 @@ class TieProof:
             return [message for twins in self._found.values() for message in twins]
         if settled or self._passes >= MAX_PASSES:
             if not self._has_history:
-                raise self._unstable("the history endpoint was not at hand to tell them apart")
+                raise self._unstable("there is no history endpoint to tell them apart")
             self.ids = (None, None)
         return None
 
     def add_history(self, messages: Sequence[Message]) -> list[Message] | None:
-        """Take in what the history endpoint shows of `ids`: all messages, or None to go on.
+        """Take in the history endpoint's answer for `ids`.
+
+        Returns:
+            All messages of the millisecond; None if the next `ids` are needed.
 
         Raises:
             UnstableTieOrderError: it gives no ids, or another number of messages.
@@ -91,7 +101,7 @@ class TieProof:
         self._by_id.update({message.id: message for message in messages if message.id is not None})
         low, high = self.ids
         if len(messages) >= HISTORY_LIMIT:
-            # Whichever hundred these are of the range: on both sides of one there are fewer.
+            # Whichever hundred of the range these are: on both sides of one there are fewer.
             middle = ids[len(ids) // 2]
             self._ranges += [(low, middle), (middle, high)]
         if self._ranges:

@@ -1,7 +1,7 @@
-"""Messages of one millisecond: their canonical order, and a number for identical ones.
+"""The order of messages that share a millisecond, and numbers for identical ones.
 
-The service promises no order among them (D6), so the walk gives them one: by the hash
-of their content. Milliseconds with a single message pay nothing for it.
+The service promises no order among them (D6). So a walk orders them by the hash of their
+content. A millisecond with a single message costs nothing.
 """
 
 from __future__ import annotations
@@ -16,17 +16,21 @@ from ...models.message import Message
 
 
 def canonical(messages: list[Message], *, descending: bool) -> list[Message]:
-    """`messages`, whole milliseconds in time order, with each millisecond in its own order.
+    """Return messages in time order, and those of one millisecond in the order of their hashes.
 
-    Identical messages of a millisecond are numbered from 0 (`Message.key`). Descending
-    is the exact reverse of ascending.
+    Identical messages of a millisecond are numbered from 0 (`Message.key`).
+
+    Args:
+        messages: whole milliseconds, in time order.
+        descending: whether they run from new to old. The result is then the exact reverse of
+            the ascending one.
     """
-    # Times are compared as they are, which is five times faster, unless some are finer.
+    # Equal datetimes are found five times faster than equal milliseconds.
     finer = any(message.timestamp.microsecond % 1000 for message in messages)
     ordered: list[Message] = []
     for _, members in groupby(messages, _millisecond if finer else _timestamp):
         group = list(members)
-        ordered += group if len(group) == 1 else _arranged(group, descending)
+        ordered += group if len(group) == 1 else _order_ties(group, descending)
     return ordered
 
 
@@ -38,26 +42,26 @@ _timestamp = attrgetter("timestamp")
 _digest = attrgetter("digest")
 
 
-def _arranged(group: list[Message], descending: bool) -> list[Message]:
+def _order_ties(group: list[Message], descending: bool) -> list[Message]:
     group.sort(key=_digest)
-    arranged: list[Message] = []
+    ordered: list[Message] = []
     for _, twins in groupby(group, _digest):
-        arranged += [twin.numbered(ordinal) for ordinal, twin in enumerate(twins)]
+        ordered += [twin.numbered(ordinal) for ordinal, twin in enumerate(twins)]
     if descending:
-        arranged.reverse()
-    return arranged
+        ordered.reverse()
+    return ordered
 
 
 def number_duplicates(messages: Sequence[Message]) -> list[Message]:
-    """`messages` as they came, with identical ones of a millisecond numbered from 0."""
+    """Return `messages` in their order, identical ones of a millisecond numbered from 0."""
     numbered = list(messages)
     place = 0
     for _, members in groupby(messages, _millisecond):
         group = list(members)
         if len(group) > 1:
-            met: Counter[str] = Counter()
+            counts: Counter[str] = Counter()
             for offset, message in enumerate(group):
-                numbered[place + offset] = message.numbered(met[message.digest])
-                met[message.digest] += 1
+                numbered[place + offset] = message.numbered(counts[message.digest])
+                counts[message.digest] += 1
         place += len(group)
     return numbered

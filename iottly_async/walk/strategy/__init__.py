@@ -1,1 +1,1 @@
-"""The three ways to walk: sequential, unordered and ordered, the last two with many requests."""
+"""Three ways to walk: one request at a time, many in order, and many without order."""

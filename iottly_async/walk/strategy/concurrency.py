@@ -1,4 +1,4 @@
-"""So many at once, the most urgent first; how many may change at any moment."""
+"""How many requests run at once, and which waiter is next."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from itertools import count
 from ..query import Capacity
 
 
-def at_most(concurrency: int, capacity: Capacity | None) -> Callable[[], int]:
-    """A limit of `concurrency`, and of what the quota can feed; 1 or more."""
+def request_limit(concurrency: int, capacity: Capacity | None) -> Callable[[], int]:
+    """Return the limit of requests at once: `concurrency`, or what the quota can feed, if less.
+
+    It is 1 or more, and may change at any moment.
+    """
     if capacity is None or concurrency == 1:
         return lambda: concurrency
 
@@ -23,36 +26,37 @@ def at_most(concurrency: int, capacity: Capacity | None) -> Callable[[], int]:
 
 
 class PrioritySemaphore:
-    """Places for so many holders as `limit()` says."""
+    """A semaphore with priorities and an adjustable limit."""
 
-    __slots__ = ("_held", "_limit", "_order", "_waiting")
+    __slots__ = ("_held", "_limit", "_order", "_waiters")
 
     def __init__(self, limit: Callable[[], int]) -> None:
+        """Have as many slots as `limit()` says at the moment."""
         self._limit = limit
         self._held = 0
         self._order = count()
-        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._waiters: list[tuple[int, int, asyncio.Future[None]]] = []
 
-    async def enter(self, urgency: int = 0) -> None:
-        """Wait for a place; of those who wait, the lowest `urgency` is next."""
-        if not self._waiting and self._held < self._limit():
+    async def acquire(self, priority: int = 0) -> None:
+        """Wait for a slot. The waiter with the lowest `priority` is next."""
+        if not self._waiters and self._held < self._limit():
             self._held += 1
             return
-        place = asyncio.get_running_loop().create_future()
-        heappush(self._waiting, (urgency, next(self._order), place))
+        slot = asyncio.get_running_loop().create_future()
+        heappush(self._waiters, (priority, next(self._order), slot))
         try:
-            await place
+            await slot
         except asyncio.CancelledError:
-            if place.done() and not place.cancelled():
-                self.leave()  # the place was given in the same turn: it goes to another
+            if slot.done() and not slot.cancelled():
+                self.release()  # it was granted in the same step of the loop: pass it on
             raise
 
-    def leave(self) -> None:
-        """Give a place back."""
+    def release(self) -> None:
+        """Give a slot back."""
         self._held -= 1
         limit = self._limit()
-        while self._waiting and self._held < limit:
-            place = heappop(self._waiting)[2]
-            if not place.done():
+        while self._waiters and self._held < limit:
+            slot = heappop(self._waiters)[2]
+            if not slot.done():
                 self._held += 1
-                place.set_result(None)
+                slot.set_result(None)

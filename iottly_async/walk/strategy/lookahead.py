@@ -1,9 +1,15 @@
-"""Where to look ahead: pages with a number, chosen so that what lies between them is even.
+"""Where a walk in order looks ahead: page numbers, chosen so that the gaps between are even.
 
-A scout is a page some pages ahead of the frontier, up to which the walk is planned. It
-shows at which time it lies, so that the gap before it can be walked by a lane while
-others walk theirs; and of the milliseconds that lie whole on it, it is data already.
-Pure arithmetic: how far to look, with how many, and what a page that came back tells.
+A lookahead page lies some pages ahead of the *frontier*, the position up to which the walk is
+planned. It shows at which time it lies. So the gap before it can be walked by a worker while
+other workers walk theirs. The milliseconds that lie whole on the lookahead page are data
+already.
+
+Example: 100 messages a page, a gap of 8, so a lookahead page of about 97 messages after each 8
+pages. The pages with the numbers 9, 18 and 27 are requested at once. Three workers walk the
+three gaps before them, while the next lookahead pages are requested.
+
+Nothing here awaits: it decides how far to look, with how many pages, and what a page shows.
 """
 
 from __future__ import annotations
@@ -11,25 +17,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 from math import sqrt
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ..axis import DESCENDING, Axis
 from ..keyset.page import CompleteInterval, Page
 from ..keyset.ties import canonical
 
-GAP: int = 8
-"""Pages between two scouts, at most. The more, the fewer scouts are needed and the
-further the memory reaches: so many pages, and two, for each request at once."""
+GAP: Final = 8
+"""Pages between two lookahead pages, at most. A larger gap needs fewer lookahead pages, and more
+memory: this many pages and two, for each request at once."""
 
-_LOOK = 3.0
+_ROUND: Final = 3.0
 """Pages to plan in one round, for each request at once."""
 
-_LEAST_SIZE = 0.2
-"""The shortest scout, as a share of a page."""
+_LEAST_SIZE: Final = 0.2
+"""Size of the smallest lookahead page, as a share of a page."""
 
 
 class LookaheadPlan(NamedTuple):
-    """A round of scouts: pages of `size` with these numbers, and `gap` pages between."""
+    """A round of lookahead pages.
+
+    Attributes:
+        size: messages of each.
+        gap: pages of this size between two of them.
+        numbers: of the pages, counted from the frontier.
+    """
 
     size: int
     gap: int
@@ -37,16 +49,16 @@ class LookaheadPlan(NamedTuple):
 
 
 class Lookahead:
-    """What is known of the messages' density, and how far that reaches.
+    """Plans rounds of lookahead pages by the density of the messages seen so far.
 
     Attributes:
-        gap: pages between two scouts in the next round.
+        gap: pages between two lookahead pages in the next round.
     """
 
     __slots__ = ("_behind", "_held", "_many", "_page_size", "_seen", "_start", "_variance", "gap")
 
     def __init__(self, start: int, page_size: int) -> None:
-        """Nothing is known beyond `start`."""
+        """Begin at the position `start`; nothing is known beyond it."""
         self.gap = 1
         self._many = 1
         self._behind = 0
@@ -55,44 +67,44 @@ class Lookahead:
         self._seen = 0
         self._held, self._variance = 1.5, 1.0
 
-    def saw(self, messages: int) -> None:
-        """So many messages more lie behind the frontier."""
-        self._seen += messages
+    def note_messages(self, count: int) -> None:
+        """Note that `count` more messages lie before the frontier."""
+        self._seen += count
 
-    def held_back(self, messages: int) -> None:
-        """A page in a lane held back so many messages, which came again on the next."""
-        away = min(messages, 0.6 * self._page_size) - self._held
-        self._held += 0.05 * away
-        self._variance += 0.05 * (away * away - self._variance)
+    def note_held_back(self, count: int) -> None:
+        """Note that a page in a gap held back `count` messages, which came again on the next."""
+        difference = min(count, 0.6 * self._page_size) - self._held
+        self._held += 0.05 * difference
+        self._variance += 0.05 * (difference * difference - self._variance)
 
     def plan(self, frontier: int, end: int, concurrency: int) -> LookaheadPlan:
-        """The next round, from `frontier` on."""
+        """Plan the next round, from `frontier` on."""
         gap, page = self.gap, self._page_size
         pages_left = self._seen / max(1, frontier - self._start) * (end - frontier) / page
         many = min(
-            self._many, int(_LOOK * concurrency / (gap + 1)), int(pages_left / (gap + 1)) + 1
+            self._many, int(_ROUND * concurrency / (gap + 1)), int(pages_left / (gap + 1)) + 1
         )
         numbers = [self._behind + (gap + 1) * (j + 1) for j in range(max(1, many))]
         return LookaheadPlan(self._size(), gap, numbers)
 
     def _size(self) -> int:
-        """The size with which `gap` pages of held-back seek just fill a gap.
+        """The size with which `gap` pages of a segment just fill a gap.
 
-        A lane's first page brings a full page; each further one a page less what was held
-        back; and the last must end behind the gap to show that it was the last.
+        A segment's first page brings a full page. Each further one brings a page less what was
+        held back. The last one must end behind the gap, to show that it was the last.
         """
         gap, page = self.gap, self._page_size
         spread = 2.0 * sqrt(max(self._variance, 0.0) * gap)
         size = ((gap - 1) * (page - self._held) + page - 1 - self._held - spread) / gap
         return max(1, int(_LEAST_SIZE * page), min(page, int(size)))
 
-    def hit(self, plan: LookaheadPlan, *, advanced: bool) -> None:
-        """Every scout of the round found messages: look further, with more.
+    def note_found(self, plan: LookaheadPlan, *, advanced: bool) -> None:
+        """Note that every page of a round had messages: look further, with more pages.
 
         Args:
             plan: of the round.
-            advanced: whether the frontier has moved. It has not where a server that
-                rounds the bound down gave only what lies behind the frontier.
+            advanced: whether the frontier has moved. It has not if a server that rounds the
+                bound down sent only what lies before the frontier.
         """
         if advanced:
             self._behind = 0
@@ -101,30 +113,30 @@ class Lookahead:
         else:
             self._behind = plan.numbers[-1]
 
-    def missed(self) -> None:
-        """A scout went beyond the last message: look less far, with one."""
+    def note_missed(self) -> None:
+        """Note that a page lay beyond the last message: look less far, with one page."""
         self.gap = max(1, self.gap // 2)
         self._many = 1
 
 
 class LookaheadPage(NamedTuple):
-    """What a scout's page tells.
+    """What a lookahead page shows.
 
     Attributes:
-        gap_end: up to where a lane must walk from the frontier.
-        piece: what the page brings whole from there on; its end is the new frontier.
+        gap_end: the position up to which a worker must walk from the frontier.
+        complete: what the page holds whole from there on. Its end is the new frontier.
     """
 
     gap_end: int
-    piece: CompleteInterval
+    complete: CompleteInterval
 
 
-def sight(page: Page, frontier: int, end: int, *, full: bool, axis: Axis) -> LookaheadPage:
-    """Read a scout's page that is not empty.
+def read_lookahead(page: Page, frontier: int, end: int, *, full: bool, axis: Axis) -> LookaheadPage:
+    """Read a lookahead page that is not empty.
 
-    The first and the last millisecond of the page may go on beyond it; what lies between
-    is whole, whatever the page's number meant when the server answered. If more may
-    follow it (`full`), the frontier moves to its last millisecond, otherwise to the end.
+    The first and the last millisecond of the page may go on beyond it. What lies between is
+    whole, whatever the page's number meant when the server answered. If more messages may
+    follow (`full`), the frontier moves to the page's last millisecond, otherwise to `end`.
     """
     gap_end = frontier if page.first < frontier else min(page.first + 1, end)
     until = max(gap_end, min(page.last, end) if full else end)
@@ -135,9 +147,9 @@ def sight(page: Page, frontier: int, end: int, *, full: bool, axis: Axis) -> Loo
 
 
 def repeats(pages: Sequence[Page]) -> bool:
-    """Whether a page is the one before it again: the server takes no notice of numbers.
+    """Whether a page is the same as the one before it: the server ignores page numbers.
 
-    Pages of one millisecond are not told apart by this.
+    Pages of a single millisecond do not count: their times cannot tell them apart.
     """
     return any(
         one.first < one.last and (one.first, one.last) == (next_.first, next_.last)

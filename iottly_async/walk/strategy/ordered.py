@@ -1,9 +1,9 @@
-"""Many requests at once, in the order of time: scouts, lanes, and a merge.
+"""The walk with many requests at once, in the order of time.
 
-Scouts go ahead and cut what is to come into stretches: gaps, each walked by a lane of
-its own with held-back seek, and what the scouts bring themselves. The stretches are
-handed out one after the other. OrderedWalk that are ahead wait when too much is held; the
-first lane never waits for another, only for the consumer.
+Lookahead pages divide what is to come into *stages*: gaps, each walked by a worker of its own,
+and what the lookahead pages hold themselves. The stages are delivered one after the other.
+Workers that are ahead wait if too many messages are held. The worker of the first stage never
+waits for another, only for the consumer.
 """
 
 from __future__ import annotations
@@ -11,111 +11,112 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
+from typing import Final
 
 from ...aio.tasks import TaskGroup
 from ...models._time import epoch_ms
 from ...models.message import Message, MessageBatch
 from ..keyset.page import CompleteInterval, Page
 from ..keyset.segment import Segment
-from ..source import PageSource
+from ..source import PageSource, page_request
 from ..track import Track
 from .concurrency import PrioritySemaphore
-from .lookahead import GAP, Lookahead, LookaheadPlan, repeats, sight
+from .lookahead import GAP, Lookahead, LookaheadPlan, read_lookahead, repeats
 
-_SCOUT = -1
-"""More urgent than any lane: a lane's work waits for what the scouts find."""
+_LOOKAHEAD_PRIORITY: Final = -1
+"""Before any worker's: the workers' segments depend on what the lookahead finds."""
 
 
-class _OrderedSegment:
-    """A part of the axis in its place among the others.
+class _Stage:
+    """A part of the axis, in its place among the others.
 
     Attributes:
-        pages: how many it is thought to take.
-        pieces: what was fetched of it and not handed out yet.
+        number: its place; the priority of its requests.
+        pages: how many it is expected to take.
+        fetched: what was fetched of it and not delivered yet.
         closed: whether all of it was fetched.
-        go: set when its lane may go on, if it waits.
+        may_go_on: set when its worker may go on, if it waits.
     """
 
-    __slots__ = ("closed", "go", "number", "pages", "pieces")
+    __slots__ = ("closed", "fetched", "may_go_on", "number", "pages")
 
     def __init__(self, number: int, pages: int) -> None:
         self.number = number
         self.pages = pages
-        self.pieces: deque[CompleteInterval] = deque()
+        self.fetched: deque[CompleteInterval] = deque()
         self.closed = False
-        self.go = asyncio.Event()
+        self.may_go_on = asyncio.Event()
 
 
 class OrderedWalk:
     """A walk in order, with `limit()` requests at once."""
 
     def __init__(self, source: PageSource, track: Track, limit: Callable[[], int]) -> None:
-        """A walk over what remains of `track`."""
+        """Walk over what remains of `track`."""
         self._source = source
         self._track = track
         self._limit = limit
-        self._gate = PrioritySemaphore(limit)
-        self._crew = TaskGroup()
-        self._stretches: deque[_OrderedSegment] = deque()
-        self._numbers = 0
-        self._planned = 0
+        self._page_size = track.settings.page_size
+        self._slots = PrioritySemaphore(limit)
+        self._tasks = TaskGroup()
+        self._stages: deque[_Stage] = deque()
+        self._next_number = 0
+        self._planned_pages = 0
         self._held = 0
         self._room = asyncio.Event()
         self._all_planned = False
 
     async def batches(self) -> AsyncGenerator[MessageBatch, None]:
-        """What the lanes and scouts fetch, in order."""
-        try:
-            self._crew.start(self._plan())
+        """Yield what the workers and the lookahead fetch, in order."""
+        async with self._tasks:
+            self._tasks.start(self._plan())
             while not self._track.finished:
-                piece = self._take()
-                if piece is not None:
-                    batch = self._track.hand_out(piece)
+                complete = self._take()
+                if complete is not None:
+                    batch = self._track.deliver(complete)
                     if batch is not None:
                         yield batch
-                elif self._crew.error is not None:
-                    raise self._crew.error
-                elif self._all_planned and not self._stretches:
-                    yield self._track.last()
+                elif self._tasks.error is not None:
+                    raise self._tasks.error
+                elif self._all_planned and not self._stages:
+                    yield self._track.last_batch()
                 else:
-                    await self._crew.wait()
-        finally:
-            await self._crew.aclose()
+                    await self._tasks.wait()
 
     def _take(self) -> CompleteInterval | None:
-        """The next piece in order; None if it was not fetched yet."""
-        while self._stretches:
-            first = self._stretches[0]
-            if first.pieces:
-                piece = first.pieces.popleft()
-                self._held -= len(piece.messages)
+        """Take the next interval in order; None if it was not fetched yet."""
+        while self._stages:
+            first = self._stages[0]
+            if first.fetched:
+                complete = first.fetched.popleft()
+                self._held -= len(complete.messages)
                 self._make_room()
-                return piece
+                return complete
             if not first.closed:
                 return None
-            self._stretches.popleft()
-            self._planned -= first.pages
+            self._stages.popleft()
+            self._planned_pages -= first.pages
             self._make_room()
         return None
 
     @property
-    def _most_pages(self) -> int:
+    def _max_pages(self) -> int:
         return (GAP + 2) * self._limit()
 
-    def _may_go(self, stretch: _OrderedSegment) -> bool:
-        """Whether its lane may fetch: there is room, or the consumer waits for it."""
-        if self._held <= self._most_pages * self._track.page_size:
+    def _may_fetch(self, stage: _Stage) -> bool:
+        """Whether the stage's worker may fetch: there is room, or the consumer waits for it."""
+        if self._held <= self._max_pages * self._page_size:
             return True
-        return self._stretches[0] is stretch and not stretch.pieces
+        return self._stages[0] is stage and not stage.fetched
 
     def _make_room(self) -> None:
-        if self._planned <= self._most_pages:
+        if self._planned_pages <= self._max_pages:
             self._room.set()
-        for stretch in self._stretches:
-            if not stretch.closed and not stretch.go.is_set():
-                if not self._may_go(stretch):
+        for stage in self._stages:
+            if not stage.closed and not stage.may_go_on.is_set():
+                if not self._may_fetch(stage):
                     break
-                stretch.go.set()
+                stage.may_go_on.set()
 
     # Planning
 
@@ -125,115 +126,119 @@ class OrderedWalk:
         self._all_planned = True
 
     async def _plan_between(self, start: int, end: int) -> None:
-        """Cut [start, end) into stretches, by a first page and rounds of scouts."""
+        """Divide [start, end) into stages, by a first page and rounds of lookahead pages."""
         track = self._track
-        window = track.window(start, end)
-        messages = await self._first(window)
-        frontier, end = window.done, window.end
+        segment = track.segment(start, end)
+        messages = await self._first(segment)
+        frontier, end = segment.done, segment.end
         start = track.axis.point(epoch_ms(messages[0].timestamp)) if messages else frontier
-        scouting = Lookahead(start, track.page_size)
-        scouting.saw(len(messages))
+        lookahead = Lookahead(start, self._page_size)
+        lookahead.note_messages(len(messages))
         last: list[Page] = []
         while frontier < end:
-            while self._planned > self._most_pages:
+            while self._planned_pages > self._max_pages:
                 self._room.clear()
                 await self._room.wait()
-            plan = scouting.plan(frontier, end, self._limit())
-            scouts = [
-                self._crew.start(self._scout(frontier, end, plan.size, number))
+            plan = lookahead.plan(frontier, end, self._limit())
+            looking = [
+                self._tasks.start(self._look_ahead(frontier, end, plan.size, number))
                 for number in plan.numbers
             ]
-            pages = await asyncio.gather(*scouts)
+            pages = await asyncio.gather(*looking)
             before = frontier
-            frontier, missed = self._read(pages, plan, frontier, end, scouting)
+            frontier, missed = self._read(pages, plan, frontier, end, lookahead)
             repeated, last = repeats([*last, *pages]), pages[-1:]
             if missed and plan.gap > 1:
-                scouting.missed()
+                lookahead.note_missed()
             elif missed or repeated:
-                self._open_lane(frontier, end, 1, scouting)
+                self._add_worker(frontier, end, 1, lookahead)
                 return
             else:
-                scouting.hit(plan, advanced=frontier > before)
+                lookahead.note_found(plan, advanced=frontier > before)
 
-    async def _first(self, window: Segment) -> list[Message]:
-        """The first page of what is to be planned; more where it may be cut short, or tells
-        nothing for it holds a single millisecond."""
+    async def _first(self, segment: Segment) -> list[Message]:
+        """Fetch the first page; more while it may be short, or holds a single millisecond."""
         messages: list[Message] = []
         while True:
-            piece = await self._ask(window, _SCOUT)
-            self._append(piece)
-            messages += piece.messages
-            if window.finished or (messages and window.certain):
+            complete = await self._ask(segment, _LOOKAHEAD_PRIORITY)
+            self._add_complete(complete)
+            messages += complete.messages
+            if segment.finished or (messages and segment.certain):
                 return messages
 
     def _read(
-        self, pages: list[Page], plan: LookaheadPlan, frontier: int, end: int, scouting: Lookahead
+        self,
+        pages: list[Page],
+        plan: LookaheadPlan,
+        frontier: int,
+        end: int,
+        lookahead: Lookahead,
     ) -> tuple[int, bool]:
-        """Plan by what a round of scouts brings: the new frontier, and whether one missed."""
+        """Add stages for a round's pages: the new frontier, and whether a page was empty."""
+        track = self._track
         for page in pages:
             if frontier >= end:
                 break
             if not page:
                 return frontier, True
-            full = self._track.is_full(page, plan.size)
-            sighting = sight(page, frontier, end, full=full, axis=self._track.axis)
-            self._open_lane(frontier, sighting.gap_end, plan.gap, scouting)
-            self._append(sighting.piece)
-            frontier = sighting.piece.end
-            scouting.saw((plan.gap + 1) * plan.size)
+            full = track.quirks.is_full(len(page), plan.size)
+            found = read_lookahead(page, frontier, end, full=full, axis=track.axis)
+            self._add_worker(frontier, found.gap_end, plan.gap, lookahead)
+            self._add_complete(found.complete)
+            frontier = found.complete.end
+            lookahead.note_messages((plan.gap + 1) * plan.size)
         return frontier, False
 
-    async def _scout(self, frontier: int, end: int, size: int, number: int) -> Page:
-        track = self._track
-        request = track.page_request(frontier, end, size=size, number=number)
-        await self._gate.enter(_SCOUT)
+    async def _look_ahead(self, frontier: int, end: int, size: int, number: int) -> Page:
+        request = page_request(self._track, frontier, end, size=size, number=number)
+        await self._slots.acquire(_LOOKAHEAD_PRIORITY)
         try:
-            return await self._source.page(track, request)
+            return await self._source.page(self._track, request)
         finally:
-            self._gate.leave()
+            self._slots.release()
 
-    # OrderedWalk
+    # Stages
 
-    def _append(self, piece: CompleteInterval) -> None:
-        """A stretch that is there already."""
-        if piece.end > piece.start:
-            stretch = self._add(1)
-            stretch.closed = True
-            self._put(stretch, piece)
+    def _add_complete(self, complete: CompleteInterval) -> None:
+        """Add a stage that was fetched already."""
+        if complete.end > complete.start:
+            stage = self._add_stage(1)
+            stage.closed = True
+            self._put(stage, complete)
 
-    def _open_lane(self, start: int, end: int, pages: int, scouting: Lookahead) -> None:
-        """A stretch that a lane walks."""
+    def _add_worker(self, start: int, end: int, pages: int, lookahead: Lookahead) -> None:
+        """Add a stage with a worker that walks it."""
         if end > start:
-            stretch = self._add(pages)
-            self._crew.start(self._walk(stretch, self._track.window(start, end), scouting))
+            stage = self._add_stage(pages)
+            self._tasks.start(self._walk(stage, self._track.segment(start, end), lookahead))
 
-    def _add(self, pages: int) -> _OrderedSegment:
-        stretch = _OrderedSegment(self._numbers, pages)
-        self._numbers += 1
-        self._planned += pages
-        self._stretches.append(stretch)
-        return stretch
+    def _add_stage(self, pages: int) -> _Stage:
+        stage = _Stage(self._next_number, pages)
+        self._next_number += 1
+        self._planned_pages += pages
+        self._stages.append(stage)
+        return stage
 
-    async def _walk(self, stretch: _OrderedSegment, window: Segment, scouting: Lookahead) -> None:
-        while not window.finished:
-            while not self._may_go(stretch):
-                stretch.go.clear()
-                await stretch.go.wait()
-            piece = await self._ask(window, stretch.number)
-            if not window.finished and not window.run.straight:
-                scouting.held_back(window.held)
-            self._put(stretch, piece)
-        stretch.closed = True
-        self._crew.changed.set()
+    async def _walk(self, stage: _Stage, segment: Segment, lookahead: Lookahead) -> None:
+        while not segment.finished:
+            while not self._may_fetch(stage):
+                stage.may_go_on.clear()
+                await stage.may_go_on.wait()
+            complete = await self._ask(segment, stage.number)
+            if not segment.finished and not segment.run.contiguous:
+                lookahead.note_held_back(segment.held_back)
+            self._put(stage, complete)
+        stage.closed = True
+        self._tasks.changed.set()
 
-    async def _ask(self, window: Segment, urgency: int) -> CompleteInterval:
-        await self._gate.enter(urgency)
+    async def _ask(self, segment: Segment, priority: int) -> CompleteInterval:
+        await self._slots.acquire(priority)
         try:
-            return await self._source.ask(self._track, window)
+            return await self._source.ask(self._track, segment)
         finally:
-            self._gate.leave()
+            self._slots.release()
 
-    def _put(self, stretch: _OrderedSegment, piece: CompleteInterval) -> None:
-        stretch.pieces.append(piece)
-        self._held += len(piece.messages)
-        self._crew.changed.set()
+    def _put(self, stage: _Stage, complete: CompleteInterval) -> None:
+        stage.fetched.append(complete)
+        self._held += len(complete.messages)
+        self._tasks.changed.set()

@@ -1,4 +1,4 @@
-"""The walk one page at a time, in order, with the next page under way meanwhile."""
+"""The walk with one request at a time, in order; the next page is fetched meanwhile."""
 
 from __future__ import annotations
 
@@ -13,33 +13,36 @@ from ..source import PageSource
 from ..track import Track
 
 
-async def in_sequence(source: PageSource, track: Track) -> AsyncGenerator[MessageBatch, None]:
+async def sequential_batches(
+    source: PageSource, track: Track
+) -> AsyncGenerator[MessageBatch, None]:
     """Walk what remains of `track`, page by page.
 
-    Batches without messages are skipped but for the last, whose cursor is finished.
+    Yields:
+        Batches with messages; the last one has a finished cursor, and may be empty.
     """
     if not track.remaining:
-        yield track.last()
+        yield track.last_batch()
         return
-    pieces: Rendezvous[CompleteInterval] = Rendezvous()
-    asking = asyncio.ensure_future(_ask(source, track, pieces))
+    found: Rendezvous[CompleteInterval] = Rendezvous()
+    fetching = asyncio.ensure_future(_fetch_all(source, track, found))
     try:
-        while (piece := await pieces.take()) is not None:
-            batch = track.hand_out(piece)
+        while (complete := await found.take()) is not None:
+            batch = track.deliver(complete)
             if batch is not None:
                 yield batch
             if track.finished:
                 return
-        await asking
+        await fetching
     finally:
-        await cancel_and_wait([asking])
+        await cancel_and_wait([fetching])
 
 
-async def _ask(source: PageSource, track: Track, pieces: Rendezvous[CompleteInterval]) -> None:
-    """Ask for page after page, at most one ahead of the consumer."""
+async def _fetch_all(source: PageSource, track: Track, found: Rendezvous[CompleteInterval]) -> None:
+    """Fetch page after page, at most one ahead of the consumer."""
     try:
-        for window in track.windows():
-            while not window.finished:
-                await pieces.give(await source.ask(track, window))
+        for segment in track.segments():
+            while not segment.finished:
+                await found.give(await source.ask(track, segment))
     finally:
-        pieces.close()
+        found.close()

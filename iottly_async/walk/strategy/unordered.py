@@ -1,24 +1,22 @@
-"""Many windows at once, order not asked for: idle workers take the later half of others.
+"""The walk with many requests at once and without order: idle workers split segments.
 
-All windows of all devices lie in one pool. Where there are fewer of them than workers,
-the one with the most messages left, by the rate it last saw, is cut in two. A cut falls
-above what is done, and what is done moves before anything is awaited, so that no
-message is ever in two windows or in none. What cuts cost in requests is accounted for,
-and only so many are made.
+All segments of all devices lie in one pool. If there are fewer segments than workers, the one
+with the most messages left, by the rate it last had, is split in two. A split falls beyond what
+is done, and `done` moves before anything is awaited. So no message is ever in two segments, or
+in none.
 
-What cutting windows costs in requests, so that a parallel walk makes hardly more of them.
-
-A page costs what the next one brings again of it; the last page of a part that was cut
-off costs what it lacks of a full one.
+A split costs requests: a page costs what the next one repeats of it, and the last page of a
+split-off segment costs what it lacks of a full one. `SplitBudget` accounts for that, and allows
+only as many splits as keep the walk within 5 % of the fewest requests possible.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator
+from typing import Final
 
 from ...aio.tasks import TaskGroup
-from ...models._time import epoch_ms
 from ...models.message import MessageBatch
 from ..axis import BEGINNING, DESCENDING
 from ..keyset.page import CompleteInterval
@@ -27,126 +25,131 @@ from ..source import PageSource
 from ..track import Track
 from .concurrency import PrioritySemaphore
 
+_LEAST_PAGES: Final = 3.0
+"""A segment with fewer pages left, by estimate, is not split."""
+
+_CLEAR_PAGES: Final = 1.5
+"""Pages, by estimate, between what is done and a split, at least."""
+
+_LASTING: Final = 8
+"""Where messages come in bursts, a segment is expected to go on at its rate for this many times
+the pages that it has gone on at it."""
+
 
 class SplitBudget:
-    """What a walk in parts has cost so far, in pages, and whether another cut may be made."""
+    """What the splits of a walk have cost so far, in pages, and whether another is allowed."""
 
-    __slots__ = ("_cuts", "_live", "_missed", "_requests", "_waste")
+    __slots__ = ("_missed", "_open", "_requests", "_splits", "_waste")
 
     def __init__(self) -> None:
-        self._requests = self._cuts = self._live = self._missed = 0
+        self._requests = self._splits = self._open = self._missed = 0
         self._waste = 0.0
 
     def allows(self) -> bool:
-        """Whether the cost stays within 4.5 % of the requests and 7, even with one cut more;
-        of those that have not ended yet, half a page each is expected."""
-        return self._waste + (self._live + 1) / 2 <= 7 + 0.045 * self._requests
+        """Whether one more split keeps the cost within 4.5 % of the requests, and 7.
+
+        A split-off segment that has not ended yet is expected to cost half a page.
+        """
+        return self._waste + (self._open + 1) / 2 <= 7 + 0.045 * self._requests
 
     @property
-    def misled(self) -> bool:
-        """Whether more than a tenth of the cuts brought next to nothing: the messages are
-        not spread evenly, and what a window holds cannot be told from its length."""
-        return self._missed > 2 + 0.1 * self._cuts
+    def estimates_fail(self) -> bool:
+        """Whether more than a tenth of the splits brought next to nothing.
 
-    def page(self, again: float) -> None:
-        """A page has come, and this share of one comes again."""
+        Messages are not spread evenly then, and a segment's length does not tell what it holds.
+        """
+        return self._missed > 2 + 0.1 * self._splits
+
+    def note_page(self, repeated: float) -> None:
+        """Note that a page has come of which a share, `repeated`, will come again."""
         self._requests += 1
-        self._waste += again
+        self._waste += repeated
 
-    def sounded(self) -> None:
-        """A request finds out where the messages end, and another that nothing follows."""
+    def note_end_search(self) -> None:
+        """Note one request for the last message, and one that finds nothing after it."""
         self._waste += 2
 
-    def cut(self) -> None:
-        """A cut was made."""
-        self._cuts += 1
-        self._live += 1
+    def note_split(self) -> None:
+        """Note that a segment was split."""
+        self._splits += 1
+        self._open += 1
 
-    def ended(self, last: float, *, missed: bool) -> None:
-        """A part that was cut off has ended with this share of a page; `missed`: there was
-        next to nothing in it."""
-        self._live -= 1
-        self._waste += 1 - last
+    def note_end(self, share: float, *, missed: bool) -> None:
+        """Note that a split-off segment has ended.
+
+        Args:
+            share: how full its last page was, from 0 to 1.
+            missed: whether there was next to nothing in it.
+        """
+        self._open -= 1
+        self._waste += 1 - share
         self._missed += missed
 
 
-_LEAST_PAGES = 3.0
-"""A window with fewer pages left, by estimate, is not cut."""
-
-_CLEAR_PAGES = 1.5
-"""A cut falls at least so many pages, by estimate, above what is done."""
-
-_LASTING = 8
-"""Where messages come in bursts, a window is thought to go on at its rate for so many
-times the pages that it has gone on at it."""
-
-
 class _Job:
-    """A window that a worker walks; or, where `sounds`, whose far end it looks for."""
+    """A segment that a worker walks; or, with `finds_end`, whose last message it looks for."""
 
-    __slots__ = ("is_cut", "sounds", "track", "window")
+    __slots__ = ("finds_end", "is_split", "segment", "track")
 
     def __init__(
-        self, track: Track, window: Segment, *, is_cut: bool = False, sounds: bool = False
+        self, track: Track, segment: Segment, *, is_split: bool = False, finds_end: bool = False
     ) -> None:
         self.track = track
-        self.window = window
-        self.is_cut = is_cut
-        self.sounds = sounds
+        self.segment = segment
+        self.is_split = is_split
+        self.finds_end = finds_end
 
 
 class UnorderedWalk:
-    """The windows, the workers, and what they have fetched and nobody took yet."""
+    """The pool of segments, its workers, and what they have fetched and nobody has taken yet."""
 
     def __init__(
         self, source: PageSource, tracks: Iterator[Track], limit: Callable[[], int]
     ) -> None:
-        """A pool over the windows of `tracks`, with `limit()` workers."""
+        """Walk over `tracks` with `limit()` workers."""
         self._source = source
         self._tracks = tracks
         self._limit = limit
         self._budget = SplitBudget()
         self._waiting: deque[_Job] = deque()
         self._active: dict[_Job, None] = {}
-        self._crew = TaskGroup()
+        self._workers = TaskGroup()
         self._ready: deque[tuple[Track, CompleteInterval | None]] = deque()
-        self._places = PrioritySemaphore(lambda: 2 * limit())
-        self._sounded: set[Track] = set()
-        self._sounding: set[Segment] = set()
+        self._slots = PrioritySemaphore(lambda: 2 * limit())
+        self._ends_known: set[Track] = set()
+        self._ends_wanted: set[Segment] = set()
 
     async def batches(self) -> AsyncGenerator[MessageBatch, None]:
-        """What the workers fetch, as it comes."""
-        try:
-            self._employ()
+        """Yield what the workers fetch, as it comes."""
+        async with self._workers:
+            self._start_workers()
             while True:
                 while self._ready:
-                    track, piece = self._ready.popleft()
-                    if piece is None:
-                        yield track.last()
+                    track, complete = self._ready.popleft()
+                    if complete is None:
+                        yield track.last_batch()
                         continue
-                    self._places.leave()
-                    batch = track.hand_out(piece)
+                    self._slots.release()
+                    batch = track.deliver(complete)
                     if batch is not None:
                         yield batch
-                if self._crew.error is not None:
-                    # What was ready is handed out; nothing more was fetched for it.
-                    raise self._crew.error
-                if not self._crew:
-                    self._employ()
-                    if not self._crew and not self._ready:
+                if self._workers.error is not None:
+                    # What was ready is delivered; nothing more was fetched for it.
+                    raise self._workers.error
+                if not self._workers:
+                    self._start_workers()
+                    if not self._workers and not self._ready:
                         return
-                await self._crew.wait()
-        finally:
-            await self._crew.aclose()
+                await self._workers.wait()
 
-    def _employ(self) -> None:
-        """Set workers to work, as many as the limit and the windows allow."""
-        while self._crew.open and len(self._crew) < self._limit():
-            job = self._next()
+    def _start_workers(self) -> None:
+        """Start as many workers as the limit and the segments allow."""
+        while self._workers.open and len(self._workers) < self._limit():
+            job = self._next_job()
             if job is None:
                 return
             self._active[job] = None
-            self._crew.start(self._work(job))
+            self._workers.start(self._work(job))
 
     async def _work(self, first: _Job) -> None:
         job: _Job | None = first
@@ -156,95 +159,91 @@ class UnorderedWalk:
                 await self._walk(job)
             finally:
                 del self._active[job]
-            job = self._next() if len(self._crew) <= self._limit() else None
+            job = self._next_job() if len(self._workers) <= self._limit() else None
 
-    def _next(self) -> _Job | None:
+    def _next_job(self) -> _Job | None:
         while not self._waiting:
             track = next(self._tracks, None)
             if track is None:
-                return self._cut() if self._budget.allows() else None
-            self._waiting.extend(_Job(track, window) for window in track.windows())
+                return self._split() if self._budget.allows() else None
+            self._waiting.extend(_Job(track, segment) for segment in track.segments())
             if not track.remaining:
                 self._ready.append((track, None))
-                self._crew.changed.set()
+                self._workers.changed.set()
         return self._waiting.popleft()
 
-    def _pages(self, job: _Job) -> float:
-        """How many pages the job's window has left, by estimate."""
-        window, size = job.window, job.track.page_size
-        pages = window.rate * (window.end - window.done) / size
-        if self._budget.misled:
+    def _pages_left(self, job: _Job) -> float:
+        """How many pages the job's segment has left, by estimate."""
+        segment, size = job.segment, job.track.settings.page_size
+        pages = segment.rate * (segment.end - segment.done) / size
+        if self._budget.estimates_fail:
             # What has lasted for so long will last as long again, some times over.
-            pages = min(pages, _LASTING * window.steady)
+            pages = min(pages, _LASTING * segment.steady)
         return pages
 
-    def _cut(self) -> _Job | None:
-        """The later half of the window with the most pages left, by estimate."""
+    def _split(self) -> _Job | None:
+        """Split the segment with the most pages left, and return its later half as a job."""
         best: _Job | None = None
         most = _LEAST_PAGES
         for job in self._active:
-            pages = 0.0 if job.sounds or job.window in self._sounding else self._pages(job)
+            busy = job.finds_end or job.segment in self._ends_wanted
+            pages = 0.0 if busy else self._pages_left(job)
             if pages > most:
                 best, most = job, pages
         if best is None:
             return None
-        track, window = best.track, best.window
-        if track not in self._sounded and window.end == track.bounds[1]:
-            self._sounded.add(track)
-            self._sounding.add(window)
-            self._budget.sounded()
-            return _Job(track, window, sounds=True)
-        if window.end == -BEGINNING and track.axis is DESCENDING:
+        track, segment = best.track, best.segment
+        if track not in self._ends_known and segment.end == track.bounds[1]:
+            self._ends_known.add(track)
+            self._ends_wanted.add(segment)
+            self._budget.note_end_search()
+            return _Job(track, segment, finds_end=True)
+        if segment.end == -BEGINNING and track.axis is DESCENDING:
             return None  # it would fall somewhere between now and the year 1
         ahead = max(most / 2, _CLEAR_PAGES)
-        middle = window.done + 1 + int(ahead * track.page_size / window.rate)
-        if middle >= window.end:
+        middle = segment.done + 1 + int(ahead * track.settings.page_size / segment.rate)
+        if middle >= segment.end:
             return None
-        later = track.window(middle, window.end)
-        later.rate, later.steady = window.rate, window.steady
-        window.end = middle
-        self._budget.cut()
-        return _Job(track, later, is_cut=True)
+        later = track.segment(middle, segment.end)
+        later.rate, later.steady = segment.rate, segment.steady
+        segment.end = middle
+        self._budget.note_split()
+        return _Job(track, later, is_split=True)
 
     async def _walk(self, job: _Job) -> None:
-        track, window = job.track, job.window
-        while not window.finished:
-            await self._places.enter()
-            if len(self._crew) > self._limit():
-                self._places.leave()
+        track, segment = job.track, job.segment
+        size = track.settings.page_size
+        while not segment.finished:
+            await self._slots.acquire()
+            if len(self._workers) > self._limit():
+                self._slots.release()
                 self._waiting.appendleft(job)
                 return
-            if job.sounds:
-                await self._sound(job)
-                self._places.leave()
+            if job.finds_end:
+                await self._find_end(job)
+                self._slots.release()
                 return
-            first = window.fresh
-            piece = await self._source.ask(track, window)
-            size = track.page_size
-            self._budget.page(0 if window.run.straight else window.held / size)
-            if job.is_cut and window.finished:
-                share = min(1.0, len(piece.messages) / size)
-                self._budget.ended(share, missed=first and share < 0.5)
-            self._put(track, piece)
-            self._employ()
+            first = segment.fresh
+            complete = await self._source.ask(track, segment)
+            self._budget.note_page(0 if segment.run.contiguous else segment.held_back / size)
+            if job.is_split and segment.finished:
+                share = min(1.0, len(complete.messages) / size)
+                self._budget.note_end(share, missed=first and share < 0.5)
+            self._ready.append((track, complete))
+            self._workers.changed.set()
+            self._start_workers()
 
-    def _put(self, track: Track, piece: CompleteInterval) -> None:
-        self._ready.append((track, piece))
-        self._crew.changed.set()
+    async def _find_end(self, job: _Job) -> None:
+        """Find the last message of a segment, which may lie long before the segment's end.
 
-    async def _sound(self, job: _Job) -> None:
-        """Find where the messages end, which may be long before their range does.
-
-        The window is cut there, so that no further cut falls into what is empty. What should
-        be empty is walked too, for a service may have answered with another message.
+        The segment is split behind it, so that no further split falls into what is empty. What
+        should be empty is walked too, for the service may have sent another message.
         """
-        track, window = job.track, job.window
+        track, segment = job.track, job.segment
         try:
-            found = (await self._source.fetch(track.farthest(window))).messages
+            last = await self._source.last_position(track, segment)
         finally:
-            self._sounding.discard(window)
-        if found:
-            bottom = track.axis.point(epoch_ms(found[0].timestamp)) + 1
-            if window.done < bottom < window.end:
-                self._waiting.append(_Job(track, track.window(bottom, window.end)))
-                window.end = bottom
+            self._ends_wanted.discard(segment)
+        if last is not None and segment.done < last + 1 < segment.end:
+            self._waiting.append(_Job(track, track.segment(last + 1, segment.end)))
+            segment.end = last + 1

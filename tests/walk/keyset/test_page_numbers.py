@@ -1,32 +1,86 @@
-"""Which pages by number are taken, which are refused, and which wait for a trial."""
+"""Which page by number is requested next, which are refused, and when numbers are tested."""
 
 from typing import NamedTuple
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from iottly_async.errors import PageOrderError
 from iottly_async.walk.axis import ASCENDING
-from iottly_async.walk.keyset.page import CompleteInterval
-from iottly_async.walk.keyset.page_numbers import PageNumbers, PageRun
+from iottly_async.walk.keyset.page import CompleteInterval, Page
+from iottly_async.walk.keyset.page_numbers import NumberingTest, PageRun
 from iottly_async.walk.quirks import Quirks
 
 from ..pages import ZERO, messages, page_of, quirks_of
 
 
-def by_number(*pages: tuple[int, ...], quirks: Quirks | None = None) -> tuple[PageNumbers, PageRun]:
-    """The numbering after these pages of a run that goes straight on."""
-    numbering, run = PageNumbers(ASCENDING, quirks or Quirks()), PageRun(3)
-    run.restart(ZERO)
-    numbering.begin(page_of(*pages[0]))
-    run.go_on(len(pages[0]), 0)
-    for times in pages[1:]:
-        numbering.check(page_of(*times), run, ZERO)
-        run.next()
-    return numbering, run
+@given(st.integers(1, 100), st.integers(0, 5000), st.integers(0, 100))
+def test_the_next_page_overlaps_or_is_contiguous(limit: int, held: int, behind: int) -> None:
+    """It begins before what is held back and ends beyond what was seen, or it begins exactly
+    where the last one ended."""
+    run = PageRun(limit)
+    run.advance(limit, 0)
+    seen = run.rank
+    assert seen == limit
+    while seen < held:
+        run.next_page()
+        seen = run.rank
+    run.contiguous = False
+    end = run.rank + run.size
+    held = max(1, end - behind)
+    run.advance(run.size, held)
+    if run.contiguous:
+        assert run.rank == end
+    else:
+        assert 0 <= run.rank < held
+        assert run.rank + run.size > end
+        assert 1 <= run.size <= limit
 
 
 @pytest.mark.parametrize(
-    ("before", "page", "straight", "error"),
+    ("limit", "pages", "bridge"),
+    [(5, 2, (3, 4)), (10, 9, (12, 8)), (100, 50, (51, 99)), (5, 12, None), (2, 3, None)],
+)
+def test_a_bridge_holds_the_end_of_one_page_and_the_begin_of_the_next(
+    limit: int, pages: int, bridge: tuple[int, int] | None
+) -> None:
+    """It begins before the second page and ends within it, if any page size does."""
+    run = PageRun(limit)
+    for _ in range(pages):
+        run.advance(limit, 0)
+    between = run.rank
+    assert run.bridge() == (bridge is not None)
+    if bridge is not None:
+        assert (run.number, run.size) == bridge
+        assert run.rank < between < run.rank + run.size
+        assert not run.contiguous
+
+
+def test_a_run_can_be_rewound() -> None:
+    """It then requests the last page before the contiguous ones."""
+    run = PageRun(10)
+    for _ in range(3):
+        run.advance(10, 0)
+    assert (run.number, run.size) == (4, 10)
+    run.rewind()
+    assert (run.number, run.contiguous) == (None, False)
+
+
+def run_of(*pages: tuple[int, ...]) -> PageRun:
+    """A run of contiguous pages, after these pages of three messages each."""
+    run = PageRun(3)
+    run.restart(ZERO)
+    run.check(page_of(*pages[0]), ZERO)
+    run.advance(len(pages[0]), 0)
+    for times in pages[1:]:
+        run.check(page_of(*times), ZERO)
+        run.next_page()
+    return run
+
+
+@pytest.mark.parametrize(
+    ("before", "page", "contiguous", "error"),
     [
         ([(0, 0, 0)], (0, 0, 1), True, None),
         ([(0, 0, 0)], (), True, None),
@@ -38,105 +92,128 @@ def by_number(*pages: tuple[int, ...], quirks: Quirks | None = None) -> tuple[Pa
     ],
 )
 def test_a_page_that_cannot_have_its_number_is_refused(
-    before: list[tuple[int, ...]], page: tuple[int, ...], straight: bool, error: str | None
+    before: list[tuple[int, ...]], page: tuple[int, ...], contiguous: bool, error: str | None
 ) -> None:
-    """It lies before the first page, or goes straight on with a millisecond behind a page
-    that was not full."""
-    numbering, run = by_number(*before)
-    run.straight = straight
+    """It lies before the first page, or it goes on with a millisecond although the contiguous
+    page before it was not full."""
+    run = run_of(*before)
+    run.contiguous = contiguous
     if error is None:
-        numbering.check(page_of(*page), run, ZERO)
+        run.check(page_of(*page), ZERO)
         return
     with pytest.raises(PageOrderError, match=error):
-        numbering.check(page_of(*page), run, ZERO)
+        run.check(page_of(*page), ZERO)
 
 
-GROUP = CompleteInterval(ZERO, ZERO + 1, messages([0] * 7))
+TIES = CompleteInterval(ZERO, ZERO + 1, messages([0] * 7))
 NOTHING = CompleteInterval(ZERO, ZERO, [])
 
 
-class Weighed(NamedTuple):
-    """What came with a page behind (0, 0, 0), and which trial it begins."""
+def needed_test(
+    page: Page,
+    complete: CompleteInterval,
+    *,
+    quirks: Quirks,
+    contiguous: bool = True,
+    full: bool = True,
+    limit: int = 3,
+) -> NumberingTest | None:
+    """The test that a page after (0, 0, 0) calls for."""
+    run = run_of((0, 0, 0))
+    run.limit = limit
+    return run.test_after(
+        page,
+        complete,
+        anchor=ZERO,
+        contiguous=contiguous,
+        full=full,
+        axis=ASCENDING,
+        quirks=quirks,
+    )
 
-    piece: CompleteInterval
+
+class Case(NamedTuple):
+    """What a page after (0, 0, 0) completes, and which test it calls for."""
+
+    complete: CompleteInterval
     page: tuple[int, ...]
-    trial: str | None
-    heeded: bool = False
-    straight: bool = True
+    test: str | None
+    numbers_used: bool = False
+    contiguous: bool = True
     full: bool = True
     limit: int = 3
 
 
 @pytest.mark.parametrize(
-    "weighed",
+    "case",
     [
-        Weighed(GROUP, (1,), "count"),
-        Weighed(GROUP, (1,), None, straight=False),
-        Weighed(GROUP, (1,), None, limit=1),
-        Weighed(CompleteInterval(ZERO + 5, ZERO + 6, messages([5])), (6,), None),
-        Weighed(NOTHING, (0, 0, 0), "far"),
-        Weighed(NOTHING, (0, 0, 0), None, heeded=True),
-        Weighed(NOTHING, (0, 0, 0), None, full=False),
-        Weighed(NOTHING, (0, 0, 1), None),
+        Case(TIES, (1,), "count"),
+        Case(TIES, (1,), None, contiguous=False),
+        Case(TIES, (1,), None, limit=1),
+        Case(CompleteInterval(ZERO + 5, ZERO + 6, messages([5])), (6,), None),
+        Case(NOTHING, (0, 0, 0), "use"),
+        Case(NOTHING, (0, 0, 0), None, numbers_used=True),
+        Case(NOTHING, (0, 0, 0), None, full=False),
+        Case(NOTHING, (0, 0, 1), None),
     ],
 )
-def test_what_depends_on_page_numbers_alone_waits_for_a_trial(weighed: Weighed) -> None:
-    """A millisecond read by page numbers is held back until they are seen to count; a page
-    that brings nothing new asks whether they are heeded; anything else goes out."""
-    piece, straight, full = weighed.piece, weighed.straight, weighed.full
-    numbering, run = by_number((0, 0, 0), quirks=quirks_of(heeded=weighed.heeded))
-    run.limit = weighed.limit
-    page = page_of(*weighed.page)
-    given = numbering.weigh(page, piece, run, anchor=ZERO, straight=straight, full=full)
-    trial = numbering.trial
-    begun = None if trial is None else "far" if trial.piece is None else "count"
-    assert begun == weighed.trial
-    assert given == (NOTHING if begun == "count" else piece)
+def test_what_depends_on_page_numbers_alone_calls_for_a_test(case: Case) -> None:
+    """A millisecond read by page numbers waits for a test of the count. A full page that brings
+    nothing new calls for a test that numbers are used. All else needs none."""
+    test = needed_test(
+        page_of(*case.page),
+        case.complete,
+        quirks=quirks_of(numbers_used=case.numbers_used),
+        contiguous=case.contiguous,
+        full=case.full,
+        limit=case.limit,
+    )
+    kind = None if test is None else "use" if test.complete is None else "count"
+    assert kind == case.test
+    if kind == "count":
+        assert test is not None
+        assert test.complete is case.complete
 
 
 @pytest.mark.parametrize("there", [False, True])
-def test_numbers_are_heeded_if_there_is_an_end_to_the_pages(there: bool) -> None:
-    """A page far beyond all messages is empty; one that is not is an error."""
+def test_numbers_are_used_if_the_pages_have_an_end(there: bool) -> None:
+    """A page far beyond all messages is empty; a page that is not is an error."""
     quirks = Quirks()
-    numbering, run = by_number((0, 0, 0), quirks=quirks)
-    numbering.weigh(page_of(0, 0, 0), NOTHING, run, anchor=ZERO, straight=True, full=True)
-    assert numbering.trial is not None
+    test = needed_test(page_of(0, 0, 0), NOTHING, quirks=quirks)
+    assert test is not None
     if there:
         with pytest.raises(PageOrderError, match=r"Config\.first_page"):
-            numbering.tried(numbering.trial, page_of(0))
+            test.answer(page_of(0), quirks)
         return
-    assert numbering.tried(numbering.trial, page_of()) == NOTHING
-    assert numbering.trial is None
-    assert quirks.heeded
+    assert test.answer(page_of(), quirks)
+    assert quirks.numbers_used
 
 
 @pytest.mark.parametrize(
-    ("there", "before", "given", "after"),
+    ("there", "before", "over", "after"),
     [
-        ([True, False], False, GROUP, True),
-        ([True, True], False, None, False),
-        ([False, True], False, None, False),
-        ([False, False], False, GROUP, False),
-        ([False, False], True, GROUP, True),
+        ([True, False], False, True, True),
+        ([True, True], False, False, False),
+        ([False, True], False, False, False),
+        ([False, False], False, True, False),
+        ([False, False], True, True, True),
     ],
 )
-def test_a_trial_gives_out_what_waits_or_is_an_error(
-    there: list[bool], before: bool, given: CompleteInterval | None, after: bool
+def test_a_test_of_the_count_ends_well_or_is_an_error(
+    there: list[bool], before: bool, over: bool, after: bool
 ) -> None:
-    """Well: the group, and numbers are trusted from then on. Deleted meanwhile: the group,
-    and no more is known than before. A message too many or too few: an error that says what
-    to set."""
+    """If the count is right, numbers are trusted from then on. If the messages were deleted
+    meanwhile, no more is known than before. With a page too many or too few, the error says
+    what to set."""
     quirks = Quirks()
-    numbering, run = by_number((0, 0, 0), quirks=quirks)
-    numbering.weigh(page_of(1), GROUP, run, anchor=ZERO, straight=True, full=True)
-    quirks.numbered = before  # by another window, meanwhile
+    test = needed_test(page_of(1), TIES, quirks=quirks)
+    quirks.numbers_verified = before  # by another segment, meanwhile
     pages = [page_of(*([0] if here else [])) for here in there]
-    assert numbering.trial is not None
-    assert numbering.tried(numbering.trial, pages[0]) == NOTHING
-    if given is None:
+    assert test is not None
+    assert not test.answer(pages[0], quirks)
+    if not over:
         with pytest.raises(PageOrderError, match=r"Config\.first_page"):
-            numbering.tried(numbering.trial, pages[1])
+            test.answer(pages[1], quirks)
         return
-    assert numbering.tried(numbering.trial, pages[1]) is given
-    assert numbering.trial is None
-    assert quirks.numbered is after
+    assert test.answer(pages[1], quirks)
+    assert quirks.numbers_verified is after

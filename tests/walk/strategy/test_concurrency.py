@@ -6,28 +6,28 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iottly_async.walk.strategy.concurrency import PrioritySemaphore, at_most
+from iottly_async.walk.strategy.concurrency import PrioritySemaphore, request_limit
 from tests.support.virtual_time import run_virtual, settle, virtual
 
 
 @virtual
 async def test_the_most_urgent_is_next() -> None:
     """Of those who wait the lowest number enters first, and equals in the order they came."""
-    gate = PrioritySemaphore(lambda: 1)
+    semaphore = PrioritySemaphore(lambda: 1)
     entered: list[str] = []
 
-    async def enter(name: str, urgency: int) -> None:
-        await gate.enter(urgency)
+    async def enter(name: str, priority: int) -> None:
+        await semaphore.acquire(priority)
         entered.append(name)
 
-    await gate.enter()
+    await semaphore.acquire()
     tasks = [
-        asyncio.ensure_future(enter(name, urgency))
-        for name, urgency in [("c", 2), ("a", -1), ("b", 2), ("d", 7)]
+        asyncio.ensure_future(enter(name, priority))
+        for name, priority in [("c", 2), ("a", -1), ("b", 2), ("d", 7)]
     ]
     for _ in tasks:
         await settle()
-        gate.leave()
+        semaphore.release()
     await settle()
     assert entered == ["a", "c", "b", "d"]
 
@@ -38,19 +38,19 @@ def test_no_place_is_lost_to_cancellation(seed: int, places: int) -> None:
 
     async def main() -> None:
         chance = random.Random(seed)
-        gate = PrioritySemaphore(lambda: places)
+        semaphore = PrioritySemaphore(lambda: places)
         inside = most = through = 0
 
         async def visit() -> None:
             nonlocal inside, most, through
-            await gate.enter(chance.randrange(3))
+            await semaphore.acquire(chance.randrange(3))
             inside += 1
             most = max(most, inside)
             try:
                 await asyncio.sleep(chance.choice([0.0, 0.1]))
             finally:
                 inside -= 1
-                gate.leave()
+                semaphore.release()
             through += 1
 
         tasks = [asyncio.ensure_future(visit()) for _ in range(40)]
@@ -64,7 +64,7 @@ def test_no_place_is_lost_to_cancellation(seed: int, places: int) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
         assert most <= places
         assert through >= spared
-        await asyncio.wait_for(gate.enter(), 1)
+        await asyncio.wait_for(semaphore.acquire(), 1)
 
     run_virtual(main)
 
@@ -73,12 +73,12 @@ def test_no_place_is_lost_to_cancellation(seed: int, places: int) -> None:
 async def test_a_limit_that_rises_lets_more_in() -> None:
     """With the next one to leave, as many enter as there is now room for."""
     limit = 1
-    gate = PrioritySemaphore(lambda: limit)
-    await gate.enter()
-    waiting = [asyncio.ensure_future(gate.enter()) for _ in range(5)]
+    semaphore = PrioritySemaphore(lambda: limit)
+    await semaphore.acquire()
+    waiting = [asyncio.ensure_future(semaphore.acquire()) for _ in range(5)]
     await settle()
     limit = 3
-    gate.leave()
+    semaphore.release()
     await settle()
     assert [task.done() for task in waiting] == [True, True, True, False, False]
     for task in waiting:
@@ -87,8 +87,8 @@ async def test_a_limit_that_rises_lets_more_in() -> None:
 
 def test_the_capacity_caps_the_concurrency() -> None:
     """The lesser of the two; one at least; None is no cap."""
-    assert at_most(8, None)() == 8
-    assert [at_most(8, lambda fed=fed: fed)() for fed in (None, 20, 5, 1, 0, -3)] == [  # type: ignore[misc]
+    assert request_limit(8, None)() == 8
+    assert [request_limit(8, lambda fed=fed: fed)() for fed in (None, 20, 5, 1, 0, -3)] == [  # type: ignore[misc]
         8,
         8,
         5,
