@@ -18,9 +18,7 @@ from iottly_async.walk.axis import (
 
 axes = st.sampled_from([ASCENDING, DESCENDING])
 pairs = st.tuples(st.integers(0, 30), st.integers(0, 30))
-intervals_ = pairs.map(lambda pair: (min(pair), max(pair)))
-    lambda pair: (min(pair), max(pair))
-)
+some_interval = pairs.map(lambda pair: (min(pair), max(pair)))
 
 
 def positions(intervals: Sequence[tuple[int, int]]) -> set[int]:
@@ -34,7 +32,7 @@ def is_tidy(intervals: Sequence[tuple[int, int]]) -> bool:
     return flat == sorted(set(flat))
 
 
-@given(st.lists(intervals_))
+@given(st.lists(some_interval))
 def test_a_union_has_the_same_positions_in_order(intervals: list[tuple[int, int]]) -> None:
     """Overlapping and touching intervals become one; empty ones vanish."""
     joined = union(intervals)
@@ -42,7 +40,7 @@ def test_a_union_has_the_same_positions_in_order(intervals: list[tuple[int, int]
     assert is_tidy(joined)
 
 
-@given(st.lists(intervals_), intervals_)
+@given(st.lists(some_interval), some_interval)
 def test_subtracting_removes_one_interval_and_no_more(
     intervals: list[tuple[int, int]], removed: tuple[int, int]
 ) -> None:
@@ -53,7 +51,7 @@ def test_subtracting_removes_one_interval_and_no_more(
     assert is_tidy(remaining)
 
 
-@given(st.lists(intervals_), intervals_)
+@given(st.lists(some_interval), some_interval)
 def test_within_keeps_the_positions_inside(
     intervals: list[tuple[int, int]], bounds: tuple[int, int]
 ) -> None:
