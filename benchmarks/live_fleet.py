@@ -16,7 +16,7 @@ from time import monotonic
 
 from attrs import evolve
 
-from iottly_async import Cursor, IottlySession, MessageBatch
+from iottly_async import Cursor, FollowPace, IottlySession, MessageBatch
 from iottly_async.clock import SYSTEM_CLOCK
 from iottly_async.emulator import Emulator
 from iottly_async.follow.server_time import ServerTime
@@ -95,10 +95,9 @@ async def _follow(session: IottlySession, fleet: Fleet, emulator: Emulator, *, b
             emulator.device_ids,
             settle=0,
             doorbell=stream if bell else None,
-            goal=2.0 / _SCALE,
-            fastest=2.0 / _SCALE,
-            slowest=60.0 / _SCALE,
-            share=1.0,
+            pace=FollowPace(
+                goal=2.0 / _SCALE, fastest=2.0 / _SCALE, slowest=60.0 / _SCALE, share=1.0
+            ),
         )
         async with aclosing(follow):
             async for batch in follow:

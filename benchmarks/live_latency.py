@@ -11,7 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
-from iottly_async import Doorbell, IottlySession, Message, MessageBatch
+from iottly_async import Doorbell, FollowPace, IottlySession, Message, MessageBatch
 from iottly_async.emulator import Emulator
 from iottly_async.resources import Messages
 from iottly_async.webhooks.parse import parse_webhook
@@ -21,6 +21,7 @@ from .table import Figure
 
 _SECRET = "benchmark"
 _HEADER = "X-Secret"
+_RARE = FollowPace(slowest=3600)
 
 
 class Course:
@@ -128,7 +129,9 @@ async def _way(
         async with session.stream() as stream:
             await stream.until_connected()
             task = asyncio.create_task(
-                _by_follow(messages, course, device_id, doorbell=stream, slowest=3600)
+                _by_follow(
+                    messages, course, device_id, doorbell=stream, pace=FollowPace(slowest=3600)
+                )
             )
             await emulator.until_requests(3, route="paginated")
             return await course.run(task)
@@ -141,7 +144,7 @@ async def _way(
         if direct:
             return await course.run(asyncio.create_task(_nobody()))
         task = asyncio.create_task(
-            _by_follow(messages, course, device_id, doorbell=bell, slowest=3600)
+            _by_follow(messages, course, device_id, doorbell=bell, pace=_RARE)
         )
         await emulator.until_requests(3, route="paginated")
         return await course.run(task)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import random
 from bisect import bisect_left
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from functools import partial
@@ -22,9 +22,8 @@ from math import floor
 
 from attrs import evolve
 
-from iottly_async import Doorbell, Message, MessageBatch, Quota, RetryPolicy
-from iottly_async.follow.follower import follow
-from iottly_async.follow.plan import FollowPlan
+from iottly_async import Doorbell, FollowPace, Message, Quota, RetryPolicy
+from iottly_async.follow import Follower
 from iottly_async.walk import Fetched, PageRequest, WalkQuery, WalkSettings, batches
 from tests.support.virtual_time import VirtualClock, run_virtual
 
@@ -165,31 +164,26 @@ async def _follow(
     async def history(_request: object) -> list[Message]:
         raise AssertionError("no millisecond here holds a hundred")
 
-    plan = FollowPlan(
+    follower = Follower(
+        list_devices=devices,
+        refresh=False,
         query=_query,
-        devices=devices,
-        fixed=True,
         fetch=service.fetch,
         history=history,
         settings=_SETTINGS,
         start=floor(clock.time() * 1000),
         cursors={},
         doorbell=bell if rung else None,
-        goal=1.0,
-        fastest=1.0,
-        slowest=60.0,
-        share=1.0,
+        pace=FollowPace(share=1.0),
         concurrency=8,
-    )
-    found: AsyncGenerator[MessageBatch, None] = follow(
-        plan,
+        empty=False,
         clock=clock,
         quota=service.quota,
         policy=RetryPolicy(),
         hold=lambda work: work(),
     )
-    async with aclosing(found):
-        async for batch in found:
+    async with aclosing(follower.batches()) as batches_found:
+        async for batch in batches_found:
             observed.saw(batch)
 
 

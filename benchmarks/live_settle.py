@@ -6,6 +6,7 @@ import asyncio
 import random
 from contextlib import aclosing
 
+from iottly_async import FollowPace
 from iottly_async.emulator import Emulator
 from iottly_async.resources import Messages
 
@@ -63,9 +64,7 @@ async def _follow(
         device_id,
         settle=waited / _SCALE,
         lookback=back / _SCALE,
-        fastest=1.0 / _SCALE,
-        goal=1.0 / _SCALE,
-        slowest=10.0 / _SCALE,
+        pace=FollowPace(goal=1.0 / _SCALE, fastest=1.0 / _SCALE, slowest=10.0 / _SCALE),
     )
     async with aclosing(follow):
         async for batch in follow:

@@ -1,12 +1,13 @@
-"""Draws the comparison of walks as a picture, for the README."""
+"""The comparison of walks as a picture, for the README."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .walk_server import Result
+if TYPE_CHECKING:
+    from .walk import Result
 
 _OURS = "#0b6e4f"
 _OTHERS = "#b8b8b8"
@@ -14,7 +15,7 @@ _INK = "#222222"
 
 
 def draw(results: Sequence[Result], path: Path) -> None:
-    """Draw requests, time and skipped rows of every way with 32 requests at once, to `path`."""
+    """Requests, time and skipped rows of every way with 32 at once, to `path`."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""The names that a user imports from `iottly_async`; imported when the first one is used."""
+"""The names that a user imports from `iottly_async`, gathered; loaded when one is asked for."""
 
 from ._version import __version__
 from .config import Config, RetryPolicy
@@ -35,7 +35,7 @@ from .errors import (
     WebhookSecretError,
     WebhookTooLargeError,
 )
-from .follow.doorbell import Doorbell
+from .follow import Doorbell, FollowPace
 from .models import (
     Board,
     Command,
@@ -86,6 +86,7 @@ __all__ = [
     "FleetDevice",
     "FleetDevicePage",
     "FleetStatus",
+    "FollowPace",
     "ForbiddenError",
     "Gap",
     "IottlyError",

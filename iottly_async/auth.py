@@ -1,4 +1,4 @@
-"""The API key: checks it, and keeps it out of reprs, logs and tracebacks."""
+"""The key: checked, kept in one place, and redacted wherever Python would show it."""
 
 from __future__ import annotations
 
@@ -36,25 +36,20 @@ class RedactedStr(str):
 
 @final
 class ApiKey:
-    """A project's API key, which no repr shows.
-
-    It can be copied, and a copy is as redacted. It cannot be pickled.
+    """An API key of a project.
 
     Args:
-        key: visible ASCII, as the dashboard shows it.
-
-    Attributes:
-        fingerprint: a one-way digest, equal for equal keys. Sessions with the same
-            fingerprint share a limiter.
+        key: visible ASCII, as issued by the dashboard.
 
     Raises:
-        ConfigurationError: the key is empty, not a str, or has a character that cannot stand
-            in a header. The error's text never holds the key.
+        ConfigurationError: it is empty, not a text, or has a character that cannot
+            stand in a header. The text never holds the key.
     """
 
     __slots__ = ("_headers", "_text", "fingerprint")
 
     fingerprint: str
+    """A one-way digest: equal for equal keys; what a limiter is shared by."""
 
     def __init__(self, key: str) -> None:
         try:
@@ -76,11 +71,11 @@ class ApiKey:
         }
 
     def headers(self, generation: Generation) -> dict[str, str]:
-        """The credential header of an API generation; the value's repr is redacted."""
+        """The credential header of a generation; its value redacts itself in a repr."""
         return self._headers[generation]
 
     def hidden_in(self, text: str) -> str:
-        """Replace the key, wherever it stands in `text`, by ``<redacted>``."""
+        """`text` with the key in it, if it is, redacted."""
         return text.replace(self._text, _REDACTED)
 
     def __repr__(self) -> str:
@@ -97,7 +92,7 @@ class ApiKey:
 
 
 def _fault(key: object) -> str | None:
-    """Why a key is refused, without the key itself; None if it is accepted."""
+    """Why `key` is refused; None where it is not. Never with the key in it."""
     if not isinstance(key, str):
         return f"api_key must be a text, not {type(key).__name__}"
     if not key:

@@ -1,4 +1,4 @@
-"""The clock and the source of random numbers, injected so that tests never sleep."""
+"""The clock, injected wherever time or chance decides, so that tests never sleep."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Time and random numbers, as the library needs them."""
+    """What the library needs of time and of chance."""
 
     def monotonic(self) -> float:
-        """Seconds of a clock that never steps back, the running loop's own."""
+        """Seconds on a clock that never steps back; the running loop's own clock."""
         ...
 
     def time(self) -> float:
-        """Seconds since the epoch, of the local wall clock."""
+        """Seconds since the epoch by the local wall clock."""
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Sleep."""
+        """Wait so many seconds."""
         ...
 
     def random(self) -> float:
@@ -42,11 +42,11 @@ class SystemClock:
         return time.time()
 
     async def sleep(self, seconds: float) -> None:
-        """Sleep; 0 s or less lets other tasks run once."""
+        """Wait so many seconds; 0 or less lets other tasks run once."""
         await asyncio.sleep(max(seconds, 0.0))
 
     def random(self) -> float:
-        """A number in [0, 1); not for cryptography."""
+        """A number in [0, 1); jitter needs no cryptographic chance."""
         return random.random()  # noqa: S311
 
 

@@ -1,6 +1,7 @@
-"""The library's errors. All derive from `IottlyError` and carry facts to act on.
+"""The errors, one root, each carrying the facts that a caller acts on.
 
-```text
+::
+
     IottlyError
     ├── ConfigurationError (also ValueError)     refused before a byte was sent
     ├── SessionClosedError
@@ -24,17 +25,17 @@
     │   ├── ServerError 5xx
     │   └── UnexpectedRedirectError 3xx
     ├── CommandOutcomeUnknownError               sent = "maybe"
-    ├── StoreError                               a store of an ingestion failed
-    ├── WebhookError                             a webhook was refused
+    ├── StoreError                               an ingestion's store failed
+    ├── WebhookError                             what arrived was refused
     │   ├── WebhookSecretError
     │   └── WebhookTooLargeError
     └── WalkError
         ├── CursorMismatchError
         ├── PageOrderError
         └── UnstableTieOrderError
-```
 
-No error holds a header, a key or a whole body. A call raises no error of another library.
+No error holds a header, a key, or a whole body, and none of another library
+escapes from a call.
 """
 
 from __future__ import annotations
@@ -42,22 +43,22 @@ from __future__ import annotations
 from typing import Any, Literal
 
 Sent = Literal["no", "maybe", "yes"]
-"""Whether a request was sent: "no", "maybe", or "yes" (it was answered)."""
+"""Whether the request left: surely not, perhaps, or surely (it was answered)."""
 
 _FACTS = ("status", "code", "request_id", "retry_after", "sent", "attempts")
 
 
 class IottlyError(Exception):
-    """The base class of the library's errors.
+    """The root of every error that the library raises on its own account.
 
     Attributes:
-        status: HTTP status of the answer; None if there was no answer.
-        code: the service's name for the error (generation v1); None if it gave none.
-        request_id: the service's id of the request (generation v1); None if it gave none.
-        retry_after: seconds after which another try makes sense; None if not known.
-        sent: "no" if no byte of the request was sent, "maybe" if the request may have
-            arrived, "yes" if it was answered; None if the error is not about a request.
-        attempts: how many times the request was tried; 0 before the first try.
+        status: HTTP status of the answer; None when there was no answer.
+        code: the service's own word for the error (generation v1); None where it gave none.
+        request_id: the service's id of the request (generation v1); None where it gave none.
+        retry_after: seconds after which another try makes sense; None when not known.
+        sent: "no" when the request surely never left, "maybe" when it may have
+            arrived, "yes" when it was answered; None where no request is concerned.
+        attempts: how many times the request was tried; 0 before the first.
     """
 
     status: int | None
@@ -87,15 +88,11 @@ class IottlyError(Exception):
         self.attempts = attempts
 
     def facts(self) -> dict[str, Any]:
-        """Collect the facts, for a structured log.
-
-        Returns:
-            A dict with the keys status, code, request_id, retry_after, sent and attempts.
-        """
+        """The facts as a mapping, for a structured log: status, code, request_id, ..."""
         return {name: getattr(self, name) for name in _FACTS}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # BaseException pickles `args` alone, without the keyword-only facts.
+        # Keyword-only facts do not survive BaseException's own pickling by `args`.
         return (_rebuild, (type(self), str(self), self.__dict__.copy()))
 
 
@@ -107,9 +104,9 @@ def _rebuild(cls: type[IottlyError], message: str, state: dict[str, Any]) -> Iot
 
 
 class ConfigurationError(IottlyError, ValueError):
-    """An argument or setting is not accepted; as a rule, nothing was sent.
+    """An argument or setting was refused before a byte was sent.
 
-    The text names the argument, the given value (never a key) and what is accepted.
+    The text names the argument, what was given (never a key) and what is accepted.
     """
 
     def __init__(self, message: str = "", **facts: Any) -> None:
@@ -118,47 +115,47 @@ class ConfigurationError(IottlyError, ValueError):
 
 
 class SessionClosedError(IottlyError):
-    """The session was closed, before the call or during it."""
+    """The session was closed: before the call, or under it by `aclose()`."""
 
 
 class TransportError(IottlyError):
-    """No usable answer arrived; `sent` says whether the request may have arrived."""
+    """No usable answer arrived; `sent` tells whether the request may have."""
 
 
 class ConnectError(TransportError):
-    """No connection: refused, unreachable, name not found, or too slow; nothing was sent."""
+    """No connection: refused, unreachable, name not found, or too slow. Nothing was sent."""
 
 
 class TLSError(TransportError):
-    """The TLS handshake failed: certificate, host name or version; nothing was sent."""
+    """The TLS handshake failed: certificate, host name or protocol. Nothing was sent."""
 
 
 class ConnectionLostError(TransportError):
-    """The connection was lost before the head of an answer arrived."""
+    """The connection ended before the head of an answer arrived."""
 
 
 class TruncatedResponseError(TransportError):
-    """The connection was lost within the body of an answer, or the body's framing is broken."""
+    """The connection ended within the body of an answer, or the body's framing was broken."""
 
 
 class ProtocolError(TransportError):
-    """The bytes that arrived are not valid HTTP."""
+    """What arrived is not HTTP as it should be."""
 
 
 class ResponseTooLargeError(TransportError):
-    """The answer is larger, after decompression, than `Config.max_response_bytes`."""
+    """The answer is larger, decoded, than `Config.max_response_bytes`."""
 
 
 class DeadlineExceededError(TransportError, TimeoutError):
-    """The call, or its last attempt, exceeded its time limit."""
+    """The call's deadline, or the last attempt's, passed."""
 
 
 class DecodeError(IottlyError):
     """An answer's content does not have the documented form.
 
     Attributes:
-        path: where in the JSON, such as ``$.messages[3].timestamp``. The error's text says
-            what was expected there, and never the value that was found.
+        path: where in the JSON it is, such as ``$.messages[3].timestamp``; the text
+            tells what was expected there, never what stood there.
     """
 
     path: str
@@ -173,7 +170,7 @@ class ApiError(IottlyError):
 
 
 class BadRequestError(ApiError):
-    """400: the service did not accept the request."""
+    """400: the service did not accept the request as written."""
 
 
 class UnauthorizedError(ApiError):
@@ -185,11 +182,11 @@ class ForbiddenError(ApiError):
 
 
 class NotFoundError(ApiError):
-    """404: the project, device or command does not exist."""
+    """404: there is no such thing."""
 
 
 class ConflictError(ApiError):
-    """409: the state of the device or command does not allow the request."""
+    """409: the state of the thing forbids it."""
 
 
 class DeviceOfflineError(ApiError):
@@ -197,24 +194,24 @@ class DeviceOfflineError(ApiError):
 
 
 class RateLimitedError(ApiError):
-    """429, or the quota has no permit for the request before the call's deadline.
+    """429, or a turn within the quota that cannot come before the call's deadline.
 
-    `retry_after` is the number of seconds until there is one, if that is known.
+    `retry_after` says in how many seconds there would be one, where that is known.
     """
 
 
 class ServerError(ApiError):
-    """5xx: the service, or a proxy in front of it, failed."""
+    """5xx: the service, or a proxy before it, failed."""
 
 
 class UnexpectedRedirectError(ApiError):
-    """3xx: redirects are never followed, as the credential would be sent along (D12)."""
+    """3xx: redirects are never followed, the credential would travel along (D12)."""
 
 
 class CommandOutcomeUnknownError(IottlyError):
     """A command may or may not have reached the device; it was not sent again (D10).
 
-    `__cause__` is the error that left the outcome unknown.
+    `__cause__` is the error that left it open.
     """
 
     def __init__(self, message: str = "", **facts: Any) -> None:
@@ -223,11 +220,11 @@ class CommandOutcomeUnknownError(IottlyError):
 
 
 class StoreError(IottlyError):
-    """A store of an ingestion could not be written or read; its contents are still correct."""
+    """A store of an ingestion could not write or be read; what it holds is still right."""
 
 
 class WalkError(IottlyError):
-    """A walk cannot go on without losing or repeating messages."""
+    """A walk over messages cannot go on without losing or repeating some."""
 
 
 class CursorMismatchError(WalkError):
@@ -235,11 +232,11 @@ class CursorMismatchError(WalkError):
 
 
 class PageOrderError(WalkError):
-    """The service returned a page whose messages are not in the requested order."""
+    """The service returned a page whose times are not in the order asked for."""
 
 
 class UnstableTieOrderError(WalkError):
-    """The messages of one millisecond fill several pages, and their order is not stable.
+    """The messages of one millisecond fill pages and their order is not stable.
 
     Attributes:
         timestamp: the millisecond, as ISO text in UTC.
@@ -253,11 +250,11 @@ class UnstableTieOrderError(WalkError):
 
 
 class WebhookError(IottlyError):
-    """A webhook was refused; answer its sender with `status`."""
+    """A webhook that arrived was refused; `status` is what to answer its sender."""
 
 
 class WebhookSecretError(WebhookError):
-    """The header with the shared secret is missing, repeated or wrong; answer 403."""
+    """The header with the shared secret is missing, repeated or wrong: answer 403."""
 
     def __init__(self, message: str = "", **facts: Any) -> None:
         facts.setdefault("status", 403)
@@ -265,7 +262,7 @@ class WebhookSecretError(WebhookError):
 
 
 class WebhookTooLargeError(WebhookError):
-    """The webhook's body is larger than accepted; answer 413."""
+    """The webhook's body is larger than is accepted: answer 413."""
 
     def __init__(self, message: str = "", **facts: Any) -> None:
         facts.setdefault("status", 413)

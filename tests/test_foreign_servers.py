@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from iottly_async import Config, Cursor, IottlySession, Message, RateLimiter
+from iottly_async import Config, Cursor, FollowPace, IottlySession, Message, RateLimiter
 from iottly_async.errors import (
     BadRequestError,
     DeviceOfflineError,
@@ -251,7 +251,8 @@ async def test_following_gives_what_is_there(server: ForeignServer, session: Iot
     rows = server.truth.rows[plain]
     wanted = [row for row in rows if row.at >= rows[180].at]
     got: list[Message] = []
-    following = messages.follow(plain, start=rows[180].time, settle=0, fastest=0.05)
+    pace = FollowPace(fastest=0.05)
+    following = messages.follow(plain, start=rows[180].time, settle=0, pace=pace)
     async with aclosing(following):
         async for batch in following:
             got += batch.messages

@@ -1,8 +1,7 @@
-"""A doorbell: what makes a follower look at once instead of at its next turn.
+"""A doorbell: it wakes a follower, so that a device is polled before it is due.
 
-It brings no message, only the word that there may be one: the walk is the only source of
-messages. So a ring that is lost costs time and never a message, and one too many costs a
-request.
+A wake-up carries no message. Messages come from polls alone. So a wake-up that is lost
+costs time and never a message, and one that is superfluous costs a request.
 """
 
 from __future__ import annotations
@@ -15,10 +14,24 @@ from ..models import Message
 
 
 class Doorbell:
-    """A bell that anything may ring: a webhook's handler, a stream, a test.
+    """Wakes a follower when there may be new messages.
 
-    Rings are remembered until they are heard, each device once, so ringing is cheap. One
-    follower at a time listens.
+    Anything may ring it: the handler of a webhook, a stream, a test. Rings are remembered
+    until the follower takes them, each device once, so ringing is cheap. One follower at a
+    time can listen to it.
+
+    Example:
+        A webhook rings, and the follower polls that device at once:
+
+        ```python
+        bell = Doorbell()
+
+        async def on_webhook(message: Message) -> None:
+            bell.ring(message.device_id)
+
+        async for batch in project.messages.follow_many(doorbell=bell):
+            ...
+        ```
     """
 
     __slots__ = ("_all", "_devices", "_rung")
@@ -29,7 +42,13 @@ class Doorbell:
         self._rung = asyncio.Event()
 
     def ring(self, device_id: str | None = None) -> None:
-        """There may be news of the device `device_id`; None: of any."""
+        """Tell the follower that there may be new messages.
+
+        Call it in the thread of the follower's event loop.
+
+        Args:
+            device_id: the device that may have sent. None (the default) is any device.
+        """
         if device_id is None:
             self._all = True
         else:
@@ -37,10 +56,10 @@ class Doorbell:
         self._rung.set()
 
     def __aiter__(self) -> AsyncIterator[str | None]:
-        """The devices that were rung for, None for all; never ends."""
-        return self._heard()
+        """Yield the devices that were rung for, None for all of them; it never ends."""
+        return self._rings()
 
-    async def _heard(self) -> AsyncIterator[str | None]:
+    async def _rings(self) -> AsyncIterator[str | None]:
         while True:
             await self._rung.wait()
             if self._all:
@@ -56,33 +75,37 @@ class Doorbell:
 
 
 def device_of(ring: object) -> str | None:
-    """The device that a ring is about: a text is its id, a message names it; else None, all."""
+    """The device that an item of a doorbell names: a text is its id, a message has it.
+
+    Returns:
+        None for anything else, which concerns all devices.
+    """
     if isinstance(ring, str):
         return ring
     return ring.device_id if isinstance(ring, Message) else None
 
 
-async def listen(doorbell: Any, heard: Callable[[str | None], None]) -> None:
-    """Hear `doorbell` until it ends; what it raises passes through.
+async def listen(doorbell: Any, wake: Callable[[str | None], None]) -> None:
+    """Listen to a doorbell until it ends. Its errors pass through.
 
     Args:
         doorbell: an async-iterable, each of whose items is a ring (a `Doorbell`, a
             `Stream`); or a callable whose result is awaited again and again, each time a
             ring (`asyncio.Queue().get`); or one awaitable, which rings once.
-        heard: called with each ring's device, None for all.
+        wake: called with each ring's device, None for all devices.
     """
     if hasattr(doorbell, "__aiter__"):
         async for ring in doorbell:
-            heard(device_of(ring))
-            await asyncio.sleep(0)  # one that never waits must not stop all else
+            wake(device_of(ring))
+            await asyncio.sleep(0)  # a doorbell that never waits must not block the event loop
     elif callable(doorbell):
         while True:
-            heard(device_of(await doorbell()))
+            wake(device_of(await doorbell()))
             await asyncio.sleep(0)
     else:
-        heard(device_of(await doorbell))
+        wake(device_of(await doorbell))
 
 
 def is_doorbell(doorbell: object) -> bool:
-    """Whether it is one of the things that `listen` takes."""
+    """Whether `listen` accepts it."""
     return callable(doorbell) or hasattr(doorbell, "__aiter__") or hasattr(doorbell, "__await__")

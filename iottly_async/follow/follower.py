@@ -1,29 +1,28 @@
-"""Follower devices by walks: who is looked at next, and what comes of it.
-
-One task decides, a few look, and the consumer takes.
-"""
+"""The tasks that follow devices: one schedules, a few poll, and the consumer takes batches."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from math import inf
 from typing import Any, Final
 
 import attrs
 
 from ..aio.channel import Channel
+from ..aio.tasks import TaskGroup, cancel_and_wait
 from ..clock import Clock
 from ..config import RetryPolicy
 from ..errors import ConfigurationError, IottlyError
-from ..models import MessageBatch, Quota
+from ..models import Cursor, MessageBatch, Quota
 from ..retry import is_passing, retry_delay
+from ..walk import Fetch, History, WalkQuery, WalkSettings
+from .budget import PollBudget
 from .doorbell import is_doorbell, listen
-from .pace import Pace
-from .plan import FollowPlan
+from .pace import FollowPace
 from .poll import FollowedDevice, Poller
-from .schedule import Kind, Schedule
+from .schedule import Reason, Schedule
 from .server_time import ServerTime
 from .traffic import Rhythm, Traffic
 from .wakeups import WakeUps
@@ -32,236 +31,251 @@ Hold = Callable[[Callable[[], Coroutine[Any, Any, None]]], Coroutine[Any, Any, N
 
 _log = logging.getLogger("iottly_async")
 
-_REFRESH: Final = 300.0
-_PARTS: Final = 20.0
-"""Where the quota is scarce, a part of a round of all devices is as near as a goal can be."""
+_LIST_AGAIN: Final = 300.0
+"""Seconds after which the project's devices are listed again."""
 
-_ROUNDS: Final[Mapping[Rhythm, float]] = {"unknown": 0.4, "steady": 3.0, "none": 3.0}
-"""Rounds of all devices after which one is looked at whatever is thought of it; chosen by
-`python -m benchmarks live --part policy`."""
+_GOAL_PARTS: Final = 20.0
+"""At a scarce quota the goal is at least this part of the time that polls of all devices take."""
+
+_ROUNDS: Final[Mapping[Rhythm, float]] = {"irregular": 0.4, "steady": 3.0, "silent": 3.0}
+"""Times that polls of all devices take, after which a device is polled in any case. They are
+chosen by `python -m benchmarks live --part policy`."""
 
 
+@attrs.define(kw_only=True, eq=False)
 class Follower:
-    """Carries one `FollowPlan` out."""
+    """Follows devices: polls each again and again, and yields what is new.
 
-    def __init__(
-        self, plan: FollowPlan, *, clock: Clock, quota: Callable[[], Quota], policy: RetryPolicy
-    ) -> None:
-        self._plan = plan
-        self._clock = clock
-        self._quota = quota
-        self._policy = policy
-        self._now = ServerTime(plan.fetch, clock, settle=plan.settings.settle)
-        self._pace = Pace(plan.share)
-        self._turns: Schedule[FollowedDevice] = Schedule()
-        self._devices: dict[str, FollowedDevice] = {}
-        self._found: Channel[MessageBatch] = Channel(plan.concurrency)
-        self._reader = Poller(plan, self._now, clock, self._found)
-        self._slots = asyncio.Semaphore(plan.concurrency)
-        self._start: int | None = plan.start
-        self._tasks: set[asyncio.Task[None]] = set()
+    Attributes:
+        list_devices: gives the ids of the devices to follow.
+        refresh: whether the devices are listed again every five minutes.
+        query: gives the query of all messages of a device.
+        start: milliseconds since the epoch from which messages are wanted, of devices
+            without a cursor. None is the server's present when following begins.
+        cursors: where to resume, by device id.
+        settings: of the walks.
+        doorbell: wakes the follower; None if there is none.
+        pace: how often devices are polled.
+        concurrency: polls at once, at most.
+        empty: whether a poll without messages yields a batch too, for its cursor.
+        fetch: fetches a page.
+        history: fetches messages with their ids.
+        quota: tells the quota at this moment.
+        policy: how long to wait after a failure.
+        clock: tells the time.
+        hold: runs what it is given until the session closes, which it raises.
 
-    async def batches(self, hold: Hold) -> AsyncGenerator[MessageBatch, None]:
-        """Batches as they are found; `hold` ends the work when the session closes."""
-        self._spawn(hold(self._decide))
-        if self._plan.doorbell is not None:
-            bell = asyncio.ensure_future(listen(self._plan.doorbell, self._ring))
-            self._tasks.add(bell)
-            bell.add_done_callback(self._bell_ended)
-        try:
-            while True:
-                yield await self._found.get()
-        finally:
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+    Raises:
+        ConfigurationError: `doorbell` is not one of the accepted kinds.
+    """
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-        return task
+    list_devices: Callable[[], Awaitable[list[str]]]
+    refresh: bool
+    query: Callable[[str], WalkQuery]
+    start: int | None
+    cursors: Mapping[str, Cursor]
+    settings: WalkSettings
+    doorbell: Any
+    pace: FollowPace
+    concurrency: int
+    empty: bool
+    fetch: Fetch
+    history: History
+    quota: Callable[[], Quota]
+    policy: RetryPolicy
+    clock: Clock
+    hold: Hold
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._found.fail(error)
+    _budget: PollBudget = attrs.field(init=False)
+    _pages: ServerTime = attrs.field(init=False)
+    _poller: Poller = attrs.field(init=False)
+    _batches: Channel[MessageBatch] = attrs.field(init=False)
+    _slots: asyncio.Semaphore = attrs.field(init=False)
+    _tasks: TaskGroup = attrs.field(init=False)
+    _schedule: Schedule[FollowedDevice] = attrs.field(init=False, factory=Schedule)
+    _devices: dict[str, FollowedDevice] = attrs.field(init=False, factory=dict)
 
-    def _bell_ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _log.warning("the doorbell failed, following goes on by polling: %r", error)
+    def __attrs_post_init__(self) -> None:
+        if self.doorbell is not None and not is_doorbell(self.doorbell):
+            raise ConfigurationError(
+                "doorbell must be async-iterable, awaitable, or a callable that returns an "
+                f"awaitable, not {type(self.doorbell).__name__}"
+            )
+        self._budget = PollBudget(self.pace.share)
+        self._pages = ServerTime(self.fetch, self.clock, settle=self.settings.settle)
+        self._batches = Channel(self.concurrency)
+        self._slots = asyncio.Semaphore(self.concurrency)
+        self._tasks = TaskGroup(self._batches.fail)
+        self._poller = Poller(
+            pages=self._pages,
+            history=self.history,
+            settings=self.settings,
+            clock=self.clock,
+            deliver=self._batches.put,
+            empty=self.empty,
+        )
 
-    def _ring(self, device_id: str | None) -> None:
-        """There may be news: look as soon as they can be handed out."""
-        now = self._clock.monotonic()
+    async def batches(self) -> AsyncGenerator[MessageBatch, None]:
+        """Yield batches as they are found, without end."""
+        doorbell: list[asyncio.Task[None]] = []
+        async with self._tasks as tasks:
+            tasks.start(self.hold(self._poll_devices))
+            if self.doorbell is not None:
+                # Not one of the group: its failure must not end the polls.
+                doorbell.append(asyncio.ensure_future(listen(self.doorbell, self._wake)))
+                doorbell[0].add_done_callback(_doorbell_ended)
+            try:
+                while True:
+                    yield await self._batches.get()
+            finally:
+                await cancel_and_wait(doorbell)
+
+    def _wake(self, device_id: str | None) -> None:
+        """Poll a device, or all for None, as soon as its new messages can be yielded."""
+        now = self.clock.monotonic()
         if device_id is None and len(self._devices) > 1:
-            # All at once: soon, but at the pace that the quota allows.
+            # Polls of all devices are soon due, but keep the pace that the quota allows.
             for device in self._devices.values():
-                if not device.busy:
-                    self._turns.put(device, now + self._plan.settings.settle, "likely")
+                if not device.polling:
+                    self._schedule.put(device, now + self.settings.settle, "expected")
             return
         for each in self._devices if device_id is None else (device_id,):
-            if (rung := self._devices.get(each)) is not None:
-                rung.rings.ring(now)
-                self._answer(rung)
+            if (woken := self._devices.get(each)) is not None:
+                woken.wakeups.add(now)
+                self._schedule_wakeup(woken)
 
-    def _answer(self, device: FollowedDevice) -> None:
-        """Let a device that was rung for have its turn."""
-        if not device.busy and (due := device.rings.due) is not None:
-            self._turns.put(device, due, "rung")
+    def _schedule_wakeup(self, device: FollowedDevice) -> None:
+        if not device.polling and (due := device.wakeups.due) is not None:
+            self._schedule.put(device, due, "wakeup")
 
-    async def _decide(self) -> None:
-        """Give turns, without end."""
-        await self._enlist()
-        refresh_at = inf if self._plan.fixed else self._clock.monotonic() + _REFRESH
+    async def _poll_devices(self) -> None:
+        """Start polls, without end, and list the devices now and then."""
+        await self._list_devices()
+        list_at = self.clock.monotonic() + _LIST_AGAIN if self.refresh else inf
         while True:
             await self._slots.acquire()
-            device, kind = await self._next(refresh_at)
-            now = self._clock.monotonic()
-            self._pace.spent(now, rung=kind == "rung")
-            if device is None:
-                refresh_at = now + _REFRESH
-                self._spawn(self._enlist()).add_done_callback(self._free)
+            reason = await self._next_due(list_at)
+            now = self.clock.monotonic()
+            self._budget.spend(now, wakeup=reason == "wakeup")
+            if reason is None:
+                list_at = now + _LIST_AGAIN
+                task = self._tasks.start(self._list_devices())
             else:
-                device.busy, device.looked_at = True, now
-                device.rings.begin(now)
-                self._spawn(self._look(device)).add_done_callback(self._free)
+                device = self._schedule.take(reason)
+                device.polling, device.polled_at = True, now
+                device.wakeups.poll_begins(now)
+                task = self._tasks.start(self._poll(device))
+            task.add_done_callback(lambda _: self._slots.release())
 
-    def _free(self, _: asyncio.Task[None]) -> None:
-        self._slots.release()
-
-    async def _next(self, refresh_at: float) -> tuple[FollowedDevice | None, Kind]:
-        """The device whose turn it is, once it is; None when the devices are to be listed."""
+    async def _next_due(self, list_at: float) -> Reason | None:
+        """Wait until a poll is due; its reason, or None if the devices are to be listed."""
         while True:
-            now = self._clock.monotonic()
-            if now >= refresh_at:
-                return None, "guard"
-            rung = self._turns.first("rung")
-            if rung <= now:
-                # A ring is worth a request as soon as it comes; the others keep the pace.
-                return self._turns.take("rung"), "rung"
-            kind, due = self._ordinary(now)
+            now = self.clock.monotonic()
+            if now >= list_at:
+                return None
+            wakeup = self._schedule.first_due("wakeup")
+            if wakeup <= now:
+                return "wakeup"  # it is worth a request at once; all others keep the pace
+            reason, due = self._next_regular(now)
             if due <= now:
-                due = self._pace.next_at(self._quota(), now, self._clock.time())
+                due = self._budget.next_at(self.quota(), now, self.clock.time())
                 if due <= now:
-                    return self._turns.take(kind), kind
-            await self._turns.changed(min(due, rung, refresh_at) - now)
+                    return reason
+            await self._schedule.wait(min(due, wakeup, list_at) - now)
 
-    def _ordinary(self, now: float) -> tuple[Kind, float]:
-        """The next turn that nobody rang for, and when it may be taken."""
-        likely, guard = self._turns.first("likely"), self._turns.first("guard")
-        if min(likely, guard) <= now or guard == inf:
-            return ("likely", likely) if likely <= guard else ("guard", guard)
-        # What the quota has left over goes to who was not looked at for longest.
-        spare = self._turns.next("guard").looked_at + self._plan.slowest
-        return ("likely", likely) if likely <= spare else ("guard", spare)
+    def _next_regular(self, now: float) -> tuple[Reason, float]:
+        """The next poll that no doorbell asked for: its reason, and when it may begin."""
+        expected = self._schedule.first_due("expected")
+        overdue = self._schedule.first_due("overdue")
+        if min(expected, overdue) <= now or overdue == inf:
+            return ("expected", expected) if expected <= overdue else ("overdue", overdue)
+        # Quota that is left over is used for the device that was not polled for longest.
+        spare = self._schedule.first("overdue").polled_at + self.pace.slowest
+        return ("expected", expected) if expected <= spare else ("overdue", spare)
 
-    async def _enlist(self) -> None:
-        """Take in the devices that are there now and were not before."""
+    async def _list_devices(self) -> None:
+        """Add the devices that are not followed yet."""
         failures = 0
         while True:
             try:
-                ids = await self._plan.devices()
-                if self._start is None and ids:
-                    self._start = await self._reader.present(ids[0])
+                ids = await self.list_devices()
+                if self.start is None and ids:
+                    self.start = await self._poller.server_now(ids[0])
             except IottlyError as error:
                 if not is_passing(error):
                     raise
                 failures += 1
-                await self._clock.sleep(self._after(error, failures, "the devices"))
+                await self.clock.sleep(self._retry_after(error, failures, "the devices"))
             else:
                 break
-        now = self._clock.monotonic()
+        now = self.clock.monotonic()
         for device_id in ids:
             if device_id not in self._devices:
-                self._devices[device_id] = device = self._device(device_id)
-                self._turns.put(device, now, "likely")
+                self._devices[device_id] = device = self._new_device(device_id)
+                self._schedule.put(device, now, "expected")
 
-    def _device(self, device_id: str) -> FollowedDevice:
-        cursor = self._plan.cursors.get(device_id)
-        query = self._plan.query(device_id)
+    def _new_device(self, device_id: str) -> FollowedDevice:
+        cursor = self.cursors.get(device_id)
+        query = self.query(device_id)
         if cursor is None:
-            query = attrs.evolve(query, start=self._start)
-        begun = self._now.at(self._clock.monotonic())
+            query = attrs.evolve(query, start=self.start)
+        now = self._pages.at(self.clock.monotonic())
         return FollowedDevice(
-            query, cursor, Traffic(begun, self._plan.fastest), WakeUps(self._plan.settings.settle)
+            query, cursor, Traffic(now, self.pace.fastest), WakeUps(self.settings.settle)
         )
 
-    async def _look(self, device: FollowedDevice) -> None:
-        """Hand out what is new, and give the device its next turn."""
-        again: float | None = None
+    async def _poll(self, device: FollowedDevice) -> None:
+        """Poll a device, and schedule its next poll."""
+        retry_after: float | None = None
         try:
-            await self._reader.look(device)
+            await self._poller.poll(device)
         except IottlyError as error:
             if not is_passing(error):
                 raise
             device.failures += 1
-            again = self._after(error, device.failures, f"device {device.query.device_id}")
+            name = f"device {device.query.device_id}"
+            retry_after = self._retry_after(error, device.failures, name)
         else:
             device.failures = 0
-        now = self._clock.monotonic()
-        device.busy = False
-        device.rings.ended(
+        now = self.clock.monotonic()
+        device.polling = False
+        device.wakeups.poll_ended(
             now,
-            doubt=self._now.doubt,
-            brought=device.brought,
-            newest=self._now.when(device.newest),
+            doubt=self._pages.doubt,
+            found=device.found,
+            newest=self._pages.when(device.newest),
         )
-        if again is not None:
-            self._turns.put(device, now + again, "likely")
+        if retry_after is not None:
+            self._schedule.put(device, now + retry_after, "expected")
         else:
-            self._give_turns(device)
-        self._answer(device)
+            self._schedule_regular(device)
+        self._schedule_wakeup(device)
 
-    def _give_turns(self, device: FollowedDevice) -> None:
-        """When to look again: when it is likely to have sent, and in any case in a while."""
-        plan = self._plan
-        round_ = self._pace.round(self._quota(), len(self._devices))
-        goal = max(plan.goal, round_ / _PARTS)
-        sent = device.traffic.due(goal) if device.unsettled is None else device.unsettled
-        likely = self._now.when(sent) + plan.settings.settle
-        likely = max(likely, device.looked_at + plan.fastest)
-        self._turns.put(device, likely, "likely")
+    def _schedule_regular(self, device: FollowedDevice) -> None:
+        """Schedule two polls: when the device is expected to have sent, and the latest one."""
+        pace = self.pace
+        round_time = self._budget.round_time(self.quota(), len(self._devices))
+        goal = max(pace.goal, round_time / _GOAL_PARTS)
+        sent = device.traffic.next_poll(goal) if device.unsettled is None else device.unsettled
+        expected = self._pages.when(sent) + self.settings.settle
+        expected = max(expected, device.polled_at + pace.fastest)
+        self._schedule.put(device, expected, "expected")
         rhythm = device.traffic.rhythm
-        guard = max(plan.slowest, _ROUNDS[rhythm] * round_)
-        if rhythm == "steady" and round_:
-            # Spread evenly over its pause: a look shortly before its time would be wasted.
-            pause = likely - device.looked_at
-            guard = max(guard, pause / max(1.0, pause // guard))
-        self._turns.put(device, device.looked_at + guard, "guard")
+        latest = max(pace.slowest, _ROUNDS[rhythm] * round_time)
+        if rhythm == "steady" and round_time:
+            # Polls are spread evenly over the pause: one shortly before its end is wasted.
+            pause = expected - device.polled_at
+            latest = max(latest, pause / max(1.0, pause // latest))
+        self._schedule.put(device, device.polled_at + latest, "overdue")
 
-    def _after(self, error: IottlyError, failures: int, what: str) -> float:
+    def _retry_after(self, error: IottlyError, failures: int, what: str) -> float:
         seconds = retry_delay(
-            failures, self._policy, self._clock.random, retry_after=error.retry_after
+            failures, self.policy, self.clock.random, retry_after=error.retry_after
         )
-        _log.warning("following %s failed (%s); again in %.1f s", what, error, seconds)
+        _log.warning("following %s failed (%s); next try in %.1f s", what, error, seconds)
         return seconds
 
 
-def follow(
-    plan: FollowPlan,
-    *,
-    clock: Clock,
-    quota: Callable[[], Quota],
-    policy: RetryPolicy,
-    hold: Hold,
-) -> AsyncGenerator[MessageBatch, None]:
-    """Carry `plan` out.
-
-    Args:
-        plan: checked.
-        clock: time and chance.
-        quota: what is left, at this moment.
-        policy: how long to wait after a failure.
-        hold: ends what it is given when the session closes.
-
-    Raises:
-        ConfigurationError: the plan's doorbell is none.
-    """
-    if plan.doorbell is not None and not is_doorbell(plan.doorbell):
-        raise ConfigurationError(
-            "doorbell must be async-iterable, awaitable, or a callable that returns an awaitable, "
-            f"not {type(plan.doorbell).__name__}"
-        )
-    return Follower(plan, clock=clock, quota=quota, policy=policy).batches(hold)
+def _doorbell_ended(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.warning("the doorbell failed; devices are polled without it: %r", error)

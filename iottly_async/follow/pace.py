@@ -1,69 +1,82 @@
-"""How soon the next request may go, by what the quota has left: pure.
-
-What is left of the window is spread over the rest of it, so that the last second of a
-window is as well served as the first, and a share is left to others on the key, another to
-the rings of a doorbell.
-"""
+"""How often followed devices are polled, as a user sets it."""
 
 from __future__ import annotations
 
-from math import exp, inf
+from datetime import timedelta
 
-from ..models import Quota
+from attrs import Attribute, field, frozen
 
-_WINDOW = 60.0
-"""Seconds of the documented window, until a longer or shorter one has been seen."""
+from ..config import Seconds, seconds
+from ..errors import ConfigurationError
 
 
-class Pace:
-    """One budget for all devices.
+def _to_seconds(value: Seconds) -> float:
+    return value.total_seconds() if isinstance(value, timedelta) else value
 
-    Args:
-        share: of the quota that may be used, above 0 and up to 1.
+
+def _check_seconds(_: object, attribute: Attribute[float], value: object) -> None:
+    seconds(value, name=attribute.name)
+
+
+def _check_share(_: object, _attribute: Attribute[float], value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+        raise ConfigurationError(f"share must be above 0 and up to 1, not {value!r}")
+
+
+@frozen(kw_only=True)
+class FollowPace:
+    """How often `messages.follow` and `messages.follow_many` poll a device.
+
+    A poll is a request for the device's new messages. Each device is polled when it is
+    expected to have sent, as its last messages tell, and within the bounds given here.
+
+    Example:
+        At most half of the quota, and each device at least every five minutes:
+
+        ```python
+        pace = FollowPace(slowest=300, share=0.5)
+        async for batch in project.messages.follow_many(pace=pace):
+            ...
+        ```
+
+    Attributes:
+        goal: seconds; the age that a device's oldest unseen message has on average when the
+            device is polled, as far as the quota allows. Default 1.
+        fastest: seconds between two polls of one device, at least. A doorbell may cause
+            earlier ones. Default 1.
+        slowest: seconds between two polls of one device, at most. Default 60. Where the
+            quota does not allow that, a device is polled less often. The measure is the
+            time that one poll of every device takes at the quota: a device that sends
+            irregularly waits at most two fifths of it, a device that does not send three
+            times as long, and a device that sends at regular intervals three to six times
+            as long, because it is polled when its next message is due.
+        share: part of the quota that following may use, above 0 and up to 1. Default 0.9.
+            The rest is left to other users of the key.
+
+    Raises:
+        ConfigurationError: a value is not as above, or `slowest` is less than `fastest`.
     """
 
-    __slots__ = ("_last", "_longest", "_rung", "_rung_at", "_share")
+    goal: float = field(default=1.0, converter=_to_seconds, validator=_check_seconds)
+    fastest: float = field(default=1.0, converter=_to_seconds, validator=_check_seconds)
+    slowest: float = field(default=60.0, converter=_to_seconds, validator=_check_seconds)
+    share: float = field(default=0.9, validator=_check_share)
 
-    def __init__(self, share: float) -> None:
-        self._share = share
-        self._last = -inf
-        self._longest = 0.0
-        self._rung = 0.0
-        self._rung_at = -inf
+    def __attrs_post_init__(self) -> None:
+        if self.slowest < self.fastest:
+            raise ConfigurationError(
+                f"slowest, {self.slowest:g} s, must not be less than fastest, {self.fastest:g} s"
+            )
 
-    def spent(self, now: float, *, rung: bool = False) -> None:
-        """A request goes now (monotonic); `rung`: for a ring, which asked for no pace."""
-        self._last = now
-        if rung:
-            self._rung = self._rings(now) + 1.0 / _WINDOW
-            self._rung_at = now
 
-    def _rings(self, now: float) -> float:
-        """Requests a second that rings have taken of late."""
-        return self._rung * exp((self._rung_at - now) / _WINDOW)
+def checked_pace(pace: FollowPace | None) -> FollowPace:
+    """`pace`, or the default for None.
 
-    def next_at(self, quota: Quota, now: float, wall: float) -> float:
-        """When the next request may go, monotonic; in the past where it may go at once.
-
-        Args:
-            quota: as it stands.
-            now: monotonic.
-            wall: the local wall clock, which `quota.resets_at` is of.
-        """
-        if quota.limit is None or quota.remaining is None or quota.resets_at is None:
-            return now
-        left = max(quota.resets_at.timestamp() - wall, 0.0)
-        self._longest = max(self._longest, left)
-        free = quota.remaining - quota.limit * (1.0 - self._share) - quota.waiting
-        # Rings come as they come: what they have taken of late is left to them.
-        free -= self._rings(now) * left
-        if free < 1.0:
-            return now + left
-        return self._last + left / free
-
-    def round(self, quota: Quota, devices: int) -> float:
-        """Seconds that a look at every device in turn takes; 0 where nothing limits it."""
-        if not quota.limit:
-            return 0.0
-        window = self._longest or _WINDOW
-        return devices * window / (quota.limit * self._share)
+    Raises:
+        ConfigurationError: it is not a `FollowPace`.
+    """
+    if pace is None:
+        return FollowPace()
+    if not isinstance(pace, FollowPace):
+        raise ConfigurationError(f"pace must be a FollowPace, not {type(pace).__name__}")
+    return pace

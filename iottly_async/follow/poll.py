@@ -1,92 +1,102 @@
-"""One look at one device: what is new is handed out, and what it tells of its traffic is kept."""
+"""One poll of one device: it yields new messages, and learns from them when the device sends."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from math import floor, inf
 from typing import Final
 
 import attrs
 
-from ..aio.channel import Channel
 from ..clock import Clock
 from ..models import Cursor, MessageBatch
-from ..walk import Fetched, PageRequest, WalkQuery, batches
-from .plan import FollowPlan
+from ..walk import Fetched, History, PageRequest, WalkQuery, WalkSettings, batches
 from .server_time import ServerTime
 from .traffic import Traffic
 from .wakeups import WakeUps
 
-_TO_KNOW: Final = 20
+_HISTORY_SIZE: Final = 20
 """Messages from which a device's rhythm is learned when following begins."""
 
 
 @attrs.define(eq=False)
 class FollowedDevice:
-    """One device that is followed.
+    """The state of one device that is followed.
 
     Attributes:
-        query: from where following began.
-        cursor: behind what was handed out; None before the first look.
+        query: of its messages, from where following began.
+        cursor: after the messages that were yielded; None before the first poll.
         traffic: when it sends.
-        looked_at: monotonic, when the last look began.
-        rings: of the doorbell, for it.
-        busy: whether it is being looked at.
-        new: whether nothing is known of it yet.
-        unsettled: the server's time of a message that was seen too early to be handed out.
-        brought: messages that the last look handed out.
+        wakeups: from the doorbell, for it.
+        polled_at: monotonic, when the last poll began.
+        polling: whether a poll is under way.
+        fresh: whether its rhythm is still to be learned.
+        unsettled: the server's time of a message that was seen too early to be yielded;
+            None if there was none.
+        found: messages that the last poll yielded.
         newest: the server's time of the last of them.
-        failures: of looks, in a row.
+        failures: polls that failed in a row.
     """
 
     query: WalkQuery
     cursor: Cursor | None
     traffic: Traffic
-    rings: WakeUps
-    looked_at: float = -inf
-    busy: bool = False
-    new: bool = True
+    wakeups: WakeUps
+    polled_at: float = -inf
+    polling: bool = False
+    fresh: bool = True
     unsettled: float | None = None
-    brought: int = 0
+    found: int = 0
     newest: float = -inf
     failures: int = 0
 
 
+@attrs.frozen(kw_only=True)
 class Poller:
-    """Looks at devices, one at a time each, and hands on what it finds."""
+    """Polls devices, each by a walk from its cursor.
 
-    def __init__(
-        self, plan: FollowPlan, now: ServerTime, clock: Clock, found: Channel[MessageBatch]
-    ) -> None:
-        self._plan = plan
-        self._now = now
-        self._clock = clock
-        self._found = found
+    Attributes:
+        pages: where pages come from, with the server's time.
+        history: where messages with ids come from, for walks that verify ties.
+        settings: of the walks.
+        clock: tells the time where answers do not.
+        deliver: takes a batch; returns once there is room for the next one.
+        empty: whether a batch without messages is delivered too, for its cursor.
+    """
 
-    async def present(self, device_id: str) -> int:
-        """The server's present, in milliseconds: not after it, and hardly before."""
+    pages: ServerTime
+    history: History
+    settings: WalkSettings
+    clock: Clock
+    deliver: Callable[[MessageBatch], Awaitable[None]]
+    empty: bool
+
+    async def server_now(self, device_id: str) -> int:
+        """The server's present in milliseconds: never after it, and hardly before it."""
         request = PageRequest(
             device_id=device_id, start=None, end=None, type="all", order="desc", size=1, number=None
         )
-        fetched = await self._now.fetch(request)
-        now = self._clock.time() if fetched.server_time is None else fetched.server_time
+        fetched = await self.pages.fetch(request)
+        now = self.clock.time() if fetched.server_time is None else fetched.server_time
         return floor(now * 1000)
 
-    async def look(self, device: FollowedDevice) -> None:
-        """Hand out what is new of a device; the first time, learn its rhythm before.
+    async def poll(self, device: FollowedDevice) -> None:
+        """Deliver a device's new messages. The first poll learns its rhythm before.
 
         Raises:
-            IottlyError: the service failed; what was handed out before is unaffected.
+            IottlyError: the service failed. What was delivered before is unaffected.
         """
-        device.brought, device.newest = 0, -inf
-        if device.new:
-            await self._get_to_know(device)
-        if not device.new:
-            await self._read(device)
-        device.new = False
+        device.found, device.newest = 0, -inf
+        if device.fresh:
+            has_new = await self._learn_rhythm(device)
+            device.fresh = False
+            if not has_new:
+                return
+        await self._read(device)
 
-    async def _get_to_know(self, device: FollowedDevice) -> None:
-        """Learn a device's rhythm from its last messages; whether there are any to hand out."""
+    async def _learn_rhythm(self, device: FollowedDevice) -> bool:
+        """Learn a device's rhythm from its last messages; whether any are to be delivered."""
         query = device.query
         request = PageRequest(
             device_id=query.device_id,
@@ -94,25 +104,24 @@ class Poller:
             end=None,
             type=query.type,
             order="desc",
-            size=_TO_KNOW,
+            size=_HISTORY_SIZE,
             number=None,
         )
-        messages = (await self._now.fetch(request)).messages
-        done = (query.start if device.cursor is None else device.cursor.pinned_end) or 0
+        messages = (await self.pages.fetch(request)).messages
+        start = (query.start if device.cursor is None else device.cursor.pinned_end) or 0
         times = [message.timestamp.timestamp() for message in reversed(messages)]
-        # Of a message that is still to be handed out its traffic is told when it is.
-        device.traffic.sent(time for time in times if time * 1000 < done)
-        device.traffic.seen_until = max(done / 1000, self._now.at(device.looked_at))
-        device.new = not times or times[-1] * 1000 < done
+        # Messages that are still to be delivered are observed when they are.
+        device.traffic.observe(time for time in times if time * 1000 < start)
+        device.traffic.seen_until = max(start / 1000, self.pages.at(device.polled_at))
+        return bool(times) and times[-1] * 1000 >= start
 
     async def _read(self, device: FollowedDevice) -> None:
-        """Hand out what is new."""
-        plan = self._plan
+        """Deliver what is new."""
         newest = -inf
 
         async def fetch(request: PageRequest) -> Fetched:
             nonlocal newest
-            fetched = await self._now.fetch(request)
+            fetched = await self.pages.fetch(request)
             if fetched.messages:
                 newest = fetched.messages[-1].timestamp.timestamp()
             return fetched
@@ -120,19 +129,19 @@ class Poller:
         walk = batches(
             fetch,
             device.query,
-            settings=plan.settings,
+            settings=self.settings,
             cursor=device.cursor,
-            clock=self._clock,
-            history=plan.history,
+            clock=self.clock,
+            history=self.history,
         )
         async with aclosing(walk):
             async for batch in walk:
                 if batch.messages:
-                    device.traffic.sent(m.timestamp.timestamp() for m in batch.messages)
-                    device.brought += len(batch.messages)
+                    device.traffic.observe(m.timestamp.timestamp() for m in batch.messages)
+                    device.found += len(batch.messages)
                     device.newest = batch.messages[-1].timestamp.timestamp()
-                if batch.messages or plan.empty:
-                    await self._found.put(batch)
+                if batch.messages or self.empty:
+                    await self.deliver(batch)
                 device.cursor = batch.cursor
         if device.cursor is not None:
             device.traffic.seen_until = device.cursor.pinned_end / 1000

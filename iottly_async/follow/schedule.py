@@ -1,4 +1,4 @@
-"""Whose turn it is next: a heap in which turns can be moved."""
+"""Which device is polled next: priority queues whose entries can be moved."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import Generic, Literal, TypeVar
 
 T = TypeVar("T")
 
-Kind = Literal["rung", "likely", "guard"]
+Reason = Literal["wakeup", "expected", "overdue"]
+"""Why an item is due: a doorbell woke it; a message is expected; it was not polled for long."""
 
 
-class _Heap(Generic[T]):
-    """Things with the time at which each is due, one turn each."""
+class _DueHeap(Generic[T]):
+    """Items by the time at which each is due, each item at most once."""
 
     __slots__ = ("_entries", "_numbers", "_valid")
 
@@ -23,62 +24,62 @@ class _Heap(Generic[T]):
         self._valid: dict[T, int] = {}
         self._numbers = count()
 
-    def put(self, thing: T, due: float) -> None:
-        number = self._valid[thing] = next(self._numbers)
-        heappush(self._entries, (due, number, thing))
+    def put(self, item: T, due: float) -> None:
+        number = self._valid[item] = next(self._numbers)
+        heappush(self._entries, (due, number, item))
 
-    def forget(self, thing: T) -> None:
-        self._valid.pop(thing, None)
+    def remove(self, item: T) -> None:
+        self._valid.pop(item, None)
 
-    def first(self) -> float:
+    def first_due(self) -> float:
         entries, valid = self._entries, self._valid
         while entries and valid.get(entries[0][2]) != entries[0][1]:
-            heappop(entries)  # moved, or forgotten
+            heappop(entries)  # moved or removed
         return entries[0][0] if entries else inf
 
-    def next(self) -> T:
-        self.first()
+    def first(self) -> T:
+        self.first_due()
         return self._entries[0][2]
 
 
 class Schedule(Generic[T]):
-    """Schedule of three kinds; a thing may have one of each, and has none once it was taken.
-
-    "rung": a doorbell rang. "likely": it has probably sent. "guard": whatever is thought of
-    it, it was not looked at for long.
-    """
+    """Items by when they are due, for each reason. An item has at most one entry a reason."""
 
     __slots__ = ("_changed", "_heaps")
 
     def __init__(self) -> None:
-        self._heaps: dict[Kind, _Heap[T]] = {"rung": _Heap(), "likely": _Heap(), "guard": _Heap()}
+        self._heaps: dict[Reason, _DueHeap[T]] = {
+            "wakeup": _DueHeap(),
+            "expected": _DueHeap(),
+            "overdue": _DueHeap(),
+        }
         self._changed = asyncio.Event()
 
-    def put(self, thing: T, due: float, kind: Kind) -> None:
-        """Give a thing a turn, in place of the one of that kind that it has."""
-        self._heaps[kind].put(thing, due)
+    def put(self, item: T, due: float, reason: Reason) -> None:
+        """Add an item, or move it if it has an entry for that reason."""
+        self._heaps[reason].put(item, due)
         self._changed.set()
 
-    def first(self, kind: Kind) -> float:
-        """When the next turn of that kind is due; inf where there is none."""
-        return self._heaps[kind].first()
+    def first_due(self, reason: Reason) -> float:
+        """When the first item is due for that reason; inf if there is none."""
+        return self._heaps[reason].first_due()
 
-    def next(self, kind: Kind) -> T:
-        """The thing whose turn of that kind is first."""
-        return self._heaps[kind].next()
+    def first(self, reason: Reason) -> T:
+        """The item that is due first for that reason."""
+        return self._heaps[reason].first()
 
-    def take(self, kind: Kind) -> T:
-        """The same, and it has no turn any more."""
-        thing = self._heaps[kind].next()
+    def take(self, reason: Reason) -> T:
+        """Remove the item that is due first for that reason, with all its entries."""
+        item = self._heaps[reason].first()
         for heap in self._heaps.values():
-            heap.forget(thing)
-        return thing
+            heap.remove(item)
+        return item
 
-    async def changed(self, patience: float) -> None:
-        """Return when a turn was given, or after `patience` seconds."""
+    async def wait(self, timeout: float) -> None:
+        """Wait until an item is put, at most `timeout` seconds; inf waits without a bound."""
         self._changed.clear()
         try:
-            async with asyncio.timeout(None if patience == inf else patience):
+            async with asyncio.timeout(None if timeout == inf else timeout):
                 await self._changed.wait()
         except TimeoutError:
             pass

@@ -1,8 +1,9 @@
-"""WakeUps of a doorbell that wait for their look: pure.
+"""When the wake-ups of one device are answered by a poll. Pure.
 
-A message can be handed out only `settle` seconds after its time, so a ring is answered
-by the first look that begins so long after it. WakeUps in a row share looks, but none puts
-another off: a bell that never stops would stop all looks.
+A message is yielded `settle` seconds after its time at the earliest. So a poll answers a
+wake-up if it begins at least `settle` seconds after it. Wake-ups that come close together
+share a poll. A new wake-up never delays the poll of an earlier one: otherwise a doorbell
+that rings without end would prevent every poll.
 """
 
 from __future__ import annotations
@@ -11,15 +12,23 @@ from collections import deque
 from math import ceil, inf
 from typing import Final
 
-_PARTS: Final = 8
-_DELIVERY: Final = 0.05
-"""Seconds from a message to its ring, as a rule."""
+_STEPS: Final = 8
+"""Wake-ups within this part of `settle` share a poll."""
 
-_RETRIES: Final = (0.01, 0.1, 0.4, 1.0)
+_DELIVERY: Final = 0.05
+"""Seconds that pass between a message and its wake-up, usually."""
+
+_RETRY_PAUSES: Final = (0.01, 0.1, 0.4, 1.0)
+"""Seconds before each further poll for the same wake-up."""
 
 
 class _SharedPoll:
-    """WakeUps that share a look: when it is due, and how many of them are not answered."""
+    """A poll that answers several wake-ups.
+
+    Attributes:
+        due: when it is due, monotonic.
+        count: its wake-ups that are not yet answered.
+    """
 
     __slots__ = ("count", "due")
 
@@ -29,75 +38,76 @@ class _SharedPoll:
 
 
 class WakeUps:
-    """The rings for one device; times are monotonic.
+    """The wake-ups of one device; times are monotonic.
 
     Args:
-        settle: seconds after a ring from which on a look answers it.
+        settle: seconds after a wake-up before a poll can answer it.
     """
 
-    __slots__ = ("_grain", "_lead", "_looked_for", "_retry", "_settle", "_shares", "_tried")
+    __slots__ = ("_lead", "_pending", "_polled", "_retries", "_retry_at", "_settle", "_step")
 
     def __init__(self, settle: float) -> None:
         self._settle = settle
-        self._grain = settle / _PARTS
-        self._shares: deque[_SharedPoll] = deque()
-        self._looked_for: deque[_SharedPoll] = deque()
-        self._retry: float | None = None
+        self._step = settle / _STEPS
+        self._pending: deque[_SharedPoll] = deque()
+        self._polled: deque[_SharedPoll] = deque()
+        self._retry_at: float | None = None
         self._lead = 0.0
-        self._tried = 0
+        self._retries = 0
 
-    def ring(self, now: float) -> None:
-        """The bell rang."""
+    def add(self, now: float) -> None:
+        """Record a wake-up."""
         due = now + self._settle
-        shares = self._shares
-        if self._grain:
-            due = ceil(due / self._grain) * self._grain
-        elif shares:
-            shares[-1].due = due
-        if shares and shares[-1].due >= due:
-            shares[-1].count += 1
+        pending = self._pending
+        if self._step:
+            due = ceil(due / self._step) * self._step
+        elif pending:
+            pending[-1].due = due
+        if pending and pending[-1].due >= due:
+            pending[-1].count += 1
         else:
-            shares.append(_SharedPoll(due))
+            pending.append(_SharedPoll(due))
 
     @property
     def due(self) -> float | None:
-        """When to look for the next one; None where all are answered."""
-        if self._shares and self._retry is not None:
-            return min(self._shares[0].due, self._retry)
-        return self._shares[0].due if self._shares else self._retry
+        """When the next poll is due; None if all wake-ups are answered."""
+        if self._pending and self._retry_at is not None:
+            return min(self._pending[0].due, self._retry_at)
+        return self._pending[0].due if self._pending else self._retry_at
 
-    def begin(self, now: float) -> None:
-        """A look begins, for what is due."""
-        self._retry = None
-        while self._shares and self._shares[0].due <= now:
-            self._looked_for.append(self._shares.popleft())
-            self._tried = 0
-        if self._looked_for:
-            self._lead = now - self._looked_for[-1].due
+    def poll_begins(self, now: float) -> None:
+        """A poll begins: it is for the wake-ups that are due."""
+        self._retry_at = None
+        while self._pending and self._pending[0].due <= now:
+            self._polled.append(self._pending.popleft())
+            self._retries = 0
+        if self._polled:
+            self._lead = now - self._polled[-1].due
 
-    def ended(self, now: float, *, doubt: float, brought: int = 0, newest: float = -inf) -> None:
-        """A look has ended, which read up to a moment known to `doubt` seconds.
+    def poll_ended(self, now: float, *, doubt: float, found: int = 0, newest: float = -inf) -> None:
+        """A poll has ended: keep the wake-ups that it did not answer.
 
-        One that began less than that after its ring may have stopped short of the message
-        that was rung for, and is made again; unless it brought one for each ring, and the
-        last of them as new as the ring.
+        The poll read up to the server's present, which is known to `doubt` seconds. If it
+        began less than that after a wake-up, it may have missed the message, and is
+        repeated. It is not repeated if it found a message for each wake-up, the last of
+        them as new as its wake-up.
 
         Args:
             now: monotonic.
             doubt: seconds.
-            brought: messages that the look handed out.
+            found: messages that the poll yielded.
             newest: when the newest of them was sent, monotonic.
         """
-        # WakeUps that came meanwhile keep their look: nobody knows whether it was theirs.
-        looked_for = self._looked_for
-        sent = newest + self._settle + self._grain + doubt + _DELIVERY
-        while looked_for and brought >= looked_for[0].count and sent >= looked_for[0].due:
-            brought -= looked_for.popleft().count
-        if not looked_for:
+        # Wake-ups that came during the poll keep their own: it may have been too early for them.
+        polled = self._polled
+        sent = newest + self._settle + self._step + doubt + _DELIVERY
+        while polled and found >= polled[0].count and sent >= polled[0].due:
+            found -= polled.popleft().count
+        if not polled:
             return
-        looked_for[0].count = max(looked_for[0].count - brought, 1)
-        if self._lead >= doubt or self._tried == len(_RETRIES):
-            self._looked_for.clear()
+        polled[0].count = max(polled[0].count - found, 1)
+        if self._lead >= doubt or self._retries == len(_RETRY_PAUSES):
+            polled.clear()
         else:
-            self._retry = now + _RETRIES[self._tried]
-            self._tried += 1
+            self._retry_at = now + _RETRY_PAUSES[self._retries]
+            self._retries += 1

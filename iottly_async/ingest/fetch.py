@@ -27,6 +27,7 @@ from ..errors import (
     StoreError,
     UnauthorizedError,
 )
+from ..follow import FollowPace
 from ..models import Cursor, MessageBatch
 from ..models._time import from_epoch_ms
 from ..resources import Messages
@@ -36,8 +37,6 @@ _log = logging.getLogger("iottly_async")
 
 FATAL: Final = (UnauthorizedError, SessionClosedError, StoreError, ConfigurationError)
 """Errors that every other device would meet too. They end the job."""
-
-_FASTEST: Final = 1.0  # seconds between two polls of a followed device, at least
 
 Batches: TypeAlias = AsyncGenerator[MessageBatch, None]
 
@@ -114,7 +113,7 @@ class Fetcher:
         devices: Sequence[str] | None,
         list_devices: Callable[[], Awaitable[list[str]]],
         *,
-        slowest: float,
+        pace: FollowPace,
     ) -> None:
         """Follow devices from their cursors, without an end.
 
@@ -124,7 +123,7 @@ class Fetcher:
             devices: the devices to follow; None for all of the project, also those that
                 are added later. Of a device that is added later, the whole range is read.
             list_devices: lists the project's devices now.
-            slowest: seconds between two polls of a device, at most.
+            pace: how often devices are polled.
 
         Raises:
             IottlyError: one of `FATAL`, what `on_batch` raised, or an error that no device
@@ -132,7 +131,7 @@ class Fetcher:
         """
         while devices is None or set(devices) - self.failed:
             try:
-                await self._follow_all(devices, slowest)
+                await self._follow_all(devices, pace)
             except FATAL:
                 raise
             except IottlyError as error:
@@ -144,15 +143,14 @@ class Fetcher:
                     raise
                 _log.warning("following goes on without %d devices: %s", len(self.failed), error)
 
-    async def _follow_all(self, devices: Sequence[str] | None, slowest: float) -> None:
+    async def _follow_all(self, devices: Sequence[str] | None, pace: FollowPace) -> None:
         batches = self.messages.follow_many(
             devices,
             cursors={device: _open_ended(cursor) for device, cursor in self.cursors.items()},
             start=self._follow_start,
             type=self.type,
             concurrency=self.concurrency,
-            fastest=min(_FASTEST, slowest),
-            slowest=slowest,
+            pace=pace,
             skip=self.failed,
             empty=True,
         )

@@ -13,10 +13,10 @@ from ..aio.tasks import cancel_and_wait
 from ..codec import MESSAGE_TYPES, choice
 from ..config import Seconds, flag, seconds, whole
 from ..errors import ConfigurationError, IottlyError
+from ..follow import FollowPace, checked_pace
 from ..models._time import from_epoch_ms
-from ..resources.given import several
+from ..resources.arguments import checked_ids, time_range
 from ..resources.messages import TypeFilter
-from ..resources.pages import bounds
 from ..session import IottlySession
 from .bottleneck import BottleneckMeter
 from .fetch import Fetcher
@@ -64,9 +64,7 @@ class IngestJob:
         follow: whether the job goes on with new messages after the range, until `stop`.
             Devices that are added to the project join in if `devices` is None. It excludes
             `end`. Default False.
-        slowest: seconds between two polls of a followed device, at most, as in
-            `Messages.follow_many`. A device that sends often is polled when its next
-            message is due. Default 60.
+        pace: how often followed devices are polled. None (the default) is `FollowPace()`.
 
     Raises:
         ConfigurationError: an argument is not as above. Nothing was sent or opened.
@@ -93,13 +91,13 @@ class IngestJob:
         concurrency: int = 8,
         flush_every: Seconds | None = None,
         follow: bool = False,
-        slowest: Seconds = 60.0,
+        pace: FollowPace | None = None,
     ) -> None:
         if not isinstance(session, IottlySession):
             raise ConfigurationError("session must be an IottlySession, and is something else")
         self._session = session
         self._project = session.project(project)
-        low, high = bounds(start, end)
+        low, high = time_range(start, end)
         if follow and high is not None:
             raise ConfigurationError("a job that follows has no end: leave out end, or follow")
         kind = choice(type, MESSAGE_TYPES, name="type")
@@ -111,7 +109,7 @@ class IngestJob:
             flush_every = getattr(self._store, "flush_every", _FLUSH_EVERY)
         self._flush_every = seconds(flush_every, name="flush_every")
         self._follow = flag(follow, name="follow")
-        self._slowest = seconds(slowest, name="slowest")
+        self._pace = checked_pace(pace)
         self._stopping = asyncio.Event()
         self._started = False
 
@@ -229,7 +227,7 @@ class IngestJob:
         )
         if self._follow:
             meter.following = True
-            await fetcher.follow(self._devices, self._list_devices, slowest=self._slowest)
+            await fetcher.follow(self._devices, self._list_devices, pace=self._pace)
 
     async def _unless_stopped(self, work: Awaitable[T]) -> T | None:
         """What `work` returns; None if the job was stopped first."""
@@ -305,7 +303,7 @@ class _Run:
 
 
 def _checked(devices: Sequence[str]) -> list[str]:
-    ids = several(devices, name="devices")
+    ids = checked_ids(devices, name="devices")
     if not ids:
         raise ConfigurationError("devices must name one at least, or be None for all")
     return ids

@@ -1,4 +1,4 @@
-"""The service's resources as a user calls them: thin, over a `Requester`."""
+"""The methods that a user calls, grouped by resource. They check arguments and read answers."""
 
 from .fleet import FleetCommands, FleetDevices
 from .messages import Messages

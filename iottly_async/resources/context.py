@@ -1,41 +1,60 @@
-"""What every resource is given: how to call, how to read, and the settings."""
+"""What every resource is given: how to make a call, and what walks and followers need."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from attrs import frozen
 
 from ..clock import Clock
 from ..codec import Answers
-from ..config import Config
-from ..follow.plan import Follower
-from ..pipeline import Requester
+from ..pipeline import Pipeline, Requester
 from ..walk import Quirks
+from ..wire import Request, Route, target
+
+T = TypeVar("T")
 
 
 @frozen(kw_only=True)
 class Context:
-    """Shared by the resources of one session, or of one view of it.
+    """What the resources of one session, or of one view of it, have in common.
 
     Attributes:
         requester: makes calls.
-        answers: reads their bodies.
-        config: the session's settings.
+        pipeline: of the session: its settings, its quota, and waits that end with it.
+        answers: reads the bodies of answers.
         clock: tells the time.
-        pause: waits so many seconds, or until the session closes, which it raises.
-        capacity: how many requests at once the quota can feed; None where it sets no bound.
-        timeout: seconds a call, of the session or the view.
-        follower: carries out what is to be followed.
+        timeout: seconds that a call may take, of the session or the view.
         quirks: what walks have learned of the server.
     """
 
     requester: Requester
+    pipeline: Pipeline
     answers: Answers
-    config: Config
     clock: Clock
-    capacity: Callable[[], int | None]
-    pause: Callable[[float], Awaitable[None]]
     timeout: float
-    follower: Follower
     quirks: Quirks
+
+    async def call(
+        self,
+        route: Route,
+        path: Sequence[str],
+        read: Callable[[bytes], T],
+        *,
+        query: Sequence[tuple[str, str]] = (),
+        body: bytes | None = None,
+    ) -> T:
+        """Make one call, and read its answer's body.
+
+        Args:
+            route: which call.
+            path: its segments below the generation, percent-encoded.
+            read: turns the body of a success into the result.
+            query: names and values; none by default.
+            body: JSON to send; None sends none.
+        """
+        address = target(route.generation, path, query)
+        return await self.requester.call(
+            Request(route, address, lambda answer: read(answer.body), body)
+        )

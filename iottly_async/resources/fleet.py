@@ -1,4 +1,4 @@
-"""What lies under ``/v1/``: the fleet's devices, and commands with results."""
+"""The fleet API, ``/v1/``: devices, and commands with results."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..codec import encode_fleet_command, fleet_query
 from ..config import Seconds, seconds
 from ..errors import DeadlineExceededError
 from ..models import Command, CommandResult, FleetDevice, FleetDevicePage
-from ..wire import Request, Route, segment, target
+from ..wire import Route, segment
 from .context import Context
 
 _PAGE: Final = Route("fleet.devices.page", "GET", "v1")
@@ -24,39 +24,53 @@ _GROWTH: Final = 1.6
 
 
 class FleetDevices:
-    """The devices of the key's project (v1, "List devices")."""
+    """The devices of the key's project (v1, "List devices"), as `session.devices`."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
 
     async def page(self, number: int = 1, per_page: int = 20) -> FleetDevicePage:
-        """One page of devices.
+        """Fetch one page of devices.
 
         Args:
-            number: from 1.
-            per_page: devices a page, 1 to 100.
+            number: of the page, from 1, which is the default.
+            per_page: devices a page, 1 to 100. Default 20.
+
+        Returns:
+            The page, with the number of devices on all pages.
 
         Raises:
             ConfigurationError: an argument is not as above; nothing was sent.
         """
-        context = self._context
-        return await context.requester.call(
-            Request(
-                _PAGE,
-                target("v1", ["devices"], fleet_query(number, per_page)),
-                lambda answer: context.answers.fleet_page(answer.body, number, per_page),
-            )
+        answers = self._context.answers
+        return await self._context.call(
+            _PAGE,
+            ["devices"],
+            lambda body: answers.fleet_page(body, number, per_page),
+            query=fleet_query(number, per_page),
         )
 
     async def list(self, per_page: int = 100) -> AsyncGenerator[FleetDevice, None]:
-        """All devices, page by page, as many pages as the service's total asks for.
+        """Yield all devices, page by page.
 
-        A device that moves to another page because one was added or removed meanwhile
-        is handed out once, by its id; one that slips to a page already read is missed,
-        as the endpoint has no other order to ask for.
+        If devices are added or removed meanwhile, pages shift. A device that moves to a
+        later page is yielded once. A device that moves to a page that was read already is
+        missed: the endpoint has no other order.
 
         Args:
-            per_page: devices a request, 1 to 100.
+            per_page: devices a request, 1 to 100. Default 100.
+
+        Yields:
+            Each device once, in the service's order.
+
+        Raises:
+            ConfigurationError: `per_page` is not as above; nothing was sent.
+
+        Example:
+            ```python
+            async for device in session.devices.list():
+                print(device.id, device.status)
+            ```
         """
         number, read = 1, 0
         seen: set[str] = set()
@@ -66,125 +80,143 @@ class FleetDevices:
                 if device.id not in seen:
                     seen.add(device.id)
                     yield device
-            # A page may hold fewer than were asked for, where the service sets a bound.
+            # A page may hold fewer devices than requested, if the service has a limit.
             read += len(page.devices)
             if not page.devices or read >= page.total:
                 return
             number += 1
 
     async def get(self, device_id: str) -> FleetDevice:
-        """The device with this id.
+        """Fetch one device.
+
+        Args:
+            device_id: such as "dev_01j3k".
+
+        Returns:
+            The device.
 
         Raises:
-            ConfigurationError: `device_id` cannot stand in a path.
-            NotFoundError: there is none.
+            ConfigurationError: `device_id` cannot stand in a path; nothing was sent.
+            NotFoundError: there is no such device.
         """
-        context = self._context
-        return await context.requester.call(
-            Request(
-                _DEVICE,
-                target("v1", ["devices", segment(device_id, name="device_id")]),
-                lambda answer: context.answers.fleet_device(answer.body, device_id),
-            )
+        answers = self._context.answers
+        path = ["devices", segment(device_id, name="device_id")]
+        return await self._context.call(
+            _DEVICE, path, lambda body: answers.fleet_device(body, device_id)
         )
 
 
 class FleetCommands:
-    """Commands to devices, and their results (v1, "Send a command")."""
+    """Commands to devices and their results (v1, "Send a command"), as `session.commands`."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
 
     async def send(self, device_id: str, command: str, *, timeout: Seconds = 10.0) -> Command:
-        """Send a command; it is never sent twice by the library on its own (D10).
+        """Send a command. The library never sends it twice by itself (D10).
 
         Args:
             device_id: such as "dev_01j3k".
-            command: what the device is to run.
-            timeout: seconds that the device gives it.
+            command: what the device runs.
+            timeout: seconds that the command may run on the device. Default 10.
+
+        Returns:
+            The command with its id, for `wait`.
 
         Raises:
-            ConfigurationError: an empty command, or an id that cannot stand in a path.
-            DeviceOfflineError: the device is not connected; it was not sent.
-            CommandOutcomeUnknownError: it may or may not have reached the device.
+            ConfigurationError: the command is empty, or the id cannot stand in a path;
+                nothing was sent.
+            DeviceOfflineError: the device is not connected; the command was not sent to it.
+            CommandOutcomeUnknownError: the command may or may not have reached the device.
         """
-        context = self._context
         body = encode_fleet_command(command, seconds(timeout, name="timeout"))
-        return await context.requester.call(
-            Request(
-                _SEND,
-                target("v1", ["devices", segment(device_id, name="device_id"), "commands"]),
-                lambda answer: context.answers.command(answer.body),
-                body,
-            )
-        )
+        path = ["devices", segment(device_id, name="device_id"), "commands"]
+        return await self._context.call(_SEND, path, self._context.answers.command, body=body)
 
     async def get(self, command_id: str) -> CommandResult:
-        """How far a command is (v1, "Get command result").
+        """Fetch the state of a command (v1, "Get command result").
+
+        Args:
+            command_id: of the command, as `send` returned it.
+
+        Returns:
+            The state, and the output if the command has ended.
 
         Raises:
-            ConfigurationError: `command_id` cannot stand in a path.
-            NotFoundError: there is none.
+            ConfigurationError: `command_id` cannot stand in a path; nothing was sent.
+            NotFoundError: there is no such command.
         """
-        context = self._context
-        return await context.requester.call(
-            Request(
-                _RESULT,
-                target("v1", ["commands", segment(command_id, name="command_id")]),
-                lambda answer: context.answers.command_result(answer.body, command_id),
-            )
+        answers = self._context.answers
+        path = ["commands", segment(command_id, name="command_id")]
+        return await self._context.call(
+            _RESULT, path, lambda body: answers.command_result(body, command_id)
         )
 
     async def wait(self, command_id: str, *, timeout: Seconds | None = None) -> CommandResult:
-        """The result of a command, once it has ended.
+        """Wait until a command has ended.
 
-        Polls with pauses that grow from 0.1 s to 5 s; every poll spends quota like any
-        other call.
+        The result is polled, with pauses that grow from 0.1 s to 5 s. Each poll costs a
+        request of the quota.
 
         Args:
-            command_id: of `send`.
-            timeout: seconds to wait in all; None takes the session's timeout.
+            command_id: of the command, as `send` returned it.
+            timeout: seconds to wait. None (the default) is the session's timeout.
+
+        Returns:
+            The result, with exit code and output.
 
         Raises:
-            DeadlineExceededError: it has not ended within `timeout`; it may still end,
-                and another `wait` goes on where this one stopped.
+            DeadlineExceededError: the command has not ended within `timeout`. It may still
+                end, and `wait` can be called again.
+            NotFoundError: there is no such command.
         """
-        left = self._context.timeout if timeout is None else seconds(timeout, name="timeout")
-        limit = asyncio.timeout(left)
+        limit = self._context.timeout if timeout is None else seconds(timeout, name="timeout")
+        scope = asyncio.timeout(limit)
         try:
-            async with limit:
+            async with scope:
                 return await self._poll(command_id)
         except TimeoutError:
-            if not limit.expired():
+            if not scope.expired():
                 raise
         raise DeadlineExceededError(
-            f"command {command_id} has not ended within {left:g} s; it may still end", sent="yes"
+            f"command {command_id} has not ended within {limit:g} s; it may still end", sent="yes"
         )
 
     async def run(self, device_id: str, command: str, *, timeout: Seconds = 10.0) -> CommandResult:
-        """Send a command and wait for its result.
+        """Send a command, and wait for its result.
 
         Args:
             device_id: such as "dev_01j3k".
-            command: what the device is to run.
-            timeout: seconds that the device gives it, and that its result is waited for
-                after that it was taken.
+            command: what the device runs.
+            timeout: seconds that the command may run on the device, and that its result is
+                waited for once the service has accepted it. Default 10.
+
+        Returns:
+            The result, with exit code and output.
 
         Raises:
-            DeviceOfflineError: the device is not connected; it was not sent.
-            CommandOutcomeUnknownError: it may or may not have reached the device.
-            DeadlineExceededError: it was taken, and has not ended in time.
+            ConfigurationError: the command is empty, or the id cannot stand in a path;
+                nothing was sent.
+            DeviceOfflineError: the device is not connected; the command was not sent to it.
+            CommandOutcomeUnknownError: the command may or may not have reached the device.
+            DeadlineExceededError: it was accepted, and has not ended within `timeout`.
+
+        Example:
+            ```python
+            result = await session.commands.run("dev_01j3k", "uptime")
+            print(result.exit_code, result.stdout)
+            ```
         """
-        taken = await self.send(device_id, command, timeout=timeout)
+        command_sent = await self.send(device_id, command, timeout=timeout)
         try:
-            return await self.wait(taken.id, timeout=timeout)
+            return await self.wait(command_sent.id, timeout=timeout)
         except asyncio.CancelledError as error:
-            error.add_note(f"iottly-async: the command was sent before this, as {taken.id}")
+            error.add_note(f"iottly-async: the command was sent before this, as {command_sent.id}")
             raise
 
     async def _poll(self, command_id: str) -> CommandResult:
         pause = _FIRST_PAUSE
         while not (result := await self.get(command_id)).status.finished:
-            await self._context.pause(pause)
+            await self._context.pipeline.pause(pause)
             pause = min(pause * _GROWTH, _LONGEST_PAUSE)
         return result

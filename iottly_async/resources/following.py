@@ -1,4 +1,4 @@
-"""Following devices: messages as they come, by walks that never end."""
+"""Following devices: their new messages as they come, without end."""
 
 from __future__ import annotations
 
@@ -11,17 +11,15 @@ import attrs
 
 from ..config import Seconds, seconds, whole
 from ..errors import ConfigurationError
-from ..follow.plan import FollowPlan
+from ..follow import Follower, FollowPace, checked_pace
 from ..models import Cursor, MessageBatch
-from ..walk import WalkSettings
 from ..walk.track import resumed
-from .given import by_device, several
-from .pages import bounds
+from .arguments import checked_cursors, checked_ids, time_range
 from .walks import TypeFilter, Walks
 
 
 class Follows(Walks):
-    """The part of `project.messages` that follows."""
+    """The following methods of `project.messages`."""
 
     def follow(
         self,
@@ -33,19 +31,45 @@ class Follows(Walks):
         doorbell: Any = None,
         settle: Seconds | None = None,
         lookback: Seconds = 0.0,
-        goal: Seconds = 1.0,
-        fastest: Seconds = 1.0,
-        slowest: Seconds = 60.0,
-        share: float = 0.9,
+        pace: FollowPace | None = None,
     ) -> AsyncGenerator[MessageBatch, None]:
-        """Messages of one device as they come, without end; as `follow_many`.
+        """Yield the messages of one device as they come, without end, in batches with cursors.
+
+        The device is polled when it is expected to have sent (see `follow_many`). No
+        message is lost or repeated, and they come in order. A fault of the service delays
+        messages, and is logged.
 
         Args:
             device_id: of the device.
-            cursor: of a batch whose messages were stored: goes on behind them. None begins
-                at `start`.
-            start, type, doorbell, settle, lookback, goal, fastest, slowest, share: as in
-                `follow_many`.
+            cursor: of the last batch that was stored; following resumes after it. None (the
+                default) begins at `start`.
+            start: an aware time; without a cursor, messages from then on are yielded. None
+                (the default) is the server's present.
+            type: "all" (the default), "userdefined" or "iottlyagent".
+            doorbell: causes a poll as soon as a new message can be yielded: a `Doorbell`, a
+                `Stream`, another async-iterable, a callable whose result is awaited again
+                and again, or one awaitable. None (the default) polls at the pace alone.
+            settle: seconds after its time before a message is yielded (D11). None (the
+                default) is `Config.settle`.
+            lookback: seconds that each poll reads again, for messages that became visible
+                later than `settle`. Default 0.
+            pace: how often the device is polled. None (the default) is `FollowPace()`.
+
+        Yields:
+            Batches with at least one message.
+
+        Raises:
+            ConfigurationError: an argument is not as above. It is raised by the call
+                itself, and nothing was sent.
+            CursorMismatchError: the cursor is of another query; raised by the call itself.
+            UnauthorizedError: while iterating, as any error that does not pass by itself,
+                such as `ForbiddenError`, `DecodeError` and `PageOrderError`.
+
+        Example:
+            ```python
+            async for batch in project.messages.follow(device_id, cursor=load_cursor()):
+                store(batch.messages, batch.cursor.to_json())
+            ```
         """
         return self.follow_many(
             [device_id],
@@ -55,10 +79,7 @@ class Follows(Walks):
             doorbell=doorbell,
             settle=settle,
             lookback=lookback,
-            goal=goal,
-            fastest=fastest,
-            slowest=slowest,
-            share=share,
+            pace=pace,
             concurrency=1,
         )
 
@@ -72,126 +93,119 @@ class Follows(Walks):
         doorbell: Any = None,
         settle: Seconds | None = None,
         lookback: Seconds = 0.0,
-        goal: Seconds = 1.0,
-        fastest: Seconds = 1.0,
-        slowest: Seconds = 60.0,
-        share: float = 0.9,
+        pace: FollowPace | None = None,
         concurrency: int = 8,
         skip: Iterable[str] = (),
         empty: bool = False,
     ) -> AsyncGenerator[MessageBatch, None]:
-        """Messages of many devices as they come, without end, in batches with cursors.
+        """Yield the messages of many devices as they come, without end.
 
-        It looks at each device by the walk, when it is likely to have sent: its last
-        messages, which are asked for first, tell its rhythm, and what the quota has left is
-        spread over all. So no message is lost, repeated, or out of its device's order,
-        whatever else fails; a fault of the service delays it, and is logged.
+        Each device is polled when it is expected to have sent. Its last messages, which are
+        requested first, tell its rhythm. What the quota has left is spread over all
+        devices. A poll is a walk from the device's cursor, so no message is lost or
+        repeated, and each device's messages come in order, whatever fails. A fault of the
+        service delays messages, and is logged.
 
-        A message can be handed out `settle` seconds after its time at the earliest, for
-        until then one with an earlier time may still become visible (D11). Every second of
-        it is a second of latency; what comes later still is lost, unless `lookback` reads
-        that far back again. Measured on a device that sends 20 messages a second, each
-        visible late by a second on average (exponentially distributed), all else by
-        default:
+        A message is yielded `settle` seconds after its time at the earliest. Until then,
+        one with an earlier time may still become visible (D11). Each second of `settle` is
+        a second of latency. A message that becomes visible later is lost, unless `lookback`
+        reads that part again.
 
-        ================  ==============  =============  =================================
-        settle, lookback  time to the     rows lost      order
-                          consumer, p50
-        ================  ==============  =============  =================================
-        0, 0              0.8 s           58 in 100      kept
-        1, 0              1.7 s           21 in 100      kept
-        5, 0 (default)    7 s             3 in 1,000     kept
-        0, 30             1.4 s           none           rows later than a look come after
-        5, 30             7 s             none           3 in 1,000 come after
-        ================  ==============  =============  =================================
+        Measured on a device that sends 20 messages a second, each of which becomes visible
+        one second late on average (exponentially distributed), with the default pace:
+
+        - `settle=0, lookback=0`: median time to the consumer 0.8 s; 58 in 100 rows lost.
+        - `settle=1, lookback=0`: 1.7 s; 21 in 100 rows lost.
+        - `settle=5, lookback=0`, the default: 7 s; 3 in 1,000 rows lost.
+        - `settle=0, lookback=30`: 1.4 s; none lost; rows that miss their poll come after
+          later ones.
+        - `settle=5, lookback=30`: 7 s; none lost; 3 in 1,000 rows come after later ones.
 
         Args:
-            device_ids: which devices; None is every device of the project, and those that
-                are added to it later (looked for every five minutes).
-            cursors: where to go on, by device id.
-            start: aware; of devices without a cursor, messages from then on. None is from
-                the server's present on.
-            type: "all", "userdefined" or "iottlyagent".
-            doorbell: makes it look as soon as a message can be handed out: a `Doorbell`
-                rung by a webhook, a `Stream`, any async-iterable; a callable whose result
-                is awaited again and again; or one awaitable. Items that are a device's id,
-                or a message of it, concern that device, all others every one. A ring that
-                fails to come costs time, never a message; a doorbell that fails is logged.
-            settle: seconds; None is `Config.settle`.
-            lookback: seconds that each look reads again for late messages; see above. A
-                cursor then holds some 40 bytes for each message of that stretch.
-            goal: seconds that a device's oldest unseen message may be old, on average,
-                where the quota allows it.
-            fastest: seconds between two looks at one device, at least; a doorbell apart.
-            slowest: seconds between two looks at one device, at most. Where the quota does
-                not allow that: two fifths of the time of a look at every device where
-                nobody can tell when it sends, three times that time where it never does,
-                and three to six times where it is steady, and looked at when its time has
-                come.
-            share: of the quota that may be used; the rest is for others on the key.
-            concurrency: looks at once, at most. Default 8.
-            skip: ids of devices that are not followed, as where `device_ids` is None.
-            empty: hand out a batch also where a look found nothing: its cursor says up to
-                when nothing came. Default False.
+            device_ids: ids of the devices. None (the default) is every device of the
+                project, also those that are added later: they are listed every five minutes.
+            cursors: where to resume, by device id: of each device the cursor of the last
+                batch that was stored. None (the default) begins at `start`.
+            start: an aware time; of devices without a cursor, messages from then on are
+                yielded. None (the default) is the server's present.
+            type: "all" (the default), "userdefined" or "iottlyagent".
+            doorbell: causes a poll as soon as a new message can be yielded. It is a
+                `Doorbell` that a webhook rings, a `Stream`, another async-iterable, a
+                callable whose result is awaited again and again, or one awaitable. An item
+                that is a device's id or one of its messages concerns that device, any other
+                item all devices. A wake-up that is lost costs time, never a message. A
+                doorbell that fails is logged. None (the default) polls at the pace alone.
+            settle: seconds after its time before a message is yielded; see above. None (the
+                default) is `Config.settle`.
+            lookback: seconds that each poll reads again, for messages that became visible
+                late; see above. A cursor then has about 40 bytes for each message of that
+                part. Default 0.
+            pace: how often devices are polled. None (the default) is `FollowPace()`.
+            concurrency: polls at the same time, at most. Default 8.
+            skip: ids of devices that are not followed, for use without `device_ids`. Empty
+                by default.
+            empty: whether a poll that found nothing yields a batch too. Its cursor tells up
+                to when there is no message. Default False.
+
+        Yields:
+            Batches of one device each, in order for each device;
+            `batch.cursor.device_id` names the device.
 
         Raises:
-            ConfigurationError, CursorMismatchError: by the call itself; an argument is not
-                as above, or a cursor is of another query.
-            UnauthorizedError, ForbiddenError, DecodeError, PageOrderError: while iterating;
-                what will not pass. Messages handed out before are unaffected.
+            ConfigurationError: an argument is not as above. It is raised by the call
+                itself, and nothing was sent.
+            CursorMismatchError: a cursor is of another query; raised by the call itself.
+            UnauthorizedError: while iterating, as any error that does not pass by itself,
+                such as `ForbiddenError`, `DecodeError` and `PageOrderError`.
+
+        Example:
+            Follow all devices, and poll at once when the stream has a message:
+
+            ```python
+            async with session.stream() as stream:
+                async for batch in project.messages.follow_many(doorbell=stream):
+                    store(batch.cursor.device_id, batch.messages, batch.cursor.to_json())
+            ```
         """
-        low, _ = bounds(start, None)
-        config = self._context.config
-        waited = config.settle if settle is None else seconds(settle, name="settle", zero=True)
-        soonest = seconds(fastest, name="fastest")
-        latest = seconds(slowest, name="slowest")
-        if latest < soonest:
-            raise ConfigurationError(f"slowest, {latest:g} s, must not be less than fastest")
-        known = by_device(cursors)
-        fixed = _ids(device_ids)
+        low, _ = time_range(start, None)
+        context = self._context
+        config = context.pipeline.config
+        settled = config.settle if settle is None else seconds(settle, name="settle", zero=True)
+        known = checked_cursors(cursors)
+        fixed = _followed_ids(device_ids)
         query = partial(self.query, type=type)
         for device_id in {"any"} if fixed is None else {*fixed, *known}:
             resumed(query(device_id), known.get(device_id))
-
         skipped = frozenset(skip)
 
-        async def devices() -> list[str]:
-            ids = fixed
-            if ids is None:
-                ids = [device.id for device in await self._devices()]
+        async def list_devices() -> list[str]:
+            ids = [device.id for device in await self._devices()] if fixed is None else fixed
             return [device_id for device_id in ids if device_id not in skipped]
 
-        settings: WalkSettings = self.settings(lookback=lookback)
-        plan = FollowPlan(
+        return Follower(
+            list_devices=list_devices,
+            refresh=fixed is None,
             query=query,
-            devices=devices,
-            fixed=fixed is not None,
-            fetch=self._pages.fetch,
-            history=self._pages.history,
-            settings=attrs.evolve(settings, settle=waited),
             start=low,
             cursors=known,
+            settings=attrs.evolve(self.settings(lookback=lookback), settle=settled),
             doorbell=doorbell,
-            goal=seconds(goal, name="goal"),
-            fastest=soonest,
-            slowest=latest,
-            share=_share(share),
+            pace=checked_pace(pace),
             concurrency=whole(concurrency, name="concurrency", least=1),
             empty=empty,
-        )
-        return self._context.follower(plan)
+            fetch=self._pages.fetch,
+            history=self._pages.history,
+            quota=context.pipeline.limiter.quota,
+            policy=config.retry,
+            clock=context.clock,
+            hold=context.pipeline.hold,
+        ).batches()
 
 
-def _ids(device_ids: Iterable[str] | None) -> list[str] | None:
+def _followed_ids(device_ids: Iterable[str] | None) -> list[str] | None:
     if device_ids is None:
         return None
-    ids = several(device_ids)
+    ids = checked_ids(device_ids)
     if not ids:
         raise ConfigurationError("device_ids is empty; None is every device of the project")
     return ids
-
-
-def _share(share: object) -> float:
-    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
-        raise ConfigurationError(f"share must be above 0 and up to 1, not {share!r}")
-    return float(share)

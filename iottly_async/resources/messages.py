@@ -1,4 +1,4 @@
-"""The messages of a project's devices: the latest, a page, and walks over a range."""
+"""The messages of a project's devices: the latest ones, one page, walks, and following."""
 
 from __future__ import annotations
 
@@ -12,34 +12,51 @@ from ..models import Message, MessagePage
 from ..models.cursor import Order
 from ..walk import PageRequest
 from ..walk.keyset.ties import number_duplicates
+from .arguments import checked_order, time_range
 from .following import Follows
-from .pages import bounds, checked_order
 from .walks import TypeFilter
 
 __all__ = ["Messages", "TypeFilter"]
 
 
 class Messages(Follows):
-    """The messages of a project's devices (v1.0, "Message History", "Paginated Messages")."""
+    """The messages of a project's devices, as `project.messages`.
+
+    - `recent` and `page` make one request each.
+    - `walk` and `batches` read a whole range of one device, `walk_many` and `batches_many`
+      of many devices.
+    - `follow` and `follow_many` yield new messages as they come.
+
+    (v1.0, "Message History" and "Paginated Messages".)
+    """
 
     async def recent(
         self, device_id: str, *, limit: int = 10, query: Mapping[str, Any] | None = None
     ) -> list[Message]:
-        """The device's latest messages, newest first, each with its `id`.
+        """Fetch a device's latest messages.
 
         Args:
             device_id: of the device.
-            limit: messages at most, 1 to 100.
-            query: a MongoDB filter over the stored messages' own field names, such as
-                ``{"type": "userdefined"}``; aware datetimes in it become ``$date``.
-                None filters nothing.
+            limit: messages at most, 1 to 100. Default 10.
+            query: a MongoDB filter over the field names of stored messages, such as
+                ``{"type": "userdefined"}``. Aware datetimes in it are sent as ``$date``.
+                None (the default) filters nothing.
+
+        Returns:
+            Messages, newest first, each with its `id`.
 
         Raises:
             ConfigurationError: an argument is not as above; nothing was sent.
             BadRequestError: the service does not accept the filter.
+
+        Example:
+            ```python
+            for message in await project.messages.recent(device_id, limit=3):
+                print(message.timestamp, message.payload)
+            ```
         """
-        found = await self._context.requester.call(self._pages.recent(device_id, limit, query))
-        return number_duplicates(found)
+        request = self._pages.history_request(device_id, limit, query)
+        return number_duplicates(await self._context.requester.call(request))
 
     async def page(
         self,
@@ -52,22 +69,33 @@ class Messages(Follows):
         type: TypeFilter = "all",  # noqa: A002 - the API's own name
         order: Order = "desc",
     ) -> MessagePage:
-        """One page, as the endpoint gives it; empty where none matches (D4).
+        """Fetch one page, as the endpoint gives it.
 
-        Page numbers shift while messages arrive: to read a range, walk it.
+        Page numbers shift while messages arrive. To read a range, use `walk` or `batches`.
 
         Args:
             device_id: of the device.
-            number: 1 for the first page, whatever number the service gives it (D3).
-            size: messages a page, 1 to 100.
-            start, end: aware times; `start` inclusive, `end` exclusive; None is open.
-            type: "all", "userdefined" or "iottlyagent".
-            order: "desc", newest first, or "asc".
+            number: of the page; 1 (the default) is the first one, whichever number it has
+                at the service (D3).
+            size: messages a page, 1 to 100. Default 50.
+            start: an aware time, inclusive. None (the default) is the oldest message.
+            end: an aware time, exclusive. None (the default) is the newest message.
+            type: "all" (the default), "userdefined" or "iottlyagent".
+            order: "desc" (the default), newest first, or "asc", oldest first.
+
+        Returns:
+            The page; it has no messages if none matches (D4).
 
         Raises:
             ConfigurationError: an argument is not as above; nothing was sent.
+
+        Example:
+            ```python
+            page = await project.messages.page(device_id, size=20)
+            print(len(page.messages))
+            ```
         """
-        low, high = bounds(start, end)
+        low, high = time_range(start, end)
         request = PageRequest(
             device_id=device_id,
             start=low,
@@ -77,5 +105,5 @@ class Messages(Follows):
             size=whole(size, name="size", least=1, most=100),
             number=None if whole(number, name="number", least=1) == 1 else number,
         )
-        fetched = await self._context.requester.call(self._pages.page(request))
+        fetched = await self._context.requester.call(self._pages.page_request(request))
         return MessagePage(messages=tuple(number_duplicates(fetched.messages)))

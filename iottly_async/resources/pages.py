@@ -1,4 +1,4 @@
-"""Pages of messages as requests: what a walk fetches, and what `page` and `recent` ask."""
+"""Requests for messages: the pages of a walk, one page, and the latest messages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from ..codec import (
     MESSAGE_TYPES,
-    ORDERS,
     choice,
     decode_history,
     decode_page,
@@ -16,13 +15,11 @@ from ..codec import (
     page_query,
     tie_filter,
 )
-from ..errors import ConfigurationError, DecodeError
+from ..errors import DecodeError
 from ..models import Message
-from ..models._time import epoch_ms
-from ..models.cursor import Order
-from ..times import aware
 from ..walk import Fetched, HistoryRequest, PageRequest, WalkQuery
 from ..wire import Answer, Request, Route, segment, target
+from .arguments import checked_order, time_range
 from .context import Context
 
 _RECENT: Final = Route("messages.recent", "GET", "v1.0")
@@ -30,33 +27,37 @@ _PAGE: Final = Route("messages.page", "GET", "v1.0")
 
 
 class Pages:
-    """Fetches the messages of a project's devices, an answer at a time.
+    """Fetches messages of a project's devices, one answer at a time.
 
-    Attributes:
+    Args:
         context: what every resource is given.
-        project_id: whose messages.
+        project_id: the project's id.
     """
 
     def __init__(self, context: Context, project_id: str) -> None:
-        self.context = context
-        self.project_id = project_id
+        self._requester = context.requester
+        self._config = context.pipeline.config
+        self._project_id = project_id
         self._path = ["project", segment(project_id, name="project_id")]
-        self._last: tuple[str | None, str] = (None, "")
+        self._last_path: tuple[str | None, str] = (None, "")
 
     async def fetch(self, page: PageRequest) -> Fetched:
-        """One page for a walk; waiting for quota is not counted against the deadline."""
-        return await self.context.requester.call(self.page(page), patient=True)
+        """Fetch a page for a walk. The wait for quota does not count against the timeout."""
+        return await self._requester.call(self.page_request(page), patient=True)
 
     async def history(self, tie: HistoryRequest) -> list[Message]:
-        """Messages of one millisecond with their ids, for a walk; as patient as `fetch`."""
-        wanted = tie_filter(tie.at, type=tie.type, after_id=tie.after_id, before_id=tie.before_id)
-        request = self.recent(tie.device_id, tie.size, wanted)
-        return await self.context.requester.call(request, patient=True)
+        """Fetch messages of one millisecond with their ids, for a walk.
 
-    def page(self, page: PageRequest) -> Request[Fetched]:
-        """The request of one page; an API's own 404 is an empty one (D4)."""
-        config, device_id = self.context.config, page.device_id
-        # The first page goes without a number, so that it does not matter where they begin.
+        The wait for quota does not count against the timeout.
+        """
+        query = tie_filter(tie.at, type=tie.type, after_id=tie.after_id, before_id=tie.before_id)
+        request = self.history_request(tie.device_id, tie.size, query)
+        return await self._requester.call(request, patient=True)
+
+    def page_request(self, page: PageRequest) -> Request[Fetched]:
+        """The request for one page. A 404 of the API itself is an empty page (D4)."""
+        config, device_id = self._config, page.device_id
+        # The first page is requested without a number, because it is 0 or 1 (D3).
         number = None if page.number is None else config.first_page + page.number - 1
         query = page_query(
             number=number,
@@ -67,30 +68,32 @@ class Pages:
             order=page.order,
             form=config.timestamp_format,
         )
-        if self._last[0] != device_id:  # a walk asks for one device again and again
+        if self._last_path[0] != device_id:  # a walk requests many pages of one device
             device = segment(device_id, name="device_id")
             path = target("v1.0", [*self._path, "device", device, "messages", "paginated"])
-            self._last = (device_id, path)
+            self._last_path = (device_id, path)
 
         def read(answer: Answer) -> Fetched:
-            found = decode_page(answer.body, project_id=self.project_id, device_id=device_id)
-            return Fetched(messages=_of(device_id, found), server_time=answer.server_time)
+            found = decode_page(answer.body, project_id=self._project_id, device_id=device_id)
+            _check_device(device_id, found)
+            return Fetched(messages=found, server_time=answer.server_time)
 
-        return Request(_PAGE, f"{self._last[1]}?{query}", read, empty_on_404=_nothing)
+        return Request(_PAGE, f"{self._last_path[1]}?{query}", read, empty_on_404=_empty)
 
-    def recent(
+    def history_request(
         self, device_id: str, limit: int, query: Mapping[str, Any] | None
     ) -> Request[list[Message]]:
-        """The request of the device's latest messages that match a filter.
+        """The request for a device's latest messages that match a filter.
 
         Raises:
-            ConfigurationError: an argument that is not accepted.
+            ConfigurationError: an argument is not accepted.
         """
         path = [*self._path, "messages", segment(device_id, name="device_id")]
 
         def read(answer: Answer) -> list[Message]:
-            found = decode_history(answer.body, project_id=self.project_id, device_id=device_id)
-            return _of(device_id, found)
+            found = decode_history(answer.body, project_id=self._project_id, device_id=device_id)
+            _check_device(device_id, found)
+            return found
 
         return Request(_RECENT, target("v1.0", path, history_query(limit, query)), read)
 
@@ -103,16 +106,16 @@ class Pages:
         type: str = "all",  # noqa: A002 - the API's own name
         order: str = "asc",
     ) -> WalkQuery:
-        """The query of a walk, checked.
+        """The query of a walk, with its arguments checked.
 
         Raises:
-            ConfigurationError: an id that cannot stand in a path, a naive time, `start` not
-                before `end`, an unknown type or order.
+            ConfigurationError: the id cannot stand in a path, a time is naive, `start` is
+                not before `end`, or the type or the order is unknown.
         """
         segment(device_id, name="device_id")
-        low, high = bounds(start, end)
+        low, high = time_range(start, end)
         return WalkQuery(
-            project_id=self.project_id,
+            project_id=self._project_id,
             device_id=device_id,
             type=choice(type, MESSAGE_TYPES, name="type"),
             order=checked_order(order),
@@ -121,39 +124,11 @@ class Pages:
         )
 
 
-def _nothing(answer: Answer) -> Fetched:
+def _empty(answer: Answer) -> Fetched:
     return Fetched(messages=[], server_time=answer.server_time)
 
 
-def _of(device_id: str, messages: list[Message]) -> list[Message]:
-    """`messages`, if they are of the device that was asked for: an answer is so as a whole."""
+def _check_device(device_id: str, messages: list[Message]) -> None:
+    """Check that messages are of the requested device; an answer is of one device."""
     if messages and messages[0].device_id.casefold() != device_id.casefold():
-        raise DecodeError("expected messages of the device asked for", path="$.messages[0].from")
-    return messages
-
-
-def bounds(start: datetime | None, end: datetime | None) -> tuple[int | None, int | None]:
-    """A range in milliseconds since the epoch, `end` exclusive, rounded up to the next.
-
-    Raises:
-        ConfigurationError: a naive time, or `start` not before `end`.
-    """
-    low = None if start is None else -(-_micros(start, "start") // 1000)
-    high = None if end is None else -(-_micros(end, "end") // 1000)
-    if low is not None and high is not None and low >= high:
-        raise ConfigurationError(f"start must be before end; they are {start} and {end}")
-    return low, high
-
-
-def checked_order(order: str) -> Order:
-    """`order`, if it is one.
-
-    Raises:
-        ConfigurationError: it is neither "asc" nor "desc".
-    """
-    return "asc" if choice(order, ORDERS, name="order") == "asc" else "desc"
-
-
-def _micros(time: datetime, name: str) -> int:
-    time = aware(time, name=name)
-    return epoch_ms(time) * 1000 + time.microsecond % 1000
+        raise DecodeError("expected messages of the requested device", path="$.messages[0].from")

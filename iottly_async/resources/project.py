@@ -1,18 +1,17 @@
-"""What lies under ``/v1.0/project/<P>/``: the project, its licences, devices and commands."""
+"""One project, ``/v1.0/project/<P>/``: its licences, devices, commands and messages."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ..codec import Answers, encode_command, encode_rename
+from ..codec import encode_command, encode_rename
 from ..models import Device, License, ProjectInfo
-from ..pipeline import Requester
-from ..wire import Request, Route, segment, target
+from ..wire import Route, segment
 from .context import Context
 from .messages import Messages
 
-PING: Final = Route("ping", "GET", "v1.0")
+_PING: Final = Route("ping", "GET", "v1.0")
 _INSPECT: Final = Route("project.inspect", "GET", "v1.0")
 _LICENSES: Final = Route("licenses.list", "GET", "v1.0")
 _LICENSE: Final = Route("licenses.get", "GET", "v1.0")
@@ -22,18 +21,27 @@ _RENAME: Final = Route("devices.rename", "PUT", "v1.0")
 _COMMAND: Final = Route("commands.send", "POST", "v1.0", command=True)
 
 
-async def ping(requester: Requester, answers: Answers) -> None:
-    """Ask the service for a sign of life."""
-    path = target("v1.0", ["project", "ping"])
-    await requester.call(Request(PING, path, lambda answer: answers.ping(answer.body)))
+async def ping(context: Context) -> None:
+    """Ping the service."""
+    await context.call(_PING, ["project", "ping"], context.answers.ping)
 
 
 class Project:
-    """One project, by its id; making one sends nothing.
+    """One project, as `session.project(project_id)`. Creating it sends nothing.
 
     Attributes:
         id: the project's id.
-        licenses, devices, commands, messages: what lies under it.
+        licenses: its licences (`Licenses`).
+        devices: its devices (`Devices`).
+        commands: commands to its devices (`Commands`).
+        messages: the messages of its devices (`Messages`).
+
+    Example:
+        ```python
+        project = session.project("59c19cacecc01400075f3bc9")
+        for device in await project.devices.list():
+            print(device.id, device.name, device.operating_status)
+        ```
     """
 
     def __init__(self, context: Context, project_id: str) -> None:
@@ -49,115 +57,110 @@ class Project:
         return f"Project({self.id!r})"
 
     async def inspect(self) -> ProjectInfo:
-        """Summary of the project (v1.0, "Project Inspection").
+        """Fetch the summary of the project (v1.0, "Project Inspection").
+
+        Returns:
+            The project's name, and where its agent is downloaded.
 
         Raises:
-            IottlyError: see the table of errors; `ForbiddenError` where the key is
-                another project's.
+            ForbiddenError: the key belongs to another project.
         """
-        context = self._context
-        return await context.requester.call(
-            Request(
-                _INSPECT,
-                target("v1.0", [*self._path, "inspect"]),
-                lambda answer: context.answers.project(answer.body, self.id),
-            )
-        )
+        answers = self._context.answers
+        path = [*self._path, "inspect"]
+        return await self._context.call(_INSPECT, path, lambda body: answers.project(body, self.id))
 
 
 class Licenses:
-    """The licences of a project (v1.0, "License Inspection")."""
+    """The licences of a project (v1.0, "License Inspection"), as `project.licenses`."""
 
     def __init__(self, context: Context, path: list[str]) -> None:
         self._context = context
         self._path = [*path, "license"]
 
     async def list(self) -> list[License]:
-        """All licences of the project, paired and available, in the service's order."""
-        context = self._context
-        return await context.requester.call(
-            Request(
-                _LICENSES,
-                target("v1.0", self._path),
-                lambda answer: context.answers.licenses(answer.body),
-            )
-        )
+        """Fetch all licences of the project.
+
+        Returns:
+            The licences, paired and available, in the service's order.
+        """
+        return await self._context.call(_LICENSES, self._path, self._context.answers.licenses)
 
     async def get(self, token: str) -> License:
-        """The licence with this token.
+        """Fetch one licence.
+
+        Args:
+            token: of the licence.
+
+        Returns:
+            The licence, with the board that it is paired with.
 
         Raises:
-            ConfigurationError: `token` cannot stand in a path.
-            NotFoundError: there is none.
+            ConfigurationError: `token` cannot stand in a path; nothing was sent.
+            NotFoundError: there is no such licence.
         """
-        context = self._context
-        return await context.requester.call(
-            Request(
-                _LICENSE,
-                target("v1.0", [*self._path, segment(token, name="token")]),
-                lambda answer: context.answers.license(answer.body, token),
-            )
-        )
+        answers = self._context.answers
+        path = [*self._path, segment(token, name="token")]
+        return await self._context.call(_LICENSE, path, lambda body: answers.license(body, token))
 
 
 class Devices:
-    """The devices of a project (v1.0, "Device Properties")."""
+    """The devices of a project (v1.0, "Device Properties"), as `project.devices`."""
 
     def __init__(self, context: Context, path: list[str]) -> None:
         self._context = context
         self._path = path
 
     async def list(self) -> list[Device]:
-        """All devices of the project, in the service's order."""
-        context = self._context
-        return await context.requester.call(
-            Request(
-                _DEVICES,
-                target("v1.0", [*self._path, "devices", "props"]),
-                lambda answer: context.answers.devices(answer.body),
-            )
-        )
+        """Fetch all devices of the project.
+
+        Returns:
+            The devices in the service's order.
+        """
+        path = [*self._path, "devices", "props"]
+        return await self._context.call(_DEVICES, path, self._context.answers.devices)
 
     async def get(self, device_id: str) -> Device:
-        """The device with this id.
+        """Fetch one device.
+
+        Args:
+            device_id: of the device.
+
+        Returns:
+            The device.
 
         Raises:
-            ConfigurationError: `device_id` cannot stand in a path.
-            NotFoundError: there is none.
-        """
-        context = self._context
-        return await context.requester.call(
-            Request(
-                _DEVICE,
-                self._props(device_id),
-                lambda answer: context.answers.device(answer.body, device_id),
-            )
-        )
-
-    async def rename(self, device_id: str, name: str) -> Device:
-        """Give the device another name; the updated device (v1.0, "Edit device name").
-
-        Raises:
-            ConfigurationError: `name` is empty, or `device_id` cannot stand in a path.
+            ConfigurationError: `device_id` cannot stand in a path; nothing was sent.
             NotFoundError: there is no such device.
         """
-        context = self._context
-        return await context.requester.call(
-            Request(
-                _RENAME,
-                self._props(device_id),
-                lambda answer: context.answers.device(answer.body, device_id),
-                encode_rename(name),
-            )
-        )
+        return await self._call(_DEVICE, device_id)
 
-    def _props(self, device_id: str) -> str:
-        device = segment(device_id, name="device_id")
-        return target("v1.0", [*self._path, "device", device, "props"])
+    async def rename(self, device_id: str, name: str) -> Device:
+        """Rename a device (v1.0, "Edit device name").
+
+        Args:
+            device_id: of the device.
+            name: its new name, not empty.
+
+        Returns:
+            The device with its new name.
+
+        Raises:
+            ConfigurationError: `name` is empty, or `device_id` cannot stand in a path;
+                nothing was sent.
+            NotFoundError: there is no such device.
+        """
+        return await self._call(_RENAME, device_id, encode_rename(name))
+
+    async def _call(self, route: Route, device_id: str, body: bytes | None = None) -> Device:
+        answers = self._context.answers
+        path = [*self._path, "device", segment(device_id, name="device_id"), "props"]
+        return await self._context.call(
+            route, path, lambda body: answers.device(body, device_id), body=body
+        )
 
 
 class Commands:
-    """Commands to the devices of a project (v1.0, "Command API")."""
+    """Commands to the devices of a project (v1.0, "Command API"), as `project.commands`."""
 
     def __init__(self, context: Context, path: list[str]) -> None:
         self._context = context
@@ -166,21 +169,28 @@ class Commands:
     async def send(
         self, device_id: str, cmd_type: str, values: Mapping[str, Any] | None = None
     ) -> None:
-        """Send a command; it is never sent twice by the library on its own (D10).
+        """Send a command. The library never sends it twice by itself (D10).
+
+        A value that is empty or None is sent as it is. The platform may put the declared
+        default in its place (D15).
 
         Args:
             device_id: of the device.
             cmd_type: a message type that the project declares.
-            values: its parameters; each key gets the prefix ``<cmd_type>.`` unless it
-                has it. None sends none.
+            values: the command's parameters. A key without the prefix ``<cmd_type>.`` gets
+                it. None (the default) sends no parameters.
 
         Raises:
-            ConfigurationError: an empty name, or a value that JSON cannot hold; nothing
-                was sent.
+            ConfigurationError: a name is empty, or JSON cannot hold a value; nothing was
+                sent.
             BadRequestError: the project does not declare `cmd_type`.
-            CommandOutcomeUnknownError: it may or may not have reached the device.
+            CommandOutcomeUnknownError: the command may or may not have reached the device.
+
+        Example:
+            ```python
+            await project.commands.send(device_id, "echo", {"content": "hello"})
+            ```
         """
-        device = segment(device_id, name="device_id")
         body = encode_command(cmd_type, {} if values is None else values)
-        path = target("v1.0", [*self._path, "device", device, "command"])
-        await self._context.requester.call(Request(_COMMAND, path, lambda _: None, body))
+        path = [*self._path, "device", segment(device_id, name="device_id"), "command"]
+        await self._context.call(_COMMAND, path, lambda _: None, body=body)

@@ -1,26 +1,65 @@
-"""Walks over the messages of one device or of many, as a user asks for them."""
+"""Walks over the messages of one device or of many."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Literal
+from functools import wraps
+from typing import Concatenate, Literal, ParamSpec, TypeVar
 
 from ..config import Seconds, flag, seconds, whole
 from ..errors import ConfigurationError
-from ..models import Cursor, Device, MessageBatch
+from ..models import Cursor, Device, Message, MessageBatch
 from ..models.cursor import Order
 from ..walk import Fetched, PageRequest, WalkQuery, WalkSettings, batches, batches_many
+from .arguments import checked_cursors, checked_ids
 from .context import Context
-from .given import by_device, several
-from .one_by_one import one_by_one
 from .pages import Pages
 
 TypeFilter = Literal["all", "userdefined", "iottlyagent"]
 
+_Owner = TypeVar("_Owner")
+_P = ParamSpec("_P")
+_Batches = Callable[Concatenate[_Owner, _P], AsyncGenerator[MessageBatch, None]]
+_Messages = Callable[Concatenate[_Owner, _P], AsyncGenerator[Message, None]]
+
+
+def _messages_of(
+    batches: _Batches[_Owner, _P],
+) -> Callable[[Callable[[_Owner], None]], _Messages[_Owner, _P]]:
+    """Decorate a method that has only a name and a docstring: it yields the messages of
+    `batches` one by one, and has its signature, also for an editor and a type checker.
+    """
+
+    def decorate(named: Callable[[_Owner], None]) -> _Messages[_Owner, _P]:
+        @wraps(named)
+        async def walk(
+            self: _Owner, /, *args: _P.args, **kwargs: _P.kwargs
+        ) -> AsyncGenerator[Message, None]:
+            found = batches(self, *args, **kwargs)
+            try:
+                async for batch in found:
+                    messages = batch.messages
+                    messages.reverse()
+                    while messages:
+                        # A message that nothing refers to here is freed as soon as its consumer
+                        # drops it, and its memory is reused: a tenth of the walk's CPU time.
+                        yield messages.pop()
+            finally:
+                await found.aclose()
+
+        yields = "AsyncGenerator[Message, None]"
+        signature = inspect.signature(batches).replace(return_annotation=yields)
+        walk.__signature__ = signature  # type: ignore[attr-defined]
+        walk.__annotations__ = {**batches.__annotations__, "return": AsyncGenerator[Message, None]}
+        return walk
+
+    return decorate
+
 
 class Walks:
-    """Every message of a range, each once; the part of `project.messages` that walks."""
+    """The walking methods of `project.messages`: every message of a range, each once."""
 
     def __init__(
         self,
@@ -46,40 +85,53 @@ class Walks:
         verify_ties: bool = False,
         lookback: Seconds = 0.0,
     ) -> AsyncGenerator[MessageBatch, None]:
-        """Every message of a range, each once, in lists with the cursor that follows them.
+        """Yield every message of a range, each once, in batches with cursors.
 
-        Nothing is lost and nothing repeated while messages arrive, for the messages of
-        a millisecond are handed out together, once it is sure that all are there. The
-        next page is fetched while the last one is worked on. Errors arise while iterating.
+        This is the fastest way to read a range, and the one that can be resumed: store a
+        batch's messages together with its cursor, and pass the cursor again after a crash.
+
+        No message is lost or repeated while others arrive. All messages of one millisecond
+        are in the same batch. The next page is fetched while the consumer works on the
+        last one.
 
         Args:
             device_id: of the device.
-            start: aware; inclusive; None is the beginning.
-            end: aware; exclusive; None, or a time to come, ends at the server's now less
-                `Config.settle` (D11).
-            type: "all", "userdefined" or "iottlyagent".
-            order: "asc", oldest first, or "desc".
-            concurrency: requests at once, at most; the quota may allow fewer. Default 1.
+            start: an aware time, inclusive. None (the default) is the oldest message.
+            end: an aware time, exclusive. None (the default), or a time in the future, ends
+                the walk at the server's present less `Config.settle` (D11).
+            type: "all" (the default), "userdefined" or "iottlyagent".
+            order: "asc" (the default), oldest first, or "desc", newest first.
+            concurrency: requests at the same time, at most. The quota may allow fewer.
+                Default 1.
             ordered: whether a walk with `concurrency` above 1 keeps the order. Default
-                True; without, it is a little faster and needs less memory.
-            cursor: of a batch whose messages were stored: goes on behind them. The other
-                arguments must be those of the walk it came from; a range left open is
-                taken from it. None starts anew.
-            verify_ties: prove that a millisecond with more messages than a page holds was
-                read whole, even on a service whose order among them changes (D6), by
-                further requests for such a millisecond. Default False.
-            lookback: seconds before the end of the walk that `cursor` ended with, which are
-                read again for messages that became visible later than `Config.settle`.
-                Only what is new is handed out; the cursor grows by some 40 bytes for each
-                message of the stretch. Ascending walks only. Default 0.
+                True. Without the order it is a little faster and needs less memory.
+            cursor: of the last batch that was stored; the walk resumes after it. The other
+                arguments must be those of the walk that it comes from; a bound that is None
+                is taken from it. None (the default) starts anew.
+            verify_ties: whether to prove that a millisecond with more messages than a page
+                holds was read whole, also on a service that changes the order among them
+                (D6). It costs further requests for such a millisecond. Default False.
+            lookback: seconds; when `cursor` is resumed, this part of what was read before
+                is read again, for messages that became visible later than `Config.settle`.
+                Only new messages are yielded. The cursor grows by about 40 bytes for each
+                message of that part. Ascending walks only. Default 0: nothing is read again.
+
+        Yields:
+            Batches of messages in the order asked for. The last one has a finished cursor,
+            and may have no messages.
 
         Raises:
-            ConfigurationError: a naive time, `start` not before `end`, another argument
-                not as above. This and the next are raised by the call itself, not while
-                iterating, and nothing was sent.
-            CursorMismatchError: the cursor is of another query.
+            ConfigurationError: an argument is not as above. It is raised by the call
+                itself, and nothing was sent.
+            CursorMismatchError: the cursor is of another query; raised by the call itself.
             PageOrderError: the service does not keep the order asked for.
             UnstableTieOrderError: `verify_ties` found no proof; it names the millisecond.
+
+        Example:
+            ```python
+            async for batch in messages.batches(device_id, cursor=load_cursor()):
+                store(batch.messages, batch.cursor.to_json())
+            ```
         """
         context = self._context
         return batches(
@@ -90,23 +142,52 @@ class Walks:
             concurrency=whole(concurrency, name="concurrency", least=1),
             ordered=flag(ordered, name="ordered"),
             clock=context.clock,
-            capacity=context.capacity,
+            capacity=context.pipeline.capacity,
             history=self._pages.history,
         )
 
-    @one_by_one(batches)
+    @_messages_of(batches)
     def walk(self) -> None:
-        """Every message of a range, each once.
+        """Yield every message of a range, each once.
+
+        `batches` is faster, and gives cursors to resume from.
 
         Args:
             device_id: of the device.
-            start, end: aware; `start` inclusive, `end` exclusive; None is open.
-            type, order, concurrency, ordered, cursor, verify_ties, lookback: as in
-                `batches`, which is the fast way and gives cursors.
+            start: an aware time, inclusive. None (the default) is the oldest message.
+            end: an aware time, exclusive. None (the default), or a time in the future, ends
+                the walk at the server's present less `Config.settle` (D11).
+            type: "all" (the default), "userdefined" or "iottlyagent".
+            order: "asc" (the default), oldest first, or "desc", newest first.
+            concurrency: requests at the same time, at most. The quota may allow fewer.
+                Default 1.
+            ordered: whether a walk with `concurrency` above 1 keeps the order. Default
+                True. Without the order it is a little faster and needs less memory.
+            cursor: of a batch whose messages were stored; the walk resumes after it. None
+                (the default) starts anew.
+            verify_ties: whether to prove that a millisecond with more messages than a page
+                holds was read whole, also on a service that changes the order among them
+                (D6). It costs further requests for such a millisecond. Default False.
+            lookback: seconds; when `cursor` is resumed, this part of what was read before
+                is read again, for messages that became visible later than `Config.settle`.
+                Ascending walks only. Default 0: nothing is read again.
+
+        Yields:
+            Messages in the order asked for.
 
         Raises:
-            ConfigurationError, CursorMismatchError, PageOrderError, UnstableTieOrderError:
-                as in `batches`, all of them while iterating.
+            ConfigurationError: an argument is not as above. All errors are raised while
+                iterating.
+            CursorMismatchError: the cursor is of another query.
+            PageOrderError: the service does not keep the order asked for.
+            UnstableTieOrderError: `verify_ties` found no proof; it names the millisecond.
+
+        Example:
+            ```python
+            since = datetime(2026, 3, 1, tzinfo=UTC)
+            async for message in project.messages.walk(device_id, start=since):
+                print(message.timestamp, message.payload)
+            ```
         """
 
     def batches_many(
@@ -122,45 +203,73 @@ class Walks:
         verify_ties: bool = False,
         lookback: Seconds = 0.0,
     ) -> AsyncGenerator[MessageBatch, None]:
-        """Every message of many devices, each once, in lists of one device each.
+        """Yield every message of many devices, each once, in batches of one device each.
 
-        One pool of requests serves all devices: none waits for a larger one, and a large
-        one is shared out at the end. Batches come in no order; `batch.cursor.device_id`
-        tells whose each is, and each device ends with a finished cursor.
+        All devices share the same requests, so a device with many messages does not delay
+        the others. Towards the end its range is divided among the free requests.
 
         Args:
-            device_ids: of the devices; None is every device of the project, asked for when
-                the iteration begins.
-            concurrency: requests at once, at most; the quota may allow fewer. Default 8.
-            cursors: where to go on, by device id; a device without one starts anew.
-            start, end, type, order, verify_ties, lookback: as in `batches`.
+            device_ids: ids of the devices. None (the default) is every device of the
+                project; they are listed when the iteration begins.
+            start: an aware time, inclusive. None (the default) is the oldest message.
+            end: an aware time, exclusive. None (the default), or a time in the future, ends
+                the walks at the server's present less `Config.settle` (D11).
+            type: "all" (the default), "userdefined" or "iottlyagent".
+            order: "asc" (the default) or "desc".
+            concurrency: requests at the same time, at most. The quota may allow fewer.
+                Default 8.
+            cursors: where to resume, by device id: of each device the cursor of the last
+                batch that was stored. A device without one starts anew, and with None (the
+                default) all do.
+            verify_ties: whether to prove that a millisecond with more messages than a page
+                holds was read whole, also on a service that changes the order among them
+                (D6). It costs further requests for such a millisecond. Default False.
+            lookback: seconds; when a cursor is resumed, this part of what was read before
+                is read again, for messages that became visible later than `Config.settle`.
+                Only new messages are yielded. The cursor grows by about 40 bytes for each
+                message of that part. Ascending walks only. Default 0: nothing is read again.
+
+        Yields:
+            Batches in no particular order, also those of one device;
+            `batch.cursor.device_id` names the device. Each device ends with a batch whose
+            cursor is finished, and which may have no messages.
 
         Raises:
-            ConfigurationError, CursorMismatchError: as in `batches`, by the call itself
-                where the devices are named.
+            ConfigurationError: an argument is not as above. It is raised by the call
+                itself, and nothing was sent.
+            CursorMismatchError: a cursor is of another query. It is raised by the call
+                itself if the devices are named, else while iterating.
+            PageOrderError: the service does not keep the order asked for.
+            UnstableTieOrderError: `verify_ties` found no proof; it names the millisecond.
+
+        Example:
+            ```python
+            async for batch in project.messages.batches_many(start=since):
+                store(batch.cursor.device_id, batch.messages, batch.cursor.to_json())
+            ```
         """
         whole(concurrency, name="concurrency", least=1)
         settings = self.settings(verify_ties=verify_ties, lookback=lookback, order=order)
         context = self._context
-        known = by_device(cursors)
+        known = checked_cursors(cursors)
 
-        def over(ids: list[str]) -> AsyncGenerator[MessageBatch, None]:
+        def query(device_id: str) -> WalkQuery:
+            return self.query(device_id, start=start, end=end, type=type, order=order)
+
+        def walk(ids: list[str]) -> AsyncGenerator[MessageBatch, None]:
             return batches_many(
                 self._pages.fetch,
-                [
-                    self.query(device_id, start=start, end=end, type=type, order=order)
-                    for device_id in ids
-                ],
+                [query(device_id) for device_id in ids],
                 settings=settings,
                 cursors=known,
                 concurrency=concurrency,
                 clock=context.clock,
-                capacity=context.capacity,
+                capacity=context.pipeline.capacity,
                 history=self._pages.history,
             )
 
-        async def over_all() -> AsyncGenerator[MessageBatch, None]:
-            found = over(several([device.id for device in await self._devices()]))
+        async def walk_all() -> AsyncGenerator[MessageBatch, None]:
+            found = walk(checked_ids([device.id for device in await self._devices()]))
             try:
                 async for batch in found:
                     yield batch
@@ -168,23 +277,44 @@ class Walks:
                 await found.aclose()
 
         if device_ids is None:
-            self.query(
-                "any", start=start, end=end, type=type, order=order
-            )  # refused now, if at all
-            return over_all()
-        return over(several(device_ids))
+            query("any")  # so that wrong arguments are refused by the call itself
+            return walk_all()
+        return walk(checked_ids(device_ids))
 
-    @one_by_one(batches_many)
+    @_messages_of(batches_many)
     def walk_many(self) -> None:
-        """Every message of many devices, each once.
+        """Yield every message of many devices, each once.
+
+        `batches_many` is faster, and gives cursors to resume from.
 
         Args:
-            device_ids, start, end, type, order, concurrency, cursors, verify_ties, lookback:
-                as in `batches_many`.
+            device_ids: ids of the devices. None (the default) is every device of the
+                project; they are listed when the iteration begins.
+            start: an aware time, inclusive. None (the default) is the oldest message.
+            end: an aware time, exclusive. None (the default), or a time in the future, ends
+                the walks at the server's present less `Config.settle` (D11).
+            type: "all" (the default), "userdefined" or "iottlyagent".
+            order: "asc" (the default) or "desc".
+            concurrency: requests at the same time, at most. The quota may allow fewer.
+                Default 8.
+            cursors: where to resume, by device id. A device without one starts anew, and
+                with None (the default) all do.
+            verify_ties: whether to prove that a millisecond with more messages than a page
+                holds was read whole, also on a service that changes the order among them
+                (D6). It costs further requests for such a millisecond. Default False.
+            lookback: seconds; when a cursor is resumed, this part of what was read before
+                is read again, for messages that became visible later than `Config.settle`.
+                Ascending walks only. Default 0: nothing is read again.
+
+        Yields:
+            Messages in no particular order; `message.device_id` names the device.
 
         Raises:
-            ConfigurationError, CursorMismatchError, PageOrderError, UnstableTieOrderError:
-                as in `batches_many`, all of them while iterating.
+            ConfigurationError: an argument is not as above. All errors are raised while
+                iterating.
+            CursorMismatchError: a cursor is of another query.
+            PageOrderError: the service does not keep the order asked for.
+            UnstableTieOrderError: `verify_ties` found no proof; it names the millisecond.
         """
 
     def query(
@@ -196,28 +326,41 @@ class Walks:
         type: TypeFilter = "all",  # noqa: A002 - the API's own name
         order: Order = "asc",
     ) -> WalkQuery:
-        """The query of a walk, checked; what ingestion plans with.
+        """The query of a walk, with its arguments checked. An ingestion plans with it.
 
         Args:
-            device_id, start, end, type, order: as in `batches`.
+            device_id: of the device.
+            start: an aware time, inclusive. None (the default) is the oldest message.
+            end: an aware time, exclusive. None (the default) is the present.
+            type: "all" (the default), "userdefined" or "iottlyagent".
+            order: "asc" (the default) or "desc".
+
+        Returns:
+            The query, with times in milliseconds since the epoch.
 
         Raises:
-            ConfigurationError: as `batches`.
+            ConfigurationError: an argument is not as above, or `start` is not before `end`.
         """
         return self._pages.query(device_id, start=start, end=end, type=type, order=order)
 
     def settings(
         self, *, verify_ties: bool = False, lookback: Seconds = 0.0, order: Order = "asc"
     ) -> WalkSettings:
-        """What a walk takes from the session's settings, and what is its own.
+        """The settings of a walk: some are the session's, some its own.
 
         Args:
-            verify_ties, lookback, order: as in `batches`.
+            verify_ties: whether to prove that large milliseconds were read whole (D6).
+                Default False.
+            lookback: seconds that a resumed walk reads again. Default 0.
+            order: of the walk; `lookback` needs "asc", which is the default.
+
+        Returns:
+            The settings, with what walks have learned of the server.
 
         Raises:
-            ConfigurationError: one of them is not as in `batches`.
+            ConfigurationError: an argument is not as above.
         """
-        config = self._context.config
+        config = self._context.pipeline.config
         back = seconds(lookback, name="lookback", zero=True)
         if back and order == "desc":
             raise ConfigurationError("lookback is for ascending walks; leave it 0 with order=desc")
@@ -230,8 +373,12 @@ class Walks:
         )
 
     async def fetch(self, request: PageRequest) -> Fetched:
-        """The page of a `request`, for a walk; as patient as one.
+        """Fetch one page for a walk. The wait for quota does not count against the timeout.
 
-        Waiting for quota is not counted against the deadline.
+        Args:
+            request: which page.
+
+        Returns:
+            The page, and the server's time.
         """
         return await self._pages.fetch(request)

@@ -10,7 +10,7 @@ from attrs import Attribute, field, frozen
 from ..codec import MESSAGE_TYPES, choice
 from ..config import Seconds, flag, seconds, whole
 from ..errors import ConfigurationError
-from ..resources.given import several
+from ..resources.arguments import checked_ids
 from ..times import aware
 from .buffer import OVERFLOWS, Overflow
 from .protocol import DefaultStreamProtocol, StreamProtocol, Subscription
@@ -19,7 +19,7 @@ from .protocol import DefaultStreamProtocol, StreamProtocol, Subscription
 def _device_ids(devices: Iterable[str] | None) -> tuple[str, ...] | None:
     if devices is None:
         return None
-    ids = tuple(several(devices, name="devices"))
+    ids = tuple(checked_ids(devices, name="devices"))
     if not ids:
         raise ConfigurationError("devices is empty; None is all devices of the project")
     return ids

@@ -1,51 +1,32 @@
-"""How the remaining quota is spread over the window."""
+"""`FollowPace`: what it accepts."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from iottly_async import Quota
-from iottly_async.follow.pace import Pace
-
-NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+from iottly_async import ConfigurationError, FollowPace
 
 
-def quota(remaining: int, resets_in: float, limit: int = 600) -> Quota:
-    """What is left, at noon."""
-    return Quota(
-        limit=limit,
-        remaining=remaining,
-        resets_at=NOON + timedelta(seconds=resets_in),
-        waiting=0,
-        in_flight=0,
-        refusals=0,
-        source="server",
-    )
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"goal": 0}, "goal must be more than 0 seconds"),
+        ({"fastest": "1"}, "fastest must be a finite number of seconds"),
+        ({"share": 0}, "share must be above 0 and up to 1"),
+        ({"share": 1.5}, "share must be above 0 and up to 1"),
+        ({"share": True}, "share must be above 0 and up to 1"),
+        ({"fastest": 10, "slowest": 5}, "slowest, 5 s, must not be less than fastest, 10 s"),
+    ],
+)
+def test_a_wrong_value_is_refused(wrong: dict[str, Any], words: str) -> None:
+    """The error names the argument and what is accepted."""
+    with pytest.raises(ConfigurationError, match=words):
+        FollowPace(**wrong)
 
 
-def test_what_is_left_is_spread_over_the_window() -> None:
-    """A tenth of the quota kept back, the rest lasts until the window ends."""
-    pace = Pace(0.9)
-    pace.spent(100.0)
-    assert pace.next_at(quota(360, 30.0), 100.0, NOON.timestamp()) == pytest.approx(100.1)
-    assert pace.next_at(quota(60, 30.0), 100.0, NOON.timestamp()) == pytest.approx(130.0)
-    assert pace.round(quota(0, 60.0), 2000) == pytest.approx(2000 * 30 / 540)
-
-
-def test_without_a_limit_there_is_no_pace() -> None:
-    """Where nothing is known of a quota, requests go at once."""
-    unknown = Quota(
-        limit=None,
-        remaining=None,
-        resets_at=None,
-        waiting=0,
-        in_flight=0,
-        refusals=0,
-        source="unknown",
-    )
-    pace = Pace(0.5)
-    pace.spent(5.0)
-    assert pace.next_at(unknown, 5.0, 0.0) == 5.0
-    assert pace.round(unknown, 100) == 0.0
+def test_a_timedelta_becomes_seconds() -> None:
+    """A duration can be given as a timedelta; the attribute has seconds."""
+    assert FollowPace(slowest=timedelta(minutes=5)).slowest == 300

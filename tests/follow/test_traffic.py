@@ -12,47 +12,47 @@ from iottly_async.follow.traffic import Traffic
 def test_a_regular_sender_is_looked_at_after_its_time() -> None:
     """Every five minutes: the next look is a goal after the next message is due."""
     traffic = Traffic(0.0, 1.0)
-    traffic.sent(300.0 * n for n in range(1, 6))
+    traffic.observe(300.0 * n for n in range(1, 6))
     traffic.seen_until = 1501.0
-    assert traffic.due(2.0) == 1802.0
+    assert traffic.next_poll(2.0) == 1802.0
 
 
 def test_a_busy_sender_is_looked_at_soon() -> None:
     """Ten messages a second: the next look is due within the goal, whatever was before."""
     traffic = Traffic(0.0, 1.0)
-    traffic.sent([300.0, 600.0, *(900.0 + n / 10 for n in range(100))])
+    traffic.observe([300.0, 600.0, *(900.0 + n / 10 for n in range(100))])
     traffic.seen_until = 910.0
-    assert traffic.due(1.0) == 911.0
+    assert traffic.next_poll(1.0) == 911.0
 
 
 def test_a_burst_does_not_hide_the_rhythm() -> None:
     """Three messages at once every five minutes: after a second of silence, only those count."""
     traffic = Traffic(0.0, 1.0)
     for n in range(1, 20):
-        traffic.sent([300.0 * n, 300.0 * n + 0.1, 300.0 * n + 0.2])
+        traffic.observe([300.0 * n, 300.0 * n + 0.1, 300.0 * n + 0.2])
     traffic.seen_until = 5703.0
-    assert traffic.due(1.0) == pytest.approx(6001.0, abs=0.5)
+    assert traffic.next_poll(1.0) == pytest.approx(6001.0, abs=0.5)
 
 
 def test_what_is_overdue_is_doubled() -> None:
     """A device silent for longer than ever is looked at after as long as it is overdue."""
     traffic = Traffic(0.0, 1.0)
-    traffic.sent([0.0, 10.0, 20.0])
+    traffic.observe([0.0, 10.0, 20.0])
     traffic.seen_until = 31.0
-    assert traffic.due(1.0) == 32.0
+    assert traffic.next_poll(1.0) == 32.0
     traffic.seen_until = 130.0
-    assert traffic.due(1.0) == 230.0
+    assert traffic.next_poll(1.0) == 230.0
 
 
 def test_rhythms() -> None:
     """A steady sender, one at random, one that ceased, and one that never began."""
     steady, random, gone = (Traffic(0.0, 1.0) for _ in range(3))
-    steady.sent(10.0 * n for n in range(9))
-    random.sent(float(n * n) for n in range(2, 11))
-    gone.sent(10.0 * n for n in range(9))
+    steady.observe(10.0 * n for n in range(9))
+    random.observe(float(n * n) for n in range(2, 11))
+    gone.observe(10.0 * n for n in range(9))
     gone.seen_until = 200.0
     rhythms = [each.rhythm for each in (steady, random, gone, Traffic(0.0, 1.0))]
-    assert rhythms == ["steady", "unknown", "none", "none"]
+    assert rhythms == ["steady", "irregular", "silent", "silent"]
 
 
 @given(st.lists(st.floats(1.0, 1e6), min_size=1, max_size=16), st.floats(0.1, 100.0))
@@ -60,10 +60,10 @@ def test_due_is_where_the_mean_age_reaches_the_goal(gaps: list[float], goal: flo
     """At the moment that is given, the mean of max(0, time - gap) is the goal."""
     traffic = Traffic(0.0, 1.0)
     at = 0.0
-    traffic.sent([at])
+    traffic.observe([at])
     for each in gaps:
         at += each
-        traffic.sent([at])
+        traffic.observe([at])
     traffic.seen_until = at
-    age = sum(max(0.0, traffic.due(goal) - at - each) for each in gaps) / len(gaps)
+    age = sum(max(0.0, traffic.next_poll(goal) - at - each) for each in gaps) / len(gaps)
     assert age == pytest.approx(goal, rel=1e-3, abs=1e-3)

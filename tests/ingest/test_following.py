@@ -16,14 +16,18 @@ from typing import Any
 
 import pytest
 
-from iottly_async import Config, Cursor, IottlySession, RateLimiter, UnauthorizedError
+from iottly_async import Config, Cursor, FollowPace, IottlySession, RateLimiter, UnauthorizedError
 from iottly_async.emulator import Emulator, EmulatorThread
 from iottly_async.errors import ConfigurationError
 from iottly_async.ingest import IngestJob, IngestPlan, IngestReport, Outcome, Progress
 from iottly_async.ingest.stores import JSONLinesStore
 from tests.support.stored_rows import keys_of, rows_of, truth_of
 
-FOLLOW: dict[str, Any] = {"follow": True, "slowest": 0.1, "flush_every": 0.2}
+FOLLOW: dict[str, Any] = {
+    "follow": True,
+    "pace": FollowPace(fastest=0.1, slowest=0.1),
+    "flush_every": 0.2,
+}
 
 
 @pytest.fixture

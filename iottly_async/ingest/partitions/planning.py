@@ -13,8 +13,8 @@ from attrs import evolve, frozen
 from ...codec import MESSAGE_TYPES, choice
 from ...config import Config, whole
 from ...errors import ConfigurationError
+from ...resources.arguments import time_range
 from ...resources.messages import TypeFilter
-from ...resources.pages import bounds
 from ...session import IottlySession
 from ...wire import segment
 from ..plan import Query
@@ -71,7 +71,7 @@ async def plan(
             set; nothing was sent.
         IottlyError: the devices of a project could not be listed.
     """
-    low, high = bounds(start, end)
+    low, high = time_range(start, end)
     kind = choice(type, MESSAGE_TYPES, name="type")
     step = _milliseconds(window, low)
     whole(windows_per_partition, name="windows_per_partition", least=1)
