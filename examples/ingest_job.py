@@ -1,11 +1,12 @@
-"""A job that brings a project's messages into a DuckDB file, and goes on where it stopped.
+"""A job that stores a project's messages in a DuckDB file, and continues where it stopped.
 
     export IOTTLY_API_KEY=…  IOTTLY_PROJECT=…
     python examples/ingest_job.py telemetry.duckdb --start 2026-01-01
 
-Run it again, from a timer or after a crash: it fetches what is new, and no message is
-there twice. SIGINT and SIGTERM end it soon, with all that was fetched stored. Exit codes:
-0 all devices are complete, 1 some failed and are tried again by the next run, 130 stopped.
+Run it again, from a timer or after a crash: it fetches only new messages, and stores none
+twice. SIGINT and SIGTERM stop it soon, and everything that was fetched is stored. Exit codes:
+0 if all devices are complete, 1 if some failed (the next run tries them again), 130 if it was
+stopped.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ from iottly_async.ingest import IngestJob, IngestReport, Progress
 
 
 def show(progress: Progress) -> None:
-    """One line that is written over, where somebody looks."""
+    """Print the progress on one line of a terminal."""
     if sys.stderr.isatty():
         share = "" if progress.share is None else f"{progress.share:6.1%} "
         line = f"{share}{progress.rows:,} messages, {progress.rows_per_second:,.0f} a second"
         print(f"\r{line:<60}", end="", file=sys.stderr, flush=True)
 
 
-def tell(report: IngestReport) -> int:
-    """Print what came of the run; the exit code."""
+def print_report(report: IngestReport) -> int:
+    """Print the report of a run; return the exit code."""
     print(f"{report.rows:,} new messages in {report.seconds:.1f} s, {report.total:,} in the store")
     failed = [device for device in report.devices if device.error is not None]
     for device in failed:
@@ -39,7 +40,7 @@ def tell(report: IngestReport) -> int:
 
 
 async def main() -> int:
-    """Run the job; the exit code."""
+    """Run the job; return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("store", help="a .duckdb or .jsonl file")
     parser.add_argument("--project", default=os.environ.get("IOTTLY_PROJECT"))
@@ -61,11 +62,11 @@ async def main() -> int:
         )
         for name in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(name, job.stop)
-        return tell(await job.run(progress=show))
+        return print_report(await job.run(progress=show))
 
 
 def day(text: str) -> datetime:
-    """A date as the midnight in UTC with which it begins."""
+    """The midnight in UTC at which a day begins."""
     return datetime.combine(datetime.fromisoformat(text), datetime.min.time(), UTC)
 
 

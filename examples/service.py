@@ -1,11 +1,11 @@
-"""A service that watches a fleet and tells a device when it gets too warm.
+"""A service that watches a fleet and sends a command to a device that is too warm.
 
     export IOTTLY_API_KEY=…  IOTTLY_PROJECT=…
     python examples/service.py --limit 38
 
-It listens to the stream, gaps filled, so that no reading is missed while the connection
-was away; sends a command once when a device passes the limit, and is ready to send
-another when it has cooled down by two degrees; and ends cleanly on SIGINT and SIGTERM.
+It reads the stream with `fill_gaps`, so that no reading is missed during a reconnect. When a
+device passes the limit, it sends one command. It sends another one only after the device has
+cooled down by two degrees. It ends cleanly on SIGINT and SIGTERM.
 """
 
 from __future__ import annotations
@@ -27,51 +27,51 @@ from iottly_async import (
 )
 
 LOG = logging.getLogger("service")
-COOLED = 2.0  # degrees below the limit, so that a value that trembles sends one command
+HYSTERESIS = 2.0  # degrees below the limit before another command may be sent
 
 
 class Watch:
-    """Which devices are too warm, and what is done about it."""
+    """Sends a command to each device that gets too warm."""
 
     def __init__(self, session: IottlySession, project_id: str, limit: float) -> None:
         self._commands = session.project(project_id).commands
         self._limit = limit
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
 
-    async def look(self, message: Message) -> None:
-        """React to one message, if it holds a temperature."""
+    async def handle(self, message: Message) -> None:
+        """Handle one message, if it holds a temperature."""
         degrees = temperature(message)
         if degrees is None:
             return
         device = message.device_id
-        if degrees >= self._limit and device not in self._told:
-            if await self._tell(device, degrees):
-                self._told.add(device)
-        elif degrees < self._limit - COOLED:
-            self._told.discard(device)
+        if degrees >= self._limit and device not in self._warned:
+            if await self._warn(device, degrees):
+                self._warned.add(device)
+        elif degrees < self._limit - HYSTERESIS:
+            self._warned.discard(device)
 
-    async def _tell(self, device: str, degrees: float) -> bool:
-        """Send the command; whether the device has it, or may have it."""
+    async def _warn(self, device: str, degrees: float) -> bool:
+        """Send the command; False if the device surely did not get it."""
         try:
             await self._commands.send(device, "echo", {"content": f"too warm: {degrees:g}"})
         except CommandOutcomeUnknownError:
-            # It may have arrived. The library does not send it again, and neither do we:
-            # the next reading above the limit, after a cooler one, is another occasion.
-            LOG.warning("%s is at %g, and may have been told", device, degrees)
+            # It may have arrived, so it is not sent again. The next command is sent when the
+            # device has cooled down and passes the limit again.
+            LOG.warning("%s is at %g, and may have got the command", device, degrees)
         except IottlyError as error:
-            LOG.warning("%s is at %g, and was not told: %s", device, degrees, error)
+            LOG.warning("%s is at %g, and did not get the command: %s", device, degrees, error)
             return False
         else:
-            LOG.info("%s is at %g, and was told", device, degrees)
+            LOG.info("%s is at %g, and got the command", device, degrees)
         return True
 
 
 def temperature(message: Message) -> float | None:
-    """The reading in a message; None where it holds none."""
+    """The temperature in a message; None if there is none."""
     try:
         payload: Any = message.payload
     except DecodeError:
-        return None  # no JSON: a device's own fault, and no reason to end the service
+        return None  # an invalid payload must not end the service
     reading = payload.get("sensor_data_reading") if isinstance(payload, dict) else None
     value = reading.get("temperature") if isinstance(reading, dict) else None
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
@@ -85,7 +85,7 @@ async def serve(session: IottlySession, project_id: str, limit: float, settle: f
         LOG.info("listening, limit %g", limit)
         async with aclosing(stream.messages()) as messages:
             async for message in messages:
-                await watch.look(message)
+                await watch.handle(message)
 
 
 async def main() -> None:
@@ -97,7 +97,7 @@ async def main() -> None:
         "--settle",
         type=float,
         default=5.0,
-        help="seconds after a break in which the cloud may show messages late (default: 5)",
+        help="seconds after a gap before it is read, for late messages (default: 5)",
     )
     given = parser.parse_args()
     if not given.project:
@@ -110,7 +110,7 @@ async def main() -> None:
             asyncio.get_running_loop().add_signal_handler(name, service.cancel)
         await asyncio.wait([service])
         if not service.cancelled():
-            service.result()  # the stream ended for good, as by a key that was revoked
+            service.result()  # raises the error that ended the stream, such as a revoked key
     LOG.info("stopped")
 
 

@@ -1,4 +1,4 @@
-"""What one asks of a file of telemetry: who sent how much, and a reading hour by hour.
+"""Queries of a telemetry file: messages by device, and one reading by hour.
 
     iottly ingest --emulator --to telemetry.duckdb
     python examples/telemetry_queries.py telemetry.duckdb
@@ -19,7 +19,7 @@ DEVICES = """
     SELECT device_id, messages, first, last FROM devices ORDER BY messages DESC, device_id
 """
 
-# Which reading came most often, and from whom; the example looks at that one.
+# The most frequent reading of one device; the second table shows it.
 BUSIEST = """
     SELECT name, device_id FROM readings
     GROUP BY name, device_id ORDER BY count(*) DESC, name, device_id LIMIT 1
@@ -37,7 +37,7 @@ BY_HOUR = """
 
 
 def main(path: str) -> None:
-    """Print the two tables of the file at `path`."""
+    """Print two tables of the file at `path`."""
     with duckdb.connect(path, read_only=True) as db:
         devices = db.execute(DEVICES).fetchall()
         total = sum(row[1] for row in devices)
@@ -67,7 +67,7 @@ def main(path: str) -> None:
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print columns, texts to the left and numbers to the right."""
+    """Print a table with texts aligned to the left and numbers to the right."""
     table = [header, *rows]
     widths = [max(len(row[i]) for row in table) for i in range(len(header))]
     for row in table:
@@ -80,7 +80,7 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def bar(value: float, least: float, most: float) -> str:
-    """A bar of 1 to 24 signs."""
+    """A bar of 1 to 24 characters."""
     share = (value - least) / (most - least) if most > least else 0.0
     return "▪" * (1 + round(23 * share))
 

@@ -1,13 +1,14 @@
-"""A backend over an Iottly project, to be copied: devices, history, commands, webhooks, live.
+"""An example backend: devices, history, commands, webhooks and a live page. Copy and change it.
 
     export IOTTLY_API_KEY=…  IOTTLY_PROJECT=…
     pip install 'iottly-async[fastapi]' uvicorn
     uvicorn --app-dir examples --factory fastapi_backend.main:create_app
 
-then http://127.0.0.1:8000/ is the live page, and /docs the API; a worker that is to stop
-while browsers listen needs ``--timeout-graceful-shutdown 3``. ``main`` puts it together;
-``devices`` and ``live`` are its routes, ``hub`` hands one stream to many browsers, and
-``page/`` is what they load, without a build.
+Then http://127.0.0.1:8000/ is the live page, and /docs is the API. Add
+``--timeout-graceful-shutdown 3`` so that a worker can stop while browsers are connected.
 
-It has no users of its own: put it behind what authenticates yours.
+``main`` creates the application; ``devices`` and ``live`` are its routes; ``hub`` sends one
+stream to many browsers; ``page/`` holds the page's files, which need no build.
+
+The backend does not authenticate its users: put it behind a proxy that does.
 """

@@ -18,14 +18,14 @@ router = APIRouter(prefix="/api", tags=["devices"])
 
 
 class History(BaseModel):
-    """Some messages of a history, and where it goes on; no cursor at its end."""
+    """One page of a history. `cursor` is where the next page starts; None at the end."""
 
     messages: list[Message]
     cursor: Cursor | None
 
 
 class CommandIn(BaseModel):
-    """A command of a type that the project declares, and its parameters."""
+    """A command: a type that the project declares, and its parameters."""
 
     type: str = Field(min_length=1, max_length=100, examples=["echo"])
     values: dict[str, Any] = Field(default_factory=dict, examples=[{"content": "hi"}])
@@ -33,13 +33,13 @@ class CommandIn(BaseModel):
 
 @router.get("/devices", response_model_exclude={"__all__": {"token"}})
 async def devices(project: ProjectDep) -> list[Device]:
-    """All devices of the project; their licence tokens stay here."""
+    """All devices of the project, without their licence tokens."""
     return await project.devices.list()
 
 
 @router.get("/devices/{device_id}", response_model_exclude={"token"})
 async def device(device_id: str, project: ProjectDep) -> Device:
-    """One device."""
+    """One device, without its licence token."""
     return await project.devices.get(device_id)
 
 
@@ -47,7 +47,7 @@ async def device(device_id: str, project: ProjectDep) -> Device:
 async def recent(
     device_id: str, project: ProjectDep, limit: Annotated[int, Query(ge=1, le=100)] = 100
 ) -> list[Message]:
-    """The latest messages, newest first: one request to the service."""
+    """The latest messages, newest first. It costs one request to the service."""
     return await project.messages.recent(device_id, limit=limit)
 
 
@@ -62,11 +62,12 @@ async def history(
     cursor: Cursor | None = None,
     at_least: Annotated[int, Query(ge=1, le=1000)] = 200,
 ) -> History:
-    """Messages in order of time, page by page: hand the cursor back for the next one.
+    """Messages in order of time, page by page.
 
-    Nothing is lost or repeated between the pages, whatever arrives meanwhile. A page may
-    hold up to a hundred more than `at_least`, for it ends where the service's own does.
-    The header `Link` leads to the next one.
+    Send the page's cursor in the next request to get the next page, or follow the header
+    `Link`. No message is lost or repeated between pages, whatever arrives in between. A page
+    may have up to 100 messages more than `at_least`, because it ends with a page of the
+    service.
     """
     messages: list[Message] = []
     walk = project.messages.batches(device_id, start=start, end=end, cursor=cursor)
@@ -87,11 +88,11 @@ async def history(
 
 @router.post("/devices/{device_id}/commands", status_code=202)
 async def command(device_id: str, body: CommandIn, project: ProjectDep) -> None:
-    """Send a command. It is never sent twice, also where its outcome is not known."""
+    """Send a command. It is never sent twice, also if its outcome is unknown."""
     await project.commands.send(device_id, body.type, body.values)
 
 
 @router.get("/quota")
 async def quota(session: SessionDep) -> Quota:
-    """The quota of the key, as known now; asks nobody."""
+    """The key's quota as the session knows it. It costs no request."""
     return session.quota

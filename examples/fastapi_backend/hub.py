@@ -1,7 +1,7 @@
-"""One stream from the service, handed to any number of browsers.
+"""Sends one stream of the service to any number of browsers.
 
-A stream a browser would be a connection and a subscription each; here a worker has one,
-and a browser that is slow loses its oldest events and no one else's.
+With a stream for each browser, each would need a connection and a subscription. Here a
+worker has one stream. A slow browser loses its own oldest events, and delays no other.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from iottly_async.webhooks.dedupe import SeenKeys
 
 LOG = logging.getLogger("fastapi_backend")
 
-STATUS_EVERY = 2.0  # seconds; costs the service nothing
-FLEET_EVERY = 30.0  # seconds; two requests a minute, however many browsers look
-RESTART_AFTER = 5.0  # seconds after a stream ended for good
-BINS, BIN_SECONDS = 60, 10  # ten minutes of counts
+STATUS_EVERY = 2.0  # seconds; costs no request
+FLEET_EVERY = 30.0  # seconds; two requests a minute, for any number of browsers
+RESTART_AFTER = 5.0  # seconds after a stream ended with an error
+BINS, BIN_SECONDS = 60, 10  # message counts of the last ten minutes
 
 Event = tuple[str, str, str | None]
-"""Name, JSON and id of a server-sent event."""
+"""The name, the JSON and the id of a server-sent event."""
 
 _message = TypeAdapter(Message).dump_json
 _devices = partial(
     TypeAdapter(Sequence[Device]).dump_json,
-    include={"__all__": {"id", "name", "operating_status"}},  # no token goes to a browser
+    include={"__all__": {"id", "name", "operating_status"}},  # browsers get no licence tokens
 )
 _any = TypeAdapter(dict[str, Any]).dump_json
 _quota = TypeAdapter(Quota).dump_python
 
 
 class Hub:
-    """Messages, the fleet and the quota, for whoever listens."""
+    """Publishes messages, the fleet and the quota to browsers."""
 
     def __init__(self, session: IottlySession, project_id: str, *, backlog: int = 1000) -> None:
         self._session = session
@@ -49,17 +49,17 @@ class Hub:
         self._listeners: set[asyncio.Queue[Event]] = set()
         self._seen = SeenKeys()
         self._counts: deque[tuple[int, int]] = deque(maxlen=BINS)
-        self._devices: list[Device] | None = None  # not listed yet
-        self._problems: dict[str, str] = {}  # of the stream, of the list
+        self._devices: list[Device] | None = None  # None until they are listed
+        self._problems: dict[str, str] = {}  # by source: "stream" or "fleet"
         self._stream: Stream | None = None
 
     @property
     def listeners(self) -> int:
-        """How many browsers listen."""
+        """The number of connected browsers."""
         return len(self._listeners)
 
-    async def take(self, message: Message) -> None:
-        """A message of the stream or of a webhook; once, whichever brings it first."""
+    async def publish_once(self, message: Message) -> None:
+        """Publish a message of the stream or of a webhook, unless it was published before."""
         if self._seen.claim(message.key) != "new":
             return
         self._seen.keep(message.key)
@@ -68,12 +68,12 @@ class Hub:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Listen to the service for as long as the block lasts."""
+        """Read from the service while the block runs."""
         async with asyncio.TaskGroup() as tasks:
             work = [
-                tasks.create_task(self._listen()),
-                tasks.create_task(self._watch_fleet()),
-                tasks.create_task(self._tell_status()),
+                tasks.create_task(self._read_stream()),
+                tasks.create_task(self._list_fleet()),
+                tasks.create_task(self._publish_status()),
             ]
             try:
                 yield
@@ -82,7 +82,7 @@ class Hub:
                     task.cancel()
 
     async def events(self) -> AsyncGenerator[Event, None]:
-        """First how things stand, then what happens."""
+        """Yield the current state, and then every event."""
         queue: asyncio.Queue[Event] = asyncio.Queue(self._backlog)
         self._listeners.add(queue)
         try:
@@ -121,7 +121,7 @@ class Hub:
             }
         ).decode()
 
-    async def _listen(self) -> None:
+    async def _read_stream(self) -> None:
         while True:
             try:
                 async with self._session.stream() as self._stream:
@@ -130,16 +130,16 @@ class Hub:
                     self._publish("status", self._status())
                     async for event in self._stream:
                         if isinstance(event, Gap):
-                            # The page reads again what it shows, where that matters.
+                            # On this event the page reads its history again.
                             self._publish("gap", "{}")
                         else:
-                            await self.take(event)
+                            await self.publish_once(event)
             except IottlyError as error:
                 LOG.warning("the stream ended: %s", error)
                 self._problems["stream"] = f"The service refuses the stream: {error}"
             await asyncio.sleep(RESTART_AFTER)
 
-    async def _watch_fleet(self) -> None:
+    async def _list_fleet(self) -> None:
         project = self._session.with_options(priority=-1).project(self._project_id)
         while True:
             try:
@@ -152,7 +152,7 @@ class Hub:
                 self._publish("fleet", _devices(self._devices).decode())
             await asyncio.sleep(FLEET_EVERY)
 
-    async def _tell_status(self) -> None:
+    async def _publish_status(self) -> None:
         while True:
             await asyncio.sleep(STATUS_EVERY)
             self._publish("status", self._status())

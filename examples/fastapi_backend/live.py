@@ -1,4 +1,4 @@
-"""What is live: the page, and the events that it listens to."""
+"""The live page and its events."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ async def get_hub(request: Request) -> Hub:
 @router.get("/", include_in_schema=False)
 async def page() -> FileResponse:
     """The live page."""
-    # Nothing from elsewhere, nothing inline: what a device sends is shown, never run.
+    # No foreign and no inline scripts, so that no payload of a device can run as one.
     policy = "default-src 'self'; img-src 'self' data:"
     return FileResponse(PAGE / "index.html", headers={"Content-Security-Policy": policy})
 
 
 @router.get("/api/live", response_class=EventSourceResponse, tags=["live"])
 async def live(hub: Annotated[Hub, Depends(get_hub)]) -> AsyncIterator[ServerSentEvent]:
-    """Events: `fleet` and `status` as they stand and change, each `message`, and `gap`."""
-    async for event in message_events(_told(hub)):
+    """Server-sent events: `fleet` and `status` first and on changes, `message`, and `gap`."""
+    async for event in message_events(_events(hub)):
         yield event
 
 
-async def _told(hub: Hub) -> AsyncIterator[ServerSentEvent]:
+async def _events(hub: Hub) -> AsyncIterator[ServerSentEvent]:
     async with aclosing(hub.events()) as events:
         async for name, data, identity in events:
             yield ServerSentEvent(event=name, raw_data=data, id=identity)

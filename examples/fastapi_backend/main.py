@@ -1,4 +1,4 @@
-"""The application: one session and one hub a worker, the routes, and the page."""
+"""The application: a session and a hub for each worker, the routes, and the page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .settings import Settings
 def create_app(
     settings: Settings | None = None, open_session: Callable[[], IottlySession] = IottlySession
 ) -> FastAPI:
-    """The application; settings and session come from the environment where none are given."""
+    """Create the application; settings and session default to those of the environment."""
     settings = settings or Settings.from_env()
 
     @asynccontextmanager
@@ -38,9 +38,9 @@ def create_app(
     app.include_router(live.router)
     if settings.webhook_secret is not None:
 
-        async def take(message: Message) -> None:
-            await app.state.hub.take(message)
+        async def handle(message: Message) -> None:
+            await app.state.hub.publish_once(message)
 
-        app.include_router(webhook_router(take, secret=settings.webhook_secret))
+        app.include_router(webhook_router(handle, secret=settings.webhook_secret))
     app.mount("/page", StaticFiles(directory=live.PAGE), name="page")
     return app

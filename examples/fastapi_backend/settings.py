@@ -1,4 +1,4 @@
-"""What the backend is told by its environment."""
+"""The backend's settings, from the environment."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from iottly_async.resources import Project
 
 @dataclass(frozen=True)
 class Settings:
-    """The project that is shown, and the secret of its webhooks; None takes no webhooks in."""
+    """The project to show, and the webhooks' secret; None for the secret: no webhooks."""
 
     project_id: str
     webhook_secret: str | None = None
 
     @classmethod
     def from_env(cls) -> Settings:
-        """``IOTTLY_PROJECT`` and ``IOTTLY_WEBHOOK_SECRET``."""
+        """Read ``IOTTLY_PROJECT`` and ``IOTTLY_WEBHOOK_SECRET``."""
         project_id = os.environ.get("IOTTLY_PROJECT")
         if not project_id:
             raise RuntimeError("IOTTLY_PROJECT is not set: the id of the project to show")
@@ -29,7 +29,7 @@ class Settings:
 
 
 async def get_project(request: Request, session: SessionDep) -> Project:
-    """The project, in the worker's session."""
+    """The project, through the worker's session."""
     settings: Settings = request.app.state.settings
     return session.project(settings.project_id)
 

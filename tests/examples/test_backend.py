@@ -1,4 +1,4 @@
-"""The FastAPI backend of the examples: its API, as a user's own test would ask it."""
+"""The example backend: its API, tested as a user would test it."""
 
 from __future__ import annotations
 
@@ -19,29 +19,31 @@ SECRET = "a-shared-secret"
 def client(
     iottly_environment: EmulatorThread, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[TestClient]:
-    """A client of the backend, whose settings and session come from the environment."""
+    """A client of the backend; settings and session come from the environment."""
     monkeypatch.setenv("IOTTLY_WEBHOOK_SECRET", SECRET)
     with TestClient(create_app()) as client:
         yield client
 
 
-def test_devices(client: TestClient, iottly_emulator: EmulatorThread) -> None:
-    """All of them, and one by its id."""
+def test_devices_can_be_listed_and_got(client: TestClient, iottly_emulator: EmulatorThread) -> None:
+    """All devices are listed, and one is got by its id; licence tokens are left out."""
     found = client.get("/api/devices").json()
     assert [device["id"] for device in found] == iottly_emulator.device_ids
     assert client.get(f"/api/devices/{found[1]['id']}").json() == found[1]
-    assert not any("token" in device for device in found), "a licence is no browser's business"
+    assert not any("token" in device for device in found), "a browser needs no licence token"
 
 
-def test_a_device_that_there_is_not(client: TestClient) -> None:
-    """A problem, with the status of the service."""
+def test_an_unknown_device_is_not_found(client: TestClient) -> None:
+    """The response has problem details and the service's status."""
     answer = client.get("/api/devices/no-such-device")
     assert answer.status_code == 404
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_recent_messages(client: TestClient, iottly_emulator: EmulatorThread) -> None:
-    """The newest first, as many as were asked for."""
+def test_recent_messages_can_be_limited(
+    client: TestClient, iottly_emulator: EmulatorThread
+) -> None:
+    """The newest messages come, as many as requested."""
     device = iottly_emulator.device_ids[0]
     iottly_emulator.append(device, [{"payload": {"n": 1}}, {"payload": {"n": 2}}])
     found = client.get(f"/api/devices/{device}/recent", params={"limit": 2}).json()
@@ -49,10 +51,10 @@ def test_recent_messages(client: TestClient, iottly_emulator: EmulatorThread) ->
 
 
 @pytest.mark.parametrize("at_least", [1, 100, 1000])
-def test_a_history_is_paged_through_to_its_end(
+def test_a_history_can_be_read_to_its_end(
     client: TestClient, iottly_emulator: EmulatorThread, at_least: int
 ) -> None:
-    """Following the header `Link` gives every message once, in order of time."""
+    """Following the `Link` headers gives every message once and in order of time."""
     device = iottly_emulator.device_ids[0]
     found: list[Any] = []
     url: str | None = f"/api/devices/{device}/messages?at_least={at_least}"
@@ -68,16 +70,14 @@ def test_a_history_is_paged_through_to_its_end(
     assert times == sorted(times)
 
 
-def test_a_cursor_that_is_none_is_refused(
-    client: TestClient, iottly_emulator: EmulatorThread
-) -> None:
-    """A client's mistake is told as one."""
+def test_an_invalid_cursor_is_refused(client: TestClient, iottly_emulator: EmulatorThread) -> None:
+    """The response is 422."""
     path = f"/api/devices/{iottly_emulator.device_ids[0]}/messages"
     assert client.get(path, params={"cursor": "made up"}).status_code == 422
 
 
-def test_a_command(client: TestClient, iottly_emulator: EmulatorThread) -> None:
-    """It reaches the device once, with its parameters."""
+def test_a_command_reaches_its_device(client: TestClient, iottly_emulator: EmulatorThread) -> None:
+    """It arrives once, with its parameters."""
     device = iottly_emulator.device_ids[0]
     body = {"type": "echo", "values": {"content": "hi"}}
     assert client.post(f"/api/devices/{device}/commands", json=body).status_code == 202
@@ -85,18 +85,18 @@ def test_a_command(client: TestClient, iottly_emulator: EmulatorThread) -> None:
     assert (command.device_id, command.body["values"]) == (device, {"echo.content": "hi"})
 
 
-def test_a_command_that_is_not_declared(
+def test_an_undeclared_command_is_refused(
     client: TestClient, iottly_emulator: EmulatorThread
 ) -> None:
-    """The service's 400 is the client's, and says why."""
+    """The response is the service's 400, with its reason."""
     path = f"/api/devices/{iottly_emulator.device_ids[0]}/commands"
     answer = client.post(path, json={"type": "self_destruct"})
     assert answer.status_code == 400
     assert "self_destruct" in answer.json()["detail"]
 
 
-def test_the_quota_costs_nothing(client: TestClient, iottly_emulator: EmulatorThread) -> None:
-    """It is what is known, and no request is made for it."""
+def test_the_quota_costs_no_request(client: TestClient, iottly_emulator: EmulatorThread) -> None:
+    """It is what the session knows."""
     client.get("/api/devices")
     before = len(iottly_emulator.requests)
     assert client.get("/api/quota").json()["in_flight"] == 0
@@ -104,7 +104,7 @@ def test_the_quota_costs_nothing(client: TestClient, iottly_emulator: EmulatorTh
 
 
 def test_a_webhook_needs_the_secret(client: TestClient) -> None:
-    """With it a message is taken, without it nothing is."""
+    """A post with the secret is accepted, and one without is refused."""
     body = json.dumps({"msg": {"from": "d", "timestamp": "2026-01-01T00:00:00", "type": "x"}})
     assert client.post("/webhooks/iottly", content=body).status_code == 403
     headers = {"X-Iottly-Secret": SECRET}
@@ -114,21 +114,21 @@ def test_a_webhook_needs_the_secret(client: TestClient) -> None:
 def test_without_a_secret_there_are_no_webhooks(
     iottly_environment: EmulatorThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A backend that was given none lets nobody post."""
+    """A backend without a secret has no webhook route."""
     monkeypatch.delenv("IOTTLY_WEBHOOK_SECRET", raising=False)
     with TestClient(create_app()) as client:
         assert client.post("/webhooks/iottly").status_code == 404
 
 
-def test_the_page_runs_nothing_from_elsewhere(client: TestClient) -> None:
-    """It is served with a policy that allows its own files only, and they are there."""
+def test_the_page_loads_only_its_own_files(client: TestClient) -> None:
+    """Its Content-Security-Policy allows nothing else, and the files exist."""
     answer = client.get("/")
     assert "default-src 'self'" in answer.headers["content-security-policy"]
     for file in ("live.js", "live.css", "chart.js"):
         assert client.get(f"/page/{file}").status_code == 200
 
 
-def test_the_api_describes_itself(client: TestClient) -> None:
-    """The models of the library are in the OpenAPI document."""
+def test_the_models_are_in_the_openapi_document(client: TestClient) -> None:
+    """The library's models and the example's own are described."""
     schemas = client.get("/openapi.json").json()["components"]["schemas"]
     assert {"Device", "History", "Message", "Quota"} <= set(schemas)

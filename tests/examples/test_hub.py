@@ -19,35 +19,35 @@ from ..support.serving import serving
 
 
 def message(number: int) -> Message:
-    """A message that differs from others by its payload."""
+    """A message with this number as its payload."""
     time = datetime(2026, 4, 30, tzinfo=UTC)
     return Message(device_id="d", timestamp=time, payload_json=b'{"n":%d}' % number)
 
 
-async def test_what_stream_and_webhook_both_bring_is_told_once(session: IottlySession) -> None:
-    """A message has one key, whichever way it came."""
+async def test_a_message_of_stream_and_webhook_is_published_once(session: IottlySession) -> None:
+    """A message has the same key from both, and the second one is dropped."""
     hub = Hub(session, "p")
     async with aclosing(hub.events()) as events:
         assert (await anext(events))[0] == "status"
         for number in (1, 1, 2):
-            await hub.take(message(number))
-        told = [json.loads((await anext(events))[1])["payload"]["n"] for _ in range(2)]
-    assert told == [1, 2]
+            await hub.publish_once(message(number))
+        published = [json.loads((await anext(events))[1])["payload"]["n"] for _ in range(2)]
+    assert published == [1, 2]
 
 
 async def test_a_slow_browser_loses_its_oldest_events(session: IottlySession) -> None:
-    """It holds up nobody, and what it gets in the end is the newest."""
+    """It does not delay others, and gets the newest events."""
     hub = Hub(session, "p", backlog=2)
     async with aclosing(hub.events()) as events:
         assert (await anext(events))[0] == "status"
         for number in range(5):
-            await hub.take(message(number))
-        told = [json.loads((await anext(events))[1])["payload"]["n"] for _ in range(2)]
-    assert told == [3, 4]
+            await hub.publish_once(message(number))
+        published = [json.loads((await anext(events))[1])["payload"]["n"] for _ in range(2)]
+    assert published == [3, 4]
 
 
-async def test_browsers_share_one_stream_and_are_forgotten(emulator: Emulator) -> None:
-    """Three browsers are one subscription, and leave nothing behind when they go."""
+async def test_browsers_share_one_stream(emulator: Emulator) -> None:
+    """Three browsers need one subscription, and are removed when they disconnect."""
     config = Config(base_url=emulator.base_url)
     app = create_app(
         Settings(emulator.project_id),
@@ -63,5 +63,5 @@ async def test_browsers_share_one_stream_and_are_forgotten(emulator: Emulator) -
         for answer in answers:
             answer.close()
         async with asyncio.timeout(10):
-            while app.state.hub.listeners:  # noqa: ASYNC110 - nothing tells when they go
+            while app.state.hub.listeners:  # noqa: ASYNC110 - no event says when they are gone
                 await asyncio.sleep(0)

@@ -18,7 +18,7 @@ from iottly_async.emulator import Emulator
 from ..support.browser import Page, browsing, installed
 from ..support.serving import serving
 
-# A browser takes its time to start: one for all, which needs one event loop for all.
+# A browser starts slowly, so all tests share one, and the event loop with it.
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.skipif(
@@ -29,7 +29,7 @@ pytestmark = [
 LIVE = "document.querySelector('#live').dataset.state === 'live'"
 WIDTHS = [320, 390, 768, 1280, 1920]
 
-# The texts whose colour is too near to that of what they stand on.
+# The texts with too little contrast to their background.
 FAINT = """
 (() => {
   const parse = (text) => text.match(/[\\d.]+/g).map(Number);
@@ -57,7 +57,7 @@ FAINT = """
 
 
 class Shown(NamedTuple):
-    """A page that is live, and the cloud behind it."""
+    """A loaded page, and the emulator and the backend behind it."""
 
     page: Page
     emulator: Emulator
@@ -66,17 +66,17 @@ class Shown(NamedTuple):
 
     @property
     def device(self) -> str:
-        """The device that is shown: the first by name of those that are connected."""
+        """The id of the device that is shown."""
         return self.emulator.device_ids[0]
 
     async def append(self, reading: float) -> None:
-        """A reading of that device."""
+        """Append a reading of that device."""
         payload = {"sensor_data_reading": {"temperature": reading}}
         self.emulator.append(self.device, [{"payload": payload}])
 
 
 def backend(emulator: Emulator) -> FastAPI:
-    """The example, on the emulator."""
+    """The example backend on the emulator."""
     config = Config(base_url=emulator.base_url)
 
     def open_session() -> IottlySession:
@@ -87,14 +87,14 @@ def backend(emulator: Emulator) -> FastAPI:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Page]:
-    """A tab of a browser."""
+    """A browser tab."""
     async with browsing(tmp_path_factory.mktemp("profile")) as page:
         yield page
 
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def shown(browser: Page) -> AsyncIterator[Shown]:
-    """The page, loaded, with the stream connected and one device's readings drawn."""
+    """The page, with a connected stream and the chart of one device."""
     async with (
         Emulator(devices=3, messages=600, rate_limit="pro") as emulator,
         AsyncExitStack() as stack,
@@ -109,8 +109,8 @@ async def shown(browser: Page) -> AsyncIterator[Shown]:
         assert browser.errors == []
 
 
-async def test_it_shows_the_fleet_the_quota_and_one_device(shown: Shown) -> None:
-    """Loaded, every figure is there."""
+async def test_the_page_shows_the_fleet_the_quota_and_one_device(shown: Shown) -> None:
+    """All figures are filled in."""
     page, emulator = shown.page, shown.emulator
     connected = await page.text("#connected")
     listed = await page.run("document.querySelectorAll('#list .on').length")
@@ -123,7 +123,7 @@ async def test_it_shows_the_fleet_the_quota_and_one_device(shown: Shown) -> None
 
 
 async def test_a_message_is_shown_within_a_second(shown: Shown) -> None:
-    """Appended to the cloud, it is a point of the curve, a line of the list and counted."""
+    """A new message is drawn, listed and counted."""
     page = shown.page
     await shown.append(12.5)
     assert await page.until("document.querySelector('#value').textContent === '12.5'") < 1000
@@ -132,8 +132,8 @@ async def test_a_message_is_shown_within_a_second(shown: Shown) -> None:
     assert "temperature" in await page.text("#value-at")
 
 
-async def test_it_survives_a_restart_of_the_stream(shown: Shown) -> None:
-    """What was sent while the stream was away is drawn too, and what follows as it comes."""
+async def test_the_page_survives_a_reconnect_of_the_stream(shown: Shown) -> None:
+    """Messages that were sent in between are drawn, too."""
     page, emulator = shown.page, shown.emulator
     emulator.drop_streams()
     await shown.append(12.5)
@@ -143,8 +143,8 @@ async def test_it_survives_a_restart_of_the_stream(shown: Shown) -> None:
     await page.until("document.querySelector('#value').textContent === '13.5'")
 
 
-async def test_it_survives_a_restart_of_the_backend(shown: Shown) -> None:
-    """The page says that it lost the backend, and is whole again when that is back."""
+async def test_the_page_survives_a_restart_of_the_backend(shown: Shown) -> None:
+    """It says that the backend is lost, and recovers when it is back."""
     page, emulator, url = shown.page, shown.emulator, shown.url
     await shown.backend.aclose()
     await page.until("document.querySelector('#live').dataset.state === 'lost'")
@@ -157,7 +157,7 @@ async def test_it_survives_a_restart_of_the_backend(shown: Shown) -> None:
 
 
 async def test_another_device_can_be_chosen(shown: Shown) -> None:
-    """A click in the list shows its readings, and a link to it shows them again."""
+    """A click on a device shows its readings and sets the URL's fragment."""
     page, other = shown.page, shown.emulator.device_ids[1]
     await page.run(f"document.querySelector(\"[data-device='{other}']\").click()")
     await page.until(f"document.querySelector('#device-note').textContent.includes('{other}')")
@@ -165,8 +165,8 @@ async def test_another_device_can_be_chosen(shown: Shown) -> None:
     assert await page.run("location.hash") == f"#{other}"
 
 
-async def test_a_reading_is_told_under_the_pointer(shown: Shown) -> None:
-    """Its value stays to be read while new ones are drawn."""
+async def test_the_pointer_shows_a_reading(shown: Shown) -> None:
+    """The tooltip stays while new readings are drawn."""
     page = shown.page
     await shown.append(12.5)
     await page.until("document.querySelector('#value').textContent === '12.5'")
@@ -180,8 +180,8 @@ async def test_a_reading_is_told_under_the_pointer(shown: Shown) -> None:
     assert not await page.run("document.querySelector('#tip').hidden")
 
 
-async def test_the_keyboard_does_what_the_pointer_does(shown: Shown) -> None:
-    """The arrows go from reading to reading, and the list keeps its focus when it is redrawn."""
+async def test_the_chart_and_the_list_work_with_the_keyboard(shown: Shown) -> None:
+    """Arrow keys move between readings, and the list keeps its focus when it is redrawn."""
     page, emulator = shown.page, shown.emulator
     await shown.append(12.5)
     await page.until("document.querySelector('#value').textContent === '12.5'")
@@ -198,8 +198,8 @@ async def test_the_keyboard_does_what_the_pointer_does(shown: Shown) -> None:
     assert await page.run("document.activeElement.dataset.device") == emulator.device_ids[0]
 
 
-async def test_it_says_what_is_wrong(browser: Page) -> None:
-    """A key that is not accepted is told on the page, and no figure is made up."""
+async def test_the_page_shows_errors(browser: Page) -> None:
+    """If the key is not accepted, the page says so and shows no figures."""
     async with Emulator(devices=1, messages=0) as emulator:
         emulator.fault("status", status=401, count=None)
         async with serving(backend(emulator)) as url:
@@ -211,15 +211,15 @@ async def test_it_says_what_is_wrong(browser: Page) -> None:
     assert browser.errors == []
 
 
-async def test_its_texts_can_be_read(shown: Shown) -> None:
-    """Every text has the contrast that WCAG asks for, 4.5 to 1, in the light and in the dark."""
+async def test_all_texts_have_enough_contrast(shown: Shown) -> None:
+    """Every text has the contrast that WCAG requires, 4.5 to 1, in light and dark mode."""
     for dark in (False, True):
         await shown.page.look(width=1280, height=800, dark=dark)
         assert await shown.page.run(FAINT) == []
 
 
-async def test_a_device_cannot_put_markup_into_the_page(shown: Shown) -> None:
-    """What a payload holds is shown as text."""
+async def test_markup_in_a_payload_is_shown_as_text(shown: Shown) -> None:
+    """A device cannot put HTML into the page."""
     page, markup = shown.page, "<img src=x onerror=document.title='taken'>"
     shown.emulator.append(shown.device, [{"payload": {markup: markup, "n": 1}}])
     await page.until("document.querySelector('#log li code')")
@@ -228,8 +228,8 @@ async def test_a_device_cannot_put_markup_into_the_page(shown: Shown) -> None:
     assert await page.run("document.title") == "Fleet, live"
 
 
-async def test_it_fits_every_window(shown: Shown) -> None:
-    """Whatever the width, and in the light and in the dark, nothing is scrolled sideways."""
+async def test_the_page_fits_every_width(shown: Shown) -> None:
+    """At no width, and in light and dark mode, is there horizontal scrolling."""
     for width in WIDTHS:
         for dark in (False, True):
             await shown.page.look(width=width, height=800, dark=dark)

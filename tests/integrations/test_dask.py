@@ -1,4 +1,4 @@
-"""A plan on a real Dask cluster of processes, with a real Redis; one of its workers is killed."""
+"""A plan on a Dask cluster of two processes, with a Redis; one worker is killed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSI
 
 @pytest.fixture(scope="module")
 def emulator() -> Iterator[EmulatorThread]:
-    """A fleet of six devices, and two keys with a quota each."""
+    """An emulator with six devices, and two keys with a quota each."""
     with EmulatorThread(
         devices=6, messages=6000, api_keys=KEYS, rate_limit=60, rate_window=1
     ) as emulator:
@@ -38,7 +38,7 @@ def emulator() -> Iterator[EmulatorThread]:
 
 @pytest.fixture(scope="module")
 def client(emulator: EmulatorThread) -> Iterator[Client]:
-    """A cluster of two processes, which know the keys, the emulator and a Redis."""
+    """A client of a cluster of two processes, with keys, base URL and Redis in the environment."""
     with running_redis() as redis, pytest.MonkeyPatch.context() as environment:
         environment.setenv("KEY_ONE", KEYS[0])
         environment.setenv("KEY_TWO", KEYS[1])
@@ -55,7 +55,7 @@ def client(emulator: EmulatorThread) -> Iterator[Client]:
 
 @pytest.fixture
 def partitions(emulator: EmulatorThread, client: Client) -> Iterator[list[Partition]]:
-    """All that the emulator has, half of the devices by each key."""
+    """Partitions of all messages; each key has half of the devices."""
     ids = emulator.device_ids
     sources = [
         PartitionSource(project=emulator.project_id, key_env=key, devices=tuple(devices))
@@ -74,13 +74,13 @@ def partitions(emulator: EmulatorThread, client: Client) -> Iterator[list[Partit
     emulator.clear_faults()
 
 
-def test_a_killed_worker_costs_neither_a_row_nor_gives_one_twice(
+def test_a_killed_worker_loses_and_repeats_no_row(
     emulator: EmulatorThread, client: Client, partitions: list[Partition], tmp_path: Path
 ) -> None:
-    """Its partitions are run again, no half file is left, and no request was refused."""
+    """Its partitions are run again, and no incomplete file is left."""
     workers = client.run(os.getpid)
     seen = len(emulator.requests)
-    # Every worker is in the midst of its partitions when one of them is killed.
+    # Both workers have begun their partitions when one of them is killed.
     emulator.fault("stall", route="paginated", skip=12, count=None)
     futures = submit(client, partitions, tmp_path)
     emulator.until_requests(seen + 14, timeout=60)
@@ -99,25 +99,25 @@ def test_a_killed_worker_costs_neither_a_row_nor_gives_one_twice(
 def test_the_same_plan_run_twice_has_the_same_digests(
     emulator: EmulatorThread, client: Client, partitions: list[Partition], tmp_path: Path
 ) -> None:
-    """In another order, with faults on the way: the same bytes, and no 429 for either key."""
+    """In another order and with faults, the bytes are the same, and neither key gets a 429."""
     first = run(client, partitions, tmp_path / "first", format="parquet")
     emulator.fault("reset", route="paginated", probability=0.1, count=None)
-    told: list[Any] = []
+    reported: list[Any] = []
     second = run(
-        client, partitions[::-1], tmp_path / "second", format="parquet", progress=told.append
+        client, partitions[::-1], tmp_path / "second", format="parquet", progress=reported.append
     )
     assert digest_of(first) == digest_of(second)
     assert bytes_of(tmp_path / "first") == bytes_of(tmp_path / "second")
     assert [one.partition_id for one in second] == [one.id for one in partitions[::-1]]
-    assert len(told) == len(partitions)
+    assert len(reported) == len(partitions)
     assert partition_rows(tmp_path / "first") == truth_of(emulator)
     assert not [one for one in emulator.requests if one.refused]
 
 
-def test_a_partition_that_fails_for_good_is_told_after_the_others_are_done(
+def test_a_failed_partition_is_raised_after_the_others_are_done(
     emulator: EmulatorThread, client: Client, partitions: list[Partition], tmp_path: Path
 ) -> None:
-    """The error names it; the others' files are there, and the next run fetches the rest only."""
+    """The error names it, and the next run fetches only what is missing."""
     (tmp_path / f"{partitions[0].id}.jsonl").mkdir()
     with pytest.raises(ExceptionGroup, match="1 of 12 partitions failed") as failed:
         run(client, partitions, tmp_path, retries=1)

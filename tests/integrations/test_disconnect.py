@@ -1,4 +1,4 @@
-"""Clients that go away, against applications of bare ASGI, in virtual time."""
+"""The disconnect middleware, with plain ASGI applications and in virtual time."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ START: Message = {"type": "http.response.start", "status": 200, "headers": []}
 
 
 class Client:
-    """A client that sends these parts of a body, and goes away at that second."""
+    """A client that sends a body in these parts, and disconnects after so many seconds."""
 
-    def __init__(self, *parts: bytes, leaves_at: float) -> None:
+    def __init__(self, *parts: bytes, disconnects_at: float) -> None:
         self._parts = list(parts)
-        self._leaves_at = asyncio.get_running_loop().time() + leaves_at
-        self.got: list[str] = []
+        self._disconnects_at = asyncio.get_running_loop().time() + disconnects_at
+        self.sent: list[str] = []
 
     async def receive(self) -> Message:
-        """As a server hands it to an application."""
+        """The server's `receive`."""
         if self._parts:
             part = self._parts.pop(0)
             return {"type": "http.request", "body": part, "more_body": bool(self._parts)}
-        await asyncio.sleep(max(0, self._leaves_at - asyncio.get_running_loop().time()))
+        await asyncio.sleep(max(0, self._disconnects_at - asyncio.get_running_loop().time()))
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
-        """As an application answers it."""
-        self.got.append(message["type"])
+        """The server's `send`; the types of messages are kept in `sent`."""
+        self.sent.append(message["type"])
 
-    async def ask(self, app: Any, *headers: tuple[bytes, bytes]) -> float:
-        """Let an application answer; the seconds it was at work."""
-        begin = asyncio.get_running_loop().time()
+    async def request(self, app: Any, *headers: tuple[bytes, bytes]) -> float:
+        """Send the request to an application; return the seconds that it took."""
+        started = asyncio.get_running_loop().time()
         scope: Scope = {"type": "http", "headers": list(headers)}
         await CancelOnDisconnect(app)(scope, self.receive, self.send)
-        return asyncio.get_running_loop().time() - begin
+        return asyncio.get_running_loop().time() - started
 
 
 @virtual
-async def test_a_handler_ends_when_its_client_goes() -> None:
-    """It is cancelled then and there, and its clean-up is run."""
+async def test_a_handler_is_cancelled_when_its_client_disconnects() -> None:
+    """It is cancelled at once, and its `finally` block is run."""
     steps: list[str] = []
 
     async def app(_scope: Scope, _receive: Receive, _send: Send) -> None:
@@ -56,13 +56,13 @@ async def test_a_handler_ends_when_its_client_goes() -> None:
             await asyncio.sleep(1)
             steps.append("cleaned up")
 
-    assert await Client(b"", leaves_at=5).ask(app) == pytest.approx(6)
+    assert await Client(b"", disconnects_at=5).request(app) == pytest.approx(6)
     assert steps == ["cleaned up"]
 
 
 @virtual
-async def test_a_handler_that_was_done_before_costs_no_task() -> None:
-    """A quick answer is given without anybody looking out."""
+async def test_a_quick_response_costs_no_task() -> None:
+    """Within 50 ms of the request no task is started."""
     tasks: set[Any] = set()
 
     async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
@@ -71,16 +71,16 @@ async def test_a_handler_that_was_done_before_costs_no_task() -> None:
         await send(START)
         await send(END)
 
-    client = Client(b"", leaves_at=5)
-    await client.ask(app)
-    assert client.got == ["http.response.start", "http.response.body"]
+    client = Client(b"", disconnects_at=5)
+    await client.request(app)
+    assert client.sent == ["http.response.start", "http.response.body"]
     assert len(tasks) == 1
     assert len(asyncio.all_tasks()) == 1
 
 
 @virtual
-async def test_work_after_the_answer_is_left_alone() -> None:
-    """A background task runs to its end, although the client went with its answer."""
+async def test_work_after_the_response_is_not_cancelled() -> None:
+    """A background task runs to its end, although the client has disconnected."""
 
     async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
         await asyncio.sleep(1)
@@ -88,12 +88,12 @@ async def test_work_after_the_answer_is_left_alone() -> None:
         await send(END)
         await asyncio.sleep(60)
 
-    assert await Client(b"", leaves_at=2).ask(app) == pytest.approx(61)
+    assert await Client(b"", disconnects_at=2).request(app) == pytest.approx(61)
 
 
 @virtual
-async def test_a_stream_of_parts_ends_with_its_client() -> None:
-    """An answer that was begun is no reason to go on with it."""
+async def test_a_streaming_response_is_cancelled() -> None:
+    """A response that has begun is cancelled as well."""
 
     async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
         await send(START)
@@ -101,12 +101,12 @@ async def test_a_stream_of_parts_ends_with_its_client() -> None:
             await send(PART)
             await asyncio.sleep(1)
 
-    assert await Client(b"", leaves_at=9.5).ask(app) == pytest.approx(9.5)
+    assert await Client(b"", disconnects_at=9.5).request(app) == pytest.approx(9.5)
 
 
 @virtual
-async def test_a_body_is_read_by_the_application_alone() -> None:
-    """Every part comes once, in order, also when it is read slowly; then the watch begins."""
+async def test_the_application_reads_the_whole_body() -> None:
+    """Every part comes once and in order, and the watch starts after the last one."""
     read: list[bytes] = []
 
     async def app(_scope: Scope, receive: Receive, _send: Send) -> None:
@@ -119,65 +119,65 @@ async def test_a_body_is_read_by_the_application_alone() -> None:
         await asyncio.sleep(60)
 
     length = (b"content-length", b"3")
-    seconds = await Client(b"a", b"b", b"c", leaves_at=5).ask(app, length)
+    seconds = await Client(b"a", b"b", b"c", disconnects_at=5).request(app, length)
     assert read == [b"a", b"b", b"c"]
     assert seconds == pytest.approx(5)
 
 
 @virtual
-async def test_an_application_that_listens_itself_hears_it_too() -> None:
-    """Who waits for the client's departure is told, as often as he asks."""
-    heard: list[str] = []
+async def test_an_application_that_receives_gets_the_disconnect() -> None:
+    """An application that waits for the disconnect itself gets it."""
+    received: list[str] = []
 
     async def app(_scope: Scope, receive: Receive, _send: Send) -> None:
         try:
-            while len(heard) < 4:
-                heard.append((await receive())["type"])
+            while len(received) < 4:
+                received.append((await receive())["type"])
         except asyncio.CancelledError:
-            heard.append("cancelled")
+            received.append("cancelled")
             raise
 
-    await Client(b"", leaves_at=5).ask(app)
-    assert heard[:2] == ["http.request", "http.disconnect"]
+    await Client(b"", disconnects_at=5).request(app)
+    assert received[:2] == ["http.request", "http.disconnect"]
 
 
 @virtual
-async def test_an_error_of_the_handler_is_its_own() -> None:
-    """A timeout within the handler is not taken for a client that went."""
+async def test_a_timeout_in_the_handler_is_raised() -> None:
+    """It is not mistaken for a disconnect."""
 
     async def app(_scope: Scope, _receive: Receive, _send: Send) -> None:
         async with asyncio.timeout(1):
             await asyncio.sleep(60)
 
     with pytest.raises(TimeoutError):
-        await Client(b"", leaves_at=50).ask(app)
+        await Client(b"", disconnects_at=50).request(app)
 
 
 @virtual
-async def test_a_cancelled_server_is_obeyed() -> None:
-    """A server that cancels a request gets its cancellation, and nothing is left behind."""
+async def test_a_cancelled_request_is_cancelled() -> None:
+    """If the server cancels the request, `CancelledError` is raised and no task is left."""
 
     async def app(_scope: Scope, _receive: Receive, _send: Send) -> None:
         await asyncio.sleep(60)
 
-    asked = asyncio.create_task(Client(b"", leaves_at=50).ask(app))
+    request = asyncio.create_task(Client(b"", disconnects_at=50).request(app))
     await asyncio.sleep(1)
-    asked.cancel()
+    request.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asked
+        await request
     await asyncio.sleep(0)
     assert len(asyncio.all_tasks()) == 1
 
 
 @virtual
-async def test_what_is_no_request_passes_through() -> None:
-    """Lifespans and WebSockets are none of its business."""
+async def test_lifespans_and_websockets_pass_unchanged() -> None:
+    """The application gets the server's own `receive` and `send`."""
     seen: list[Any] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         seen.extend((scope["type"], receive, send))
 
-    client = Client(leaves_at=1)
+    client = Client(disconnects_at=1)
     receive, send = client.receive, client.send
     await CancelOnDisconnect(app)({"type": "websocket"}, receive, send)
     assert seen == ["websocket", receive, send]

@@ -1,4 +1,4 @@
-"""Integrations without the package that they integrate."""
+"""Integrations without their extra: the error says how to install it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,8 @@ import pytest
     ("module", "missing"),
     [("fastapi", "fastapi"), ("dask", "distributed"), ("otel", "opentelemetry")],
 )
-def test_a_missing_extra_is_named_with_the_command_that_brings_it(
-    module: str, missing: str
-) -> None:
-    """Who imports an integration without its extra is told how to install it."""
+def test_a_missing_extra_is_named_with_its_install_command(module: str, missing: str) -> None:
+    """Importing an integration without its extra raises an error with the pip command."""
     code = f"import sys; sys.modules[{missing!r}] = None; import iottly_async.integrations.{module}"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False

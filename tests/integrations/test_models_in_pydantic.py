@@ -1,4 +1,4 @@
-"""The models in Pydantic's eyes: written, read back and described, without the core knowing it."""
+"""The models in Pydantic: written, read back and described, without loading it in the core."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ BY_NAME = pytest.mark.parametrize("value", EXAMPLES, ids=lambda value: type(valu
 
 
 def test_every_model_has_an_example_here() -> None:
-    """A model that is added is taught to Pydantic too."""
+    """A new model must be added to the examples here."""
     public = [getattr(iottly_async, name) for name in iottly_async.__all__]
     models = {
         kind for kind in public if isinstance(kind, type) and kind.__module__.count(".models.")
@@ -90,15 +90,15 @@ def test_every_model_has_an_example_here() -> None:
 
 
 @BY_NAME
-def test_a_model_survives_being_written_and_read(value: Any) -> None:
-    """What is written as JSON is read back as an equal value, unknown words and extras kept."""
+def test_a_model_can_be_written_and_read_back(value: Any) -> None:
+    """The value that is read back is equal, with unknown enumeration values and extras."""
     adapter = TypeAdapter(type(value))
     assert adapter.validate_json(adapter.dump_json(value)) == value
 
 
 @BY_NAME
 def test_a_model_is_described_by_its_schema(value: Any) -> None:
-    """The schema of what is written names exactly the members that are written, all required."""
+    """The schema names exactly the members that are written, and all are required."""
     adapter = TypeAdapter(type(value))
     schema = adapter.json_schema(mode="serialization")
     written = json.loads(adapter.dump_json(value))
@@ -111,13 +111,13 @@ def test_a_model_is_described_by_its_schema(value: Any) -> None:
 
 
 @BY_NAME
-def test_an_instance_is_taken_as_it_is(value: Any) -> None:
-    """A model that is already one is not copied, as a field or as a response."""
+def test_an_instance_is_not_copied(value: Any) -> None:
+    """An instance as a field or as a response stays the same object."""
     assert TypeAdapter(type(value)).validate_python(value) is value
 
 
 def test_a_message_is_written_with_its_payload_and_key() -> None:
-    """A client sees the payload decoded, and the key with the number of a twin."""
+    """The payload is decoded, and the key has the number of an identical message."""
     written = json.loads(TypeAdapter(Message).dump_json(MESSAGE))
     assert written["payload"] == {"t": 37.4}
     assert written["key"] == MESSAGE.key
@@ -126,8 +126,8 @@ def test_a_message_is_written_with_its_payload_and_key() -> None:
 
 
 def test_fields_can_be_left_out() -> None:
-    """`include` and `exclude`, as of `response_model_exclude`, hold for our models: no token
-    goes out that was not to."""
+    """`include` and `exclude`, as in `response_model_exclude`, work: an excluded token is not
+    sent."""
     device = Device(id="d", name="n", token="secret")
     adapter = TypeAdapter(Device)
     assert json.loads(adapter.dump_json(device, include={"id", "name"})) == {"id": "d", "name": "n"}
@@ -142,8 +142,8 @@ def test_fields_can_be_left_out() -> None:
     assert set(bare) == {"cursor"}
 
 
-def test_a_message_that_was_read_back_has_its_key() -> None:
-    """The number among identical messages travels in the key."""
+def test_a_message_that_is_read_back_has_its_key() -> None:
+    """The number among identical messages is part of the key."""
     adapter = TypeAdapter(Message)
     assert adapter.validate_json(adapter.dump_json(MESSAGE)).key == MESSAGE.key
 
@@ -151,15 +151,15 @@ def test_a_message_that_was_read_back_has_its_key() -> None:
 @pytest.mark.parametrize(
     "bad", ['{"t":NaN}', "[" * 300 + "]" * 300, '{"a":' * 300 + "1" + "}" * 300, "[" * 9000]
 )
-def test_a_payload_that_cannot_be_written_is_written_as_its_text(bad: str) -> None:
-    """One bad payload, no JSON or nested too deeply, does not take the page with it."""
+def test_an_unreadable_payload_is_written_as_text(bad: str) -> None:
+    """A payload that is no JSON, or nested too deeply, does not fail the whole page."""
     page = MessagePage(messages=(MESSAGE, attrs.evolve(MESSAGE, payload_json=bad.encode())))
     written = json.loads(TypeAdapter(MessagePage).dump_json(page))
     assert [message["payload"] for message in written["messages"]] == [{"t": 37.4}, bad]
 
 
-def test_a_payload_with_many_members_is_written_as_it_is() -> None:
-    """What is wide, or nested as deeply as may be, is no text."""
+def test_a_large_payload_is_written_as_json() -> None:
+    """A wide payload, or one at the limit of nesting, is not written as text."""
     payloads: tuple[Any, ...] = ([{}] * 500, json.loads("[" * 199 + "]" * 199))
     for payload in payloads:
         text = json.dumps(payload).encode()
@@ -167,8 +167,8 @@ def test_a_payload_with_many_members_is_written_as_it_is() -> None:
         assert json.loads(written)["payload"] == payload
 
 
-def test_an_unknown_word_is_kept_and_no_list_of_words_is_closed() -> None:
-    """The schema of an open enumeration is a text with examples."""
+def test_an_enumeration_accepts_unknown_values() -> None:
+    """The schema of an enumeration is a text with examples."""
     words = TypeAdapter(Board).json_schema()["properties"]["operating_status"]["anyOf"][0]
     assert words["type"] == "string"
     assert words["examples"] == ["connected", "disconnected"]
@@ -176,21 +176,21 @@ def test_an_unknown_word_is_kept_and_no_list_of_words_is_closed() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{}", "not a cursor", '{"version": 99}', 7])
-def test_a_text_that_is_no_cursor_is_a_validation_error(text: Any) -> None:
-    """What a client made up is refused as any other wrong argument."""
+def test_an_invalid_cursor_is_a_validation_error(text: Any) -> None:
+    """It is refused like any other invalid argument."""
     with pytest.raises(ValidationError):
         TypeAdapter(Cursor).validate_python(text)
 
 
-def test_a_wrong_field_is_a_validation_error_with_its_place() -> None:
-    """A missing or mistyped field is named."""
+def test_an_invalid_field_is_a_validation_error_with_a_path() -> None:
+    """The error names a missing field or one of the wrong type."""
     with pytest.raises(ValidationError) as caught:
         TypeAdapter(Device).validate_python({"id": 7})
     assert caught.value.errors()[0]["loc"] == ("id",)
 
 
-def test_models_are_fields_of_pydantic_models() -> None:
-    """A response of a user's own may hold ours."""
+def test_models_can_be_fields_of_pydantic_models() -> None:
+    """A user's Pydantic model can have our models as fields."""
 
     class Overview(BaseModel):
         device: Device
@@ -202,6 +202,6 @@ def test_models_are_fields_of_pydantic_models() -> None:
 
 
 def test_the_core_does_not_load_pydantic() -> None:
-    """The hooks are attached without the library that they are for."""
+    """Importing a model does not import pydantic_core."""
     code = "import sys; from iottly_async import Message; sys.exit('pydantic_core' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,4 +1,4 @@
-"""Spans and metrics: one for each call, with its facts, and nothing that is secret in them."""
+"""Spans and metrics: one span a call, with its attributes, and never the key."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from tests.support.canary import CANARY, shows_key
 
 
 @frozen
-class Told:
-    """What was exported."""
+class Exported:
+    """The exported spans and metrics, and the providers."""
 
     spans: InMemorySpanExporter
     metrics: InMemoryMetricReader
@@ -39,7 +39,7 @@ class Told:
     meter: MeterProvider
 
     def only(self) -> ReadableSpan:
-        """The one span there is."""
+        """The only span."""
         (span,) = self.spans.get_finished_spans()
         return span
 
@@ -56,39 +56,41 @@ class Told:
 
 
 @pytest.fixture
-def told() -> Told:
-    """Providers that keep what they are told."""
+def exported() -> Exported:
+    """Providers that export into memory."""
     spans, reader = InMemorySpanExporter(), InMemoryMetricReader()
     tracer = TracerProvider()
     tracer.add_span_processor(SimpleSpanProcessor(spans))
-    return Told(spans, reader, tracer, MeterProvider([reader]))
+    return Exported(spans, reader, tracer, MeterProvider([reader]))
 
 
 @pytest.fixture
 async def emulator() -> AsyncIterator[Emulator]:
-    """A fleet with a quota, for the canary."""
+    """An emulator with a quota, and with the canary as its key."""
     async with Emulator(devices=1, messages=250, api_keys=(CANARY,), rate_limit=600) as emulator:
         yield emulator
 
 
 @pytest.fixture
 async def plain(emulator: Emulator) -> AsyncIterator[IottlySession]:
-    """A session that nobody instrumented."""
+    """A session that is not instrumented."""
     config = Config(base_url=emulator.base_url)
     async with IottlySession(CANARY, config=config, limiter=RateLimiter()) as session:
         yield session
 
 
 @pytest.fixture
-def session(plain: IottlySession, told: Told) -> IottlySession:
-    """The view of it that is."""
-    return instrumented(plain, tracer_provider=told.tracer, meter_provider=told.meter)
+def session(plain: IottlySession, exported: Exported) -> IottlySession:
+    """An instrumented view of that session."""
+    return instrumented(plain, tracer_provider=exported.tracer, meter_provider=exported.meter)
 
 
-async def test_a_call_is_a_span(session: IottlySession, emulator: Emulator, told: Told) -> None:
-    """It is named by the call, is a client's, and tells method and generation."""
+async def test_a_call_is_a_span(
+    session: IottlySession, emulator: Emulator, exported: Exported
+) -> None:
+    """It has the call's name, the kind "client", and method and generation as attributes."""
     await session.project(emulator.project_id).inspect()
-    span = told.only()
+    span = exported.only()
     assert (span.name, span.kind) == ("project.inspect", SpanKind.CLIENT)
     assert span.status.status_code is StatusCode.UNSET
     assert dict(span.attributes or {}) == {
@@ -98,11 +100,11 @@ async def test_a_call_is_a_span(session: IottlySession, emulator: Emulator, told
     }
 
 
-async def test_an_error_tells_its_facts(session: IottlySession, told: Told) -> None:
-    """Class, status, attempts and request id; not the error's text, nor its stack."""
+async def test_an_error_sets_attributes(session: IottlySession, exported: Exported) -> None:
+    """Class, status, attempts and request id are set; text and stack trace are not."""
     with pytest.raises(NotFoundError) as caught:
         await session.devices.get("dev_none")
-    span = told.only()
+    span = exported.only()
     attributes = dict(span.attributes or {})
     assert span.status.status_code is StatusCode.ERROR
     assert span.status.description == attributes["error.type"] == "NotFoundError"
@@ -112,51 +114,53 @@ async def test_an_error_tells_its_facts(session: IottlySession, told: Told) -> N
     assert not span.events
 
 
-async def test_retries_are_within_the_one_span(
-    session: IottlySession, emulator: Emulator, told: Told
+async def test_retries_share_the_span_of_their_call(
+    session: IottlySession, emulator: Emulator, exported: Exported
 ) -> None:
-    """A call has one span, however often it is tried."""
+    """A call has one span, whatever number of attempts it takes."""
     emulator.fault("status", status=503, headers={"Retry-After": "0"}, count=2)
     await session.ping()
-    assert told.only().name == "ping"
+    assert exported.only().name == "ping"
     emulator.fault("status", status=503, headers={"Retry-After": "0"}, count=None)
     with pytest.raises(ServerError):
         await session.ping()
-    last = told.spans.get_finished_spans()[-1]
+    last = exported.spans.get_finished_spans()[-1]
     assert (last.attributes or {})["iottly.attempts"] == session.config.retry.max_attempts
 
 
 async def test_a_cancelled_call_is_no_error(
-    session: IottlySession, emulator: Emulator, told: Told
+    session: IottlySession, emulator: Emulator, exported: Exported
 ) -> None:
-    """A span that was cancelled says so, and is not counted as a failure."""
+    """Its span has the error type "CancelledError" and no error status."""
     emulator.fault("stall")
     call = asyncio.create_task(session.ping())
     await emulator.until_requests(1)
     call.cancel()
     await asyncio.wait([call])
     emulator.release()
-    span = told.only()
+    span = exported.only()
     assert (span.attributes or {})["error.type"] == "CancelledError"
     assert span.status.status_code is StatusCode.UNSET
 
 
-async def test_a_walk_has_a_span_a_page(
-    session: IottlySession, emulator: Emulator, told: Told
+async def test_a_walk_has_one_span_a_page(
+    session: IottlySession, emulator: Emulator, exported: Exported
 ) -> None:
-    """250 messages are three pages."""
+    """A walk over 250 messages has three."""
     messages = session.project(emulator.project_id).messages
     assert len([one async for one in messages.walk(emulator.device_ids[0])]) == 250
-    assert [span.name for span in told.spans.get_finished_spans()] == ["messages.page"] * 3
+    assert [span.name for span in exported.spans.get_finished_spans()] == ["messages.page"] * 3
 
 
-async def test_durations_and_the_quota_are_metrics(session: IottlySession, told: Told) -> None:
-    """A histogram by call and error, and how much of the quota is left."""
+async def test_durations_and_the_quota_are_metrics(
+    session: IottlySession, exported: Exported
+) -> None:
+    """Durations are a histogram by call and error; the remaining quota is a gauge."""
     await session.ping()
     await session.ping()
     with pytest.raises(NotFoundError):
         await session.devices.get("dev_none")
-    points = told.points()
+    points = exported.points()
     durations = {
         (point.attributes["iottly.call"], point.attributes.get("error.type")): point.count
         for point in points["iottly.client.call.duration"]
@@ -166,39 +170,43 @@ async def test_durations_and_the_quota_are_metrics(session: IottlySession, told:
     assert points["iottly.client.quota.waiting"][0].value == 0
 
 
-async def test_a_span_is_the_child_of_the_callers(session: IottlySession, told: Told) -> None:
-    """The caller's own span is the parent, so that a request's trace holds together."""
-    with told.tracer.get_tracer("test").start_as_current_span("outer") as outer:
+async def test_a_span_has_the_callers_span_as_parent(
+    session: IottlySession, exported: Exported
+) -> None:
+    """A call belongs to the trace of the code that makes it."""
+    with exported.tracer.get_tracer("test").start_as_current_span("outer") as outer:
         await session.ping()
-    span = told.spans.get_finished_spans()[0]
+    span = exported.spans.get_finished_spans()[0]
     assert span.parent is not None
     assert span.parent.span_id == outer.get_span_context().span_id
 
 
-async def test_it_is_off_unless_asked_for(plain: IottlySession, told: Told) -> None:
-    """The session beside an instrumented view tells nothing; a view of the view does."""
-    view = instrumented(plain, tracer_provider=told.tracer, meter_provider=told.meter)
+async def test_only_the_instrumented_view_is_traced(
+    plain: IottlySession, exported: Exported
+) -> None:
+    """The session itself is not traced, and a view of the view is."""
+    view = instrumented(plain, tracer_provider=exported.tracer, meter_provider=exported.meter)
     await plain.ping()
-    assert not told.spans.get_finished_spans()
+    assert not exported.spans.get_finished_spans()
     await view.with_options(timeout=5).ping()
-    assert told.only().name == "ping"
+    assert exported.only().name == "ping"
 
 
 async def test_an_observer_that_cannot_be_called_is_refused(plain: IottlySession) -> None:
-    """The argument is named, and what it must be."""
+    """The error names the argument and what it must be."""
     with pytest.raises(ConfigurationError, match="observer must be callable with a Route"):
         plain.with_options(observer=cast(Any, 5))
 
 
-async def test_the_key_is_in_none_of_it(
-    session: IottlySession, emulator: Emulator, told: Told
+async def test_no_span_and_no_metric_holds_the_key(
+    session: IottlySession, emulator: Emulator, exported: Exported
 ) -> None:
-    """Neither span nor metric shows the key, also where the service repeats it."""
+    """The key is not exported, also if the service repeats it in an error."""
     body = {"error": {"code": CANARY, "message": f"no such key: {CANARY}", "request_id": CANARY}}
     emulator.fault("status", status=401, body=body)
     with pytest.raises(UnauthorizedError):
         await session.devices.get("dev_1")
     await session.ping()
-    exported = [span.to_json() for span in told.spans.get_finished_spans()]
-    assert len(exported) == 2
-    assert not shows_key(f"{exported} {told.points()}")
+    texts = [span.to_json() for span in exported.spans.get_finished_spans()]
+    assert len(texts) == 2
+    assert not shows_key(f"{texts} {exported.points()}")

@@ -1,4 +1,4 @@
-"""The fixtures, in test runs of their own: every way in which a user may run coroutines."""
+"""The pytest fixtures, in separate test runs: every way in which users run coroutines."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 pytest_plugins = ["pytester"]
 
-# One test uses the session, the next finds the emulator as new, in whatever way they run.
+# The first test changes the emulator, and the second finds it reset.
 COROUTINES = """
 import pytest
 
@@ -30,7 +30,7 @@ async def test_second(iottly_session, iottly_emulator):
 
 
 def run(pytester: pytest.Pytester, source: str, *arguments: str) -> pytest.RunResult:
-    """A test run of its own, in which any warning, such as of a socket left open, fails."""
+    """Run tests in a separate process, in which a warning, as of an open socket, fails."""
     pytester.makepyfile(source)
     if "no:asyncio" not in arguments:
         arguments = ("-o", "asyncio_default_fixture_loop_scope=function", *arguments)
@@ -40,8 +40,8 @@ def run(pytester: pytest.Pytester, source: str, *arguments: str) -> pytest.RunRe
 
 
 def test_pytest_asyncio_in_strict_mode(pytester: pytest.Pytester) -> None:
-    """Marked tests get a session, and nothing is left open; in a loop that outlives the tests,
-    each session is closed with its test."""
+    """Marked tests get a session, and nothing is left open. In a loop that serves several tests,
+    each session is closed after its test."""
     shared = COROUTINES.replace("MARK", 'pytestmark = pytest.mark.asyncio(loop_scope="module")')
     shared += (
         "\nasync def test_third(iottly_session):\n"
@@ -69,7 +69,7 @@ def test_anyio(pytester: pytest.Pytester) -> None:
 
 
 def test_synchronous_tests(pytester: pytest.Pytester) -> None:
-    """A session serves one `asyncio.run`, is closed by its end, and need not be used at all."""
+    """A session serves one `asyncio.run` and is closed at its end; it may also stay unused."""
     source = """
 import asyncio
 import pytest
@@ -90,8 +90,8 @@ def test_run(iottly_session, iottly_emulator):
     run(pytester, source, "-p", "no:asyncio").assert_outcomes(passed=2)
 
 
-def test_a_whole_backend(pytester: pytest.Pytester) -> None:
-    """An application that opens its own session is tested on the emulator, quota and all."""
+def test_an_application_with_its_own_session(pytester: pytest.Pytester) -> None:
+    """An application that opens its own session uses the emulator and a fresh quota."""
     source = """
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
@@ -110,15 +110,15 @@ def test_refused(iottly_environment):
     with TestClient(app) as client:
         assert client.get("/fleet").status_code == 429
 
-def test_the_quota_is_as_new_too(iottly_environment):
+def test_the_quota_is_reset_too(iottly_environment):
     with TestClient(app) as client:
         assert client.get("/fleet").json()["total"] == 3
 """
     run(pytester, source).assert_outcomes(passed=2)
 
 
-def test_the_emulator_can_be_another(pytester: pytest.Pytester) -> None:
-    """A conftest sets the settings, and one server serves the whole run."""
+def test_the_emulators_settings_can_be_overridden(pytester: pytest.Pytester) -> None:
+    """A conftest overrides them, and one server serves the whole run."""
     pytester.makeconftest(
         "import pytest\n"
         '@pytest.fixture(scope="session")\n'
@@ -138,8 +138,8 @@ def test_second(iottly_emulator):
     run(pytester, source).assert_outcomes(passed=2)
 
 
-def test_it_costs_nothing_where_it_is_not_used() -> None:
-    """Every start of pytest loads the entry point: of this package it loads the plugin alone."""
+def test_the_plugin_loads_nothing_until_it_is_used() -> None:
+    """Every start of pytest loads the plugin, so the plugin loads no other module of ours."""
     code = (
         "import sys, pytest\n"
         "from importlib.metadata import entry_points\n"

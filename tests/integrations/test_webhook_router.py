@@ -1,4 +1,4 @@
-"""The webhook router, as the platform and others post to it."""
+"""The webhook router, with posts of the platform and of others."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ BODY = json.dumps({"msg": MESSAGE}).encode()
 
 
 class Inbox:
-    """A handler that keeps what it was given, and waits or fails when it is told to."""
+    """A handler that keeps what it gets, and waits or fails on request."""
 
     def __init__(self) -> None:
         self.messages: list[Any] = []
         self.arrived = asyncio.Event()
-        self.go_on = asyncio.Event()
-        self.go_on.set()
+        self.proceed = asyncio.Event()
+        self.proceed.set()
         self.error: Exception | None = None
 
     async def take(self, message: Any) -> None:
-        """Handle one."""
+        """Handle one message or payload."""
         self.arrived.set()
-        await self.go_on.wait()
+        await self.proceed.wait()
         if self.error is not None:
             raise self.error
         self.messages.append(message)
@@ -53,7 +53,7 @@ Post = Callable[..., Awaitable[tuple[int, Any]]]
 
 @asynccontextmanager
 async def receiving(inbox: Inbox, **options: Any) -> AsyncIterator[tuple[str, Post]]:
-    """The address of an application with a webhook router, and how to post to it."""
+    """The URL of an application with a webhook router, and a function that posts to it."""
     app = FastAPI()
     install(app)
     app.include_router(webhook_router(inbox.take, secret="a-shared-secret", **options))
@@ -69,7 +69,7 @@ async def receiving(inbox: Inbox, **options: Any) -> AsyncIterator[tuple[str, Po
 
 
 async def test_a_message_is_handled_before_it_is_acknowledged() -> None:
-    """204 says that the handler returned."""
+    """A 204 means that the handler has returned."""
     inbox = Inbox()
     async with receiving(inbox) as (_, post):
         assert await post() == (204, None)
@@ -80,7 +80,7 @@ async def test_a_message_is_handled_before_it_is_acknowledged() -> None:
 async def test_the_platform_delivers_every_message(
     emulator: Emulator, session: IottlySession
 ) -> None:
-    """What the emulated platform posts arrives, and has the keys that a read over REST gives."""
+    """The emulator's posts arrive, and the messages have the same keys as over REST."""
     inbox = Inbox()
     device = emulator.device_ids[0]
     async with receiving(inbox) as (url, _):
@@ -95,7 +95,7 @@ async def test_the_platform_delivers_every_message(
 
 
 async def test_the_platform_delivers_bare_payloads(emulator: Emulator) -> None:
-    """With "payload only" on both sides the handler gets the payload."""
+    """With "payload only" on both sides, the handler gets the payload."""
     inbox = Inbox()
     async with receiving(inbox, payload_only=True) as (url, _):
         emulator.add_webhook(url + PATH, headers=SECRET, payload_only=True)
@@ -106,8 +106,8 @@ async def test_the_platform_delivers_bare_payloads(emulator: Emulator) -> None:
 
 
 @pytest.mark.parametrize("headers", [{}, {"X-Iottly-Secret": "another"}, {"X-Iottly-Secret": ""}])
-async def test_who_does_not_know_the_secret_is_refused(headers: dict[str, str]) -> None:
-    """403 as a problem, and the handler learns nothing of it."""
+async def test_a_post_without_the_secret_is_refused(headers: dict[str, str]) -> None:
+    """The response is 403 with problem details, and the handler is not called."""
     inbox = Inbox()
     async with receiving(inbox) as (_, post):
         status, problem = await post(headers=headers)
@@ -115,8 +115,8 @@ async def test_who_does_not_know_the_secret_is_refused(headers: dict[str, str]) 
     assert inbox.messages == []
 
 
-async def test_a_secret_that_is_sent_twice_is_refused() -> None:
-    """Two headers of the name are no one's secret, even if one of them is right."""
+async def test_a_repeated_secret_header_is_refused() -> None:
+    """Two headers are refused, even if one of them has the secret."""
     inbox = Inbox()
     async with receiving(inbox) as (url, _), aiohttp.ClientSession(url) as http:
         twice = [("X-Iottly-Secret", "a-shared-secret"), ("X-Iottly-Secret", "another")]
@@ -125,8 +125,8 @@ async def test_a_secret_that_is_sent_twice_is_refused() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"not json", b"{}", b'{"msg": {}}', b"\xff"])
-async def test_what_is_no_webhook_is_a_bad_request(body: bytes) -> None:
-    """The sender is told 400 and where the fault lies, not 502 as for an answer."""
+async def test_an_invalid_body_is_a_bad_request(body: bytes) -> None:
+    """The response is 400 with the path of the error; 502 is for the service's answers."""
     inbox = Inbox()
     async with receiving(inbox) as (_, post):
         status, problem = await post(body)
@@ -136,7 +136,7 @@ async def test_what_is_no_webhook_is_a_bad_request(body: bytes) -> None:
 
 @pytest.mark.parametrize("chunked", [False, True])
 async def test_a_body_that_is_too_large_is_refused(chunked: bool) -> None:
-    """Told by its length or by what arrives, the body is read no further than accepted."""
+    """Reading stops at `max_bytes`, whether or not the size is declared."""
 
     async def endless() -> AsyncIterator[bytes]:
         while True:
@@ -149,8 +149,8 @@ async def test_a_body_that_is_too_large_is_refused(chunked: bool) -> None:
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
-async def test_the_content_type_plays_no_part(kind: str) -> None:
-    """Nothing says which one the platform sends: what counts is what the body is."""
+async def test_the_content_type_is_ignored(kind: str) -> None:
+    """The documents do not say which one the platform sends."""
     inbox = Inbox()
     async with receiving(inbox) as (_, post):
         assert (await post(headers={**SECRET, "Content-Type": kind}))[0] == 204
@@ -158,8 +158,8 @@ async def test_the_content_type_plays_no_part(kind: str) -> None:
 
 
 @pytest.mark.parametrize(("payload_only", "status"), [(False, 204), (True, 400)])
-async def test_a_body_nested_without_end(payload_only: bool, status: int) -> None:
-    """A payload of 10,000 levels is passed on unread, or refused where it is to be read."""
+async def test_a_deeply_nested_payload_is_not_read(payload_only: bool, status: int) -> None:
+    """A payload of 10,000 levels is passed on unread; "payload only", which reads it, is 400."""
     nested = b"[" * 10_000 + b"]" * 10_000
     inbox = Inbox()
     async with receiving(inbox, payload_only=payload_only) as (_, post):
@@ -168,29 +168,29 @@ async def test_a_body_nested_without_end(payload_only: bool, status: int) -> Non
     assert [message.payload_json for message in inbox.messages] == [nested] * (status == 204)
 
 
-async def test_a_message_that_comes_twice_is_handled_once() -> None:
-    """The second delivery is acknowledged and dropped."""
+async def test_a_repeated_delivery_is_handled_once() -> None:
+    """Later deliveries are acknowledged and dropped."""
     inbox = Inbox()
     async with receiving(inbox) as (_, post):
         assert [(await post())[0] for _ in range(3)] == [204, 204, 204]
     assert len(inbox.messages) == 1
 
 
-async def test_a_second_delivery_meanwhile_is_put_off() -> None:
-    """While a message is being handled, nobody is told that it was."""
+async def test_a_delivery_during_the_first_one_is_refused() -> None:
+    """A message that is being handled is not acknowledged yet: the second delivery gets 503."""
     inbox = Inbox()
-    inbox.go_on.clear()
+    inbox.proceed.clear()
     async with receiving(inbox) as (_, post):
         first = asyncio.ensure_future(post())
         await inbox.arrived.wait()
         assert (await post())[0] == 503
-        inbox.go_on.set()
+        inbox.proceed.set()
         assert (await first)[0] == 204
     assert len(inbox.messages) == 1
 
 
-async def test_a_message_that_was_not_handled_may_come_again() -> None:
-    """An error of the handler is 500, and the next delivery is handled."""
+async def test_a_message_whose_handling_failed_is_handled_again() -> None:
+    """If the handler raises, the response is 500, and the next delivery is handled."""
     inbox = Inbox()
     inbox.error = DownError()
     app = FastAPI()
@@ -206,11 +206,11 @@ async def test_a_message_that_was_not_handled_may_come_again() -> None:
 
 
 class DownError(Exception):
-    """What a handler needs is down."""
+    """Something that the handler needs is down."""
 
 
 async def down(_request: Any, _error: Exception) -> Any:
-    """The answer to it."""
+    """The response to `DownError`."""
     from fastapi import Response
 
     return Response(status_code=500)

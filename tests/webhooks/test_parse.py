@@ -1,4 +1,4 @@
-"""Webhooks: whom they are taken from, what is read of them, and how many times."""
+"""Webhooks are accepted only with the secret, and their body is read or refused."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ from iottly_async import (
     WebhookTooLargeError,
 )
 from iottly_async.emulator import Emulator
-from iottly_async.webhooks.dedupe import SeenKeys
 from iottly_async.webhooks.parse import WebhookReceiver, parse_webhook
 
 SECRET = "a-shared-secret-of-a-project"
@@ -45,7 +44,7 @@ def parse(body: bytes, **options: Any) -> Any:
 
 
 def test_the_envelope_becomes_a_message() -> None:
-    """Every field of the documents is read from `{"msg": {…}}`, times as texts included."""
+    """Every documented field of `{"msg": {…}}` is read."""
     message = parse(BODY)
     assert message == Message(
         device_id=MESSAGE["from"],
@@ -58,15 +57,15 @@ def test_the_envelope_becomes_a_message() -> None:
     assert message.payload == MESSAGE["payload"]
 
 
-def test_a_bare_payload_is_handed_over_decoded() -> None:
-    """Where "payload only" is set, the body is the payload and nothing else."""
+def test_a_bare_payload_is_decoded() -> None:
+    """With "payload only" the body is the payload and nothing else."""
     assert parse(b'{"temperature": 37.4}', payload_only=True) == {"temperature": 37.4}
 
 
 async def test_the_key_is_that_of_the_message_read_over_rest(
     emulator: Emulator, session: IottlySession
 ) -> None:
-    """A message that came by webhook and by a walk is one row of a keyed store."""
+    """A message has the same key by webhook and by REST, so that a store keeps it once."""
     device = emulator.device_ids[0]
     messages = session.project(emulator.project_id).messages
     (over_rest,) = (await messages.page(device, size=1)).messages
@@ -84,15 +83,15 @@ async def test_the_key_is_that_of_the_message_read_over_rest(
     assert parse(json.dumps({"msg": row}).encode()).key == over_rest.key
 
 
-def test_what_the_envelope_holds_besides_is_passed_over() -> None:
-    """A field beside `msg` is no error (D8), and one within it is kept in `extra`."""
+def test_unknown_fields_are_no_error() -> None:
+    """A field beside `msg` is ignored, and one within it is kept in `extra` (D8)."""
     row = {**MESSAGE, "signal": -71}
     message = parse(json.dumps({"hook": 7, "msg": row}).encode())
     assert message.extra == {"signal": -71}
 
 
-def test_a_payload_that_is_not_json_passes_unread() -> None:
-    """The message is handed on, and the error comes when its payload is looked at."""
+def test_an_invalid_payload_is_not_read() -> None:
+    """The message is returned, and the error is raised when its payload is read."""
     body = BODY.replace(b"37.4", b"NaN")
     message = parse(body)
     assert b"NaN" in message.payload_json
@@ -115,16 +114,16 @@ def test_a_payload_that_is_not_json_passes_unread() -> None:
         (BODY.replace(b'"userdefined"', b"7"), "$.msg.type"),
     ],
 )
-def test_what_is_not_a_webhook_is_a_decode_error_with_its_path(body: bytes, path: str) -> None:
-    """An unreadable body names the place, and never escapes as another library's error."""
+def test_an_invalid_body_is_a_decode_error_with_a_path(body: bytes, path: str) -> None:
+    """The error names the place in the body, and is never the error of another library."""
     with pytest.raises(DecodeError) as caught:
         parse(body)
     assert caught.value.path == path
 
 
 @given(body=st.binary(max_size=200))
-def test_no_body_is_more_than_a_decode_error(body: bytes) -> None:
-    """Whatever arrives, either it is a message or it is `DecodeError`."""
+def test_any_body_is_a_message_or_a_decode_error(body: bytes) -> None:
+    """No body raises any other error."""
     for whole in (body, b'{"msg":' + body + b"}", BODY[: len(body)] + body):
         try:
             assert isinstance(parse(whole), Message)
@@ -146,8 +145,8 @@ def test_no_body_is_more_than_a_decode_error(body: bytes) -> None:
         {"x-iottly-secret": SECRET, "X-Iottly-Secret": SECRET},
     ],
 )
-def test_without_the_secret_the_body_is_not_looked_at(headers: dict[str, str]) -> None:
-    """A missing, wrong or repeated header is refused before a body that is no JSON."""
+def test_without_the_secret_the_body_is_not_read(headers: dict[str, str]) -> None:
+    """A missing, wrong or repeated header is refused before an invalid body is."""
     with pytest.raises(WebhookSecretError) as caught:
         parse_webhook(b"\xff", headers=headers, secret=SECRET)
     assert caught.value.status == 403
@@ -155,7 +154,7 @@ def test_without_the_secret_the_body_is_not_looked_at(headers: dict[str, str]) -
 
 @given(secret=VISIBLE, value=st.text(max_size=40))
 def test_only_the_secret_itself_is_accepted(secret: str, value: str) -> None:
-    """No other text passes for the secret."""
+    """No other text is accepted."""
     receiver = WebhookReceiver(secret=secret)
     receiver.check({"X-IOTTLY-SECRET": secret})
     if value != secret:
@@ -163,8 +162,8 @@ def test_only_the_secret_itself_is_accepted(secret: str, value: str) -> None:
             receiver.check({"X-Iottly-Secret": value})
 
 
-def test_two_secrets_are_accepted_while_one_is_being_changed() -> None:
-    """The old and the new one both pass, whichever comes first; a third does not."""
+def test_two_secrets_can_be_accepted() -> None:
+    """During a change the old and the new secret are accepted, and no third one."""
     receiver = WebhookReceiver(secret=["old", "new"], header="X-Mine")
     receiver.check({"x-mine": "old"})
     receiver.check({"x-mine": "new"})
@@ -173,29 +172,29 @@ def test_two_secrets_are_accepted_while_one_is_being_changed() -> None:
 
 
 @pytest.mark.parametrize("secret", ["", [], ["good", ""], "with space", "é", None, b"bytes", [7]])
-def test_a_secret_that_protects_nothing_is_refused(secret: Any) -> None:
-    """An empty secret, none at all, or one that no header can carry is an error at once."""
+def test_an_invalid_secret_is_refused(secret: Any) -> None:
+    """An empty secret, no secret, or one that cannot stand in a header is refused at once."""
     with pytest.raises(ConfigurationError, match="secret must be"):
         WebhookReceiver(secret=secret)
 
 
 @pytest.mark.parametrize("body", ['{"msg": {}}', {"msg": {}}, None], ids=repr)
 @pytest.mark.parametrize("payload_only", [True, False])
-def test_a_body_that_was_read_already_is_refused(body: Any, payload_only: bool) -> None:
-    """Text or JSON that a framework made of the body is told as what it is: a caller's mistake."""
+def test_a_body_that_is_not_bytes_is_refused(body: Any, payload_only: bool) -> None:
+    """The text or JSON that a framework made of the body is a mistake of the caller."""
     with pytest.raises(ConfigurationError, match="body must be the request"):
         parse_webhook(body, headers=HEADERS, secret=SECRET, payload_only=payload_only)  # type: ignore[call-overload]
 
 
-def test_headers_that_are_none_are_refused() -> None:
-    """What is no mapping is a caller's mistake, and not a sender's."""
+def test_headers_that_are_no_mapping_are_refused() -> None:
+    """This is a mistake of the caller, not of the sender."""
     with pytest.raises(ConfigurationError, match="headers must be a mapping"):
         parse_webhook(BODY, headers=None, secret=SECRET)  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize("header", ["", "X Secret", "X:Secret", "X-Sécret", 7])
-def test_a_name_that_no_header_can_have_is_refused(header: Any) -> None:
-    """A header that can never arrive would refuse everybody: it is an error at once."""
+def test_an_invalid_header_name_is_refused(header: Any) -> None:
+    """A header that cannot arrive would refuse every webhook, so it is refused at once."""
     with pytest.raises(ConfigurationError, match="header must be"):
         WebhookReceiver(secret=SECRET, header=header)
 
@@ -208,8 +207,10 @@ def test_a_name_that_no_header_can_have_is_refused(header: Any) -> None:
         (HEADERS, SECRET, b"not a webhook"),
     ],
 )
-def test_no_secret_shows(headers: dict[str, str], secret: str | Sequence[str], body: bytes) -> None:
-    """No error, nor the locals of its traceback, hold a secret or what was given for it."""
+def test_no_error_shows_a_secret(
+    headers: dict[str, str], secret: str | Sequence[str], body: bytes
+) -> None:
+    """Neither an error nor the local variables of its traceback hold a secret."""
     with pytest.raises(IottlyError) as caught:
         parse_webhook(body, headers=headers, secret=secret)
     shown = [repr(entry.frame.f_locals) for entry in caught.traceback[1:]]
@@ -217,39 +218,9 @@ def test_no_secret_shows(headers: dict[str, str], secret: str | Sequence[str], b
     assert SECRET not in repr(WebhookReceiver(secret=SECRET))
 
 
-def test_a_body_is_bounded() -> None:
-    """One byte more than accepted is refused, before it is parsed."""
+def test_a_body_that_is_too_large_is_refused() -> None:
+    """One byte more than `max_bytes` is refused, before the body is parsed."""
     assert parse(BODY, max_bytes=len(BODY)).device_id == MESSAGE["from"]
     with pytest.raises(WebhookTooLargeError) as caught:
         parse(b"\xff" * (len(BODY) + 1), max_bytes=len(BODY))
     assert caught.value.status == 413
-
-
-def test_a_message_is_handled_once() -> None:
-    """A key is new once, busy while its message is handled, and done afterwards."""
-    seen = SeenKeys()
-    assert [seen.claim("k"), seen.claim("k")] == ["new", "busy"]
-    seen.keep("k")
-    assert seen.claim("k") == "done"
-
-
-def test_a_message_whose_handling_failed_is_new_again() -> None:
-    """What was released is not forgotten business: its next delivery is handled."""
-    seen = SeenKeys()
-    assert seen.claim("k") == "new"
-    seen.release("k")
-    assert seen.claim("k") == "new"
-
-
-@given(st.lists(st.integers(0, 30), max_size=200), st.integers(1, 8))
-def test_the_store_of_keys_is_bounded(keys: list[int], capacity: int) -> None:
-    """It holds the keys kept last, as many as its capacity, and no other."""
-    seen = SeenKeys(capacity)
-    kept: list[str] = []
-    for key in map(str, keys):
-        found = seen.claim(key)
-        assert (found == "done") == (key in kept[-capacity:])
-        if found == "new":
-            seen.keep(key)
-            kept.append(key)
-    assert len(seen) == min(capacity, len(kept))
