@@ -1,13 +1,19 @@
-"""Ingestion: the messages of a fleet into a store, through kills and restarts.
+"""Ingestion: stores the messages of a fleet, through kills and restarts.
 
-::
+```python
+job = IngestJob(session, project="59c1…", store="telemetry.duckdb")
+report = await job.run(progress=print)
+```
 
-    job = IngestJob(session, project="59c1…", store="telemetry.duckdb")
-    report = await job.run(progress=print)          # resumes by itself
+A store keeps the rows, and with them the cursors that say how far the job is. If a run is
+killed, running the same job again resumes it. No row is then missing or stored twice. An
+object with the methods of `Store` is a store, too.
 
-A store keeps the rows and, with them, how far the job is: a run that was killed is gone
-on with by running the same job again, and no row is there twice or missing. A store of
-one's own is any object with the methods of `Store`.
+The files, in the order in which a run uses them: `job` puts the others together; `run_plan`
+and `plan` decide what to fetch; `fetch` walks the devices; `writer` and `validate` group the
+messages; ``stores/`` has one folder for each kind of store; `progress`, `bottleneck` and
+`report` say how the run goes and went. ``partitions/`` divides a job among machines, and
+``coverage/`` shows what a store holds.
 """
 
 from .bottleneck import Bottleneck, TimeShares

@@ -1,15 +1,11 @@
-"""What a job is to fetch: its query, the end pinned for it, and where each device goes on.
+"""The plan of a job: its query, the pinned end of its range, and where each device goes on.
 
-Pure values and decisions; nothing here awaits or knows a store. The plan is kept beside
-the rows, so that a run that goes on where another was killed has the very same range.
+All of it is pure. The plan is stored beside the rows, so that a run that resumes another has
+the same range. The end of a run's range depends on the run before:
 
-========================== ==================================================
-the last run into a store  the end of the next one
-========================== ==================================================
-was killed or stopped      the same, whatever time it is by now
-came to its end            the server's now less `Config.settle`, or the end
-                           asked for, where that is earlier
-========================== ==================================================
+- If that was killed or stopped, the end is the same, whatever time it is now.
+- If it reached its end, the new end is the server's present time less `Config.settle`, or
+  the query's `end` if that is earlier.
 """
 
 from __future__ import annotations
@@ -30,13 +26,13 @@ VERSION: Final = 1
 
 @frozen(kw_only=True)
 class Query:
-    """What was asked for; the same for every device of the job.
+    """What a job asks for. It is the same for every device of the job.
 
     Attributes:
-        project_id: whose devices.
-        type: "all", "userdefined" or "iottlyagent".
-        start: milliseconds since the epoch, inclusive; None for the oldest there is.
-        end: milliseconds since the epoch, exclusive; None for up to now.
+        project_id: the project's id.
+        type: "all", "userdefined" or "iottlyagent". Default "all".
+        start: milliseconds since the epoch, inclusive; None is the oldest message.
+        end: milliseconds since the epoch, exclusive; None is the present.
     """
 
     project_id: str
@@ -47,14 +43,14 @@ class Query:
 
 @frozen(kw_only=True)
 class IngestPlan:
-    """A query with its end pinned.
+    """A query with a pinned end.
 
     Attributes:
-        query: what was asked for.
-        pinned_end: where every device's walk ends, in milliseconds since the epoch.
-        ended: whether a run with this plan came to its end (one that was killed did not).
-        failed: the devices whose last walk ended in an error, and the error's text.
-        waiting: the devices of the run that have no cursor yet, when this was written.
+        query: what the job asks for.
+        pinned_end: where the walk of every device ends, in milliseconds since the epoch.
+        ended: whether a run with this plan reached its end. A run that was killed did not.
+        failed: the error's text of each device whose last walk ended in an error, by its id.
+        waiting: the devices that had no cursor yet when the plan was written.
     """
 
     query: Query
@@ -64,7 +60,11 @@ class IngestPlan:
     waiting: tuple[str, ...] = ()
 
     def to_json(self) -> str:
-        """The plan as one line of JSON, for `from_json`."""
+        """The plan as one line of JSON.
+
+        Returns:
+            A text for `from_json`.
+        """
         query = self.query
         record = _PlanRecord(
             version=VERSION,
@@ -81,10 +81,16 @@ class IngestPlan:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> IngestPlan:
-        """The plan that `to_json` wrote.
+        """Read a plan that `to_json` wrote.
+
+        Args:
+            text: the text.
+
+        Returns:
+            The plan.
 
         Raises:
-            CursorMismatchError: it is not one, or of another version.
+            CursorMismatchError: the text is not a plan, or has another version.
         """
         try:
             record = msgspec.json.decode(text, type=_PlanRecord)
@@ -109,6 +115,8 @@ class IngestPlan:
 
 
 class _PlanRecord(msgspec.Struct, frozen=True):
+    """A plan as it is written."""
+
     version: int
     project_id: str
     type: str
@@ -121,51 +129,54 @@ class _PlanRecord(msgspec.Struct, frozen=True):
 
 
 def next_plan(
-    query: Query, held: IngestPlan | None, *, server_now: float, settle: float
+    query: Query, last: IngestPlan | None, *, server_now: float, settle: float
 ) -> IngestPlan:
     """The plan of the run that begins now.
 
     Args:
-        query: what is asked for.
-        held: the plan that the store holds; None for an empty store.
+        query: what the job asks for.
+        last: the plan in the store; None for a new store.
         server_now: seconds since the epoch, on the server's clock.
-        settle: seconds before it at which walks end (D11).
+        settle: how many seconds before `server_now` walks end (D11).
+
+    Returns:
+        A plan with a pinned end.
 
     Raises:
         CursorMismatchError: the store is of another query, or of another server.
-        ConfigurationError: the range has not begun.
+        ConfigurationError: the range begins in the future.
     """
-    if held is not None:
-        _check_same(query, held)
-        _check_past(held, server_now)
-        if not held.ended and held.query == query:
-            return evolve(held, waiting=())
+    if last is not None:
+        _check_same_query(query, last)
+        _check_server(last, server_now)
+        if not last.ended and last.query == query:
+            return evolve(last, waiting=())
     end = int((server_now - settle) * 1000)
     if query.end is not None:
         end = min(end, query.end)
-    if held is not None:
-        # A server's clock may step back a little; what was fetched stays fetched.
-        end = max(end, held.pinned_end)
+    if last is not None:
+        # A server's clock may step back a little. The end must not, for rows are stored.
+        end = max(end, last.pinned_end)
     if query.start is not None and query.start >= end:
         raise ConfigurationError(
             f"start, {_iso(query.start)}, must lie before the server's now, which is "
             f"{_iso(int(server_now * 1000))}: there is nothing to fetch yet"
         )
-    failed = {} if held is None else held.failed
+    failed = {} if last is None else last.failed
     return IngestPlan(query=query, pinned_end=end, failed=failed)
 
 
-def _check_same(query: Query, held: IngestPlan) -> None:
-    other = held.query
+def _check_same_query(query: Query, last: IngestPlan) -> None:
+    other = last.query
     differing = [
         f"{name} is {_shown(name, getattr(other, name))} there "
         f"and {_shown(name, getattr(query, name))} here"
         for name in ("project_id", "type", "start")
         if getattr(other, name) != getattr(query, name)
     ]
-    if query.end is not None and query.end < held.pinned_end:
+    if query.end is not None and query.end < last.pinned_end:
         differing.append(
-            f"it holds messages up to {_iso(held.pinned_end)}, and end is {_iso(query.end)} here"
+            f"it holds messages up to {_iso(last.pinned_end)}, and end is {_iso(query.end)} here"
         )
     if differing:
         raise CursorMismatchError(
@@ -174,22 +185,31 @@ def _check_same(query: Query, held: IngestPlan) -> None:
         )
 
 
-def _check_past(held: IngestPlan, server_now: float) -> None:
-    if is_ahead(held.pinned_end / 1000, server_now):
+def _check_server(last: IngestPlan, server_now: float) -> None:
+    """The end of an earlier run lies in the past, if it was pinned by the same server."""
+    if is_ahead(last.pinned_end / 1000, server_now):
         raise CursorMismatchError(
-            f"the store's plan ends at {_iso(held.pinned_end)}, but the server's clock shows "
+            f"the store's plan ends at {_iso(last.pinned_end)}, but the server's clock shows "
             f"{_iso(int(server_now * 1000))}: the store was filled from another server"
         )
 
 
 def cursor_for(plan: IngestPlan, device_id: str, saved: Cursor | None) -> Cursor | None:
-    """Where a device's walk goes on; None for its beginning, a finished one for nothing to do.
+    """The cursor from which a device's walk goes on.
 
-    A cursor of an earlier run ends where that run did: what lies between there and the
-    plan's end is added to what remains of it.
+    The saved cursor ends where the earlier run ended. The interval from there to the plan's
+    end is added to its remaining intervals.
+
+    Args:
+        plan: of the run that begins.
+        device_id: of the device.
+        saved: the device's cursor in the store; None if there is none.
+
+    Returns:
+        None to begin at the start of the range; a finished cursor if there is nothing to do.
 
     Raises:
-        CursorMismatchError: the cursor is of another query.
+        CursorMismatchError: the cursor is of another query than the plan.
     """
     if saved is None:
         return None

@@ -1,4 +1,4 @@
-"""What came of a run: in all, and of each device."""
+"""The report of a run: in all, and for each device."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from .bottleneck import TimeShares
 
 
 class Outcome(StrEnum):
-    """What became of a device in a run."""
+    """How a run ended for a device."""
 
     DONE = "done"
-    """All its messages of the range are in the store."""
+    """All its messages in the range are stored."""
     FAILED = "failed"
-    """An error ended its walk; the next run goes on there."""
+    """An error ended its walk. The next run goes on there."""
     STOPPED = "stopped"
-    """The run was stopped before its walk ended; the next run goes on there."""
+    """The run was stopped before its walk ended. The next run goes on there."""
 
 
 @frozen(kw_only=True)
 class DeviceOutcome:
-    """A device in a run.
+    """What a run did for a device.
 
     Attributes:
-        device_id: of the device.
-        outcome: what became of it.
-        rows: messages of it stored by this run, rejected ones not counted.
-        rejected: messages of it that this run put to the rejected.
-        total: messages of it that the store has from all runs, rejected ones included.
-        error: the text of the error that ended its walk; None where none did.
-        error_type: that error's class, such as "ForbiddenError"; None where none did.
-        status: the error's HTTP status; None where there was no error, or no answer.
+        device_id: the device's id.
+        outcome: how the run ended for it.
+        rows: its messages that this run stored, without rejected ones.
+        rejected: its messages that this run rejected.
+        total: its messages in the store from all runs, with rejected ones.
+        error: the text of the error that ended its walk; None without an error.
+        error_type: the class of that error, for example "ForbiddenError"; None without one.
+        status: the error's HTTP status; None without an error, or without an answer.
     """
 
     device_id: str
@@ -48,21 +48,23 @@ class DeviceOutcome:
 
 @frozen(kw_only=True)
 class IngestReport:
-    """A run, once it is over.
+    """The report of a run that is over.
 
     Attributes:
-        project_id: whose devices.
-        rows: messages stored by this run, rejected ones not counted.
-        rejected: messages put to the rejected, with their reason.
-        total: messages that the store has from all runs, rejected ones included.
-        requests: attempts that the session made meanwhile, of other users of it too.
+        project_id: the project's id.
+        rows: messages that this run stored, without rejected ones.
+        rejected: messages that this run rejected.
+        total: messages in the store from all runs, with rejected ones.
+        requests: attempts that the session made during the run, for other callers too.
         seconds: how long the run took.
-        interrupted: whether it was stopped before its end (`IngestJob.stop`).
-        start, end: the range in milliseconds since the epoch; `start` is None for the
-            oldest message, `end` is where this run ended, exclusive.
-        devices: one a device, in the order of the job.
-        followed: whether the range was done and new messages were awaited.
-        shares: what the run's time went by on; `shares.limit` is what limited it.
+        interrupted: whether the run was stopped before its end (`IngestJob.stop`).
+        start: of the range, inclusive, in milliseconds since the epoch; None is the oldest
+            message.
+        end: of the range, exclusive, in milliseconds since the epoch; None if the run was
+            stopped before it had a range.
+        devices: one outcome for each device, in the job's order.
+        followed: whether the job completed the range and then followed.
+        shares: what the run's time was spent on; `shares.bottleneck` names what limited it.
     """
 
     project_id: str
@@ -80,24 +82,28 @@ class IngestReport:
 
     @property
     def rows_per_second(self) -> float:
-        """Messages stored a second, on the average of the run."""
+        """Messages stored a second, averaged over the run; 0 for a run of no time."""
         return self.rows / self.seconds if self.seconds else 0.0
 
     @property
     def done(self) -> int:
-        """Devices whose messages of the range are all in the store."""
+        """The number of devices whose messages in the range are all stored."""
         return self._count(Outcome.DONE)
 
     @property
     def failed(self) -> int:
-        """Devices whose walk ended in an error."""
+        """The number of devices whose walk ended in an error."""
         return self._count(Outcome.FAILED)
 
     def _count(self, outcome: Outcome) -> int:
         return sum(device.outcome is outcome for device in self.devices)
 
     def as_dict(self) -> dict[str, Any]:
-        """The report as plain values, for a file or a log."""
+        """The report as plain values, for a file or a log.
+
+        Returns:
+            The attributes by name, and ``rows_per_second``, ``done`` and ``failed``.
+        """
         plain = asdict(self)
         plain["devices"] = [
             {**device, "outcome": str(device["outcome"])} for device in plain["devices"]

@@ -1,13 +1,13 @@
-"""Coverage: of which device and which time a store has all messages, and of which not yet.
+"""Coverage: what a store has of each device, in each interval of time, and what is missing.
 
-::
+```python
+coverage = await survey("telemetry.duckdb", bins=120)
+for device in coverage.devices:
+    print(device.device_id, f"{device.complete:.1%}", device.missing)
+```
 
-    coverage = await survey("telemetry.duckdb", bins=120)
-    for device in coverage.devices:
-        print(device.device_id, f"{device.complete:.1%}", device.missing)
-
-What is complete is told by the cursors, and what is empty by the rows. A store is looked
-at without being changed; one in files also while a job writes into it.
+The cursors say what is complete. The rows say what is empty. The store is not changed. A
+store in files can also be read while a job writes to it.
 """
 
 from .model import Cell, Coverage, DeviceCoverage, State

@@ -1,4 +1,4 @@
-"""What coverage is, computed from a plan, cursors and counts of rows: pure."""
+"""Computes coverage from a plan, cursors and counts of rows. Pure."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from ..plan import IngestPlan
 
 
 class State(StrEnum):
-    """What a store has of a device in a stretch of time."""
+    """What a store has of a device in an interval of time."""
 
     FETCHED = "fetched"
-    """All messages, and there are some."""
+    """All messages are stored, and there are some."""
     EMPTY = "empty"
-    """All messages: there are none."""
+    """All messages are stored: there are none."""
     MISSING = "missing"
-    """Not all yet."""
+    """Not all messages are stored yet."""
     FAILED = "failed"
-    """Not all, for the device's walk ended in an error."""
+    """Not all messages are stored, because the device's walk ended in an error."""
 
 
 @frozen
 class Cell:
-    """A device in one stretch of time.
+    """A device in one bin of the grid.
 
     Attributes:
-        rows: messages of it in the store, rejected ones included.
-        missing: how much of the stretch is still to be fetched, 0 to 1.
-        state: what that makes it.
+        rows: its messages in the store, with rejected ones.
+        missing: how much of the bin is not fetched yet, 0 to 1.
+        state: what follows from both.
     """
 
     rows: int
@@ -44,15 +44,15 @@ class Cell:
 
 @frozen(kw_only=True)
 class DeviceCoverage:
-    """A device.
+    """The coverage of one device.
 
     Attributes:
-        device_id: of the device.
-        rows: messages of it in the store, rejected ones included.
+        device_id: the device's id.
+        rows: its messages in the store, with rejected ones.
         complete: how much of the range is fetched, 0 to 1.
-        missing: what is not, as half-open intervals of milliseconds since the epoch.
-        failed: the text of the error that the last run ended with for it; None for none.
-        cells: one for each stretch of the range.
+        missing: the rest, as half-open intervals of milliseconds since the epoch.
+        failed: the text of the error that ended its last walk; None without an error.
+        cells: one for each bin of the grid.
     """
 
     device_id: str
@@ -65,12 +65,13 @@ class DeviceCoverage:
 
 @frozen(kw_only=True)
 class Coverage:
-    """All devices of a store.
+    """The coverage of all devices of a store.
 
     Attributes:
-        project_id, type: of what was asked for.
-        grid: the range of the job's last plan.
-        devices: by their ids.
+        project_id: the project's id.
+        type: "all", "userdefined" or "iottlyagent", as the job asked for.
+        grid: the range of the job's last plan, divided into bins.
+        devices: one for each device, in the order of their ids.
     """
 
     project_id: str
@@ -80,27 +81,42 @@ class Coverage:
 
     @property
     def rows(self) -> int:
-        """Messages of all devices."""
+        """The number of messages of all devices."""
         return sum(device.rows for device in self.devices)
 
     @property
     def complete(self) -> float:
-        """How much of all devices' time is fetched, 0 to 1; 1 where there is no device."""
+        """How much of all devices' time is fetched, 0 to 1; 1 without a device."""
         if not self.devices:
             return 1.0
         return sum(device.complete for device in self.devices) / len(self.devices)
 
     @property
     def whole(self) -> bool:
-        """Whether nothing is missing of any device."""
+        """Whether no device misses anything or has failed."""
         return not any(device.missing or device.failed for device in self.devices)
 
     def count(self, state: State) -> int:
-        """Cells of a state."""
+        """The number of cells in a state.
+
+        Args:
+            state: the state.
+
+        Returns:
+            A number of cells, over all devices.
+        """
         return sum(cell.state is state for device in self.devices for cell in device.cells)
 
     def record(self, device: DeviceCoverage) -> dict[str, Any]:
-        """A device as plain values."""
+        """A device's coverage as plain values, without its cells.
+
+        Args:
+            device: one of `devices`.
+
+        Returns:
+            ``device_id``, ``rows``, ``complete``, ``missing`` and ``failed`` of the device,
+            and ``start`` and ``end`` of the range.
+        """
         return {
             "device_id": device.device_id,
             "rows": device.rows,
@@ -118,13 +134,16 @@ def coverage_of(
     counts: Mapping[str, Sequence[int]],
     grid: TimeGrid,
 ) -> Coverage:
-    """What a store covers of its plan.
+    """The coverage of a store.
 
     Args:
-        plan: of the last run into it.
-        cursors: by device.
-        counts: rows by device, for each stretch of the grid.
-        grid: from the plan's start, or the first message, to its end.
+        plan: the plan of the last run.
+        cursors: by device id.
+        counts: the number of rows in each bin of the grid, by device id.
+        grid: from the plan's start, or the first message, to the plan's end.
+
+    Returns:
+        The coverage of every device that the store knows.
     """
     nothing = [0] * grid.bins
     ids = sorted({*cursors, *counts, *plan.failed, *plan.waiting})
@@ -159,7 +178,7 @@ def _device(
 
 
 def _missing(cursor: Cursor | None, grid: TimeGrid) -> tuple[Interval, ...]:
-    """What of the range is not fetched, in order."""
+    """The intervals of the range that are not fetched, in order; adjacent ones are joined."""
     if cursor is None:
         return ((grid.start, grid.end),)
     intervals = [*cursor.remaining]

@@ -1,4 +1,4 @@
-"""Coverage as one HTML file, which needs nothing else: no server, no network, no other file."""
+"""Coverage as one HTML file, which needs no server, no network and no other file."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from .model import Coverage, DeviceCoverage
 
 
 def page_of(coverage: Coverage, *, store: str, made_at: datetime | None = None) -> str:
-    """The page's text.
+    """Draw coverage as a page of HTML.
 
     Args:
         coverage: what to draw.
-        store: how the store is called on it; without a password.
-        made_at: aware; when the store was looked at; None is now.
+        store: the store's name on the page, without a password.
+        made_at: aware; when the store was read. None is now.
+
+    Returns:
+        The page's text.
     """
     made_at = datetime.now(UTC) if made_at is None else made_at
     grid = coverage.grid
@@ -34,7 +37,7 @@ def page_of(coverage: Coverage, *, store: str, made_at: datetime | None = None) 
         "madeAt": int(made_at.timestamp() * 1000),
         "devices": [_device(device) for device in coverage.devices],
     }
-    # Within a script element only "<" can end it, whatever a device is called.
+    # Only "<" can end a script element, whatever the name of a device.
     text = msgspec.json.encode(data).decode().replace("<", "\\u003c")
     template = files(__package__).joinpath("page.html").read_text("utf-8")
     head, marker, rest = template.partition("/*DATA*/")
@@ -49,7 +52,7 @@ def _device(device: DeviceCoverage) -> dict[str, Any]:
         "complete": device.complete,
         "failed": device.failed,
         "counts": [cell.rows for cell in device.cells],
-        # Only of cells that lack something: most lack nothing.
+        # Most cells miss nothing; only the others are listed.
         "missing": {
             str(index): round(cell.missing, 4)
             for index, cell in enumerate(device.cells)

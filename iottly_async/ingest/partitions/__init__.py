@@ -1,14 +1,16 @@
-"""A fleet's history in parts, for as many machines as there are.
+"""Partitions: a fleet's history, divided into parts that any number of machines can fetch.
 
-::
+```python
+sources = [PartitionSource(project="59c1…", key_env="KEY_ONE")]
+partitions = await plan(sources, start=datetime(2026, 1, 1, tzinfo=UTC))
+manifest = await run_partition(partitions[0], "telemetry")
+```
 
-    parts = await plan([PartitionSource(project="59c1…", key_env="KEY_OF_ONE")], start=…, end=…)
-    manifest = await run_partition(parts[0], "telemetry")        # anywhere, any number of times
-
-A partition is a batch of windows (a device, and a stretch of time) of one key. It is plain
-data: picklable, JSON-able, and it names the environment variable that holds the key, never
-the key. Its end was pinned when the plan was made, so that it is the same work wherever and
-whenever it is done: run twice, it gives the same files, and the same digest in its manifest.
+A partition is a batch of windows of one key. A window is a device and an interval of time. A
+partition is plain data, for pickle or JSON. It names the environment variable that holds the
+key, and never holds the key itself. Its end is pinned when the plan is made. So it is the same
+work wherever and whenever it is run: a second run makes the same files, and the same digest in
+the manifest.
 """
 
 from .files import Format

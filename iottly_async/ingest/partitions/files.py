@@ -1,8 +1,8 @@
-"""A partition's files: written aside, synced, renamed; the manifest last.
+"""The files of a partition. They are written under another name, synced, and renamed.
 
-What a killed process left aside is taken away by the next one that does the partition. It
-is told from what another process is writing at this moment by its lock, which ends with
-the process that holds it.
+The manifest is written last. If a process is killed, its unfinished files are deleted by the
+next run of the partition. A file that another process is writing now is locked, and its lock
+ends with the process; so it is not taken for an unfinished one.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ Format = Literal["jsonl", "parquet"]
 _ASIDE: Final = ".aside"
 
 
-class _Rows(Protocol):
-    """Writes rows into a file that is open."""
+class _RowWriter(Protocol):
+    """Writes rows to an open file."""
 
     def add(self, messages: Sequence[Message]) -> None: ...
 
@@ -37,11 +37,11 @@ class _Rows(Protocol):
 class PartitionFiles:
     """The files of one partition in a folder.
 
-    Methods raise `StoreError` where the system refuses.
+    All methods raise `StoreError` if the system refuses.
 
     Args:
-        folder: made where there is none.
-        partition_id: names the files.
+        folder: of the files; `begin` creates it if it does not exist.
+        partition_id: the prefix of the files' names.
         form: "jsonl" or "parquet".
 
     Raises:
@@ -56,27 +56,27 @@ class PartitionFiles:
         if form == "parquet":
             _parquet()
         self._files: dict[str, AppendFile] = {}
-        self._rows: _Rows | None = None
+        self._rows: _RowWriter | None = None
 
-    def done(self) -> PartitionManifest | None:
-        """The manifest, where the partition was done before and its files are there."""
+    def complete(self) -> PartitionManifest | None:
+        """The manifest, if the partition was run before and its files are there."""
         with os_errors_as(StoreError, self._shown):
             found = PartitionManifest.read(self._folder, self._id)
         whole = found is not None and f"{self._id}.{self._form}" in found.files
         return found if whole else None
 
     def begin(self) -> None:
-        """Make room: no file of this partition is there afterwards that is not whole."""
+        """Delete the unfinished files of earlier runs, and open new ones."""
         with os_errors_as(StoreError, self._shown):
             os.makedirs(os.path.join(self._folder, FOLDER), exist_ok=True)
             for name in os.listdir(self._folder):
                 if name.startswith(f"{self._id}.") and name.endswith(_ASIDE):
-                    _take_away(os.path.join(self._folder, name))
+                    _delete_unlocked(os.path.join(self._folder, name))
             file = self._open(self._form)
-            self._rows = _Lines(file) if self._form == "jsonl" else _parquet()(file)
+            self._rows = _LineWriter(file) if self._form == "jsonl" else _parquet()(file)
 
     def add(self, messages: Sequence[Message], rejected: Sequence[Rejected]) -> None:
-        """Write rows, in this order, and messages that can be none."""
+        """Write rows, in this order, and rejected messages."""
         with os_errors_as(StoreError, self._shown):
             if messages and self._rows is not None:
                 self._rows.add(messages)
@@ -84,7 +84,7 @@ class PartitionFiles:
                 self._open("rejected.jsonl").append(rejected_lines_of(rejected))
 
     def commit(self) -> dict[str, int]:
-        """Put the files in their places; their names and sizes."""
+        """Sync and rename the files. Returns their sizes in bytes, by name."""
         sizes: dict[str, int] = {}
         with os_errors_as(StoreError, self._shown):
             if self._rows is not None:
@@ -92,24 +92,24 @@ class PartitionFiles:
             for suffix, file in self._files.items():
                 file.sync()
                 if sys.platform == "win32":
-                    file.close()  # an open file has no other name there
+                    file.close()  # Windows does not rename an open file
                 name = f"{self._id}.{suffix}"
                 os.replace(file.path, os.path.join(self._folder, name))
                 sizes[name] = file.size
             with suppress(FileNotFoundError):
-                # Of an earlier run that found other messages.
+                # An earlier run may have found other messages.
                 if "rejected.jsonl" not in self._files:
                     os.unlink(os.path.join(self._folder, f"{self._id}.rejected.jsonl"))
             sync_directory(os.path.join(self._folder, self._id))
         return sizes
 
-    def declare(self, manifest: PartitionManifest) -> None:
-        """Write the manifest, after which the partition is done."""
+    def write_manifest(self, manifest: PartitionManifest) -> None:
+        """Write the manifest, which makes the partition complete."""
         with os_errors_as(StoreError, self._shown):
             replace_file(path_of(self._folder, self._id), manifest.to_json())
 
     def close(self) -> None:
-        """Let go of the files; what was not committed is taken away."""
+        """Close the files, and delete those that were not committed."""
         for file in self._files.values():
             with suppress(OSError):
                 os.unlink(file.path)
@@ -124,7 +124,9 @@ class PartitionFiles:
         return self._files[suffix]
 
 
-class _Lines:
+class _LineWriter:
+    """Writes rows as JSON lines."""
+
     def __init__(self, file: AppendFile) -> None:
         self._file = file
 
@@ -132,19 +134,19 @@ class _Lines:
         self._file.append(lines_of(messages))
 
     def end(self) -> None:
-        """Nothing is left to write."""
+        """Do nothing: each row was written by `add`."""
 
 
-def _take_away(path: str) -> None:
-    """Remove what is left of a process that has ended; not what another one is writing."""
-    left = AppendFile(path)
+def _delete_unlocked(path: str) -> None:
+    """Delete a file, unless another process is writing it."""
+    file = AppendFile(path)
     try:
-        left.open()
+        file.open()
     except ConfigurationError:
         return
     with suppress(FileNotFoundError):
         os.unlink(path)
-    left.close()
+    file.close()
 
 
 def _parquet() -> Any:

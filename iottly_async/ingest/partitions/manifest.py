@@ -1,4 +1,4 @@
-"""A manifest: what came of a partition. It is written last, and says that its files are whole."""
+"""Manifests: the result of a partition. A manifest is written last, once its files are whole."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ FOLDER = "_manifests"
 
 @frozen(kw_only=True)
 class PartitionManifest:
-    """What came of a partition.
+    """The result of a partition.
 
     Attributes:
-        partition_id: of which.
-        partition: all of it, as it was planned; without a key, as ever.
-        rows: messages in its file.
-        rejected: messages that can be no row; they are in a file of their own.
-        digest: of the keys of all of them, in order: the same for the same messages.
-        files: name and size in bytes of each.
-        windows: how many it has.
-        failed: what could not be fetched, by window ("device start end", in milliseconds),
-            and the error's text; such a partition is done anew when it is run again.
-        requests: attempts that it took; not counted where it had been done before.
-        seconds: that it took.
-        reused: whether it had been done before, and nothing was fetched.
+        partition_id: the partition's id.
+        partition: the partition as it was planned; it holds no key.
+        rows: messages in its file of rows.
+        rejected: messages that failed validation; they are in a file of their own.
+        digest: of the keys of all messages, in order; the same for the same messages.
+        files: the size in bytes of each file, by its name.
+        windows: the number of windows.
+        failed: the error's text of each window that failed, by "device start end" in
+            milliseconds. A partition with failed windows is fetched again when it is run
+            again.
+        requests: attempts that the run made; 0 if the partition was complete before.
+        seconds: how long the run took; 0 if the partition was complete before.
+        reused: whether the partition was complete before, so that nothing was fetched.
     """
 
     partition_id: str
@@ -47,10 +48,18 @@ class PartitionManifest:
 
     @classmethod
     def read(cls, folder: str, partition_id: str) -> PartitionManifest | None:
-        """The manifest of a partition whose files are all there; None where it is not done.
+        """Read the manifest of a partition.
+
+        Args:
+            folder: that the partition was run into.
+            partition_id: the partition's id.
+
+        Returns:
+            The manifest; None if there is none, or if one of its files is missing or has
+            another size.
 
         Raises:
-            OSError: there is one, and it cannot be read.
+            OSError: the manifest cannot be read.
         """
         try:
             with open(path_of(folder, partition_id), "rb") as file:
@@ -66,17 +75,29 @@ class PartitionManifest:
         return found
 
     def to_json(self) -> bytes:
-        """The manifest as one line of JSON."""
+        """The manifest as one line of JSON.
+
+        Returns:
+            The content of the manifest's file.
+        """
         return msgspec.json.encode(self)
 
 
 def path_of(folder: str, partition_id: str) -> str:
-    """Where the manifest of a partition lies."""
+    """The path of a partition's manifest."""
     return os.path.join(folder, FOLDER, f"{partition_id}.json")
 
 
 def digest_of(manifests: Iterable[PartitionManifest]) -> str:
-    """One digest for all: the same for the same messages, whoever fetched them and when."""
+    """One digest for many manifests.
+
+    Args:
+        manifests: of all partitions of a plan, in any order.
+
+    Returns:
+        A text of 32 hexadecimal digits. It is the same for the same messages, whichever
+        machine fetched them, and when.
+    """
     total = blake2b(digest_size=16)
     for manifest in sorted(manifests, key=lambda each: each.partition_id):
         total.update(f"{manifest.partition_id} {manifest.rows} {manifest.digest}\n".encode())

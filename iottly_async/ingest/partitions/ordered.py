@@ -1,4 +1,4 @@
-"""Many windows walked at once, and handed out one after the other, in order."""
+"""Walks many windows at the same time, and yields their messages in order."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from ...retry import is_passing
 from ..fetch import FATAL
 from .partition import PartitionInterval
 
-_AHEAD: Final = 16  # batches that a window may be ahead of its turn
+_AHEAD: Final = 16  # batches that a window may have fetched before its messages are due
 
 Failed: TypeAlias = Callable[[PartitionInterval, IottlyError], None]
 
 
 class _IntervalQueue:
-    """One window's batches on their way to whoever takes them in order."""
+    """The batches of one window that are fetched and not yet yielded."""
 
     def __init__(self) -> None:
         self._batches: asyncio.Queue[list[Message] | None] = asyncio.Queue()
         self._room = asyncio.Semaphore(_AHEAD)
 
     async def put(self, batch: list[Message]) -> None:
-        """Add a batch, when there is room."""
+        """Add a batch. Waits for room."""
         await self._room.acquire()
         self._batches.put_nowait(batch)
 
     def end(self) -> None:
-        """No batch will come any more."""
+        """Say that no batch follows."""
         self._batches.put_nowait(None)
 
     async def get(self) -> list[Message] | None:
-        """The next batch; None at the end."""
+        """Remove and return the oldest batch; None at the end."""
         batch = await self._batches.get()
         self._room.release()
         return batch
@@ -54,35 +54,43 @@ async def in_order(
     concurrency: int,
     failed: Failed,
 ) -> AsyncGenerator[list[Message], None]:
-    """The messages of all windows, in the order of the windows and of time.
+    """Yield the messages of all windows, in the order of the windows and of time.
 
-    So many windows are walked at once, of which all but the first wait when they are 16
-    batches ahead: memory holds 1,600 messages for each, whatever the windows' sizes.
+    `concurrency` windows are walked at the same time. Each waits once it is 16 batches
+    ahead, so that memory holds at most 1,600 messages a window, whatever its size.
 
     Args:
-        failed: told of a window that has an error of its own, which ends that window.
+        messages: of the project.
+        windows: in the order in which they are yielded.
+        type: "all", "userdefined" or "iottlyagent".
+        concurrency: the number of windows that are walked at the same time.
+        failed: called with a window and its error, if the error is the window's own. The
+            other windows go on.
+
+    Yields:
+        Batches of messages, none of them empty.
 
     Raises:
-        IottlyError: an error that may pass, or one that all other windows share.
+        IottlyError: an error that may pass, or that every other window would meet.
     """
-    rest = iter(windows)
+    waiting = iter(windows)
     walks: deque[tuple[asyncio.Task[None], _IntervalQueue]] = deque()
 
     def start() -> None:
-        window = next(rest, None)
+        window = next(waiting, None)
         if window is not None:
-            lane = _IntervalQueue()
-            walk = asyncio.ensure_future(_walk(messages, window, type, lane.put, failed))
-            # However it ends: whoever waits is told, and then finds the error in the task.
-            walk.add_done_callback(lambda _: lane.end())
-            walks.append((walk, lane))
+            queue = _IntervalQueue()
+            walk = asyncio.ensure_future(_walk(messages, window, type, queue.put, failed))
+            # The queue ends however the walk ends; an error is then raised from the task.
+            walk.add_done_callback(lambda _: queue.end())
+            walks.append((walk, queue))
 
     try:
         for _ in range(concurrency):
             start()
         while walks:
-            walk, lane = walks[0]
-            while (batch := await lane.get()) is not None:
+            walk, queue = walks[0]
+            while (batch := await queue.get()) is not None:
                 yield batch
             await walk
             walks.popleft()

@@ -1,4 +1,4 @@
-"""A partition: what one task does, as plain data."""
+"""A partition: the work of one task, as plain data."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from ...errors import ConfigurationError
 
 @frozen(kw_only=True)
 class PartitionSource:
-    """A project, and where its key is to be found.
+    """A project, and where its key is found.
 
     Attributes:
         project: the project's id.
-        key_env: the name of the environment variable that holds the key, on the machine
-            that plans and on all that run.
-        devices: ids of the devices; None for all that the project has when it is planned.
-        base_url: the host; None is that of the planner's configuration.
+        key_env: the name of the environment variable that holds the key, on the machine that
+            plans and on the machines that run. Default "IOTTLY_API_KEY".
+        devices: the ids of the devices; None is all devices that the project has when the
+            plan is made.
+        base_url: of the service; None is that of the planner's configuration.
     """
 
     project: str
@@ -30,11 +31,11 @@ class PartitionSource:
 
 
 class PartitionInterval(NamedTuple):
-    """A stretch of time of one device, in milliseconds since the epoch.
+    """A window: a device and an interval of time, in milliseconds since the epoch.
 
     Attributes:
-        device_id: of the device.
-        start: inclusive; None for the oldest there is.
+        device_id: the device's id.
+        start: inclusive; None is the oldest message.
         end: exclusive.
     """
 
@@ -48,15 +49,17 @@ class Partition:
     """A batch of windows of one key.
 
     Attributes:
-        id: names it and its files; the same in each plan of the same work.
-        project: whose devices.
+        id: the name of the partition and of its files; the same in each plan of the same
+            work.
+        project: the project's id.
         key_env: the name of the environment variable that holds the key.
-        redis_env: the name of the one that holds the URL of the Redis through which all
-            machines share the key's quota; None where they go by the server's headers alone.
-        base_url: the host.
+        redis_env: the name of the environment variable that holds the URL of the Redis
+            through which the machines share the key's quota. None if they share it through
+            the server's headers alone.
+        base_url: of the service.
         type: "all", "userdefined" or "iottlyagent".
         concurrency: requests at once, at most.
-        windows: by device, then by time.
+        windows: in order of the devices, then of time.
     """
 
     id: str
@@ -69,15 +72,25 @@ class Partition:
     windows: tuple[PartitionInterval, ...]
 
     def to_json(self) -> str:
-        """The partition as one line of JSON, for `from_json`."""
+        """The partition as one line of JSON.
+
+        Returns:
+            A text for `from_json`.
+        """
         return msgspec.json.encode(self).decode()
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Partition:
-        """The partition that `to_json` wrote.
+        """Read a partition that `to_json` wrote.
+
+        Args:
+            text: the text.
+
+        Returns:
+            The partition.
 
         Raises:
-            ConfigurationError: it is not one.
+            ConfigurationError: the text is not a partition.
         """
         try:
             return msgspec.json.decode(text, type=cls)
@@ -87,7 +100,7 @@ class Partition:
 
 
 def named(number: int, **fields: Any) -> Partition:
-    """A partition with an id that sorts by the plan's order, and that no other work has."""
+    """A partition with an id that sorts in the plan's order and that no other work has."""
     work = [fields[name] for name in ("project", "base_url", "type", "windows")]
     content = blake2b(msgspec.json.encode(work), digest_size=6).hexdigest()
     return Partition(id=f"{number:06d}-{content}", **fields)

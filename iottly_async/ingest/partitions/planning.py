@@ -1,4 +1,4 @@
-"""Planning: the devices are listed, the end is pinned, and the work is cut into partitions."""
+"""Planning: lists the devices, pins the end, and divides the work into partitions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ from .partition import Partition, PartitionInterval, PartitionSource, named
 
 
 @frozen
-class _Listed:
+class _ListedSource:
+    """A source with its devices, and the time on its server's clock."""
+
     source: PartitionSource
     base_url: str
     devices: list[str]
@@ -42,33 +44,37 @@ async def plan(
     redis_env: str | None = None,
     config: Config | None = None,
 ) -> list[Partition]:
-    """Partitions that together are all messages of some projects over a range, each once.
+    """Divide the messages of some projects over a range into partitions.
 
-    It takes two requests a source. The end is pinned once for all, by the clocks of the
-    servers. Partitions of different keys take turns in the list, so that who works through
-    it uses all quotas at the same time.
+    Each message belongs to exactly one partition. Planning takes two requests a source. The
+    end is pinned once for all partitions, by the servers' clocks. Partitions of different
+    keys alternate in the list, so that workers that take them in order use all quotas at the
+    same time.
 
     Args:
         sources: projects and their keys.
-        start: aware; inclusive; None is the beginning.
-        end: aware; exclusive; None, or a time to come, is the servers' now less
-            `Config.settle` (D11).
-        type: "all", "userdefined" or "iottlyagent".
-        window: cuts each device's range at multiples of it, counted from the epoch; it
-            needs a `start`. None leaves it whole. About as long as a thousand messages of
-            a device take is right: less costs requests, more leaves workers waiting for
-            the last of them.
-        windows_per_partition: how many windows a partition has, at most. Default 50.
-        concurrency: requests at once in a partition, at most. Default 8.
-        redis_env: the name of the environment variable that holds the URL of the Redis by
-            which all machines share each key's quota; None where they share it by the
-            server's headers alone.
-        config: None is `Config.from_env()`; it is not part of the partitions but for its
-            `base_url`.
+        start: aware, inclusive. None is the oldest message.
+        end: aware, exclusive. None, or a time in the future, is the servers' present time
+            less `Config.settle` (D11).
+        type: "all", "userdefined" or "iottlyagent". Default "all".
+        window: divides each device's range at multiples of this, counted from the epoch. It
+            needs a `start`. None leaves the range whole. The time that a device takes for
+            about a thousand messages is a good value: shorter windows cost requests, longer
+            ones leave workers waiting for the last window.
+        windows_per_partition: the number of windows in a partition, at most. Default 50.
+        concurrency: requests at once in a partition, at most; 1 to 1,000. Default 8.
+        redis_env: the name of the environment variable that holds the URL of the Redis
+            through which the machines share each key's quota. None if they share it through
+            the server's headers alone.
+        config: for the planning itself. Only its `base_url` becomes part of the partitions.
+            None is `Config.from_env()`.
+
+    Returns:
+        The partitions, in the order in which they are best run.
 
     Raises:
         ConfigurationError: an argument is not as above, or an environment variable is not
-            set; nothing was sent.
+            set. Nothing was sent.
         IottlyError: the devices of a project could not be listed.
     """
     low, high = time_range(start, end)
@@ -86,10 +92,10 @@ async def plan(
     if low is not None and low >= pinned:
         raise ConfigurationError("start must lie before the server's now: there is nothing yet")
     cut = [_cut(one.devices, low, pinned, step, windows_per_partition) for one in listed]
-    turns = (
+    alternating = (
         (one, windows)
-        for turn in zip_longest(*cut)
-        for one, windows in zip(listed, turn, strict=True)
+        for batches in zip_longest(*cut)
+        for one, windows in zip(listed, batches, strict=True)
         if windows is not None
     )
     return [
@@ -103,15 +109,15 @@ async def plan(
             concurrency=concurrency,
             windows=windows,
         )
-        for number, (one, windows) in enumerate(turns)
+        for number, (one, windows) in enumerate(alternating)
     ]
 
 
 def from_environment(name: str) -> str:
-    """What an environment variable holds.
+    """The value of an environment variable.
 
     Raises:
-        ConfigurationError: it is not set; the text names it.
+        ConfigurationError: the variable is not set; the text names it.
     """
     value = os.environ.get(name, "")
     if not value:
@@ -119,7 +125,7 @@ def from_environment(name: str) -> str:
     return value
 
 
-async def _list(source: PartitionSource, query: Query, config: Config) -> _Listed:
+async def _list(source: PartitionSource, query: Query, config: Config) -> _ListedSource:
     if source.base_url is not None:
         config = evolve(config, base_url=source.base_url)
     async with IottlySession(from_environment(source.key_env), config=config) as session:
@@ -131,7 +137,7 @@ async def _list(source: PartitionSource, query: Query, config: Config) -> _Liste
             for device_id in devices:
                 segment(device_id, name="devices")
         now = await server_now(project.messages, query, devices)
-    return _Listed(source, config.base_url, sorted(set(devices)), now)
+    return _ListedSource(source, config.base_url, sorted(set(devices)), now)
 
 
 def _milliseconds(window: timedelta | None, start: int | None) -> int | None:
@@ -148,10 +154,10 @@ def _milliseconds(window: timedelta | None, start: int | None) -> int | None:
 def _cut(
     devices: Sequence[str], start: int | None, end: int, step: int | None, size: int
 ) -> Iterator[tuple[PartitionInterval, ...]]:
-    """Batches of windows, in order."""
+    """Batches of at most `size` windows, in order of the devices, then of time."""
     batch: list[PartitionInterval] = []
     for device_id in devices:
-        for low, high in _stretches(start, end, step):
+        for low, high in _intervals(start, end, step):
             batch.append(PartitionInterval(device_id, low, high))
             if len(batch) == size:
                 yield tuple(batch)
@@ -160,7 +166,8 @@ def _cut(
         yield tuple(batch)
 
 
-def _stretches(start: int | None, end: int, step: int | None) -> Iterator[tuple[int | None, int]]:
+def _intervals(start: int | None, end: int, step: int | None) -> Iterator[tuple[int | None, int]]:
+    """The range, divided at multiples of `step`."""
     while step is not None and start is not None:
         edge = (start // step + 1) * step
         if edge >= end:

@@ -1,4 +1,4 @@
-"""Reads a folder of partitions: what their manifests say was done, and the rows of their files."""
+"""Reads a folder of partitions: what their manifests cover, and the rows of their files."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _BEGINNING = -(1 << 62)
 
 
 class PartitionsReader(FileReader):
-    """Reads what is done of a plan: a partition without a manifest is not known to the folder.
+    """Reads what the partitions in a folder have stored.
 
-    The range is that of all manifests; of what no manifest of a device covers, or what
-    failed, it is said that it is missing.
+    The range is that of all manifests. What no manifest of a device covers, and what failed,
+    is missing. A partition without a manifest is not known to the folder.
     """
 
     def __init__(self, path: str) -> None:
@@ -31,7 +31,7 @@ class PartitionsReader(FileReader):
 
     @classmethod
     def reads(cls, path: str) -> bool:
-        """Whether partitions were run into this folder."""
+        """Whether `path` is a folder that partitions were run into."""
         return os.path.isdir(os.path.join(path, FOLDER))
 
     def _manifests(self) -> list[PartitionManifest]:
@@ -96,7 +96,7 @@ class PartitionsReader(FileReader):
 
 
 def _between(done: list[Interval], low: int, end: int) -> tuple[Interval, ...]:
-    """What of a range is in none of these, which are in order."""
+    """The intervals of a range that lie in none of `done`, which is in order."""
     missing = []
     for start, until in [*done, (end, end)]:
         if start > low:

@@ -1,4 +1,4 @@
-"""Running a partition: its windows are walked, its files written, its manifest last."""
+"""Runs a partition: walks its windows, writes its files, and its manifest last."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .planning import from_environment
 
 T = TypeVar("T")
 
-_GROUP: Final = 5_000  # rows that are written at once
+_GROUP: Final = 5_000  # rows in one write
 
 
 async def run_partition(
@@ -38,42 +38,46 @@ async def run_partition(
     config: Config | None = None,
     limiter: Limiter | None = None,
 ) -> PartitionManifest:
-    """Fetch a partition into a folder, and say what came of it.
+    """Fetch a partition into a folder.
 
-    It can be run again at any time, also while another process runs it, or after one was
-    killed: its files appear whole, and the same each time. One that was done before, with
-    its files still there, is not fetched again.
+    A partition can be run again at any time: while another process runs it, or after a
+    process was killed. Its files appear as a whole, and are the same each time. If it was
+    complete before and its files are still there, nothing is fetched.
 
     Args:
-        partition: of a plan.
-        to: a folder, made where there is none; the same for all partitions of a plan. It
-            has a file a partition, and manifests in ``_manifests``.
-        format: "jsonl", or "parquet" (the extra ``parquet``).
-        config: None is `Config.from_env()`; its `base_url` is replaced by the partition's.
-        limiter: who gives out the quota; None is one through the partition's Redis, or
-            else the one of the key in this process.
+        partition: one partition of a plan.
+        to: a folder, the same for all partitions of a plan; created if it does not exist. It
+            gets a file for each partition, and their manifests in ``_manifests``.
+        format: "jsonl", or "parquet" with the extra ``parquet``. Default "jsonl".
+        config: of the session. Its `base_url` is replaced by the partition's. None is
+            `Config.from_env()`.
+        limiter: the limiter of the session. None is a `RedisLimiter` if the partition names a
+            Redis, else the limiter of the key in this process.
+
+    Returns:
+        The manifest, which is also in the folder.
 
     Raises:
         ConfigurationError: an environment variable that the partition names is not set, or
             an argument is not as above.
         UnauthorizedError: the key is not accepted.
         StoreError: the folder cannot be written.
-        IottlyError: what may pass (no connection, no quota, a fault of the service), after
-            the session's own retries: run the partition again.
+        IottlyError: an error that may pass (no connection, no quota, an error of the
+            service) lasted longer than the session's retries. Run the partition again.
     """
     if format not in get_args(Format):
         raise ConfigurationError(f"format must be 'jsonl' or 'parquet', not {format!r}")
     files = PartitionFiles(os.fspath(to), partition.id, format)
     thread = StoreThread("iottly-partition")
     try:
-        done = await thread.run(files.done)
-        if done is not None and not done.failed:
-            return evolve(done, requests=0, seconds=0.0, reused=True)
+        complete = await thread.run(files.complete)
+        if complete is not None and not complete.failed:
+            return evolve(complete, requests=0, seconds=0.0, reused=True)
         await thread.run(files.begin)
         config = evolve(config or Config.from_env(), base_url=partition.base_url)
         async with _session(partition, config, limiter) as session:
             manifest = await _fetch(session, partition, files, thread)
-        await thread.run(lambda: files.declare(manifest))
+        await thread.run(lambda: files.write_manifest(manifest))
         return manifest
     finally:
         await thread.close(files.close)
@@ -90,7 +94,7 @@ async def _fetch(
         name = f"{window.device_id} {window.start} {window.end}"
         failures[name] = f"{type(error).__name__}: {error}"
 
-    writer = _Writer(files, thread)
+    writer = _PartitionWriter(files, thread)
     batches = in_order(
         session.project(partition.project).messages,
         partition.windows,
@@ -116,8 +120,8 @@ async def _fetch(
     )
 
 
-class _Writer:
-    """Writes groups of always the same size, so that the same rows make the same files."""
+class _PartitionWriter:
+    """Writes groups of one size, so that the same rows always make the same files."""
 
     def __init__(self, files: PartitionFiles, thread: StoreThread) -> None:
         self.rows = self.rejected = 0
@@ -162,7 +166,7 @@ async def _session(
     except ImportError as missing:
         reason = str(missing)
     else:
-        shared = RedisLimiter(url)  # named by the session, so that all sessions share the quota
+        shared = RedisLimiter(url)  # the session names it, so that all sessions share the quota
         try:
             async with IottlySession(key, config=config, limiter=shared) as session:
                 yield session

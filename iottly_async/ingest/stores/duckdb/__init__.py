@@ -1,1 +1,1 @@
-"""The DuckDB store: a file with rows and cursors in one transaction."""
+"""The DuckDB store: tables and views in one file."""

@@ -1,35 +1,30 @@
-"""The schema of a DuckDB file of messages; a user's queries may rely on it.
+"""The schema of a DuckDB store; a user's queries may rely on it.
 
-Table ``messages``, one row a message, in no particular order:
+The table ``messages`` has one row a message, in no particular order:
 
-================== =========== =====================================================
-column             type        what
-================== =========== =====================================================
-device_id          VARCHAR     the device that sent it
-timestamp          TIMESTAMP   the server's time of arrival, UTC, in milliseconds
-device_timestamp   TIMESTAMP   the time the device recorded, UTC; NULL where absent
-type               VARCHAR     "userdefined", "iottlyagent" or another; NULL where absent
-channel            VARCHAR     the channel it was sent on; NULL where absent
-payload            JSON        as it arrived, byte for byte
-extra              JSON        fields that the API's documents do not name; mostly NULL
-key                VARCHAR     the same for the same message in every run: unique
-================== =========== =====================================================
+- ``device_id``, VARCHAR: the device that sent it.
+- ``timestamp``, TIMESTAMP: the server's time of arrival, in UTC, with milliseconds.
+- ``device_timestamp``, TIMESTAMP: the time that the device recorded, in UTC; NULL if absent.
+- ``type``, VARCHAR: "userdefined", "iottlyagent" or another text; NULL if absent.
+- ``channel``, VARCHAR: the channel that it was sent on; NULL if absent.
+- ``payload``, JSON: as it arrived, byte for byte.
+- ``extra``, JSON: fields that the API's documents do not name; mostly NULL.
+- ``key``, VARCHAR: unique, and the same for the same message in every run.
 
-Table ``rejected``: the same columns, with ``payload`` as a BLOB of the bytes that
-arrived, and the ``reason`` why they could not be stored in ``messages``.
+The table ``rejected`` has the messages that failed validation. Its columns are the same, with
+``payload`` as a BLOB of the bytes that arrived, and the ``reason``.
 
-================== =================================================================
-view               what
-================== =================================================================
-``devices``        a row a device: messages, first and last timestamp
-``latest``         the latest message of each device, of any type
-``readings``       every number in a payload as a row: device_id, timestamp, name (its
-                   path, as in ``sensor_data_reading.temperature`` or ``phases[0]``),
-                   value (DOUBLE), type and key of the message
-================== =================================================================
+There are three views:
 
-Times are UTC although their type has no zone: ``date_trunc('hour', timestamp)`` means the
-same on every machine. The schema ``ingest`` is the job's own: its plan and its cursors.
+- ``devices``: one row a device, with the number of its messages and its first and last
+  ``timestamp``.
+- ``latest``: the latest message of each device, of any type.
+- ``readings``: one row for each number in a payload: ``device_id``, ``timestamp``, ``name``
+  (its path, for example ``sensor_data_reading.temperature`` or ``phases[0]``), ``value``
+  (DOUBLE), and the ``type`` and ``key`` of the message.
+
+Times are in UTC, although their type has no zone. So ``date_trunc('hour', timestamp)`` means
+the same on every machine. The schema ``ingest`` is the job's own: its plan and its cursors.
 """
 
 from __future__ import annotations
@@ -99,8 +94,8 @@ CREATE: Final = (
     "CREATE TABLE ingest.cursors (device_id VARCHAR PRIMARY KEY, cursor VARCHAR NOT NULL)",
 )
 
-# One text for a whole group, cut into rows within the database: measured on 20,000 rows
-# at 190,000 a second, where executemany takes 1,700 and lists of parameters 120,000.
+# One text holds a whole group, and the database divides it into rows. Measured on 20,000
+# rows: 190,000 rows a second; executemany reaches 1,700, lists of parameters 120,000.
 _ROWS: Final = """
     SELECT unnest(from_json($rows, '[{
         "key": "VARCHAR", "device_id": "VARCHAR", "timestamp": "BIGINT",

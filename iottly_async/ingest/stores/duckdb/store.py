@@ -1,4 +1,4 @@
-"""A DuckDB file: rows and cursors in one transaction (the schema: `schema`)."""
+"""Stores messages in a DuckDB file, rows and cursors in one transaction (schema: `schema`)."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ T = TypeVar("T")
 
 
 class DuckDBStore:
-    """Messages in a DuckDB file, with views over them.
+    """A store that is a DuckDB file, with views over the messages.
 
-    A group is one transaction, durable when `write` returns. DuckDB lets one process at a
-    time have the file open.
+    A group is one transaction, and durable when `write` returns. While a job has the file
+    open, DuckDB does not let another process open it.
 
     Args:
-        path: of the file; made where there is none.
+        path: of the file; created if it does not exist.
 
     Raises:
         ConfigurationError: the extra ``duckdb`` is not installed.
     """
 
-    group_rows = 8_000  # a transaction costs as much as a thousand of them
+    group_rows = 8_000  # a transaction costs as much as a thousand rows
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         try:
@@ -67,11 +67,11 @@ class DuckDBStore:
         return DuckDBReader(self.path)
 
     async def open(self) -> StoredState:
-        """Open the file, or make it (`Store.open`)."""
+        """Open the file, or create it (`Store.open`)."""
         return await self._thread.run(self._open)
 
     async def begin(self, plan: str) -> None:
-        """Keep the plan (`Store.begin`)."""
+        """Replace the plan (`Store.begin`)."""
         await self._run(lambda db: db.execute("UPDATE ingest.job SET plan = $1", [plan]))
 
     async def write(self, group: Group) -> Mapping[str, int]:
@@ -80,7 +80,7 @@ class DuckDBStore:
         return {}
 
     async def flush(self) -> None:
-        """Nothing is left to do (`Store.flush`): a transaction is durable once it is through."""
+        """Do nothing: `write` has made everything durable (`Store.flush`)."""
 
     async def close(self) -> None:
         """Close the file (`Store.close`)."""
@@ -88,7 +88,7 @@ class DuckDBStore:
 
     def _open(self) -> StoredState:
         try:
-            # The extensions needed are built in; nothing is fetched behind the user's back.
+            # The extensions needed are built in, so DuckDB need not download any.
             db = self._connect(self.path, config={"autoinstall_known_extensions": False})
             self._connection = db
             tables = {
@@ -101,8 +101,8 @@ class DuckDBStore:
                 _in_transaction(db, _create)
             elif ("ingest", "job") not in tables:
                 raise ConfigurationError(
-                    f"store {self.path!r} is a DuckDB file of something else: it has tables, "
-                    "and no job's among them; name another file"
+                    f"store {self.path!r} is a DuckDB file of something else: none of its "
+                    "tables is a job's; name another file"
                 )
             return read_state(db, self.path)
         except (self._error, OSError) as error:
@@ -136,7 +136,7 @@ def _in_transaction(db: DuckDBPyConnection, work: Callable[[DuckDBPyConnection],
         work(db)
         db.commit()
     except BaseException as error:
-        # After a full disk there may be no transaction any more; the first error counts.
+        # After a full disk there may be no transaction any more. The first error counts.
         try:
             db.rollback()
         except Exception as second:  # noqa: BLE001

@@ -1,1 +1,1 @@
-"""The Parquet store: a folder of files and a manifest that lists them."""
+"""The Parquet store: a folder of files, and a manifest that says which of them count."""

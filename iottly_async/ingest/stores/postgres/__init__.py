@@ -1,1 +1,1 @@
-"""The PostgreSQL store: rows and cursors in one transaction."""
+"""The PostgreSQL store: tables and views in one schema of a database."""

@@ -1,8 +1,11 @@
-"""A connection to PostgreSQL that is made anew when it is lost, and what its errors mean.
+"""A connection to PostgreSQL that is made again when it is lost, and what its errors mean.
 
-Errors fall into three kinds: the connection was lost, or the server asks to come again
-(`LOST`: another try may succeed); a row was refused (`ROW`: the others may be taken);
-anything else, such as a full disk or a missing right, which is for a person to mend.
+There are three kinds of errors:
+
+- `LOST`: the connection was lost, or the server is short of something. Another try may
+  succeed.
+- `ROW`: the database refuses a row. It may take the other rows.
+- Anything else, for example a full disk or a missing right. A person must mend it.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from ....retry import retry_delay
 T = TypeVar("T")
 Connection: TypeAlias = Any  # asyncpg.Connection; the package comes without types
 
-# Of a server: a resource that is short for now, an operator's doing, a deadlock.
+# Besides lost connections: a shutdown by an operator, a deadlock, too many connections.
 LOST: Final = (
     OSError,
     TimeoutError,
@@ -47,26 +50,26 @@ _UNFIT: Final = (
 )
 ERRORS: Final = (*LOST, asyncpg.PostgresError)
 
-_CONNECT_WITHIN: Final = 15.0
-_STATEMENT_WITHIN: Final = 120.0  # seconds after which a statement's server is taken for gone
+_CONNECT_WITHIN: Final = 15.0  # seconds
+_STATEMENT_WITHIN: Final = 120.0  # seconds; a statement that takes longer has lost its server
 _SETTINGS: Final = {
     "application_name": "iottly-async",
     "timezone": "UTC",
-    # A server that does not notice a client's end keeps its lock: 15 s, and 9 times 5 s.
+    # A server keeps a lock until it notices that its client is gone: 15 s, and 9 times 5 s.
     "tcp_keepalives_idle": "15",
     "tcp_keepalives_interval": "5",
-    # Of what was told as stored nothing is lost, whatever the database's default.
+    # What a write reports as stored must be durable, whatever the database's default.
     "synchronous_commit": "on",
 }
 
 
 class PostgresConnection:
-    """One connection, made when first needed, made again when it was lost.
+    """One connection. It is made when it is first needed, and again when it was lost.
 
     Args:
         url: of the database.
-        prepare: told of each new connection before it is used.
-        retry: how often and how soon is tried again.
+        prepare: called with each new connection before it is used.
+        retry: how often and how soon a lost connection is made again.
         shown: the store's name in errors.
     """
 
@@ -85,33 +88,33 @@ class PostgresConnection:
         self._connection: Connection | None = None
 
     async def run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
-        """What `work` returns, on a connection that lives; begun anew where it was lost.
+        """Run `work` on a connection and return what it returns; again if it was lost.
 
-        `work` must bear that what it did before was done after all: a commit whose answer
-        was lost may have come about.
+        `work` may run twice, and its first run may have been committed: the answer to a
+        commit can be lost.
 
         Raises:
-            StoreError: no connection lasted, or the server refuses the work.
-            ConfigurationError: the server does not let this user in.
+            StoreError: all attempts lost the connection, or the server refuses the work.
+            ConfigurationError: the server does not accept this user.
         """
         attempt = 1
         while True:
             try:
-                return await work(await self._living())
+                return await work(await self._connected())
             except (*ERRORS, asyncio.CancelledError) as error:
-                # What it was in the midst of is undone by the server.
+                # The server undoes the transaction that was under way.
                 self._drop()
                 if isinstance(error, asyncio.CancelledError):
                     raise
-                told = self._judged(error, attempt)
-            if told is not None:
-                # Outside the except block: asyncpg's errors quote rows and statements.
-                raise told
+                failure = self._failure_of(error, attempt)
+            if failure is not None:
+                # Raised outside the except block: asyncpg's errors quote rows and statements.
+                raise failure
             await asyncio.sleep(retry_delay(attempt, self._retry, SYSTEM_CLOCK.random))
             attempt += 1
 
-    def _judged(self, error: BaseException, attempt: int) -> IottlyError | None:
-        """What to raise after an error; None to try again."""
+    def _failure_of(self, error: BaseException, attempt: int) -> IottlyError | None:
+        """The error to raise; None to try again."""
         text = text_of(error)
         if isinstance(error, _UNFIT):
             return ConfigurationError(f"store {self._shown} cannot be used: {text}")
@@ -125,13 +128,13 @@ class PostgresConnection:
         )
 
     async def close(self) -> None:
-        """End the connection; quietly, whatever state it is in."""
+        """Close the connection, whatever state it is in. Errors are ignored."""
         connection, self._connection = self._connection, None
         if connection is not None:
             with contextlib.suppress(*ERRORS):
                 await connection.close(timeout=5.0)
 
-    async def _living(self) -> Connection:
+    async def _connected(self) -> Connection:
         if self._connection is not None and not self._connection.is_closed():
             return self._connection
         connection = await asyncpg.connect(
@@ -155,12 +158,12 @@ class PostgresConnection:
 
 
 def text_of(error: BaseException) -> str:
-    """What an error says, on one line, without the rows that its detail may quote."""
+    """The first line of an error's text. Later lines may quote rows."""
     return str(error).partition("\n")[0][:300] or type(error).__name__
 
 
 def split_url(url: str, parameter: str) -> tuple[str, str | None]:
-    """A URL without one of its parameters, and that one's value."""
+    """Remove a parameter from a URL. Returns the URL, and the parameter's value or None."""
     parts = urlsplit(url)
     pairs = parse_qsl(parts.query, keep_blank_values=True)
     value = dict(pairs).get(parameter)

@@ -1,6 +1,6 @@
-"""Messages as PostgreSQL takes them in bulk: the binary form of COPY, and what it refuses.
+"""Messages in the binary format of COPY, and those that PostgreSQL cannot store.
 
-The form is written here and not by asyncpg: from tuples it takes twice as long.
+This file writes the format itself: asyncpg, which takes tuples, needs twice the time.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..base import Rejected
 Refused = tuple[Message, str]
 
 _NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
-_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)  # what the database counts from
+_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)  # of PostgreSQL's binary times
 _MICROSECOND: Final = timedelta(microseconds=1)
 _CHUNK: Final = 1_000  # rows
 
@@ -28,9 +28,9 @@ _HEAD: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _FIELDS: Final = b"\0\x08"
 _END: Final = b"\xff\xff"
 _NULL: Final = b"\xff\xff\xff\xff"
-_USUAL: Final = 32  # characters of a key without an ordinal
+_USUAL: Final = 32  # characters of a key; more if it has an ordinal
 _NO_EXTRA: Final = _NULL + _USUAL.to_bytes(4)
-_JSONB: Final = 1  # the version that its binary form begins with
+_JSONB: Final = 1  # the version in the first byte of a binary jsonb
 _time: Final = Struct(">iq4s").pack
 _times: Final = Struct(">iqiq").pack
 _length: Final = Struct(">i").pack
@@ -38,7 +38,7 @@ _json_head: Final = Struct(">iB").pack
 
 
 def copy_rows(messages: Sequence[Message]) -> Iterator[bytes]:
-    """Messages as the rows of a binary COPY, in the order of `COLUMNS`, a piece at a time."""
+    """Messages as the rows of a binary COPY, in the order of `COLUMNS`, in chunks."""
     yield _HEAD
     for begin in range(0, len(messages), _CHUNK):
         yield b"".join(_parts(messages[begin : begin + _CHUNK]))
@@ -52,7 +52,7 @@ def _parts(messages: Sequence[Message]) -> list[bytes]:
     device_id = kind = channel = None
     head = label = b""
     for message, key, time in zip(messages, keys, times, strict=True):
-        # Rows that follow each other are mostly of one device and of one type.
+        # Consecutive rows mostly have the same device and type, so these are encoded once.
         if message.device_id != device_id:
             device_id = message.device_id
             head = _FIELDS + _text(device_id)
@@ -91,7 +91,7 @@ def _json(value: Mapping[str, Any]) -> bytes:
 def rejected_row(rejected: Rejected) -> tuple[Any, ...]:
     """A rejected message as the arguments of `REJECT`.
 
-    A type or channel that is no text to the database is in `extra`.
+    PostgreSQL refuses a text with a NUL. A type or channel with a NUL goes into `extra`.
     """
     message, extra = rejected.message, dict(rejected.message.extra)
     texts: dict[str, str | None] = {"type": message.type, "channel": message.channel}
@@ -112,7 +112,10 @@ def rejected_row(rejected: Rejected) -> tuple[Any, ...]:
 
 
 def without_nul(messages: Sequence[Message]) -> tuple[Sequence[Message], list[Refused]]:
-    """Those that hold a NUL apart from the others; the usual poison is not found by halving."""
+    """Divide messages into those without a NUL, and refused ones.
+
+    A NUL is the usual reason for a refusal, and this is faster than halving the group.
+    """
     if not _may_hold_nul(messages):
         return messages, []
     reason = "a text holds a NUL (\\u0000), which jsonb and text cannot"

@@ -1,40 +1,34 @@
 """The schema of a PostgreSQL store; a user's queries may rely on it.
 
-All is in one schema of the database, ``iottly`` unless the store's URL names another.
-Table ``messages``, one row a message; ``(timestamp, key)`` is its primary key, and
-``(device_id, timestamp)`` is indexed. Where TimescaleDB is in the database when the store
-is made, it is a hypertable in chunks of seven days.
+All of it is in one schema of the database. It is ``iottly`` unless the store's URL names
+another. The table ``messages`` has one row a message. Its primary key is ``(timestamp, key)``,
+and ``(device_id, timestamp)`` is indexed. If the database has TimescaleDB when the store is
+created, the table is a hypertable in chunks of seven days. The columns are:
 
-================== =========== =====================================================
-column             type        what
-================== =========== =====================================================
-device_id          text        the device that sent it
-timestamp          timestamptz the server's time of arrival, in milliseconds
-device_timestamp   timestamptz the time the device recorded; NULL where absent
-type               text        "userdefined", "iottlyagent" or another; NULL where absent
-channel            text        the channel it was sent on; NULL where absent
-payload            jsonb       as PostgreSQL keeps it: numbers as they were written, of
-                               keys that come twice the last
-extra              jsonb       fields that the API's documents do not name; mostly NULL
-key                text        the same for the same message in every run: unique
-================== =========== =====================================================
+- ``device_id``, text: the device that sent it.
+- ``timestamp``, timestamptz: the server's time of arrival, with milliseconds.
+- ``device_timestamp``, timestamptz: the time that the device recorded; NULL if absent.
+- ``type``, text: "userdefined", "iottlyagent" or another text; NULL if absent.
+- ``channel``, text: the channel that it was sent on; NULL if absent.
+- ``payload``, jsonb: numbers keep their digits; of a key that occurs twice, the last counts.
+- ``extra``, jsonb: fields that the API's documents do not name; mostly NULL.
+- ``key``, text: unique, and the same for the same message in every run.
 
-Table ``rejected``: messages that cannot be such a row (their payload is not valid JSON, a
-text in it holds a NUL, a number is beyond what ``numeric`` takes), with the ``reason``;
-``payload`` is a bytea of the bytes that arrived, ``extra`` is json, as text.
+The table ``rejected`` has the messages that cannot be such a row, with the ``reason``: their
+payload is not valid JSON, a text holds a NUL, or a number is outside the range of ``numeric``.
+Its ``payload`` is a bytea of the bytes that arrived, its ``extra`` is json.
 
-================== =================================================================
-view               what
-================== =================================================================
-``devices``        a row a device: messages, first and last timestamp
-``latest``         the latest message of each device, of any type, by the index
-``readings``       every number in a payload as a row: device_id, timestamp, name (its
-                   path, as in ``sensor_data_reading.temperature`` or ``phases[0]``),
-                   value (double precision), type and key of the message
-================== =================================================================
+There are three views:
 
-The tables whose names begin with ``ingest_`` are the job's own: the schema's version, the
-plans, the cursors.
+- ``devices``: one row a device, with the number of its messages and its first and last
+  ``timestamp``.
+- ``latest``: the latest message of each device, of any type; found by the index.
+- ``readings``: one row for each number in a payload: ``device_id``, ``timestamp``, ``name``
+  (its path, for example ``sensor_data_reading.temperature`` or ``phases[0]``), ``value``
+  (double precision), and the ``type`` and ``key`` of the message.
+
+The tables ``ingest_store``, ``ingest_plans`` and ``ingest_cursors`` are the job's own: the
+schema's version, the plans and the cursors.
 """
 
 from __future__ import annotations
@@ -108,7 +102,7 @@ CREATE: Final = (
         message.device_id,
         message.timestamp,
         CASE node.path WHEN '' THEN '$' ELSE ltrim(node.path, '.') END AS name,
-        -- What is nearer to zero than a double can tell is an error to the cast.
+        -- The cast refuses a number that is too near to zero for a double.
         CASE WHEN abs(node.value::numeric) < 1e-300 THEN 0
              ELSE node.value::numeric::double precision END AS value,
         message.type,

@@ -1,9 +1,9 @@
-"""A PostgreSQL database: rows and cursors in one transaction (the schema: `schema`).
+"""Stores messages in PostgreSQL, rows and cursors in one transaction (schema: `schema`).
 
-A group goes by binary COPY into ``messages``. Where a row of it is there already, for the
-answer to a commit was lost and the group is written once more, it goes into a temporary
-table, and from there into ``messages`` with `ON CONFLICT DO NOTHING`, which takes twice as
-long. A row that the database refuses is found by halving the group.
+A group is copied into ``messages`` by binary COPY. That fails if a row is there already. It
+happens when the answer to a commit was lost and the group is written again. The group is then
+copied to a temporary table, and from there inserted with ``ON CONFLICT DO NOTHING``, which
+takes twice as long. A row that the database refuses is found by halving the group.
 """
 
 from __future__ import annotations
@@ -30,23 +30,24 @@ _LOCK_WITHIN: Final = "10s"
 
 
 class PostgresStore:
-    """Messages in a PostgreSQL database, with views over them.
+    """A store in a PostgreSQL database, with views over the messages.
 
-    A group is one transaction, durable when `write` returns. A connection that is lost is
-    made again, and the group written again, as often and as soon as `retry` says.
+    A group is one transaction, and durable when `write` returns. If the connection is lost,
+    it is made again and the group is written again, as `retry` says.
 
     Args:
-        url: ``postgresql://USER:PASSWORD@HOST:PORT/DATABASE``, as libpq takes it (what it
-            leaves out comes from libpq's environment variables); ``?schema=NAME`` names
-            the schema that the store is in, ``iottly`` by default. A store is of one
-            project; the next one's goes into another schema. The connection is direct, or
-            by a pooler in session mode.
-        part: names the job within the store: its plan and its cursors. Jobs of different
-            parts can write into one store at the same time.
-        retry: how often and how soon a lost connection is sought again.
+        url: ``postgresql://USER:PASSWORD@HOST:PORT/DATABASE``, as libpq takes it. Parts that
+            are left out come from libpq's environment variables. ``?schema=NAME`` names the
+            schema of the store, ``iottly`` by default. A store belongs to one project; use
+            another schema for another project. The connection must be direct, or go through
+            a pooler in session mode.
+        part: the name of this job within the store. It names the job's plan and cursors. Jobs
+            with different parts can write to one store at the same time. Default "main".
+        retry: how often and how soon a lost connection is made again. None is the default
+            `RetryPolicy`.
 
     Raises:
-        ConfigurationError: the URL is none, or the extra ``postgres`` is not installed.
+        ConfigurationError: the URL is malformed, or the extra ``postgres`` is not installed.
     """
 
     def __init__(self, url: str, *, part: str = "main", retry: RetryPolicy | None = None) -> None:
@@ -83,11 +84,11 @@ class PostgresStore:
         return PostgresReader(self._url, schema=self.schema, part=self._part)
 
     async def open(self) -> StoredState:
-        """Connect, and make the tables where there are none (`Store.open`)."""
+        """Connect, and create the tables if there are none (`Store.open`)."""
         return await self._link.run(self._open)
 
     async def begin(self, plan: str) -> None:
-        """Keep the plan (`Store.begin`)."""
+        """Replace the plan (`Store.begin`)."""
 
         async def keep(db: Connection) -> None:
             await db.execute(self._sql(sql.KEEP_PLAN), self._part, plan)
@@ -99,19 +100,19 @@ class PostgresStore:
         return await self._link.run(lambda db: self._write(db, group))
 
     async def flush(self) -> None:
-        """Nothing is left to do (`Store.flush`): a transaction is durable once it is through."""
+        """Do nothing: `write` has made everything durable (`Store.flush`)."""
 
     async def close(self) -> None:
-        """End the connection (`Store.close`)."""
+        """Close the connection (`Store.close`)."""
         await self._link.close()
 
     def _sql(self, statement: str, **more: str) -> str:
         return statement.format(schema=self.schema, **more)
 
-    # --- what is there -------------------------------------------------------------------
+    # --- open ----------------------------------------------------------------------------
 
     async def _prepare(self, db: Connection) -> None:
-        """Of each connection: that it alone writes this part, and what a write needs."""
+        """Prepare a new connection: lock the part, and create the temporary table."""
         encoding = await db.fetchval("SHOW server_encoding")
         if encoding != "UTF8":
             raise ConfigurationError(
@@ -122,7 +123,7 @@ class PostgresStore:
         await db.execute(sql.INCOMING)
 
     async def _lock(self, db: Connection) -> None:
-        # A job that was killed holds it until its server has noticed.
+        # The lock of a job that was killed lasts until the server notices.
         await db.execute(f"SET lock_timeout = '{_LOCK_WITHIN}'")
         try:
             await db.execute(
@@ -141,7 +142,7 @@ class PostgresStore:
 
     async def _open(self, db: Connection) -> StoredState:
         async with db.transaction():
-            # Two jobs of different parts may find nothing at the same time.
+            # Two jobs with different parts must not both create the tables.
             await db.execute(
                 "SELECT pg_advisory_xact_lock(hashtextextended($1, 1))",
                 f"iottly-async/{self.schema}",
@@ -164,7 +165,7 @@ class PostgresStore:
         if timescale is not None:
             await db.execute(self._sql(sql.HYPERTABLE, timescale=timescale))
 
-    # --- what is added -------------------------------------------------------------------
+    # --- write ---------------------------------------------------------------------------
 
     async def _write(self, db: Connection, group: Group) -> Mapping[str, int]:
         good, refused = without_nul(group.messages)
@@ -174,14 +175,14 @@ class PostgresStore:
                     await self._copy(db, good, "messages", self.schema)
                 await self._keep(db, group, refused)
         except self._row_errors:
-            # Some are there already, or are no rows to the database.
+            # Some rows are there already, or the database refuses them.
             async with db.transaction():
                 refused = refused + await self._insert_new(db, good)
                 await self._keep(db, group, refused)
         return Counter(message.device_id for message, _ in refused)
 
     async def _keep(self, db: Connection, group: Group, refused: Sequence[Refused]) -> None:
-        """What follows the rows: those that were refused, and the cursors."""
+        """Write the rejected messages and the cursors."""
         rejected = [
             *group.rejected,
             *(Rejected(message=one, reason=why) for one, why in refused),
@@ -196,7 +197,7 @@ class PostgresStore:
         )
 
     async def _insert_new(self, db: Connection, messages: Sequence[Message]) -> list[Refused]:
-        """Insert the rows that are not there yet; those that the database refuses come back."""
+        """Insert the rows that are not there yet. Returns those that the database refuses."""
         if not messages:
             return []
         try:
@@ -222,13 +223,13 @@ class PostgresStore:
             table,
             schema_name=schema,
             columns=sql.COLUMNS,
-            source=_in_turns(copy_rows(messages)),
+            source=_yielding(copy_rows(messages)),
             format="binary",
         )
 
 
-async def _in_turns(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """The pieces, with a turn of the event loop for the walks before each."""
-    for piece in pieces:
+async def _yielding(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """The chunks. Before each one, the event loop can run the walks."""
+    for chunk in chunks:
         await asyncio.sleep(0)
-        yield piece
+        yield chunk
