@@ -1,9 +1,9 @@
 """The real-time stream: messages over a WebSocket, without loss and without repeats.
 
-**The problem.** A WebSocket loses messages without a word. A network can fail so that neither
+**The problem.** A WebSocket loses messages silently. A network can fail so that neither
 side notices: the socket stays open, and nothing comes. A proxy can drop a frame. While the
 client reconnects, the service goes on sending, and what it sent is gone. The socket has no
-replay, so a client that only reads it has holes in its data and cannot tell where.
+replay, so a client that only reads it misses messages and does not know which.
 
 **The idea.** The socket is fast but forgets; the REST API is slow but remembers. So messages
 come over the socket, the stream keeps track of what it cannot have seen, and REST fills in

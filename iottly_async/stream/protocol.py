@@ -64,7 +64,7 @@ class Subscribed:
     Attributes:
         seq: the number before that of the first message. None, the default, if the service
             does not number messages.
-        at: the service's present time, aware. None, the default, if it is not told.
+        at: the service's present time, aware. None, the default, if the service does not say.
     """
 
     seq: int | None = None
@@ -90,9 +90,9 @@ class Heartbeat:
     """The service is alive.
 
     Attributes:
-        seq: the number of the last message that was sent. None, the default, if it is not
-            told.
-        at: the service's present time, aware. None, the default, if it is not told.
+        seq: the number of the last message that was sent. None, the default, if the
+            service does not say.
+        at: the service's present time, aware. None, the default, if the service does not say.
     """
 
     seq: int | None = None

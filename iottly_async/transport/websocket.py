@@ -1,6 +1,6 @@
 """One WebSocket connection: opened with the session's settings, and closed if it is silent.
 
-A network can fail without a word: no packet tells either side that the connection is gone.
+A network can fail silently: no packet reaches either side, and the connection stays open.
 So an idle connection is pinged; if no pong arrives in time, it is closed. If the service has
 promised frames, a pong is not enough: a connection without the promised frames is closed
 as well.

@@ -1,8 +1,8 @@
-// One series, drawn as it comes: the latest readings, evenly spaced, in plain SVG.
+// A chart of one series: the latest readings, evenly spaced, as plain SVG.
 //
-// Devices report at their own pace and fall silent for days. On an axis of time a pause
-// would leave no room for the readings, so they stand side by side, and a pause that is
-// ten times longer than usual is a break in the line.
+// Devices send at their own pace and may be silent for days. On a time axis a long pause
+// would leave no room for the readings. So they are drawn side by side, and a pause ten
+// times longer than usual is a break in the line.
 
 const NS = "http://www.w3.org/2000/svg";
 const LEFT = 46;
@@ -31,7 +31,7 @@ export function clock(time, other = null) {
   return time.toLocaleString(undefined, options);
 }
 
-// Round values for the lines behind the curve: the largest step that gives three of them.
+// Round values for the grid lines: the largest step that gives three lines.
 function steps(low, high) {
   const power = 10 ** Math.floor(Math.log10(high - low));
   const sizes = [5, 2, 1, 0.5, 0.2, 0.1].map((factor) => factor * power);
@@ -57,7 +57,7 @@ export class Chart {
     this.svg = svg;
     this.tip = tip;
     this.points = [];
-    this.pointer = null; // where it was last; the chart is drawn anew under it
+    this.pointer = null; // its last position; needed when the chart is redrawn
     new ResizeObserver(() => this.draw()).observe(svg);
     svg.addEventListener("pointermove", (event) => this.point(event.offsetX));
     svg.addEventListener("pointerleave", () => this.point(null));
@@ -134,7 +134,7 @@ export class Chart {
     }
   }
 
-  // The arrow keys go from reading to reading, from the latest on.
+  // The arrow keys move from reading to reading, starting at the latest.
   step(event) {
     const last = this.points.length - 1;
     const at = this.pointer === null ? last + 1 : this.nearest(this.pointer);
@@ -149,7 +149,7 @@ export class Chart {
     return distances.indexOf(Math.min(...distances));
   }
 
-  // The reading under the pointer; null where there is none.
+  // The reading under the pointer; null if there is none.
   point(offset) {
     this.pointer = offset;
     for (const old of this.svg.querySelectorAll(".cross, .under")) old.remove();

@@ -1,4 +1,4 @@
-// The live page: events in, figures out. What devices send is shown as text, never as markup.
+// The live page: shows events as figures. Payloads are shown as text, never as markup.
 
 import { Chart, clock, node, readable } from "./chart.js";
 
@@ -11,15 +11,15 @@ const put = (id, text) => {
 
 const chart = new Chart(byId("chart"), byId("tip"));
 const devices = new Map(); // id -> device
-const heard = new Map(); // id -> when its last message came
+const lastMessageAt = new Map(); // id -> time of its last message
 let chosen = decodeURIComponent(location.hash.slice(1)) || null;
 let messages = []; // of the chosen device, oldest first
-let loaded = null; // the device that messages were asked for
+let loaded = null; // the device whose messages were requested
 let series = null;
 let status = null;
 let last = null;
 
-// -- what a message holds ------------------------------------------------------------------
+// -- readings of a message -----------------------------------------------------------------
 
 function numbers(value, path = "") {
   if (typeof value === "number") return [[path, value]];
@@ -96,7 +96,7 @@ function showAges() {
   for (const row of byId("list").querySelectorAll("button")) {
     const { device } = row.dataset;
     const state = isOn(devices.get(device)) ? "connected" : "disconnected";
-    const when = heard.has(device) ? ago(heard.get(device)) : state;
+    const when = lastMessageAt.has(device) ? ago(lastMessageAt.get(device)) : state;
     row.querySelector(".when").textContent = when;
     row.title = `${device}, ${state}`;
   }
@@ -125,7 +125,7 @@ async function choose(id) {
     return;
   }
   if (id !== chosen) return;
-  // What came meanwhile by the stream is kept, and nothing stands there twice.
+  // Messages that came by the stream in between are kept, and none is listed twice.
   const keys = new Set(found.map((message) => message.key));
   messages = [...found.reverse(), ...messages.filter((message) => !keys.has(message.key))];
   messages.sort((a, b) => new Date(a.timestamp) - new Date(b.timestamp));
@@ -164,11 +164,11 @@ function showDevice(otherwise) {
   byId("chart").setAttribute("aria-label", `Latest ${shown.length} readings of ${series}`);
 }
 
-// -- what happens --------------------------------------------------------------------------
+// -- events --------------------------------------------------------------------------------
 
 function onMessage(message) {
   last = { came: Date.now(), device: message.device_id };
-  heard.set(message.device_id, last.came);
+  lastMessageAt.set(message.device_id, last.came);
   put("last-from", nameOf(message.device_id));
   put("last-payload", JSON.stringify(message.payload));
   if (status) {
@@ -204,7 +204,7 @@ function showStatus() {
   setState(status.live ? "live" : "waiting");
   byId("problem").hidden = !status.problem;
   put("problem", status.problem ?? "");
-  // Between two windows the service has said how much there is, and not yet what is left.
+  // Between two windows the limit is known, but not what remains.
   const limited = quota.limit !== null;
   const left = quota.remaining ?? quota.limit;
   put("quota", limited ? left : "–");
@@ -252,7 +252,7 @@ function listen() {
   const on = (name, act) => source.addEventListener(name, (event) => act(JSON.parse(event.data)));
   let before = false;
   source.addEventListener("open", () => {
-    // After a break the device that is shown may lack readings.
+    // After a gap the shown device may lack readings.
     if (before && chosen) choose(chosen);
     before = true;
   });
