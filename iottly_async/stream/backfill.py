@@ -12,7 +12,7 @@ import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from attrs import define, evolve
 
@@ -21,9 +21,10 @@ from ..config import RetryPolicy
 from ..errors import IottlyError
 from ..models import Cursor, Message, MessageBatch
 from ..models._time import epoch_ms
+from ..resources import Project
 from ..retry import is_passing, retry_delay
 from ..server_clock import ServerClock
-from ..walk import Fetched, PageRequest, WalkQuery, WalkSettings, batches
+from ..walk import PageRequest, WalkQuery, batches
 from .dedupe import SeenMessages
 from .gap import BufferedGap
 from .options import StreamOptions
@@ -35,22 +36,6 @@ _log = logging.getLogger("iottly_async")
 _SETTLED: Final = -2.0
 """The `settle` of a backfill's walk, in seconds. The walk's end is in the past already; the
 negative value keeps it so although a `Date` header has whole seconds only."""
-
-
-class MessageSource(Protocol):
-    """The part of `project.messages` that a backfill needs."""
-
-    async def fetch(self, request: PageRequest) -> Fetched:
-        """Fetch one page."""
-        ...
-
-    def query(self, device_id: str) -> WalkQuery:
-        """The query for all messages of a device."""
-        ...
-
-    def settings(self) -> WalkSettings:
-        """The settings of a walk."""
-        ...
 
 
 @define
@@ -77,8 +62,7 @@ class Backfill:
         seen: remembers what was yielded. Messages of the stream are added to it, too.
 
     Args:
-        source: the project's messages.
-        list_devices: returns the ids of the devices to read; called for every gap.
+        project: the project whose messages are read.
         options: the stream's options.
         clock: the time, and random numbers for pauses.
         pause: waits for a number of seconds; raises if the session is closed.
@@ -87,16 +71,15 @@ class Backfill:
 
     def __init__(
         self,
-        source: MessageSource,
-        list_devices: Callable[[], Awaitable[Sequence[str]]],
+        project: Project,
         options: StreamOptions,
         *,
         clock: Clock,
         pause: Callable[[float], Awaitable[None]],
         retry: RetryPolicy,
     ) -> None:
-        self._source = source
-        self._list_devices = list_devices
+        self._project = project
+        self._devices = options.devices
         self._type = options.type
         self._settle = options.settle
         lookback = options.settle if options.lookback is None else options.lookback
@@ -121,12 +104,11 @@ class Backfill:
         # Everything before the gap was yielded, so older messages need not be remembered.
         self.seen.forget_before(start)
         start = max(start, self.seen.floor or start)
-        project_id = self._source.query(devices[0]).project_id
         start_ms, end_ms = epoch_ms(start), epoch_ms(end) + 1
         return deque(
             BackfillInterval(
                 WalkQuery(
-                    project_id=project_id,
+                    project_id=self._project.id,
                     device_id=device_id,
                     type=self._type,
                     start=start_ms,
@@ -140,14 +122,20 @@ class Backfill:
 
     def walk(self, interval: BackfillInterval) -> AsyncGenerator[MessageBatch, None]:
         """Walk over an interval, from its cursor on."""
-        settings = evolve(self._source.settings(), settle=_SETTLED)
+        settings = evolve(self._project.messages.settings(), settle=_SETTLED)
         return batches(
-            self._source.fetch,
+            self._project.messages.fetch,
             interval.query,
             settings=settings,
             cursor=interval.cursor,
             clock=self._clock,
         )
+
+    async def _list_devices(self) -> Sequence[str]:
+        """The devices that the stream subscribed to, or all devices of the project."""
+        if self._devices is not None:
+            return self._devices
+        return [device.id for device in await self._project.devices.list()]
 
     async def _server_now(self, device_id: str) -> datetime:
         """The latest that the server's present can be, by the `Date` of a page."""
@@ -155,7 +143,7 @@ class Backfill:
             device_id=device_id, start=None, end=None, type="all", order="desc", size=1, number=None
         )
         server_clock, sent = ServerClock(), self._clock.monotonic()
-        fetched = await self._source.fetch(request)
+        fetched = await self._project.messages.fetch(request)
         received = self._clock.monotonic()
         server_clock.observe_date(fetched.server_time, sent, received)
         return datetime.fromtimestamp(server_clock.latest(received, self._clock.time()), tz=UTC)

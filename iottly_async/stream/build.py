@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from ..clock import Clock
@@ -49,14 +49,7 @@ def build_stream(
     )
     backfill = None
     if options.fill_gaps and project is not None:
-        backfill = Backfill(
-            project.messages,
-            _device_lister(options, project),
-            options,
-            clock=clock,
-            pause=pipeline.pause,
-            retry=config.retry,
-        )
+        backfill = Backfill(project, options, clock=clock, pause=pipeline.pause, retry=config.retry)
     return Stream(supervisor, buffer, backfill, hold=pipeline.hold, commands=commands)
 
 
@@ -85,16 +78,3 @@ def _connector(
         return await pipeline.dial(request, call_options, upgrade)
 
     return connect
-
-
-def _device_lister(
-    options: StreamOptions, project: Project
-) -> Callable[[], Awaitable[Sequence[str]]]:
-    """A function that returns the devices of a gap: those subscribed to, or all there are."""
-
-    async def list_devices() -> Sequence[str]:
-        if options.devices is not None:
-            return options.devices
-        return [device.id for device in await project.devices.list()]
-
-    return list_devices

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import Literal
+from operator import add
+from typing import Literal, TypeVar
 
 from attrs import evolve, frozen
+
+T = TypeVar("T")
 
 GapReason = Literal["since", "reconnect", "lost", "overflow"]
 
@@ -52,12 +56,12 @@ class BufferedGap:
         first, second = self.gap, later.gap
         joined = evolve(
             first,
-            start=None
-            if first.start is None or second.start is None
-            else min(first.start, second.start),
-            end=None if first.end is None or second.end is None else max(first.end, second.end),
-            missed=None
-            if first.missed is None or second.missed is None
-            else first.missed + second.missed,
+            start=_combined(min, first.start, second.start),
+            end=_combined(max, first.end, second.end),
+            missed=_combined(add, first.missed, second.missed),
         )
         return BufferedGap(joined, max(self.reported_at, later.reported_at))
+
+
+def _combined(combine: Callable[[T, T], T], first: T | None, second: T | None) -> T | None:
+    return None if first is None or second is None else combine(first, second)
