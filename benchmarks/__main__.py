@@ -1,10 +1,12 @@
-"""``python -m benchmarks``: the list, the quick ones, and one table of their figures.
+"""Lists and runs the benchmarks.
 
-::
+```sh
+python -m benchmarks               # lists all and runs the quick ones
+python -m benchmarks list          # lists all
+python -m benchmarks NAME [args]   # runs one, with its own arguments
+```
 
-    python -m benchmarks               lists all and runs the quick ones
-    python -m benchmarks list          lists all
-    python -m benchmarks NAME [args]   runs one, with its own arguments
+stdout gets the table, each row as soon as it is measured; stderr gets everything else.
 """
 
 from __future__ import annotations
@@ -12,28 +14,39 @@ from __future__ import annotations
 import ast
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import NamedTuple
 
-from .table import Figure, show
+from .table import HEADER, Row, run_parts
 
 
 class Benchmark(NamedTuple):
-    """A benchmark by its source, not yet imported."""
+    """A benchmark, read from its source and not yet imported.
+
+    Attributes:
+        name: The module's name.
+        summary: The first line of its docstring.
+        quick: The arguments of a quick run; None if it runs only by name.
+    """
 
     name: str
     summary: str
     quick: list[str] | None
 
-    def run(self, argv: list[str]) -> Sequence[Figure]:
-        """Import it and run it."""
-        module = importlib.import_module(f".{self.name}", __package__)
-        return module.main(argv) or ()
+    def part(self, argv: list[str]) -> Callable[[], Iterable[Row]]:
+        """A function that imports the benchmark, runs it and returns its rows."""
+
+        def run() -> Iterable[Row]:
+            module = importlib.import_module(f".{self.name}", __package__)
+            return module.main(argv) or ()
+
+        return run
 
 
 def found() -> list[Benchmark]:
-    """The benchmarks of this folder, by name; none of them is imported."""
+    """Find the benchmarks of this folder without importing them, sorted by name."""
     here = Path(__file__).parent
     modules = [(path.stem, ast.parse(path.read_text("utf-8"))) for path in here.glob("[!_]*.py")]
     return sorted(
@@ -48,7 +61,7 @@ def _has_main(tree: ast.Module) -> bool:
 
 
 def _quick(tree: ast.Module) -> list[str] | None:
-    """The value of `QUICK`, a list of texts, at the top of a module."""
+    """The value of a module's `QUICK`, or None if it has none."""
     for node in tree.body:
         if not isinstance(node, ast.AnnAssign) or node.value is None:
             continue
@@ -57,20 +70,39 @@ def _quick(tree: ast.Module) -> list[str] | None:
     return None
 
 
-def listed(benchmarks: Sequence[Benchmark]) -> None:
-    """Print what there is."""
+def print_list(benchmarks: Sequence[Benchmark]) -> None:
+    """Print the names and summaries of the benchmarks."""
     for benchmark in benchmarks:
         mark = " " if benchmark.quick is None else "*"
         print(f"{mark} {benchmark.name:<12} {benchmark.summary}")
-    print("* is run when none is named; python -m benchmarks NAME [args] runs one\n")
+    print("* runs when none is named; python -m benchmarks NAME [args] runs one\n", flush=True)
+
+
+def run(benchmark: Benchmark, argv: list[str]) -> None:
+    """Run a benchmark and print its rows as they are measured."""
+    print(f"== {benchmark.name}: {benchmark.summary}", file=sys.stderr, flush=True)
+    rows = run_parts({benchmark.name: benchmark.part(argv)})
+    while True:
+        with redirect_stdout(sys.stderr):
+            row = next(rows, None)
+        if row is None:
+            return
+        print(row.row(), flush=True)
 
 
 def main(argv: list[str]) -> int:
-    """Run what the arguments name; 2 if there is none of that name."""
+    """Run the benchmarks that the arguments name.
+
+    Args:
+        argv: The arguments without the program's name.
+
+    Returns:
+        The exit code; 2 for an unknown benchmark.
+    """
     benchmarks = found()
     by_name = {benchmark.name: benchmark for benchmark in benchmarks}
     if not argv or argv == ["list"]:
-        listed(benchmarks)
+        print_list(benchmarks)
     if argv == ["list"]:
         return 0
     if not argv:
@@ -80,13 +112,9 @@ def main(argv: list[str]) -> int:
     else:
         print(f"no benchmark {argv[0]!r}; there are: {', '.join(by_name)}", file=sys.stderr)
         return 2
-    figures: list[Figure] = []
+    print(HEADER, flush=True)
     for benchmark, arguments in runs:
-        print(f"== {benchmark.name}: {benchmark.summary}", flush=True)
-        figures += benchmark.run(arguments)
-        print(flush=True)
-    if figures:
-        show(figures)
+        run(benchmark, arguments)
     return 0
 
 

@@ -1,14 +1,16 @@
-"""The library and the clients that it is measured against, each fetching the same pages.
+"""The library and the clients that it is compared with; all fetch the same pages.
 
-All seek alike: from the time of the last message, which is dropped and comes again.
+All page alike: the messages of a full page's last millisecond are dropped, and the next page
+starts with that millisecond.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
-from typing import Any, Final
+from operator import attrgetter, itemgetter
+from typing import Any, Final, TypeVar
 
 import aiohttp
 import backoff
@@ -25,19 +27,32 @@ from iottly_async.transport import AiohttpTransport, Outgoing
 
 from .pages import DEVICE, PROJECT, SIZE
 
+T = TypeVar("T")
+by_name: Final = itemgetter("timestamp")
+by_attribute: Final = attrgetter("timestamp")
+
 KEY: Final = "benchmark-key"
 PATH: Final = f"/v1.0/project/{PROJECT}/device/{DEVICE}/messages/paginated"
 HEADERS: Final = {"Authentication": f"bearer {KEY}"}
 
 
 def url(base: str, start: str | None) -> str:
-    """The URL of a page as anybody would write it."""
+    """The URL of the page from a time on; None is the first page."""
     since = "" if start is None else f"&from={start}"
     return f"{base}{PATH}?l={SIZE}&type=all&sort=asc{since}"
 
 
+def held_from(messages: Sequence[T], time_of: Callable[[T], Any]) -> int:
+    """The index of the first message of a full page's last millisecond."""
+    index = len(messages) - 1
+    last = time_of(messages[index])
+    while time_of(messages[index - 1]) == last:
+        index -= 1
+    return index
+
+
 class Walker:
-    """The library's session, walking."""
+    """The library's session."""
 
     def __init__(self, base: str, http: Any = None) -> None:
         config = Config(base_url=base)
@@ -49,27 +64,27 @@ class Walker:
         await self._session.aclose()
 
     async def walk(self) -> int:
-        """Every message, its payload looked at."""
+        """Walk over every message and decode its payload."""
         count = 0
         async with aclosing(self.messages.walk(DEVICE)) as found:
             async for message in found:
-                message.payload  # noqa: B018 - looking at it decodes it
+                message.payload  # noqa: B018 - access decodes it
                 count += 1
         return count
 
     async def hand_on(self) -> int:
-        """Every message in batches, its payload taken as JSON."""
+        """Walk in batches and take each payload as JSON."""
         count = 0
         async with aclosing(self.messages.batches(DEVICE)) as found:
             async for batch in found:
                 for message in batch.messages:
-                    message.payload_json  # noqa: B018 - as who writes it to a file does
+                    message.payload_json  # noqa: B018 - as a writer of files would
                 count += len(batch.messages)
         return count
 
 
 class Raw:
-    """aiohttp's own session and `orjson.loads`: the least that a client can do."""
+    """aiohttp's own session and `orjson.loads`: the least that a client does."""
 
     def __init__(self, base: str) -> None:
         self._base = base
@@ -89,32 +104,40 @@ class Raw:
                 return
 
     async def loads(self) -> int:
-        """Every page as plain dicts."""
+        """Decode every page into dicts."""
         count = 0
         async for body in self._pages():
             messages = orjson.loads(body)["messages"]
-            full = len(messages) == SIZE
-            self._next = messages[-1]["timestamp"] if full else None
-            count += len(messages) - full
+            if len(messages) == SIZE:
+                self._next = messages[-1]["timestamp"]
+                count += held_from(messages, by_name)
+            else:
+                self._next = None
+                count += len(messages)
         return count
 
     async def structured(self) -> int:
-        """Every page as the library's messages, by the library's codec, payloads looked at."""
+        """Decode every page and payload with the library's codec."""
         count = 0
         async for body in self._pages():
             messages = decode_page(body, project_id=PROJECT, device_id=DEVICE)
-            full = len(messages) == SIZE
-            last = messages[-1].timestamp
-            self._next = write_time(epoch_ms(last), "iso") if full else None
             for message in messages:
-                message.payload  # noqa: B018 - looking at it decodes it
-            count += len(messages) - full
+                message.payload  # noqa: B018 - access decodes it
+            if len(messages) == SIZE:
+                self._next = write_time(epoch_ms(messages[-1].timestamp), "iso")
+                count += held_from(messages, by_attribute)
+            else:
+                self._next = None
+                count += len(messages)
         return count
 
 
 class Bare:
-    """The library's connections and codec with nothing between: no client that is built on
-    aiohttp's connector and parser, and makes messages, can do with less."""
+    """The library's connections and codec with nothing between.
+
+    It is the least that a client needs that uses aiohttp's connector and parser and makes
+    messages.
+    """
 
     def __init__(self, base: str) -> None:
         self._transport = AiohttpTransport(Config(base_url=base))
@@ -124,22 +147,22 @@ class Bare:
         await self._transport.aclose()
 
     async def hand_on(self) -> int:
-        """Every page as the library's messages, their payloads taken as JSON."""
+        """Decode every page and take each payload as JSON."""
         count, start = 0, None
         while True:
             answer = await self._transport.send(Outgoing("GET", url("", start), HEADERS))
             messages = decode_page(answer.body, project_id=PROJECT, device_id=DEVICE)
             for message in messages:
-                message.payload_json  # noqa: B018 - as who writes it to a file does
+                message.payload_json  # noqa: B018 - as a writer of files would
             if len(messages) < SIZE:
                 return count + len(messages)
             start = write_time(epoch_ms(messages[-1].timestamp), "iso")
-            count += SIZE - 1
+            count += held_from(messages, by_attribute)
 
 
 @frozen
 class PlainMessage:
-    """A message as one would write it by hand."""
+    """A message, as an attrs class written by hand."""
 
     device_id: str
     project_id: str
@@ -152,7 +175,7 @@ class PlainMessage:
 
 @frozen
 class PlainPage:
-    """A page of them."""
+    """A page of messages."""
 
     messages: list[PlainMessage]
 
@@ -173,12 +196,12 @@ def _plain_converter() -> Converter:
     return converter
 
 
-class Ordinary:
-    """A client written by hand with what everybody uses: `r.json()`, cattrs, backoff.
+class ByHand:
+    """A client written by hand with `r.json()`, cattrs and backoff.
 
     Args:
-        base: URL of the service.
-        session_a_call: whether it opens a ClientSession for every call, as many do.
+        base: The base URL of the service.
+        session_a_call: Whether it opens a ClientSession for each call, a common mistake.
     """
 
     def __init__(self, base: str, *, session_a_call: bool = False) -> None:
@@ -207,22 +230,22 @@ class Ordinary:
             return self._converter.structure(await response.json(), PlainPage)
 
     async def messages(self) -> AsyncIterator[PlainMessage]:
-        """Every message, one by one."""
+        """Walk over every message."""
         start = None
         while True:
             page = await self._page(start)
             if len(page.messages) < SIZE:
                 break
             start = page.messages[-1].timestamp
-            for message in page.messages[:-1]:
+            for message in page.messages[: held_from(page.messages, by_attribute)]:
                 yield message
         for message in page.messages:
             yield message
 
     async def walk(self) -> int:
-        """Every message, its payload looked at."""
+        """Walk over every message and decode its payload."""
         count = 0
         async for message in self.messages():
-            message.payload  # noqa: B018 - it is decoded already; the others look at theirs
+            message.payload  # noqa: B018 - decoded already; the others decode on access
             count += 1
         return count

@@ -1,30 +1,35 @@
-"""The fast path: decoding and walking, against what no client can do without.
+"""Fast path: decoding and walking, compared with the least that a client must do.
 
-CPU is that of this process alone; wall is what its user waits. The server is another
-process, which answers with pages made beforehand. All contenders fetch the same pages
-by as many requests: raw aiohttp and the ordinary clients with a session of aiohttp's
-defaults, the library with its own. The library asks for the next page while it works
-on the last, so some of its CPU time is spent while the others wait.
+CPU is the CPU time of this process; wall is the time that its user waits. The server is a
+process of its own that sends prebuilt pages. All contenders fetch the same pages by the same
+number of requests: raw aiohttp and the clients written by hand with a session of aiohttp's
+defaults, the library with its own. The library fetches the next page while it works on the
+last one, so it spends some CPU time while the others wait.
 
-What can be reached at all, in µs of CPU for a page of 100, at best, on the machine on which
-the bounds were set (`python -m benchmarks fastpath --part loopback` tells them all):
+Parts: `decoding` (bodies to messages), `loopback` (walks over sockets, against other
+clients), `ties` (the same where up to 2, and up to 5, messages share a millisecond),
+`in-memory` (walks without sockets).
 
-- Raw aiohttp with `orjson.loads` takes 183: some 125 to get the page, 55 to read it. aiohttp's
-  connector and parser, without its session, get it in 65, and a bare asyncio protocol would
-  in 44. Our codec makes messages of it in 71, and their memory, new and cold, costs 20 to 30
-  more. So what makes messages over aiohttp's connector takes 167 at least ("bare"), 0.9 of
-  raw. For `batches` at 1.0 all that makes it a walk would have 16 left: deadline, retries and
-  their budget, quota, statistics, held-back seek, the proof of order, the cursor, the handing
-  over from the task that fetches ahead. It takes 48.
-- The ordinary client takes 745, and a 3.5th of it is 213. Bare, with payloads decoded (40) and
-  messages handed out one by one (10), is at 217 before anything makes it a walk.
+What can be reached, in µs of CPU for a page of 100 messages, at best, on the machine on which
+the bounds were set (`python -m benchmarks fastpath --part loopback` shows all of it):
+
+- Raw aiohttp with `orjson.loads` takes 183: about 125 to get the page and 55 to decode it.
+  aiohttp's connector and parser without its session get the page in 65, and a bare asyncio
+  protocol would in 44. Our codec makes messages of it in 71, and allocating their memory
+  costs 20 to 30 more. So a client that makes messages over aiohttp's connector takes at least
+  167 ("bare"), 0.9 of raw. For `batches` at 1.0, all that makes it a walk would have 16 left:
+  deadline, retries, quota, statistics, keyset pagination, the check of the order, the cursor,
+  and the channel from the task that fetches ahead. It takes 48.
+- The client written by hand takes 745, and 745 / 3.5 is 213. Bare, with payloads decoded (40)
+  and messages yielded one by one (10), takes 217 before anything makes it a walk.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -33,33 +38,30 @@ from iottly_async.codec import decode_history, decode_page
 from iottly_async.transport import Outgoing
 from iottly_async.wire import Answer
 
-from .clients import Bare, Ordinary, Raw, Walker
+from .clients import Bare, ByHand, Raw, Walker, by_name, held_from
 from .pages import DEVICE, PROJECT, SIZE, Range, page, row
 from .pageserver import page_server
-from .pairing import Race, Work
-from .table import Figure
+from .pairing import Meter, Race, Work
+from .table import Figure, Row, run_parts
 
 QUICK: Final = ["--messages", "9901", "--turns", "9"]
 
 
-def main(argv: list[str]) -> list[Figure]:
-    """Measure the parts that are asked for."""
+def main(argv: list[str]) -> Iterator[Row]:
+    """Measure the parts that the arguments name; all by default."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks fastpath", description=__doc__)
     parser.add_argument("--messages", type=int, default=19_801, help="messages a walk")
     parser.add_argument("--turns", type=int, default=21, help="turns, each of one paired ratio")
     parser.add_argument("--part", choices=PARTS, action="append", help="only these parts")
     given = parser.parse_args(argv)
-    figures: list[Figure] = []
-    for part in given.part or PARTS:
-        figures += PARTS[part](given)
-    return figures
+    return run_parts({part: partial(PARTS[part], given) for part in given.part or PARTS})
 
 
 # --- decoding ----------------------------------------------------------------------------
 
 
 def decoding(given: argparse.Namespace) -> list[Figure]:
-    """Bodies to messages, against `orjson.loads` of the same bytes."""
+    """Decode bodies into messages, compared with `orjson.loads` of the same bytes."""
     ids = {"project_id": PROJECT, "device_id": DEVICE}
     forms = {
         "page": page([row(index) for index in range(SIZE)]),
@@ -67,13 +69,13 @@ def decoding(given: argparse.Namespace) -> list[Figure]:
         "history": page([row(index, stored=True) for index in range(SIZE)], stored=True),
     }
 
-    def looked_at(body: bytes) -> None:
+    def with_payloads(body: bytes) -> None:
         for message in decode_page(body, **ids):
-            message.payload  # noqa: B018 - looking at it decodes it
+            message.payload  # noqa: B018 - access decodes it
 
     ways: dict[str, tuple[str, Callable[[bytes], Any], float | None]] = {
         "decode a page / orjson.loads": ("page", lambda body: decode_page(body, **ids), 1.77),
-        "decode a page, payloads looked at / orjson.loads": ("page", looked_at, None),
+        "decode a page and its payloads / orjson.loads": ("page", with_payloads, None),
         "decode a page with an unknown field / orjson.loads": (
             "page, unknown field",
             lambda body: decode_page(body, **ids),
@@ -92,7 +94,7 @@ def decoding(given: argparse.Namespace) -> list[Figure]:
         contenders[text] = _repeated(way, forms[form])
     race = Race()
     asyncio.run(race.run(contenders, given.turns))
-    _told(race, contenders, "message", ["cpu"])
+    _print_best(race, contenders, "message", ["cpu"])
     return [
         race.figure(text, text, f"floor: {form}", bound=bound)
         for text, (form, _, bound) in ways.items()
@@ -112,32 +114,32 @@ def _repeated(work: Callable[[bytes], Any], body: bytes, times: int = 40) -> Wor
 
 
 def loopback(given: argparse.Namespace) -> list[Figure]:
-    """Walks over a server process, against other clients of the same pages."""
+    """Walk over sockets, compared with other clients of the same pages."""
     with page_server(given.messages) as base:
         return asyncio.run(_loopback(base, given.turns))
 
 
 async def _loopback(base: str, turns: int) -> list[Figure]:
     walker, bare, raw = Walker(base), Bare(base), Raw(base)
-    ordinary, careless = Ordinary(base), Ordinary(base, session_a_call=True)
+    by_hand, session_a_call = ByHand(base), ByHand(base, session_a_call=True)
     contenders: dict[str, Work] = {
         "walk": walker.walk,
         "batches": walker.hand_on,
         "bare: our connections + codec": bare.hand_on,
         "raw + orjson.loads": raw.loads,
         "raw + our codec": raw.structured,
-        "ordinary client": ordinary.walk,
-        "the same, a session a call": careless.walk,
+        "client by hand": by_hand.walk,
+        "the same, a session a call": session_a_call.walk,
     }
     race = Race()
     try:
         await race.run(contenders, turns)
     finally:
-        for client in (walker, bare, raw, ordinary, careless):
+        for client in (walker, bare, raw, by_hand, session_a_call):
             await client.aclose()
-    _told(race, contenders, "message", ["cpu", "wall"])
+    _print_best(race, contenders, "message", ["cpu", "wall"])
     pairs = [
-        ("walk, payloads looked at / raw + orjson.loads", "walk", "raw + orjson.loads", 1.4),
+        ("walk, payloads decoded / raw + orjson.loads", "walk", "raw + orjson.loads", 1.4),
         ("batches, payload as JSON / raw + orjson.loads", "batches", "raw + orjson.loads", 1.0),
         ("walk / raw + the same structuring", "walk", "raw + our codec", 1.12),
     ]
@@ -154,21 +156,55 @@ async def _loopback(base: str, turns: int) -> list[Figure]:
         race.figure(
             "bare / raw + orjson.loads, CPU", "bare: our connections + codec", "raw + orjson.loads"
         ),
-        race.saving("an ordinary client / walk, CPU", "walk", "ordinary client", 3.5),
-        race.saving("an ordinary client / batches, CPU", "batches", "ordinary client"),
-        race.saving("one with a session a call / walk, CPU", "walk", "the same, a session a call"),
+        race.saving("a client by hand / walk, CPU", "walk", "client by hand", 3.5),
+        race.saving("a client by hand / batches, CPU", "batches", "client by hand"),
+        race.saving(
+            "the same with a session a call / walk, CPU", "walk", "the same, a session a call"
+        ),
+    ]
+
+
+TIES: Final = (2, 5)
+
+
+def ties(given: argparse.Namespace) -> Iterator[Figure]:
+    """Walk over sockets where messages share milliseconds, compared with raw aiohttp."""
+    for most in TIES:
+        with page_server(given.messages, most) as base:
+            yield from asyncio.run(_ties(base, most, given.turns))
+
+
+async def _ties(base: str, most: int, turns: int) -> list[Figure]:
+    walker, raw = Walker(base), Raw(base)
+    contenders: dict[str, Work] = {
+        "walk": walker.walk,
+        "batches": walker.hand_on,
+        "raw": raw.loads,
+    }
+    race = Race()
+    try:
+        await race.run(contenders, turns)
+    finally:
+        await walker.aclose()
+        await raw.aclose()
+    tied = f"up to {most} a millisecond"
+    print(f"  {tied}:")
+    _print_best(race, contenders, "message", ["cpu", "wall"])
+    return [
+        race.figure(f"walk, payloads decoded, {tied} / raw, CPU", "walk", "raw"),
+        race.figure(f"batches, payload as JSON, {tied} / raw, CPU", "batches", "raw"),
     ]
 
 
 class InMemory:
-    """A transport that has every answer at once."""
+    """A transport without sockets: it has each page in memory."""
 
     def __init__(self, messages: Range) -> None:
         self._messages = messages
         self._headers = {"content-type": "application/json"}
 
     async def send(self, outgoing: Outgoing) -> Answer:
-        """The page that is asked for."""
+        """Return the page that the request names."""
         outgoing.may_have_left = True
         query = outgoing.target.partition("?")[2]
         parameters = dict(part.split("=", 1) for part in query.split("&"))
@@ -178,7 +214,7 @@ class InMemory:
         """Nothing to close."""
 
     async def loads(self) -> int:
-        """Every page as plain dicts, without anything between."""
+        """Decode every page into dicts, with nothing between."""
         count, since = 0, ""
         while True:
             target = f"/?from={since}"
@@ -187,15 +223,16 @@ class InMemory:
             if len(messages) < SIZE:
                 return count + len(messages)
             since = messages[-1]["timestamp"]
-            count += SIZE - 1
+            count += held_from(messages, by_name)
 
 
-def in_memory(given: argparse.Namespace) -> list[Figure]:
-    """Walks over a transport in memory: what of the cost is the library's own."""
-    return asyncio.run(_in_memory(Range(given.messages), given.turns))
+def in_memory(given: argparse.Namespace) -> Iterator[Figure]:
+    """Walk without sockets: what the library itself costs."""
+    for most in (1, *TIES):
+        yield from asyncio.run(_in_memory(Range(given.messages, most), most, given.turns))
 
 
-async def _in_memory(messages: Range, turns: int) -> list[Figure]:
+async def _in_memory(messages: Range, most: int, turns: int) -> list[Figure]:
     transport = InMemory(messages)
     ours = Walker("http://127.0.0.1", transport)
     contenders: dict[str, Work] = {
@@ -208,22 +245,25 @@ async def _in_memory(messages: Range, turns: int) -> list[Figure]:
         await race.run(contenders, turns)
     finally:
         await ours.aclose()
-    _told(race, contenders, "message", ["cpu"])
+    tied = "" if most == 1 else f", up to {most} a millisecond"
+    print(f"  in memory{tied}:")
+    _print_best(race, contenders, "message", ["cpu"])
     return [
-        race.figure("in memory: walk, payloads looked at / orjson.loads", "walk", "orjson.loads"),
-        race.figure("in memory: batches, payload as JSON / the same", "batches", "orjson.loads"),
+        race.figure(f"in memory: walk{tied} / orjson.loads", "walk", "orjson.loads"),
+        race.figure(f"in memory: batches{tied} / orjson.loads", "batches", "orjson.loads"),
     ]
 
 
-def _told(race: Race, contenders: Mapping[str, Work], unit: str, meters: list[Any]) -> None:
+def _print_best(race: Race, contenders: Mapping[str, Work], unit: str, meters: list[Meter]) -> None:
     width = max(map(len, contenders))
     for name in contenders:
-        took = ", ".join(f"{race.best(name, meter):6.2f} µs {meter}" for meter in meters)
-        print(f"  {name:<{width}}  {took} a {unit} at best")
+        times = ", ".join(f"{race.best(name, meter):6.2f} µs {meter}" for meter in meters)
+        print(f"  {name:<{width}}  {times} a {unit} at best")
 
 
-PARTS: Final[Mapping[str, Callable[[argparse.Namespace], list[Figure]]]] = {
+PARTS: Final[Mapping[str, Callable[[argparse.Namespace], Iterable[Figure]]]] = {
     "decoding": decoding,
     "loopback": loopback,
+    "ties": ties,
     "in-memory": in_memory,
 }

@@ -1,15 +1,19 @@
-"""Ingestion: rows a second into each store, against the walk alone and the store alone.
+"""Ingestion: rows a second into each store, compared with the walk and with a bulk load.
 
-All fetch the same pages from a server process, one device, a request at a time, and end
-with all rows durable. A job is held against
+All contenders fetch the same pages of one device from a server process, a request at a time,
+and end with all rows durable. A job is compared with
 
-* the walk without a store;
-* the store's own bulk load of the same rows, which lie in memory in the form it likes best;
-* a loop as one writes it by hand: aiohttp, `r.json()`, `executemany` of each page.
+- the walk without a store;
+- the store's own bulk load of the same rows, which are in memory in the form it reads fastest;
+- a loop written by hand: aiohttp, `r.json()`, `executemany` for each page.
 
-A job can be no faster than the slower of walk and load, which share the machine with the
-server of pages (and PostgreSQL's); the figure is what of that speed it reaches. Rows go
-into tables with the same columns and indexes. Times are wall-clock.
+A job is at most as fast as the slower of walk and load, which share the machine with the
+server of pages and with PostgreSQL's server; the figure is the share of that speed that it
+reaches. Rows go into tables with the same columns and indexes. Times are wall-clock, unless
+a row says CPU.
+
+The store `nothing` drops every row: it shows what the job itself costs beyond the walk. Its
+rows are measured again where up to 2, and up to 5, messages share a millisecond.
 """
 
 from __future__ import annotations
@@ -21,57 +25,102 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
-from contextlib import aclosing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, aclosing
 from datetime import UTC, datetime
 from functools import partial
+from importlib import import_module
 from itertools import count
 from pathlib import Path
 from statistics import median, quantiles
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
-import asyncpg
-import duckdb
-import pyarrow as pa
-import pyarrow.parquet as pq
-from zstandard import ZstdCompressor
 
 from iottly_async import Config, IottlySession, RateLimiter
 from iottly_async.ingest import IngestJob
+from iottly_async.ingest.stores import Group, StoredState
 from iottly_async.ingest.stores.duckdb import schema as duckdb_schema
 from iottly_async.ingest.stores.jsonl.lines import lines_of
 from iottly_async.ingest.stores.postgres import schema as postgres_schema
 from iottly_async.models import Message
-from tests.support.postgres_server import postgres_server
 
-from .clients import HEADERS, KEY, url
+from .clients import HEADERS, KEY, held_from, url
+from .clients import by_name as time_of
 from .pages import DEVICE, PROJECT, SIZE
 from .pageserver import page_server
 from .pairing import Race, Work
-from .table import Figure
+from .table import Figure, Row, run_parts
 
-FILES: Final = ("jsonl", "jsonl.zst", "duckdb", "parquet")
-STORES: Final = (*FILES, "postgresql")
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+TIES: Final = (1, 2, 5)
+STORES: Final[Mapping[str, tuple[str, ...]]] = {
+    "nothing": (),
+    "jsonl": (),
+    "jsonl.zst": ("zstandard",),
+    "duckdb": ("duckdb", "pyarrow"),
+    "parquet": ("pyarrow",),
+    "postgresql": ("asyncpg",),
+}
+"""The stores, and the packages that each needs."""
 
 
-def main(argv: list[str]) -> list[Figure]:
-    """Measure the stores that are asked for."""
+def main(argv: list[str]) -> Iterator[Row]:
+    """Measure the stores that the arguments name; all by default."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks ingest", description=__doc__)
     parser.add_argument("--messages", type=int, default=99_001, help="messages a run")
     parser.add_argument("--turns", type=int, default=7, help="turns, each of one paired ratio")
     parser.add_argument("--store", choices=STORES, action="append", help="only these stores")
     given = parser.parse_args(argv)
-    with page_server(given.messages) as base, tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
-        if "postgresql" not in (given.store or STORES):
-            return asyncio.run(_measure(Bench(base, place, None), given))
-        with postgres_server(durable=True) as server, server.database() as database:
-            return asyncio.run(_measure(Bench(base, place, database), given))
+    parts: dict[str, Callable[[], list[Figure]]] = {}
+    for store in given.store or STORES:
+        for ties in TIES if store == "nothing" else (1,):
+            name = store if ties == 1 else f"{store}, up to {ties} a millisecond"
+            parts[name] = partial(_part, name, store, ties, given)
+    return run_parts(parts)
+
+
+def _part(name: str, store: str, ties: int, given: argparse.Namespace) -> list[Figure]:
+    for package in STORES[store]:
+        import_module(package)
+    with ExitStack() as stack:
+        base = stack.enter_context(page_server(given.messages, ties))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        database = None
+        if store == "postgresql":
+            from tests.support.postgres_server import postgres_server
+
+            server = stack.enter_context(postgres_server(durable=True))
+            database = stack.enter_context(server.database())
+        bench = Bench(base, folder, database)
+        return asyncio.run(_measure(bench, name, store, given.turns))
+
+
+class NoStore:
+    """A store that drops every row."""
+
+    async def open(self) -> StoredState:
+        """Return what a new store holds."""
+        return StoredState(plan=None, cursors={})
+
+    async def begin(self, plan: str) -> None:
+        """Drop the plan."""
+
+    async def write(self, group: Group) -> Mapping[str, int]:
+        """Drop the rows, and reject none."""
+        return {}
+
+    async def flush(self) -> None:
+        """Do nothing."""
+
+    async def close(self) -> None:
+        """Do nothing."""
 
 
 class Bench:
-    """The contenders, each a coroutine function that returns how many rows it stored."""
+    """The contenders; each is a coroutine function that returns the number of its rows."""
 
     def __init__(self, base: str, folder: Path, database: str | None) -> None:
         self._base = base
@@ -82,49 +131,49 @@ class Bench:
         self._rows: list[Message] = []
 
     async def walk(self) -> int:
-        """Every message in batches, its payload taken as JSON."""
+        """Walk in batches and take each payload as JSON."""
         rows = 0
         async with aclosing(self.session.project(PROJECT).messages.batches(DEVICE)) as found:
             async for batch in found:
                 for message in batch.messages:
-                    message.payload_json  # noqa: B018 - as who writes it to a file does
+                    message.payload_json  # noqa: B018 - as a writer of files would
                 rows += len(batch.messages)
         return rows
 
     async def collect(self) -> None:
-        """Fetch the rows that the bulk loads have in memory."""
+        """Fetch the rows for the bulk loads into memory."""
         async with aclosing(self.session.project(PROJECT).messages.batches(DEVICE)) as found:
             async for batch in found:
                 self._rows += batch.messages
 
     async def job(self, store: str) -> int:
-        """The library's job."""
-        place = self._fresh(store)
+        """Run the library's job."""
+        place = NoStore() if store == "nothing" else self._new_place(store)
         job = IngestJob(self.session, project=PROJECT, devices=[DEVICE], store=place, concurrency=1)
         report = await job.run()
         return report.rows
 
     def bulk(self, store: str) -> Work:
-        """The store's own bulk load; what it takes is made beforehand."""
-        load: Callable[[str], int] = {
-            "jsonl": partial(_load_lines, lines_of(self._rows), bytes),
-            "jsonl.zst": partial(_load_lines, lines_of(self._rows), ZstdCompressor().compress),
-            "duckdb": partial(_load_duckdb, _table(self._rows)),
-            "parquet": partial(_load_parquet, _table(self._rows)),
-        }.get(store, len)
-        records = _records(self._rows) if store == "postgresql" else []
+        """The store's own bulk load; its input is prepared before the measurement."""
+        if store == "postgresql":
+            records = _records(self._rows)
+
+            async def copy() -> int:
+                return await _load_postgres(records, self._new_place(store))
+
+            return copy
+        load = _file_load(store, self._rows)
 
         async def work() -> int:
-            place = self._fresh(store)
-            if store == "postgresql":
-                return await _load_postgres(records, place)
-            return load(place)
+            return load(self._new_place(store))
 
         return work
 
     async def by_hand(self) -> int:
-        """A loop as one writes it: a page, `r.json()`, `executemany`."""
-        place = self._fresh("postgresql")
+        """Run a loop written by hand: a page, `r.json()`, `executemany`."""
+        import asyncpg
+
+        place = self._new_place("postgresql")
         database, _, schema = place.partition("?schema=")
         connection = await asyncpg.connect(database)
         await _make(connection, schema)
@@ -138,7 +187,7 @@ class Bench:
                 async with session.get(url(self._base, start)) as response:
                     messages = (await response.json())["messages"]
                 full = len(messages) == SIZE
-                page = messages[:-1] if full else messages
+                page = messages[: held_from(messages, time_of)] if full else messages
                 await connection.executemany(insert, [_plain(message) for message in page])
                 rows += len(page)
                 if not full:
@@ -147,8 +196,8 @@ class Bench:
         await connection.close()
         return rows
 
-    def _fresh(self, store: str) -> str:
-        """A place where nothing is yet; file stores of earlier turns go."""
+    def _new_place(self, store: str) -> str:
+        """A place for a new store; the file stores of earlier turns are deleted."""
         number = next(self._number)
         if store == "postgresql":
             return f"{self._database}?schema=turn_{number}"
@@ -160,35 +209,36 @@ class Bench:
         return str(self._folder / f"{number}.{store}")
 
 
-async def _measure(bench: Bench, given: argparse.Namespace) -> list[Figure]:
+async def _measure(bench: Bench, name: str, store: str, turns: int) -> list[Figure]:
     async with bench.session:
-        await bench.collect()
-        stores = given.store or STORES
-        contenders: dict[str, Work] = {"walk": bench.walk}
-        for store in stores:
-            contenders[f"job: {store}"] = partial(bench.job, store)
-            contenders[f"load: {store}"] = bench.bulk(store)
-        if "postgresql" in stores:
+        contenders: dict[str, Work] = {"walk": bench.walk, "job": partial(bench.job, store)}
+        if store != "nothing":
+            await bench.collect()
+            contenders["load"] = bench.bulk(store)
+        if store == "postgresql":
             contenders["by hand"] = bench.by_hand
-        # The rows of the bulk loads are not to be looked through again in the jobs' time.
+        # Without this, the garbage collector scans the rows of the bulk load in the job's time.
         gc.freeze()
         race = Race()
-        await race.run(contenders, given.turns)
-    for name in contenders:
-        took = race.best(name, "wall")
-        print(f"  {name:<18}  {1e6 / took:9,.0f} rows/s, {took:6.2f} µs a row at best")
-    figures = []
-    for store in stores:
-        walk = race.ratios(f"job: {store}", "walk", "wall")
-        load = race.ratios(f"job: {store}", f"load: {store}", "wall")
-        figures += [
-            _figure(f"{store}: job / the slower of walk and load", walk, load, 0.6),
-            _figure(f"{store}: job / walk", walk),
-            _figure(f"{store}: job / bulk load", load),
-        ]
-    if "postgresql" in stores:
-        hand = race.ratios("job: postgresql", "by hand", "wall")
-        figures.append(_figure("postgresql: job / loop by hand", hand, bound=5.0))
+        try:
+            await race.run(contenders, turns)
+        finally:
+            gc.unfreeze()
+    print(f"  {name}:")
+    for one in contenders:
+        took = race.best(one, "wall")
+        print(f"    {one:<8}  {1e6 / took:9,.0f} rows/s, {took:6.2f} µs a row at best")
+    walk = race.ratios("job", "walk", "wall")
+    figures = [_figure(f"{name}: job / walk", walk)]
+    if store == "nothing":
+        figures.append(race.figure(f"{name}: job / walk, CPU", "job", "walk", "cpu"))
+    else:
+        load = race.ratios("job", "load", "wall")
+        figures[:0] = [_figure(f"{name}: job / the slower of walk and load", walk, load, 0.6)]
+        figures.append(_figure(f"{name}: job / bulk load", load))
+    if store == "postgresql":
+        by_hand = race.ratios("job", "by hand", "wall")
+        figures.append(_figure(f"{name}: job / loop by hand", by_hand, bound=5.0))
     return figures
 
 
@@ -198,7 +248,7 @@ def _figure(
     other: list[float] | None = None,
     bound: float | None = None,
 ) -> Figure:
-    """Speeds as a multiple of another's; of two others, of the slower."""
+    """The job's speed divided by another's; of two others, by the slower one's."""
     pairs = zip(one, other or one, strict=True)
     ratios = [1 / min(pair) for pair in pairs]
     low, _, high = quantiles(ratios, n=4) if len(ratios) > 1 else (ratios[0],) * 3
@@ -206,6 +256,18 @@ def _figure(
 
 
 # --- bulk loads --------------------------------------------------------------------------
+
+
+def _file_load(store: str, rows: list[Message]) -> Callable[[str], int]:
+    """A function that loads the rows into a new file store at a path."""
+    if store == "jsonl":
+        return partial(_load_lines, lines_of(rows), bytes)
+    if store == "jsonl.zst":
+        from zstandard import ZstdCompressor
+
+        return partial(_load_lines, lines_of(rows), ZstdCompressor().compress)
+    load = _load_duckdb if store == "duckdb" else _load_parquet
+    return partial(load, _table(rows))
 
 
 def _load_lines(lines: bytes, pack: Callable[[bytes], bytes], place: str) -> int:
@@ -217,6 +279,8 @@ def _load_lines(lines: bytes, pack: Callable[[bytes], bytes], place: str) -> int
 
 
 def _load_duckdb(table: pa.Table, place: str) -> int:
+    import duckdb
+
     with duckdb.connect(place) as db:
         for statement in duckdb_schema.CREATE:
             db.execute(statement)
@@ -226,6 +290,9 @@ def _load_duckdb(table: pa.Table, place: str) -> int:
 
 
 def _load_parquet(table: pa.Table, place: str) -> int:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     days = table.column("timestamp").cast(pa.date32()).cast(pa.string())
     pq.write_to_dataset(
         table.append_column("date", days), place, partition_cols=["date"], compression="zstd"
@@ -237,6 +304,8 @@ def _load_parquet(table: pa.Table, place: str) -> int:
 
 
 async def _load_postgres(records: list[tuple[Any, ...]], place: str) -> int:
+    import asyncpg
+
     database, _, schema = place.partition("?schema=")
     connection = await asyncpg.connect(database)
     await _make(connection, schema)
@@ -269,6 +338,8 @@ def _records(rows: list[Message]) -> list[tuple[Any, ...]]:
 
 
 def _table(rows: list[Message]) -> pa.Table:
+    import pyarrow as pa
+
     columns = list(zip(*_records(rows), strict=True))
     time = pa.timestamp("ms")
     types = [pa.string(), time, time, *[pa.string()] * 5]

@@ -1,9 +1,11 @@
-"""A server process that sends pages made beforehand, and does little else.
+"""A server process that sends prebuilt pages of messages.
 
-It is no emulator: it knows one question, and answers it as quickly as a socket can, so
-that what is measured on the other end is the client.
+It answers one kind of request, as fast as a socket can, so that a benchmark measures the
+client. It prints its port and serves until its stdin ends:
 
-    python -m benchmarks.pageserver 100000     prints its port, then serves until its stdin ends
+```sh
+python -m benchmarks.pageserver 100000
+```
 """
 
 from __future__ import annotations
@@ -24,9 +26,9 @@ _LIMIT: Final = 100_000_000
 
 
 class _Server(asyncio.Protocol):
-    """One connection: reads heads of requests, and answers each with a page."""
+    """One connection: reads the heads of requests and answers each with a page."""
 
-    left = _LIMIT
+    remaining = _LIMIT
     reset = int(time.time()) + 86_400
 
     def __init__(self, messages: Range) -> None:
@@ -49,26 +51,26 @@ class _Server(asyncio.Protocol):
         query = line.split(" ")[1].partition("?")[2]
         parameters = dict(part.split("=", 1) for part in query.split("&") if part)
         body = self._messages.since(parameters.get("from", "").replace("%3A", ":"))
-        _Server.left -= 1
+        _Server.remaining -= 1
         head = (
             "HTTP/1.1 200 OK\r\n"
             "Server: pages\r\n"
             f"Date: {formatdate(usegmt=True)}\r\n"
             "Content-Type: application/json; charset=utf-8\r\n"
             f"X-RateLimit-Limit: {_LIMIT}\r\n"
-            f"X-RateLimit-Remaining: {self.left}\r\n"
+            f"X-RateLimit-Remaining: {self.remaining}\r\n"
             f"X-RateLimit-Reset: {self.reset}\r\n"
             f"Content-Length: {len(body)}\r\n\r\n"
         )
         self._transport.write(head.encode() + body)
 
 
-async def serve(count: int) -> None:
-    """Serve `count` messages on a free port of loopback until stdin ends."""
+async def serve(count: int, ties: int) -> None:
+    """Serve `Range(count, ties)` on a free port of loopback until stdin ends."""
     with suppress(PermissionError):
-        os.nice(-10)  # it works little; what waits for it is not to wait for others' turns
+        os.nice(-10)  # it does little work; the client should not wait for it
     loop = asyncio.get_running_loop()
-    messages = Range(count)
+    messages = Range(count, ties)
     server = await loop.create_server(lambda: _Server(messages), "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     async with server:
@@ -76,9 +78,13 @@ async def serve(count: int) -> None:
 
 
 @contextmanager
-def page_server(count: int) -> Iterator[str]:
-    """A server process with `count` messages; its base URL."""
-    command = [sys.executable, "-m", __name__, str(count)]
+def page_server(count: int, ties: int = 1) -> Iterator[str]:
+    """Run a server process for `Range(count, ties)`.
+
+    Yields:
+        The server's base URL.
+    """
+    command = [sys.executable, "-m", __name__, str(count), str(ties)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
         assert process.stdin is not None
@@ -90,4 +96,4 @@ def page_server(count: int) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(int(sys.argv[1])))
+    asyncio.run(serve(int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 1))

@@ -1,8 +1,8 @@
-"""Paired measurement: contenders take turns, and each turn gives one ratio.
+"""Paired measurement: contenders run in turns, and each turn gives one ratio.
 
-A shared machine is now fast and now slow. What is measured within one turn is slowed
-alike, so ratios are taken per turn and their median is told; absolute times are told
-only for orientation, as the least that was seen.
+The speed of a shared machine varies. Contenders that run within one turn are slowed alike,
+so each turn gives a ratio, and the figure is the median of the ratios. Absolute times are
+shown for orientation only, as the shortest that was measured.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ Meter = Literal["cpu", "wall"]
 
 
 class Sample(NamedTuple):
-    """Seconds that one contender took for one turn."""
+    """The seconds that one contender took for one turn, by each meter."""
 
     cpu: float
     wall: float
 
     def by(self, meter: Meter) -> float:
-        """The seconds by one of the two."""
+        """The seconds by one meter."""
         return self.cpu if meter == "cpu" else self.wall
 
 
 class Race:
-    """The samples of all contenders, turn by turn.
+    """Runs contenders in turns and keeps their times.
 
     Args:
-        cpu: tells the CPU seconds that are measured; by default this process's own.
+        cpu: A clock of CPU time, in seconds; by default this process's.
 
     Attributes:
-        units: what each turn worked through, such as messages; equal for all contenders.
+        units: The units of work of a turn, such as messages; equal for all contenders.
     """
 
     def __init__(self, cpu: Callable[[], float] = time.process_time) -> None:
@@ -46,15 +46,19 @@ class Race:
         self._turns: list[dict[str, Sample]] = []
 
     async def run(self, contenders: Mapping[str, Work], turns: int) -> None:
-        """Let each contender work once a turn, in an order that changes.
+        """Run each contender once a turn, in random order.
+
+        Args:
+            contenders: The work of each contender; it returns how many units it did.
+            turns: The number of turns, after one that only warms up.
 
         Raises:
-            RuntimeError: two contenders did not work through as much.
+            RuntimeError: Two contenders did different amounts of work.
         """
         chance = random.Random(0)
         order = list(contenders)
-        for name in order:  # warm: imports, connections, specialised code
-            self._agree(name, await contenders[name]())
+        for name in order:  # warm-up: imports, connections, specialised code
+            self._check_units(name, await contenders[name]())
         for _ in range(turns):
             chance.shuffle(order)
             turn: dict[str, Sample] = {}
@@ -62,31 +66,31 @@ class Race:
                 cpu, wall = self._cpu(), time.perf_counter()
                 units = await contenders[name]()
                 turn[name] = Sample(self._cpu() - cpu, time.perf_counter() - wall)
-                self._agree(name, units)
+                self._check_units(name, units)
             self._turns.append(turn)
 
-    def _agree(self, name: str, units: int) -> None:
+    def _check_units(self, name: str, units: int) -> None:
         self.units = self.units or units
         if units != self.units:
-            raise RuntimeError(f"{name} worked through {units}, the others through {self.units}")
+            raise RuntimeError(f"{name} did {units} units of work, the others {self.units}")
 
     def ratios(self, name: str, base: str, meter: Meter) -> list[float]:
-        """Per turn, what `name` took as a multiple of what `base` took."""
+        """The time of `name` divided by the time of `base`, for each turn."""
         return [turn[name].by(meter) / turn[base].by(meter) for turn in self._turns]
 
     def figure(
         self, text: str, name: str, base: str, meter: Meter = "cpu", bound: float | None = None
     ) -> Figure:
-        """The median of these ratios, with the middle half of them."""
+        """The median of the ratios, with their middle half."""
         return _figure(text, self.ratios(name, base, meter), bound, "<=")
 
     def saving(self, text: str, name: str, base: str, bound: float | None = None) -> Figure:
-        """How many times less CPU `name` takes than `base`."""
+        """How many times less CPU time `name` takes than `base`, with the middle half."""
         ratios = [1 / ratio for ratio in self.ratios(name, base, "cpu")]
         return _figure(text, ratios, bound, ">=")
 
     def best(self, name: str, meter: Meter) -> float:
-        """The least that `name` took a unit, in microseconds."""
+        """The shortest time of `name` for one unit, in microseconds."""
         return min(turn[name].by(meter) for turn in self._turns) / self.units * 1e6
 
 
