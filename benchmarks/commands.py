@@ -1,13 +1,14 @@
-"""Commands at most once: thousands under every fault of a network, and reads that get through.
-
-::
-
-    python -m benchmarks commands --commands 20000 --reads 20000
+"""Commands at most once: thousands of commands and reads through a network with faults.
 
 Commands and reads go to an emulator in a process of its own, through a proxy that resets,
-cuts, refuses, answers in a proxy's stead, before or after the request reached the emulator.
-What is counted: how often each command was executed, against what its caller was told; and
-how many reads succeed within four attempts where a fifth of all requests is befallen.
+cuts and refuses connections and answers in place of the emulator, before or after the request
+reached it. Measured are how often each command was executed, compared with the outcome that
+its caller got, and how many reads succeed within four attempts where a fifth of all requests
+has a fault.
+
+```sh
+python -m benchmarks commands --commands 20000 --reads 20000
+```
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ QUICK: list[str] = ["--commands", "500", "--reads", "500"]
 
 
 async def measure(commands: int, reads: int, seed: int) -> list[Figure]:
-    """Send and read so many, and compare with what the emulator has executed."""
+    """Send commands and reads, and compare them with what the emulator executed."""
     chance = random.Random(seed)
     weights = [40.0 if m == "none" else 1.0 if m == "stall-after" else 6.0 for m in NETWORK_FAULTS]
 
@@ -43,7 +44,7 @@ async def measure(commands: int, reads: int, seed: int) -> list[Figure]:
         state = await asyncio.to_thread(control, base_url, "state")
         device = state["devices"][0]["fleet_id"]
         storm = Storm(base_url, DEVELOPMENT_KEY, device, any_fault, at_once=20)
-        told = await storm.commands(f"storm {number}" for number in range(commands))
+        outcomes = await storm.commands(f"storm {number}" for number in range(commands))
         records = await asyncio.to_thread(control, base_url, "commands")
         executed: Counter[str] = Counter(record["body"]["command"] for record in records)
         reading = Storm(base_url, DEVELOPMENT_KEY, device, a_fifth, at_once=20)
@@ -51,23 +52,29 @@ async def measure(commands: int, reads: int, seed: int) -> list[Figure]:
     print("\ncommands by what befell each request:")
     for fault, count in sorted(storm.injected.items()):
         print(f"  {count:8}  {fault}")
-    print("\ncommands by what their caller was told, and how often they were executed:")
-    for (outcome, times), count in sorted(Counter((told[t], executed[t]) for t in told).items()):
-        print(f"  {count:8}  told {outcome}, executed {times} times")
+    print("\ncommands by the outcome that the caller got, and by executions:")
+    for (outcome, times), count in sorted(
+        Counter((outcomes[text], executed[text]) for text in outcomes).items()
+    ):
+        print(f"  {count:8}  {outcome}, executed {times} times")
     print(f"\nreads: {reads}, {reading.retries} retries, failed: {Counter(map(repr, failures))}\n")
     return [
-        Figure("commands whose caller was told", len(told), commands, ">=", ""),
+        Figure("commands with an outcome", len(outcomes), commands, ">=", ""),
         Figure("commands executed twice", sum(n > 1 for n in executed.values()), 0, "<=", ""),
-        Figure("commands told wrongly", len(wrong_outcomes(told, executed)), 0, "<=", ""),
+        Figure(
+            "commands with a wrong outcome", len(wrong_outcomes(outcomes, executed)), 0, "<=", ""
+        ),
         Figure("reads within four attempts", 100 - 100 * len(failures) / reads, 99.5, ">=", "%"),
     ]
 
 
 def main(argv: list[str]) -> list[Figure]:
-    """Run it as the arguments say."""
+    """Measure as many as the arguments name."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks commands")
-    parser.add_argument("--commands", type=int, default=20_000, help="to send (default 20,000)")
-    parser.add_argument("--reads", type=int, default=20_000, help="to make (default 20,000)")
-    parser.add_argument("--seed", type=int, default=1, help="of all chance (default 1)")
+    parser.add_argument(
+        "--commands", type=int, default=20_000, help="commands to send (default 20,000)"
+    )
+    parser.add_argument("--reads", type=int, default=20_000, help="reads to send (default 20,000)")
+    parser.add_argument("--seed", type=int, default=1, help="the seed of the faults (default 1)")
     given = parser.parse_args(argv)
     return asyncio.run(measure(given.commands, given.reads, given.seed))

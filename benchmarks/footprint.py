@@ -1,4 +1,4 @@
-"""What a process pays: memory over a long walk, and the import of the package."""
+"""Footprint: memory over a long walk, and the import of the package."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ QUICK: Final = ["--messages", "200000"]
 def main(argv: list[str]) -> list[Figure]:
     """Measure both."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks footprint", description=__doc__)
-    parser.add_argument("--messages", type=int, default=1_000_000, help="how many are walked over")
-    parser.add_argument("--imports", type=int, default=7, help="how often each is imported")
+    parser.add_argument("--messages", type=int, default=1_000_000, help="messages to walk over")
+    parser.add_argument("--imports", type=int, default=7, help="imports of each")
     given = parser.parse_args(argv)
     return [*memory(given.messages), *importing(given.imports)]
 
 
 def memory(count: int) -> list[Figure]:
-    """How far the most that was resident grows after the first tenth of a long walk.
+    """Measure how far the peak of resident memory grows after the first tenth of a walk.
 
-    Resident is the process's, of /proc/self/statm: it counts what Python, the allocator
-    and every extension hold, at a grain of 4 KiB.
+    Resident memory is the process's, from /proc/self/statm. It includes Python, the allocator
+    and all extensions, in pages of 4 KiB.
     """
     with page_server(count) as base:
         warm, grown = asyncio.run(_memory(base, count))
@@ -62,7 +62,7 @@ def _grown(warming: bool, warm: float, most: float) -> tuple[float, float]:
 
 
 def resident() -> float:
-    """MiB of this process in memory."""
+    """This process's resident memory, in MiB."""
     with open("/proc/self/statm", encoding="ascii") as statm:
         return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
@@ -77,10 +77,12 @@ _DEPENDENCIES: Final = "aiohttp, attrs, backoff, cattrs, msgspec"
 
 
 def importing(times: int) -> list[Figure]:
-    """All names of ``iottly_async``, against the import of what it depends on."""
+    """Measure the import of all names of `iottly_async`, compared with its dependencies."""
     ratios = []
     for _ in range(times):
-        ours, modules = _import("iottly_async._public")  # the bare face loads nothing
+        ours, modules = _import(
+            "iottly_async._public"
+        )  # `import iottly_async` alone loads no module
         theirs, their_modules = _import(_DEPENDENCIES)
         ratios.append(ours / theirs)
     print(f"  {_DEPENDENCIES}: {theirs * 1e3:.0f} ms CPU, {their_modules} modules")

@@ -1,13 +1,13 @@
-"""Soak: calls, walks, cancellations and faults for as long as is wanted; what is left behind.
+"""Soak: calls, walks, cancellations and network faults for minutes or hours, and their leaks.
 
-::
+A mix of reads, renames, commands, walks, abandoned and cancelled work, and sessions closed
+under their calls goes through a proxy that injects faults, to an emulator in a process of its
+own. Every ten seconds it prints requests, errors, memory, sockets and tasks. The figures are
+the slope of memory, what was lost or repeated, and what was not released.
 
-    python -m benchmarks soak --minutes 10
-
-A mix of reads, renames, commands, walks in all ways, left and cancelled work, and
-sessions closed under their calls goes through a proxy that has faults, to an emulator
-in a process of its own. Printed every ten seconds: requests, errors, memory, sockets and
-tasks. At the end: the slope of memory, what was lost or repeated, and what was left.
+```sh
+python -m benchmarks soak --minutes 10
+```
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from .table import Figure
 
 WORKERS = 16
 AUDITS = 20
-"""How often, in a run, all work rests: books are compared and memory is measured."""
+"""The number of audits in a run. For each, all work pauses while memory is measured."""
 
 _SERVE = """
 from iottly_async.emulator import EmulatorSettings, run
@@ -61,8 +61,8 @@ async def emulator() -> AsyncIterator[str]:
         await child.wait()
 
 
-async def look_around(base_url: str) -> Place:
-    """What there is behind a base URL, learned without faults."""
+async def survey(base_url: str) -> Place:
+    """Read the project, its devices and their messages without faults."""
     state = await asyncio.to_thread(control, base_url, "state")
     place = Place(
         base_url,
@@ -76,27 +76,27 @@ async def look_around(base_url: str) -> Place:
         for device in place.devices:
             place.truth[device] = Counter([message.key async for message in messages.walk(device)])
     if sum(counter.total() for counter in place.truth.values()) != state["messages"]:
-        raise RuntimeError("a walk without faults does not have what the emulator has")
+        raise RuntimeError("a walk without faults differs from the emulator's messages")
     return place
 
 
 async def audit(base_url: str, load: Load) -> None:
-    """Compare what commands did with what their callers were told, and begin a new book."""
+    """Compare the executed commands with their outcomes, and clear both records."""
     child = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "benchmarks.soak_audit", base_url),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         cwd=Path(__file__).parents[1],
     )
-    said, _ = await child.communicate(json.dumps(load.commands).encode())
-    found = json.loads(said)
+    output, _ = await child.communicate(json.dumps(load.commands).encode())
+    found = json.loads(output)
     load.counts.update(found["counts"])
     load.wrong.update(found["wrong"])
     load.commands.clear()
 
 
 def settle() -> None:
-    """Collect what is garbage, and give back what the allocator holds free, where it can."""
+    """Collect garbage, and return free memory to the system where the C library can."""
     gc.collect()
     try:
         trim = ctypes.CDLL(None).malloc_trim
@@ -106,7 +106,7 @@ def settle() -> None:
 
 
 def memory() -> float:
-    """This process's resident memory, in KiB; 0 where that cannot be told."""
+    """This process's resident memory, in KiB; 0 where the system does not say."""
     try:
         status = Path("/proc/self/status").read_text("ascii")
     except OSError:
@@ -115,7 +115,7 @@ def memory() -> float:
 
 
 def slope(samples: Sequence[tuple[float, float]]) -> float:
-    """By how much something grows a minute, by least squares over the later half."""
+    """The growth a minute, by least squares over the later half of the samples."""
     later = samples[len(samples) // 2 :]
     if len(later) < 3:
         return 0.0
@@ -125,19 +125,19 @@ def slope(samples: Sequence[tuple[float, float]]) -> float:
     return 60 * above / sum((at - mean_time) ** 2 for at, _ in later)
 
 
-class Watch:
-    """Samples memory, prints how it goes, and calls for audits."""
+class Monitor:
+    """Samples memory, prints the progress, and runs the audits."""
 
     def __init__(self, load: Load, proxy: FaultProxy, base_url: str) -> None:
         self.memory: list[tuple[float, float]] = []
         self.blocks: list[tuple[float, float]] = []
         self._load, self._proxy, self._url = load, proxy, base_url
-        self._begun = time.monotonic()
+        self._started = time.monotonic()
 
     async def until(self, seconds: float) -> None:
-        """Watch for so long, with audits in between and a last one at the end."""
+        """Monitor for so many seconds, with audits in between and one at the end."""
         shown = audited = 0.0
-        while (now := time.monotonic() - self._begun) < seconds:
+        while (now := time.monotonic() - self._started) < seconds:
             if now - shown >= 10:
                 shown = now
                 self._show(now)
@@ -148,8 +148,8 @@ class Watch:
         await self._audit(now)
 
     async def _audit(self, now: float) -> None:
-        """Nothing is under way and the books are empty: what is there now is what stays."""
-        await self._load.rest()
+        """Pause the load, compare the records and measure: what remains now is not released."""
+        await self._load.pause()
         await audit(self._url, self._load)
         settle()
         self.memory.append((now, memory()))
@@ -159,21 +159,21 @@ class Watch:
     @property
     def rate(self) -> float:
         """Requests a second over the whole run."""
-        return sum(self._proxy.injected.values()) / max(time.monotonic() - self._begun, 1e-9)
+        return sum(self._proxy.injected.values()) / max(time.monotonic() - self._started, 1e-9)
 
     def _show(self, now: float) -> None:
         requests = sum(self._proxy.injected.values())
         wrong = self._load.wrong.total()
         print(
             f"{now:6.0f} s  {requests:8} requests  {requests - self._proxy.injected['none']:7} "
-            f"befallen  {memory() / 1024:6.1f} MiB  {len(sockets()):4} sockets  "
+            f"with faults  {memory() / 1024:6.1f} MiB  {len(sockets()):4} sockets  "
             f"{len(tasks()):4} tasks  {wrong} wrong",
             flush=True,
         )
 
 
 async def soak(seconds: float, share: float, seed: int) -> list[Figure]:
-    """Run the load for so long, with a share of requests befallen."""
+    """Run the load for so many seconds; a share of its requests has a fault."""
     chance = random.Random(seed)
     faults = [fault for fault in NETWORK_FAULTS if fault != "none"]
     weights = [_WEIGHTS.get(fault, 1.0) for fault in faults]
@@ -183,15 +183,15 @@ async def soak(seconds: float, share: float, seed: int) -> list[Figure]:
 
     tasks_before, sockets_before = len(tasks()), len(sockets())
     async with emulator() as base_url:
-        place = await look_around(base_url)
+        place = await survey(base_url)
         async with FaultProxy(int(base_url.rpartition(":")[2]), choose) as proxy:
             place.url = proxy.url
             session = place.session()
             load = Load(place, session, seed)
-            watch = Watch(load, proxy, base_url)
+            monitor = Monitor(load, proxy, base_url)
             workers = [asyncio.create_task(load.work()) for _ in range(WORKERS)]
-            await watch.until(seconds)
-            rate = watch.rate
+            await monitor.until(seconds)
+            rate = monitor.rate
             load.stopping = True
             await asyncio.gather(*workers)
             await session.aclose()
@@ -199,16 +199,16 @@ async def soak(seconds: float, share: float, seed: int) -> list[Figure]:
     for _ in range(5):
         gc.collect()
         await asyncio.sleep(0.05)
-    left = (len(tasks()) - tasks_before, len(sockets()) - sockets_before)
+    leaks = (len(tasks()) - tasks_before, len(sockets()) - sockets_before)
     report(load, proxy)
-    return figures(load, watch, rate, left, quota.in_flight + quota.waiting, seconds)
+    return figures(load, monitor, rate, leaks, quota.in_flight + quota.waiting, seconds)
 
 
 def report(load: Load, proxy: FaultProxy) -> None:
-    """Print the books."""
+    """Print the counts of the run."""
     for title, counts in (
-        ("requests by what befell them", Counter(proxy.injected)),
-        ("work by how it ended", load.counts),
+        ("requests by fault", Counter(proxy.injected)),
+        ("work by outcome", load.counts),
         ("wrong", +load.wrong),
     ):
         print(f"\n{title}:")
@@ -217,27 +217,27 @@ def report(load: Load, proxy: FaultProxy) -> None:
 
 
 def figures(
-    load: Load, watch: Watch, rate: float, left: tuple[int, int], held: int, seconds: float
+    load: Load, monitor: Monitor, rate: float, leaks: tuple[int, int], permits: int, seconds: float
 ) -> list[Figure]:
-    """The figures of a run; the slope is told without a bound where the run was short."""
+    """The figures of a run; of a run under 5 minutes, the slopes have no bound."""
     bound = seconds >= 300 or None
     kinds = [*sorted(+load.wrong), "rows lost", "rows repeated", "commands executed twice"]
     return [
         Figure("requests a second", rate, None, ">=", "/s"),
-        Figure("objects at rest, slope", slope(watch.blocks), bound and 2000, "<=", "blocks/min"),
-        Figure("memory at rest, slope", slope(watch.memory), bound and 256, "<=", "KiB/min"),
-        Figure("tasks left", left[0], 0, "<=", ""),
-        Figure("sockets left", left[1], 0, "<=", ""),
-        Figure("turns of the quota left", held, 0, "<=", ""),
+        Figure("objects at rest, slope", slope(monitor.blocks), bound and 2000, "<=", "blocks/min"),
+        Figure("memory at rest, slope", slope(monitor.memory), bound and 256, "<=", "KiB/min"),
+        Figure("tasks not released", leaks[0], 0, "<=", ""),
+        Figure("sockets not released", leaks[1], 0, "<=", ""),
+        Figure("permits not released", permits, 0, "<=", ""),
         *(Figure(name, load.wrong[name], 0, "<=", "") for name in dict.fromkeys(kinds)),
     ]
 
 
 def main(argv: list[str]) -> list[Figure]:
-    """Run it as the arguments say."""
+    """Run the soak that the arguments describe."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks soak")
     parser.add_argument("--minutes", type=float, default=10.0, help="how long (default 10)")
-    parser.add_argument("--share", type=float, default=0.1, help="of requests befallen (0.1)")
-    parser.add_argument("--seed", type=int, default=1, help="of all chance (default 1)")
+    parser.add_argument("--share", type=float, default=0.1, help="faulty requests (0.1)")
+    parser.add_argument("--seed", type=int, default=1, help="the seed (default 1)")
     arguments = parser.parse_args(argv)
     return asyncio.run(soak(60 * arguments.minutes, arguments.share, arguments.seed))

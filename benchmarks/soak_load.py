@@ -1,4 +1,4 @@
-"""The load of the soak: workers that do at random what programs do, and keep the books on it."""
+"""The soak's load: workers that do random work and count its outcomes."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from iottly_async import (
 Outcome = Literal["done", "not done", "unknown"]
 
 LONGEST = 120.0
-"""Seconds after which a piece of work is taken to hang."""
+"""Seconds after which a piece of work counts as hanging."""
 
 
 class Place:
-    """Where the load goes: the proxy's URL, the key, and what there is behind it.
+    """The target of the load: the proxy's URL, the key, the project and its devices.
 
     Attributes:
-        truth: by device, the keys of all its messages, each as often as it is there.
+        truth: By device, the keys of its messages, with the number of messages of each.
     """
 
     def __init__(self, url: str, key: str, project: str, devices: list[str], fleet: list[str]):
@@ -38,7 +38,7 @@ class Place:
         self.truth: dict[str, Counter[str]] = {}
 
     def session(self, **settings: Any) -> IottlySession:
-        """A session on it, impatient enough for a soak."""
+        """A session on it, with timeouts short enough for a soak."""
         retry = RetryPolicy(max_attempts=4, initial_delay=0.01, max_delay=0.1)
         defaults: dict[str, Any] = {"attempt_timeout": 2.0, "timeout": 30.0, "max_connections": 20}
         config = Config(base_url=self.url, retry=retry, **(defaults | settings))
@@ -46,12 +46,12 @@ class Place:
 
 
 class Load:
-    """Workers on one session, and their books.
+    """The workers of one session, and their counts.
 
     Attributes:
-        counts: what was done and how it ended, by name.
-        commands: what the caller of each command was told, since the last audit.
-        wrong: what must not be: foreign errors, hangs, losses, duplicates.
+        counts: The work that ended, by kind and outcome.
+        commands: The outcome of each command since the last audit.
+        wrong: Violations by kind: foreign errors, hangs, lost or repeated messages.
     """
 
     def __init__(self, place: Place, session: IottlySession, seed: int) -> None:
@@ -73,24 +73,24 @@ class Load:
         return self._session.project(self._place.project)
 
     async def work(self) -> None:
-        """Do one thing after another until told to stop."""
+        """Do one piece of random work after another until `stopping` is set."""
         kinds: list[tuple[Callable[[], Awaitable[None]], int]] = [
             (self._read, 40),
             (self._rename, 4),
             (self._command, 25),
             (self._walk, 6),
-            (self._leave_a_walk, 4),
+            (self._abandon_a_walk, 4),
             (self._cancel, 20),
             (self._open_and_close, 1),
         ]
-        doings, weights = zip(*kinds, strict=True)
+        works, weights = zip(*kinds, strict=True)
         while not self.stopping:
             await self._go.wait()
-            with self._at_work():
-                await self._guarded(self._chance.choices(doings, weights)[0])
+            with self._counted():
+                await self._guarded(self._chance.choices(works, weights)[0])
 
     @contextmanager
-    def _at_work(self) -> Iterator[None]:
+    def _counted(self) -> Iterator[None]:
         self._busy += 1
         self._idle.clear()
         try:
@@ -100,26 +100,26 @@ class Load:
             if not self._busy:
                 self._idle.set()
 
-    async def rest(self) -> None:
-        """Let all workers end what they do; they go on with `resume`."""
+    async def pause(self) -> None:
+        """Wait until each worker has ended its piece of work; `resume` continues."""
         self._go.clear()
         if self._busy:
             await self._idle.wait()
 
     def resume(self) -> None:
-        """Let the workers go on."""
+        """Continue after `pause`."""
         self._go.set()
 
-    async def _guarded(self, doing: Callable[[], Awaitable[None]]) -> None:
-        name = doing.__name__.strip("_")
+    async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
+        name = work.__name__.strip("_")
         try:
             async with asyncio.timeout(LONGEST):
-                await doing()
+                await work()
         except IottlyError as error:
             self.counts[f"{name}: {type(error).__name__}"] += 1
         except TimeoutError:
             self.wrong["hangs"] += 1
-        except Exception as error:  # noqa: BLE001 - that there is none is what is measured
+        except Exception as error:  # noqa: BLE001 - the soak counts them
             self.wrong[f"foreign error {type(error).__name__} in {name}"] += 1
         else:
             self.counts[f"{name}: done"] += 1
@@ -147,7 +147,7 @@ class Load:
     async def _command(self) -> None:
         self._number += 1
         text = f"soak {self._number}"
-        self.commands[text] = "unknown"  # as it stays for who is cancelled
+        self.commands[text] = "unknown"  # it stays so if the call is cancelled
         try:
             await self._session.commands.send(self._place.fleet[0], text)
         except IottlyError as error:
@@ -158,7 +158,7 @@ class Load:
         self.commands[text] = "done"
 
     async def _walk(self) -> None:
-        """A whole walk, gone on with after every error, against the truth."""
+        """Walk to the end, resuming after each error, and compare with the stored messages."""
         chance, messages = self._chance, self._project.messages
         device = chance.choice(self._place.devices)
         concurrency = chance.choice((1, 1, 3, 6))
@@ -176,7 +176,7 @@ class Load:
                         found.update(message.key for message in batch.messages)
                         cursor = batch.cursor
             except IottlyError as error:
-                self.counts[f"walk gone on after {type(error).__name__}"] += 1
+                self.counts[f"walk resumed after {type(error).__name__}"] += 1
             else:
                 break
         truth = self._place.truth[device]
@@ -184,8 +184,8 @@ class Load:
         self.wrong["rows lost"] += (truth - found).total()
         self.wrong["rows repeated"] += (found - truth).total()
 
-    async def _leave_a_walk(self) -> None:
-        """A walk that is left by break, closed or simply dropped."""
+    async def _abandon_a_walk(self) -> None:
+        """Leave a walk by break, and close it or not."""
         device = self._chance.choice(self._place.devices)
         walk = self._project.messages.walk(device, concurrency=self._chance.choice((1, 4)))
         last = self._chance.randrange(300)
@@ -198,9 +198,9 @@ class Load:
             await walk.aclose()
 
     async def _cancel(self) -> None:
-        """Something of the above, cancelled at a random moment."""
-        doing = self._chance.choice((self._read, self._command, self._walk, self._rename))
-        task = asyncio.ensure_future(doing())
+        """Cancel a piece of work at a random moment."""
+        work = self._chance.choice((self._read, self._command, self._walk, self._rename))
+        task = asyncio.ensure_future(work())
         await asyncio.wait([task], timeout=self._chance.expovariate(1 / 0.02))
         task.cancel()
         await asyncio.wait([task])
@@ -208,7 +208,7 @@ class Load:
             raise error
 
     async def _open_and_close(self) -> None:
-        """A session of its own that is closed under its calls."""
+        """Close a session while its calls are under way."""
         session = self._place.session(max_connections=3)
         calls = [asyncio.ensure_future(session.ping()) for _ in range(8)]
         await asyncio.wait(calls, timeout=self._chance.expovariate(1 / 0.01))

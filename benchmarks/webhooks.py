@@ -1,14 +1,18 @@
-"""Webhooks a second through the FastAPI router on one worker, against a route by hand.
+"""Webhooks a second through the FastAPI router, compared with a route written by hand.
 
-The server is a process of its own: uvicorn with one worker, and one application with the
-webhook router, whose handler only counts; the floor, a route of FastAPI as one writes it by
-hand, that compares the header and reads the same JSON into a dict by the standard library
-(it drops no message that came twice, and does not notice a client that goes);
-and an ASGI application that takes the body and does nothing. This process posts by
-kept-alive connections, each waiting for its answer, so that the server is what limits.
-Every webhook is another message: none is dropped as one that came before.
+The server is a process of its own, uvicorn with one worker, and has three routes:
 
-    python -m benchmarks webhooks --connections 32
+- the webhook router, with a handler that only counts;
+- a FastAPI route written by hand, which compares the header and decodes the JSON with the
+  standard library (it keeps repeats and does not notice a client that disconnects);
+- an ASGI application that reads the body and does nothing.
+
+This process posts over persistent connections, each of which waits for its response, so that
+the server is the bottleneck. All webhooks are different messages, so that no dedupe applies.
+
+```sh
+python -m benchmarks webhooks --connections 32
+```
 """
 
 from __future__ import annotations
@@ -44,7 +48,7 @@ BODY: Final = (
 
 
 def main(argv: list[str]) -> list[Figure]:
-    """Measure, and give back the figures."""
+    """Measure as many webhooks as the arguments name."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks webhooks", description=__doc__)
     parser.add_argument("--webhooks", type=int, default=500, help="webhooks a turn")
     parser.add_argument("--connections", type=int, default=16, help="senders at once")
@@ -54,7 +58,7 @@ def main(argv: list[str]) -> list[Figure]:
 
 
 async def webhooks(quick: bool) -> list[Figure]:
-    """The same as a part of `live`."""
+    """Measure as a part of `live`."""
     turns = 11 if quick else 41
     return await _measured(argparse.Namespace(webhooks=500, turns=turns, connections=16))
 
@@ -91,8 +95,8 @@ async def _measure(given: argparse.Namespace, port: int, cpu: Callable[[], float
 
 def _posting(port: int, path: str, webhooks: int, connections: int, numbers: Iterator[int]) -> Work:
     async def work() -> int:
-        left = iter(repeat(None, webhooks))
-        senders = [_Sender(port, path, left, numbers) for _ in range(connections)]
+        remaining = iter(repeat(None, webhooks))
+        senders = [_Sender(port, path, remaining, numbers) for _ in range(connections)]
         await asyncio.gather(*(sender.run() for sender in senders))
         return sum(sender.taken for sender in senders)
 
@@ -100,22 +104,24 @@ def _posting(port: int, path: str, webhooks: int, connections: int, numbers: Ite
 
 
 class _Sender:
-    """One connection, which posts as long as there is something left."""
+    """One connection; it posts until the turn has no webhook left."""
 
-    def __init__(self, port: int, path: str, left: Iterator[None], numbers: Iterator[int]) -> None:
+    def __init__(
+        self, port: int, path: str, remaining: Iterator[None], numbers: Iterator[int]
+    ) -> None:
         self._port = port
         self._head = (
             f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nX-Iottly-Secret: {SECRET}\r\n"
             "Content-Type: application/json\r\nContent-Length: "
         )
-        self._left = left
+        self._remaining = remaining
         self._numbers = numbers
         self.taken = 0
 
     async def run(self) -> None:
-        """Post, and wait for each answer."""
+        """Post, and wait for each response."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
-        for _ in self._left:
+        for _ in self._remaining:
             body = BODY % next(self._numbers)
             writer.write(f"{self._head}{len(body)}\r\n\r\n{body}".encode())
             answer = await reader.readuntil(b"\r\n\r\n")
@@ -127,7 +133,7 @@ class _Sender:
 
 
 def _reading() -> float:
-    """Microseconds to check and read one webhook; the least of some runs."""
+    """The time to check and parse one webhook, in microseconds: the shortest of five runs."""
     receiver, headers = WebhookReceiver(secret=SECRET), {"x-iottly-secret": SECRET}
     body, rounds = (BODY % 7).encode(), 5000
     least = float("inf")
@@ -149,7 +155,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 @contextmanager
 def _server() -> Iterator[tuple[int, Callable[[], float]]]:
-    """A server's port, and its CPU seconds; it serves as long as the block lasts."""
+    """The port of a server that runs as long as the block, and a clock of its CPU seconds."""
     sock = socket.create_server(("127.0.0.1", 0), backlog=1024)
     context = multiprocessing.get_context("spawn")
     spent = context.Value("d", 0.0, lock=False)
@@ -165,10 +171,10 @@ def _server() -> Iterator[tuple[int, Callable[[], float]]]:
 
 
 def _serve(sock: socket.socket, spent: Any) -> None:
-    taken = count()
+    received = count()
 
     async def handle(_message: Any) -> None:
-        next(taken)
+        next(received)
 
     app = FastAPI()
     install(app)

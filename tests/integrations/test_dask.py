@@ -18,7 +18,7 @@ from iottly_async.emulator import EmulatorThread
 from iottly_async.ingest.partitions import Partition, PartitionSource, digest_of, plan
 from iottly_async.integrations.dask import run, submit
 from tests.support.partition_rows import bytes_of, files_of, partition_rows
-from tests.support.redis_server import running_redis
+from tests.support.redis_server import require_redis, running_redis
 from tests.support.stored_rows import truth_of
 
 KEYS = ("a-key-of-one", "a-key-of-two")
@@ -39,6 +39,7 @@ def emulator() -> Iterator[EmulatorThread]:
 @pytest.fixture(scope="module")
 def client(emulator: EmulatorThread) -> Iterator[Client]:
     """A client of a cluster of two processes, with keys, base URL and Redis in the environment."""
+    require_redis()
     with running_redis() as redis, pytest.MonkeyPatch.context() as environment:
         environment.setenv("KEY_ONE", KEYS[0])
         environment.setenv("KEY_TWO", KEYS[1])

@@ -135,7 +135,7 @@ def _binaries(folder: Path) -> Path:
     """Where the server's programs are, fit to be run by whom it will run as."""
     spec = find_spec(_PACKAGE)
     if spec is None or spec.submodule_search_locations is None:
-        raise RuntimeError(f"PostgreSQL for tests comes with the package {_PACKAGE}")
+        raise ModuleNotFoundError(f"No module named {_PACKAGE!r}", name=_PACKAGE)
     package = Path(spec.submodule_search_locations[0])
     install = max(package.glob("pginstall*"), key=lambda one: one.name)
     if _is_root() and not all(one.stat().st_mode & 0o005 == 5 for one in install.parents):

