@@ -1,4 +1,4 @@
-"""Settings and the key: what is refused, and with which words."""
+"""Settings and the key: which values are refused, and with which text."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KEY = "ik_live_canary"
 
 
 def test_the_defaults_are_the_documented_ones() -> None:
-    """A configuration without arguments has the values that its docstring gives."""
+    """The defaults are those of the docstring."""
     config = Config()
     assert config.base_url == "https://api.cloud.iottly.com"
     assert (config.timeout, config.attempt_timeout, config.connect_timeout) == (60, 20, 10)
@@ -67,7 +67,7 @@ def test_seconds_may_be_a_timedelta() -> None:
         ("base_url", "http://127.0.0.1.evil.example", "clear text"),
     ],
 )
-def test_a_setting_that_cannot_be_is_refused_by_name(setting: str, value: Any, words: str) -> None:
+def test_an_invalid_setting_is_refused_by_name(setting: str, value: Any, words: str) -> None:
     """The error names the setting and says what is accepted."""
     with pytest.raises(ConfigurationError, match=words) as refused:
         Config(**{setting: value})
@@ -79,17 +79,17 @@ def test_a_setting_that_cannot_be_is_refused_by_name(setting: str, value: Any, w
     "url", ["http://127.0.0.1:8123", "http://localhost", "http://[::1]:80", "https://host:8443/"]
 )
 def test_https_and_loopback_are_accepted(url: str) -> None:
-    """https goes anywhere, http to a loopback address; a trailing slash is dropped."""
+    """https is accepted to any host, http to loopback; a trailing slash is removed."""
     assert Config(base_url=url).base_url == url.rstrip("/")
 
 
-def test_plain_http_needs_the_explicit_word() -> None:
-    """`allow_plain_http=True` takes an http URL to any host."""
+def test_plain_http_needs_the_setting() -> None:
+    """`allow_plain_http=True` accepts an http URL to any host."""
     assert Config(base_url="http://iot.example", allow_plain_http=True).base_url
 
 
-def test_an_ssl_context_of_the_users_own_is_taken() -> None:
-    """A context may be given, to trust another authority."""
+def test_an_ssl_context_of_the_user_is_accepted() -> None:
+    """A context that trusts another authority is accepted."""
     context = ssl.create_default_context()
     assert Config(ssl=context).ssl is context
 
@@ -99,7 +99,7 @@ def test_an_ssl_context_of_the_users_own_is_taken() -> None:
     [("max_attempts", 0), ("initial_delay", -1), ("max_delay", 0), ("budget", -1)],
 )
 def test_a_retry_policy_is_checked_too(name: str, value: Any) -> None:
-    """The policy's bounds are checked when it is built."""
+    """A retry policy is checked when it is built."""
     with pytest.raises(ConfigurationError, match=name):
         RetryPolicy(**{name: value})
 
@@ -111,7 +111,7 @@ def test_the_environment_names_host_and_key(monkeypatch: pytest.MonkeyPatch) -> 
     assert IottlySession().config.base_url == "http://127.0.0.1:1"
 
 
-def test_a_missing_key_is_refused_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_key_is_refused_with_advice(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a key the error says where one may be given."""
     monkeypatch.delenv("IOTTLY_API_KEY", raising=False)
     with pytest.raises(ConfigurationError, match="IOTTLY_API_KEY"):
@@ -120,7 +120,7 @@ def test_a_missing_key_is_refused_with_the_way_out(monkeypatch: pytest.MonkeyPat
 
 @given(st.text(min_size=1).filter(lambda key: not all("!" <= c <= "~" for c in key)))
 def test_a_key_that_no_header_can_carry_is_refused_unshown(key: str) -> None:
-    """A key with a space, a line end or beyond ASCII is refused, and not repeated."""
+    """A key with a space, a line end or a non-ASCII character is refused, and not shown."""
     with pytest.raises(ConfigurationError) as refused:
         ApiKey(key)
     assert "visible ASCII" in str(refused.value)
@@ -128,7 +128,7 @@ def test_a_key_that_no_header_can_carry_is_refused_unshown(key: str) -> None:
 
 
 def test_the_key_is_not_shown_and_not_pickled() -> None:
-    """Neither the key's object, nor its headers, nor a session shows it or is pickled with it."""
+    """Neither key, headers nor session show the key or can be pickled."""
     key = ApiKey(KEY)
     session = IottlySession(KEY)
     shown = f"{key!r} {key!s} {key.headers('v1')!r} {key.headers('v1.0')!r} {session!r}"

@@ -1,4 +1,4 @@
-"""The errors: the tree that the module draws, and the facts each carries."""
+"""The errors: the tree in the module's docstring, and the facts of each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from iottly_async import errors
 
 
 def _drawn() -> dict[str, str]:
-    """Class -> parent, as the tree in the module's docstring has them."""
+    """Read class -> parent from the tree in the module's docstring."""
     parents: dict[str, str] = {}
     way: list[str] = []
     for line in (errors.__doc__ or "").splitlines():
@@ -24,7 +24,7 @@ def _drawn() -> dict[str, str]:
 
 
 def test_the_tree_in_the_docstring_is_the_tree() -> None:
-    """Every class is drawn, under its own parent."""
+    """Every class is in the tree, under its parent."""
     classes = {
         name: value
         for name, value in vars(errors).items()
@@ -39,7 +39,7 @@ def test_the_tree_in_the_docstring_is_the_tree() -> None:
 
 @pytest.mark.parametrize("name", sorted(_drawn()))
 def test_every_error_survives_pickling_with_its_facts(name: str) -> None:
-    """An error can be sent to another process, as Dask and multiprocessing do."""
+    """An error can be pickled with its facts, as Dask and multiprocessing do."""
     kind = getattr(errors, name)
     error = kind("what happened", status=409, code="c", request_id="r", sent="no", attempts=2)
     twin = pickle.loads(pickle.dumps(error))
@@ -49,6 +49,6 @@ def test_every_error_survives_pickling_with_its_facts(name: str) -> None:
 
 
 def test_some_errors_are_also_what_python_programs_catch() -> None:
-    """A refused argument is a ValueError, a passed deadline a TimeoutError."""
+    """ConfigurationError is a ValueError, DeadlineExceededError a TimeoutError."""
     assert issubclass(errors.ConfigurationError, ValueError)
     assert issubclass(errors.DeadlineExceededError, TimeoutError)

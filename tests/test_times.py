@@ -1,4 +1,4 @@
-"""Times given by callers, times sent, and dates of HTTP."""
+"""Times that callers give, times that are sent, and HTTP dates."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NAIVE = datetime(2026, 1, 1)  # noqa: DTZ001 - naive is what is refused
 
 @given(moments, st.sampled_from(["milliseconds", "microseconds", "seconds", "auto"]))
 def test_a_naive_text_is_utc(time: datetime, precision: str) -> None:
-    """Whatever a naive datetime writes is read as the same wall time in UTC (D5)."""
+    """The text of a naive datetime is read as UTC (D5)."""
     text = time.isoformat(timespec=precision)
     found = read_time(text, "$")
     assert found.tzinfo is UTC
@@ -30,7 +30,7 @@ def test_a_naive_text_is_utc(time: datetime, precision: str) -> None:
 
 @given(moments, st.integers(-14 * 60, 14 * 60))
 def test_a_text_with_an_offset_is_that_moment(time: datetime, minutes: int) -> None:
-    """A text with an offset is read as the moment it means, in UTC."""
+    """A text with an offset is read as the same instant in UTC."""
     given = time.replace(tzinfo=timezone(timedelta(minutes=minutes)))
     found = read_time(given.isoformat(), "$")
     assert found == given
@@ -39,33 +39,33 @@ def test_a_text_with_an_offset_is_that_moment(time: datetime, minutes: int) -> N
 
 @given(st.integers(-(10**14), 10**14), st.sampled_from(["iso", "iso-z"]))
 def test_what_is_written_is_read_back(ms: int, form: TimestampFormat) -> None:
-    """A time that was sent comes back as the same millisecond."""
+    """A time that is written is read back as the same millisecond."""
     ms = max(-62_135_596_800_000, ms)
     assert epoch_ms(read_time(write_time(ms, form), "$")) == ms
 
 
 @pytest.mark.parametrize("form", TIMESTAMP_FORMATS)
 def test_no_two_milliseconds_are_written_alike(form: TimestampFormat) -> None:
-    """No form of a time loses its milliseconds, and so none asks for another range."""
+    """No form of a time loses milliseconds, which would change a range."""
     assert len({write_time(ms, form) for ms in range(-1500, 1500)}) == 3000
 
 
 @given(moments)
 def test_milliseconds_and_back(time: datetime) -> None:
-    """Milliseconds since the epoch round down, and come back as an aware time."""
+    """Milliseconds since the epoch round down, and are read back as an aware datetime."""
     back = from_epoch_ms(epoch_ms(time.replace(tzinfo=UTC)))
     assert back.replace(tzinfo=None) == time - timedelta(microseconds=time.microsecond % 1000)
 
 
 @pytest.mark.parametrize("text", ["20180727", "1532713804968", "", "٢٠١٨", "now", "24:00"])
-def test_what_is_no_time_is_an_error(text: str) -> None:
-    """Neither digits without dashes nor anything else is guessed at."""
+def test_another_text_is_an_error(text: str) -> None:
+    """Any other text, such as digits without dashes, is a DecodeError."""
     with pytest.raises(DecodeError, match="expected a time"):
         read_time(text, "$.timestamp")
 
 
 def test_a_given_time_is_brought_to_utc() -> None:
-    """An aware time of any zone is taken as the moment it is."""
+    """An aware datetime of any zone becomes the same instant in UTC."""
     rome = datetime(2026, 7, 1, 12, tzinfo=ZoneInfo("Europe/Rome"))
     assert aware(rome, name="start") == datetime(2026, 7, 1, 10, tzinfo=UTC)
     assert aware(rome, name="start").tzinfo is UTC
@@ -73,7 +73,7 @@ def test_a_given_time_is_brought_to_utc() -> None:
 
 @pytest.mark.parametrize("time", [NAIVE, date(2026, 1, 1), "2026-01-01", 0, None], ids=repr)
 def test_a_naive_time_is_refused(time: Any) -> None:
-    """What is no aware datetime is refused as a ValueError that names the argument (D5)."""
+    """Anything but an aware datetime is a ValueError that names the argument (D5)."""
     with pytest.raises(ConfigurationError, match="start must be an aware datetime") as caught:
         aware(time, name="start")
     assert isinstance(caught.value, ValueError)
@@ -94,5 +94,5 @@ def test_a_naive_time_is_refused(time: Any) -> None:
     ],
 )
 def test_dates_of_http(text: str, seconds: float | None) -> None:
-    """A date is read as seconds since the epoch; what is none is None, never an error."""
+    """An HTTP date is read as seconds since the epoch; anything else is None, never an error."""
     assert http_date(text) == seconds

@@ -1,4 +1,4 @@
-"""Requests as built and answers as read, without a connection."""
+"""Requests and answers as values, without a connection."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def request() -> Request[bytes]:
 def test_a_status_becomes_its_error(
     status: int, body: bytes, kind: type[errors.ApiError], words: str
 ) -> None:
-    """Each status, in either generation's form or a proxy's, becomes one class."""
+    """Each status becomes one error class, in either generation's form or a proxy's."""
     with pytest.raises(errors.ApiError) as raised:
         read_answer(request(), Answer(status, {}, body))
     assert type(raised.value) is kind
@@ -54,7 +54,7 @@ def test_a_status_becomes_its_error(
 
 
 def test_the_fleet_apis_error_carries_its_facts() -> None:
-    """Code and request id of the v1 form are on the error."""
+    """An error holds the code and the request id of the v1 form."""
     body = b'{"error": {"code": "device_offline", "message": "m", "request_id": "req_1"}}'
     with pytest.raises(errors.DeviceOfflineError) as raised:
         read_answer(request(), Answer(409, {}, body))
@@ -69,7 +69,7 @@ def test_a_long_explanation_is_cut() -> None:
     assert len(str(raised.value)) < 400
 
 
-def test_a_404_is_empty_only_where_it_means_that_and_is_the_apis_own() -> None:
+def test_a_404_is_empty_only_for_pages_and_from_the_api() -> None:
     """The paginated endpoint's 404 is an empty page (D4); a proxy's 404 never is."""
     call = Request(READ, "/x", lambda answer: answer.body, empty_on_404=lambda _: b"none")
     assert read_answer(call, Answer(404, {}, b'{"error": "no messages"}')) == b"none"
@@ -98,20 +98,20 @@ DATE = format_datetime(NOW, usegmt=True)
     ],
 )
 def test_retry_after_is_read_or_ignored(headers: dict[str, str], seconds: float | None) -> None:
-    """Plain seconds, or a date against the answer's own Date; garbage is as if absent."""
+    """Retry-After is seconds, or a date against the answer's Date; anything else is ignored."""
     assert Answer(503, headers, b"").retry_after == seconds
 
 
 @pytest.mark.parametrize("bad", ["", ".", "..", "a/b", "a\\b", "a?b", "a#b", "a%2fb", "a\nb", "\0"])
 def test_an_id_that_changes_the_path_is_refused(bad: str) -> None:
-    """The error names the argument, before anything is sent."""
+    """The error names the argument; nothing is sent."""
     with pytest.raises(errors.ConfigurationError, match="device_id"):
         segment(bad, name="device_id")
 
 
 @given(st.text())
 def test_no_id_changes_the_shape_of_a_path(value: str) -> None:
-    """What is not refused is one segment, and decodes to itself."""
+    """An accepted id is one segment, and decodes to itself."""
     try:
         path = target("v1.0", ["device", segment(value, name="device_id"), "props"])
     except errors.ConfigurationError:

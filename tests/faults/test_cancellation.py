@@ -1,7 +1,7 @@
-"""Cancellation at every single wait of a call: nothing is kept, nothing is lost.
+"""Cancellation at every wait of a call: nothing is kept, nothing is lost.
 
-After each cancellation: no turn of the limiter is held, the one place at the gate is
-free (another call succeeds), and no task is left; after all of them, no socket.
+After each cancellation no permit is held, the one connection is free (another call
+succeeds), and no task is left; after all of them, no socket is open.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ each_transport = pytest.mark.parametrize("tls", [False, True], ids=["plain", "tl
 
 
 async def make(verb: Verb, session: IottlySession) -> Any:
-    """The verb's call, as a coroutine."""
+    """Make the verb's call, as a coroutine."""
     return await verb.make(session)
 
 
 def own_tasks() -> set[str]:
-    """The names of the unfinished tasks that are not a server's."""
+    """The names of the unfinished tasks that do not belong to a server."""
     return {task.get_name() for task in tasks()} - {"raw-server"}
 
 
 async def assert_whole(session: IottlySession, verb: Verb) -> None:
-    """A session has all that it had before a call, and can make another."""
+    """Assert that a session holds no permit and no task, and can make another call."""
     await until(lambda: not own_tasks(), "the end of all tasks")
     quota = session.quota
     assert (quota.in_flight, quota.waiting) == (0, 0)
@@ -48,7 +48,7 @@ async def assert_whole(session: IottlySession, verb: Verb) -> None:
 async def one_place(
     script: Script, certificates: Certificates | None = None, **settings: Any
 ) -> AsyncIterator[tuple[RawServer, IottlySession]]:
-    """A server, and a session with one single place at its gate."""
+    """Yield a server, and a session with `max_connections` 1."""
     tls = None if certificates is None else certificates.server
     settings = {"max_connections": 1} | settings
     async with (
@@ -64,7 +64,7 @@ async def one_place(
 async def test_on_a_new_connection(
     verb: Verb, moment: Moment, tls: bool, certificates: Certificates
 ) -> None:
-    """Cut while it connects, in the handshake, while it sends, while it awaits the answer."""
+    """A call is cancelled while it connects, in the handshake, and while it awaits the answer."""
     script = answering(200, verb.body)
     for cut in cuts(moment):
         async with one_place(script, certificates if tls else None) as (server, session):
@@ -81,7 +81,7 @@ async def test_on_a_new_connection(
 @each_transport
 @each_moment
 async def test_on_a_kept_connection(moment: Moment, tls: bool, certificates: Certificates) -> None:
-    """Cut with a connection from the pool; one that is half used does not go back there."""
+    """A call on a kept connection is cancelled; the connection does not return to the pool."""
     script = answering(200, GET.body)
     async with one_place(script, certificates if tls else None) as (server, session):
         for cut in cuts(moment):
@@ -94,19 +94,19 @@ async def test_on_a_kept_connection(moment: Moment, tls: bool, certificates: Cer
 
 
 async def refuses_twice(peer: Peer) -> None:
-    """503, 429, and then good answers."""
+    """Answer 503, 429, and then good answers."""
     for status in (503, 429):
         await peer.request()
         body = b'{"error": {"code": "x", "message": "y"}}'
         await peer.send(answer(status, body, "Retry-After: 0"))
     while True:
-        heard = await peer.request()
-        await peer.send(answer(200, (POST if heard.line.startswith("POST") else GET).body))
+        received = await peer.request()
+        await peer.send(answer(200, (POST if received.line.startswith("POST") else GET).body))
 
 
 @each_moment
-async def test_asleep_between_attempts(moment: Moment) -> None:
-    """Cut in the pause after a failure, and while it waits for its turn after a refusal."""
+async def test_in_a_pause_between_attempts(moment: Moment) -> None:
+    """A call is cancelled in the pause after a failure, and while it waits after a 429."""
     for cut in cuts(moment):
         async with one_place(refuses_twice) as (_, session):
             if await Stepped(make(GET, session), cut).ended_by_itself():
@@ -116,13 +116,13 @@ async def test_asleep_between_attempts(moment: Moment) -> None:
 
 
 class Held:
-    """A server whose answers wait until they are let go."""
+    """A server whose answers wait until they are released."""
 
     def __init__(self) -> None:
         self.free = asyncio.Event()
 
     async def play(self, peer: Peer) -> None:
-        """Answer each request once let go."""
+        """Answer each request once it is released."""
         while True:
             await peer.request()
             await self.free.wait()
@@ -132,7 +132,7 @@ class Held:
 @pytest.mark.parametrize("where", ["gate", "limiter"])
 @each_moment
 async def test_in_a_queue(where: str, moment: Moment) -> None:
-    """Cut in the queue, or in the tick in which its turn comes: the next in line gets it."""
+    """A waiter is cancelled, also in the tick of its permit: the next waiter gets the permit."""
     held = Held()
     places = 1 if where == "gate" else 10
     async with one_place(held.play, max_connections=places) as (server, session):
@@ -159,7 +159,7 @@ async def test_in_a_queue(where: str, moment: Moment) -> None:
 
 
 async def test_many_at_once_in_the_queue() -> None:
-    """Half of those that wait are cancelled at once: the other half is served, and only it."""
+    """If half of the waiters are cancelled at once, the other half is served."""
     held = Held()
     async with one_place(held.play) as (server, session):
         calls = [asyncio.create_task(make(GET, session)) for _ in range(100)]
@@ -177,7 +177,7 @@ async def test_many_at_once_in_the_queue() -> None:
 @pytest.mark.parametrize("size", [1, 300_000], ids=["small", "large"])
 @each_moment
 async def test_within_a_body(size: int, moment: Moment) -> None:
-    """Cut while the answer's body arrives in pieces."""
+    """A call is cancelled while the answer's body arrives in chunks."""
 
     async def in_pieces(peer: Peer) -> None:
         while True:
@@ -199,14 +199,14 @@ Poll = Callable[[IottlySession], Coroutine[Any, Any, Any]]
 
 
 @each_moment
-async def test_while_a_command_is_waited_for(moment: Moment) -> None:
-    """Cut in sending, in polling and in the pauses between; what was sent is told."""
+async def test_while_waiting_for_a_command(moment: Moment) -> None:
+    """A cancelled `commands.send` or `wait` leaves nothing; a note says what may have left."""
 
     async def runs(peer: Peer) -> None:
         polls = 0
         while True:
-            heard = await peer.request()
-            polls += not heard.line.startswith("POST")
+            received = await peer.request()
+            polls += not received.line.startswith("POST")
             status = "completed" if polls == 2 else "pending"
             await peer.send(answer(200, b'{"command_id": "c", "status": "%s"}' % status.encode()))
 

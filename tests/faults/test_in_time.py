@@ -1,8 +1,8 @@
-"""Each call ends by its deadline, and closing by its grace: to a tenth of a second.
+"""Each call ends by its deadline, and closing by its grace period, to 0.1 s.
 
-Measured on a loop whose time passes only while nothing happens. So what is measured is
-all that a call waits for, on any machine and however busy it is, and nothing else: a timer
-rounded up, a farewell that is waited for, a pause begun too late would each show.
+The loop's time passes only while nothing happens. So the tests measure what a call waits
+for, on any machine, however busy, and nothing else: a timer that is rounded up, a closing
+handshake, a pause that begins too late.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ FAULTS = [
 
 
 async def until_it_fails(verb: Verb, url: str, tls: Certificates | None, **settings: Any) -> float:
-    """Seconds until the call ended in an error of ours, with a deadline of `LIMIT`."""
+    """Measure the seconds until the call failed, with a deadline of `LIMIT`."""
     loop = asyncio.get_running_loop()
     all_settings: dict[str, Any] = {"timeout": LIMIT, "retry": AGAIN} | settings
     async with session_on(url, tls, **all_settings) as session:
@@ -50,10 +50,8 @@ async def until_it_fails(verb: Verb, url: str, tls: Certificates | None, **setti
 
 @pytest.mark.parametrize(("fault", "tls"), FAULTS)
 @each_verb
-def test_whatever_befalls_it(
-    verb: Verb, fault: Fault, tls: bool, certificates: Certificates
-) -> None:
-    """Under every fault of a connection, whichever it is retried after, the deadline holds."""
+def test_under_every_fault(verb: Verb, fault: Fault, tls: bool, certificates: Certificates) -> None:
+    """Under every fault of a connection, with retries, the call ends by its deadline."""
 
     async def main() -> float:
         async with no_leaks():
@@ -65,14 +63,14 @@ def test_whatever_befalls_it(
 
 
 async def silent(peer: Peer) -> None:
-    """No word, ever."""
+    """Send nothing."""
     await peer.stall()
 
 
 @pytest.mark.parametrize("where", ["connect", "handshake", "name", "certificate"])
 @each_verb
 def test_while_it_connects(verb: Verb, where: str, certificates: Certificates) -> None:
-    """A connection that does not come about does not hold up the call either."""
+    """A call that cannot connect ends by its deadline."""
 
     async def main() -> float:
         async with no_leaks():
@@ -91,8 +89,8 @@ def test_while_it_connects(verb: Verb, where: str, certificates: Certificates) -
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
 @pytest.mark.parametrize("asked", [None, "0", "1", "0.2", "9" * 400, "soon"])
 @each_verb
-def test_whatever_it_is_told_to_wait(verb: Verb, asked: str | None, status: int) -> None:
-    """No answer and no Retry-After makes a call wait beyond its deadline."""
+def test_with_any_retry_after(verb: Verb, asked: str | None, status: int) -> None:
+    """No status and no Retry-After makes a call wait beyond its deadline."""
     lines = () if asked is None else (f"Retry-After: {asked}",)
     body = b'{"error": {"code": "c", "message": "m", "request_id": "r"}}'
 
@@ -104,7 +102,7 @@ def test_whatever_it_is_told_to_wait(verb: Verb, asked: str | None, status: int)
 
 
 def test_a_long_deadline_is_not_rounded() -> None:
-    """Above five seconds aiohttp would round up; an attempt's and a connection's time do not."""
+    """Time limits above 5 s, which aiohttp rounds up, are exact."""
 
     async def main() -> list[float]:
         async with no_leaks(), RawServer(silent) as server:
@@ -121,7 +119,7 @@ def test_a_long_deadline_is_not_rounded() -> None:
 @pytest.mark.parametrize("grace", [0.0, 0.5, 7.3])
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 def test_closing_ends_by_its_grace(grace: float, tls: bool, certificates: Certificates) -> None:
-    """With calls in every state, closing takes its grace and no more; every caller is told."""
+    """With calls in every state, closing ends by its grace period, and every call fails."""
 
     async def main() -> float:
         context = certificates.server if tls else None
@@ -150,7 +148,7 @@ def test_closing_ends_by_its_grace(grace: float, tls: bool, certificates: Certif
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 def test_closing_does_not_wait_for_a_deaf_peer(tls: bool, certificates: Certificates) -> None:
-    """Kept connections whose other side listens no more are closed without its farewell."""
+    """Kept connections are closed without the peer's closing handshake."""
 
     async def good_then_deaf(peer: Peer) -> None:
         await peer.request()

@@ -17,7 +17,7 @@ from tests.support.tls import Certificates
 
 
 async def answers_any(peer: Peer) -> None:
-    """A good answer to each call, and now and then a refusal, with a quota that never ends."""
+    """Answer each call, now and then with a 429, and announce a quota that never ends."""
     count = 0
     while True:
         line = (await peer.request()).line
@@ -31,7 +31,7 @@ async def answers_any(peer: Peer) -> None:
 
 
 async def cancel_at_random(victims: list[asyncio.Task[Any]], chance: random.Random) -> None:
-    """Cancel them one after another, with some turns of the loop between."""
+    """Cancel the tasks one after another, with some iterations of the loop between."""
     chance.shuffle(victims)
     for victim in victims:
         victim.cancel()
@@ -41,7 +41,7 @@ async def cancel_at_random(victims: list[asyncio.Task[Any]], chance: random.Rand
 
 
 async def one_round(session: IottlySession, count: int, chance: random.Random) -> None:
-    """So many calls at once; half of them are cancelled; the others all have their result."""
+    """Make `count` calls at once and cancel half of them; the others all have their result."""
     verbs = [chance.choice((GET, GET, PUT, POST)) for _ in range(count)]
 
     async def call(number: int) -> Any:
@@ -65,7 +65,7 @@ async def one_round(session: IottlySession, count: int, chance: random.Random) -
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 async def test_half_of_many_are_cancelled(tls: bool, certificates: Certificates) -> None:
-    """No turn, no place at the gate and no result is lost, however often it is done."""
+    """No permit, no connection and no result is lost, however often half are cancelled."""
     chance = random.Random(11)
     count, rounds = (sized(200, 500), 2) if tls else (sized(500, 10_000), sized(3, 100))
     async with (
@@ -83,6 +83,6 @@ async def test_half_of_many_are_cancelled(tls: bool, certificates: Certificates)
 
 
 async def one_round_uncancelled(session: IottlySession, count: int) -> None:
-    """So many calls at once, all of which succeed."""
+    """Make `count` calls at once, all of which succeed."""
     async with asyncio.timeout(30):
         await asyncio.gather(*(GET.make(session) for _ in range(count)))

@@ -17,7 +17,7 @@ from tests.support.calls import VERBS
 ALL = tuple(verb.method for verb in VERBS)
 READS = ("GET", "PUT")
 NONE = ("",)
-"""Cells in which it makes no difference, or that concern a call of their own each."""
+"""For cells in which the verb makes no difference."""
 
 FOLDERS = ("transport", "pipeline", "faults")
 
@@ -25,7 +25,7 @@ Cell = tuple[str, str, tuple[str, ...]]
 
 
 def cells(test: str, *parts: str, verbs: tuple[str, ...] = ALL) -> list[Cell]:
-    """A cell for each part of a test's parameters, over some verbs."""
+    """Make a cell for each part of a test's parameters, over some verbs."""
     return [(test, part, verbs) for part in parts or ("",)]
 
 
@@ -52,7 +52,7 @@ MATRIX: dict[str, list[Cell]] = {
     "connecting": [
         *cells("test_a_refused_connection"),
         *cells("test_a_name_that_is_not_found"),
-        *cells("test_a_connection_that_does_not_come", "connect_timeout", "attempt_timeout"),
+        *cells("test_a_connection_that_times_out", "connect_timeout", "attempt_timeout"),
         *cells("test_a_certificate_that_is_not_accepted", "untrusted", "wrong_host", "expired"),
         *cells("test_a_handshake_that_fails", "reset", "fin", "stall", "plain-http"),
         *cells("test_plain_http_to_a_tls_port"),
@@ -65,18 +65,18 @@ MATRIX: dict[str, list[Cell]] = {
             for fault in ("fin", "rst", "stall", "drip", "endless-1xx", "garbage", "cut-head")
             for cell in (
                 *cells("test_no_head_of_an_answer", f"{transport}-{fault}"),
-                *cells("test_whatever_befalls_it", f"{transport}-before-{fault}"),
+                *cells("test_under_every_fault", f"{transport}-before-{fault}"),
             )
         ),
-        *cells("test_an_answer_that_was_read_before_its_question", verbs=READS),
-        *cells("test_an_answer_before_its_question_is_never_handed_out", verbs=NONE),
-        *cells("test_what_the_loop_had_no_time_to_see_is_seen", "fin", "answer", verbs=READS),
+        *cells("test_unrequested_input_that_was_read_is_no_answer", verbs=READS),
+        *cells("test_an_unrequested_answer_is_never_used", verbs=NONE),
+        *cells("test_input_that_the_loop_has_not_read", "fin", "answer", verbs=READS),
         *cells("test_commands_do_not_share_connections", verbs=NONE),
     ],
     "headers": [
         *cells("test_a_broken_head", *BROKEN_HEADS),
-        *cells("test_whatever_befalls_it", *(f"plain-head-{name}" for name in BROKEN_HEADS)),
-        *cells("test_what_cannot_be_unpacked_is_no_answer", "unknown-coding"),
+        *cells("test_under_every_fault", *(f"plain-head-{name}" for name in BROKEN_HEADS)),
+        *cells("test_a_body_that_cannot_be_decompressed", "unknown-coding"),
     ],
     "body": [
         *(
@@ -93,18 +93,18 @@ MATRIX: dict[str, list[Cell]] = {
             )
             for cell in (
                 *cells("test_no_whole_body", f"{transport}-{fault}"),
-                *cells("test_whatever_befalls_it", f"{transport}-body-{fault}"),
+                *cells("test_under_every_fault", f"{transport}-body-{fault}"),
             )
         ),
-        *cells("test_what_follows_the_length_is_not_the_next_answer"),
-        *cells("test_a_bomb_is_stopped_at_the_bound"),
-        *cells("test_what_cannot_be_unpacked_is_no_answer", "cut-gzip"),
+        *cells("test_bytes_after_the_length_are_not_the_next_answer"),
+        *cells("test_a_decompression_bomb_is_stopped"),
+        *cells("test_a_body_that_cannot_be_decompressed", "cut-gzip"),
     ],
     "content": [
         *cells("test_a_success_without_its_content", "empty", "whitespace", "html", "array"),
         *cells("test_a_success_without_its_content", "bad-utf-8", "nan", "infinite"),
         *cells("test_a_success_without_its_content", "long-number", "lone-surrogate", "deep"),
-        *cells("test_an_oddity_that_is_borne", "bom", "charset", "duplicate-keys"),
+        *cells("test_an_oddity_that_is_accepted", "bom", "charset", "duplicate-keys"),
         *cells("test_each_field_missing_null_and_of_each_wrong_type", *CONTENT_FIELDS, verbs=NONE),
         *cells("test_an_answer_for_another_id", *ANOTHER_ID, verbs=NONE),
     ],
@@ -116,19 +116,19 @@ MATRIX: dict[str, list[Cell]] = {
             *(f"{status}-{by}" for status in STATUSES for by in ("api", "proxy")),
         ),
         *cells(
-            "test_a_passing_trouble_is_tried_again",
+            "test_a_passing_failure_is_tried_again",
             *(f"{status}-{by}" for status in (408, 500, 502, 503, 504) for by in ("api", "proxy")),
         ),
         *cells("test_a_refusal_by_the_api_is_tried_again", *SOON),
-        *cells("test_a_refusal_by_a_proxy_leaves_a_command_open", *SOON),
+        *cells("test_a_refusal_by_a_proxy_leaves_a_command_unknown", *SOON),
         *cells("test_a_wait_beyond_the_deadline_is_not_begun", "huge-429", "far-date-429"),
-        *cells("test_whatever_it_is_told_to_wait", "429"),
+        *cells("test_with_any_retry_after", "429"),
     ],
 }
 
 
 def holds(item: pytest.Item, cell: Cell, verb: str) -> bool:
-    """Whether a test that was collected is the one of a cell, with this verb."""
+    """Say whether a collected test covers a cell, with this verb."""
     test, part, _ = cell
     name, _, parameters = item.name.partition("[")
     within = f"-{parameters.rstrip(']')}-"
@@ -137,7 +137,7 @@ def holds(item: pytest.Item, cell: Cell, verb: str) -> bool:
 
 @pytest.mark.parametrize("room", MATRIX)
 def test_every_cell_has_its_test(room: str, request: pytest.FixtureRequest) -> None:
-    """In a run of the folders in question, each cell's test was collected, for each verb."""
+    """In a run of all these folders, each cell's test was collected, for each verb."""
     tests = Path(__file__).parents[1]
     files = {file for folder in FOLDERS for file in (tests / folder).glob("test_*.py")}
     items = [item for item in request.session.items if item.path in files]
@@ -153,6 +153,6 @@ def test_every_cell_has_its_test(room: str, request: pytest.FixtureRequest) -> N
 
 
 def test_no_cell_stands_twice() -> None:
-    """A table with a cell twice has perhaps another one nowhere."""
+    """No cell is in the table twice."""
     counts = Counter(cell for room in MATRIX.values() for cell in room)
     assert [cell for cell, count in counts.items() if count > 1] == []

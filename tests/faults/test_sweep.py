@@ -1,7 +1,7 @@
-"""Cancellation at every wait of every public coroutine: the list is read from the package.
+"""Cancellation at every wait of every public coroutine.
 
-What is public is found by looking, so that a coroutine or generator that is added to the
-package without a sweep fails here. The walks' own sweeps are in `test_walk_cancellation`.
+The list of coroutines is read from the package: one that is added without a sweep fails
+here. The sweeps of walks are in `test_walk_cancellation`.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ KEY_ENV = "IOTTLY_SWEPT_KEY"
 
 @frozen
 class World:
-    """What a sweep calls on.
+    """What a sweep works with.
 
     Attributes:
-        folder: with a store that is filled, ``held.jsonl``.
-        partition: of a plan of the fleet's project.
+        folder: holds a filled store, ``held.jsonl``.
+        partition: of a plan of the emulator's project.
         token: of a licence.
-        command: the id of one that has ended.
+        command: the id of a command that has ended.
     """
 
     fleet: EmulatorThread
@@ -61,12 +61,12 @@ class World:
         return self.session.project(self.fleet.project_id)
 
     def another(self) -> IottlySession:
-        """A session of its own, for those that end it."""
+        """Make a session for a sweep that ends it."""
         config = Config(base_url=self.fleet.base_url)
         return IottlySession(self.fleet.api_key, config=config, limiter=RateLimiter())
 
     def fresh(self, name: str) -> Path:
-        """A path in a folder where nothing is yet."""
+        """Make a path in an empty folder."""
         return Path(tempfile.mkdtemp(dir=self.folder)) / name
 
 
@@ -74,7 +74,7 @@ Sweep = Callable[[World], Coroutine[Any, Any, Any]]
 
 
 async def opened_and_closed(world: World) -> None:
-    """A session from its first call to its end, under a call of another task."""
+    """Use a session from its first call to its end, with a call of another task under way."""
     async with world.another() as session:
         call = asyncio.ensure_future(session.ping())
         call.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
@@ -83,12 +83,12 @@ async def opened_and_closed(world: World) -> None:
 
 
 async def called(world: World) -> None:
-    """The call that all resources are built on."""
+    """Make the call that all resources are built on."""
     await world.session.call(Request(Route("x", "GET", "v1.0"), "/v1.0/project/ping", bool))
 
 
 async def fetched(world: World) -> None:
-    """A page as a walk fetches it."""
+    """Fetch a page as a walk does."""
     page = PageRequest(
         device_id=world.fleet.device_ids[0],
         start=None,
@@ -102,7 +102,7 @@ async def fetched(world: World) -> None:
 
 
 async def streamed(world: World) -> None:
-    """A stream from its opening to its closing, with a message and a command between."""
+    """Open a stream, read a message, send a command, and close it."""
     async with world.session.stream() as stream:
         await stream.until_connected()
         result = await stream.run(world.fleet.fleet_ids[0], "uptime")
@@ -113,7 +113,7 @@ async def streamed(world: World) -> None:
 
 
 async def rung(_world: World) -> None:
-    """A doorbell that is rung while it is listened to."""
+    """Ring a doorbell while it is listened to."""
     bell = Doorbell()
     asyncio.get_running_loop().call_later(0.001, bell.ring, "d1")
     async for _ in bell:
@@ -121,7 +121,7 @@ async def rung(_world: World) -> None:
 
 
 async def queued(_world: World) -> None:
-    """A turn of a limiter's that another has to give back first."""
+    """Wait for a permit that another task has to give back first."""
     limiter = RateLimiter()
     first = await limiter.acquire()
     asyncio.get_running_loop().call_later(0.001, limiter.answered, first, 200, {})
@@ -129,13 +129,13 @@ async def queued(_world: World) -> None:
 
 
 async def ingested(world: World) -> None:
-    """A job, into a store that is new."""
+    """Run a job into a new store."""
     store = world.fresh("store.jsonl")
     await IngestJob(world.session, project=world.fleet.project_id, store=store).run()
 
 
 async def planned(world: World) -> None:
-    """A plan of a project's history."""
+    """Plan the partitions of a project's history."""
     config = Config(base_url=world.fleet.base_url)
     await partitions.plan(
         [PartitionSource(project=world.fleet.project_id, key_env=KEY_ENV)],
@@ -145,14 +145,14 @@ async def planned(world: World) -> None:
 
 
 async def run_in_parts(world: World) -> None:
-    """One partition, into a folder that is new."""
+    """Run one partition into a new folder."""
     await partitions.run_partition(
         world.partition, world.fresh("parts"), config=Config(base_url=world.fleet.base_url)
     )
 
 
 async def surveyed(world: World) -> None:
-    """Coverage of a store."""
+    """Read the coverage of a store."""
     await coverage.survey(world.folder / "held.jsonl")
 
 
@@ -214,7 +214,7 @@ def modules_of(package: ModuleType) -> Iterator[ModuleType]:
 
 
 def public_objects() -> list[Any]:
-    """Classes and functions by which a user can come to a coroutine."""
+    """The classes and functions by which a user can reach a coroutine."""
     faces = (iottly_async, iottly_async.ingest, partitions, coverage)
     found = [getattr(face, name) for face in faces for name in face.__all__]
     for module in modules_of(resources):
@@ -229,15 +229,15 @@ def public_objects() -> list[Any]:
 
 
 def is_awaited(function: object) -> bool:
-    """Whether a function's result is to be awaited or iterated over asynchronously."""
+    """Say whether a function's result is awaited or iterated over asynchronously."""
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
         return True
-    told = str(getattr(function, "__annotations__", {}).get("return", ""))
-    return told.startswith(("AsyncGenerator", "AsyncIterator", "Coroutine", "Awaitable"))
+    reported = str(getattr(function, "__annotations__", {}).get("return", ""))
+    return reported.startswith(("AsyncGenerator", "AsyncIterator", "Coroutine", "Awaitable"))
 
 
 def public_coroutines(objects: Iterable[Any]) -> set[str]:
-    """Their names, with the class's where they are methods; protocols are for others to make."""
+    """The names of public coroutines, methods with their class; protocols are left out."""
     names: set[str] = set()
     for each in objects:
         if not inspect.isclass(each):
@@ -252,13 +252,13 @@ def public_coroutines(objects: Iterable[Any]) -> set[str]:
 
 
 def test_every_public_coroutine_has_its_sweep() -> None:
-    """None is missing, and none is named that is not there."""
+    """Every public coroutine has a sweep, and every sweep a coroutine."""
     assert public_coroutines(public_objects()) == SWEEPS.keys() | GENERATORS.keys()
     assert set(GENERATORS.values()) <= set(walks.WALKS)
 
 
 def test_the_search_finds_what_it_searches_for() -> None:
-    """A coroutine, a generator, and a function that returns one are found; others are not."""
+    """The search finds a coroutine, a generator and a function that returns one, and no other."""
 
     class Some:
         async def waits(self) -> None: ...
@@ -281,7 +281,7 @@ def test_the_search_finds_what_it_searches_for() -> None:
 
 @pytest.fixture(scope="module")
 def fleet() -> Iterator[EmulatorThread]:
-    """A fleet whose server runs in another thread, so that this loop's tasks are ours."""
+    """An emulator in another thread, so that this loop has no task of it."""
     with EmulatorThread(
         devices=2, messages=150, api_keys=(CANARY,), pending_for=0.0, running_for=0.05
     ) as emulator:
@@ -292,7 +292,7 @@ def fleet() -> Iterator[EmulatorThread]:
 def prepared(
     fleet: EmulatorThread, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[IottlySession], World]]:
-    """What all sweeps call on, but for the session."""
+    """What all sweeps work with, without the session."""
     folder = tmp_path_factory.mktemp("sweep")
     config = Config(base_url=fleet.base_url)
 
@@ -314,7 +314,7 @@ def prepared(
 
 @pytest.fixture
 async def world(prepared: Callable[[IottlySession], World], fleet: EmulatorThread) -> Any:
-    """All that, and a session with few places."""
+    """What all sweeps work with, and a session with few connections."""
     config = Config(base_url=fleet.base_url, max_connections=3)
     async with IottlySession(CANARY, config=config, limiter=RateLimiter()) as session:
         yield prepared(session)
@@ -323,7 +323,7 @@ async def world(prepared: Callable[[IottlySession], World], fleet: EmulatorThrea
 @pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("name", {sweep: name for name, sweep in SWEEPS.items()}.values())
 async def test_it_is_cancelled_at_any_wait(name: str, moment: Moment, world: World) -> None:
-    """Cut at each wait: its tasks end, no turn is held, and the session serves on."""
+    """After a cancellation at any wait, no task and no permit is left, and the session works."""
     before, session = tasks(), world.session
     for cut in sample(moment):
         ended = await Stepped(SWEEPS[name](world), cut).ended_by_itself()

@@ -1,4 +1,4 @@
-"""Cancellation and leaving within generators: walks one after another, in parallel, devices."""
+"""Cancelling and leaving generators: walks, parallel walks, devices, streams."""
 
 from __future__ import annotations
 
@@ -24,56 +24,56 @@ MESSAGES = 450
 
 @pytest.fixture(scope="module")
 def fleet() -> Iterator[EmulatorThread]:
-    """A fleet whose server runs in another thread, so that this loop's tasks are ours."""
+    """An emulator in another thread, so that this loop has no task of it."""
     with EmulatorThread(devices=2, messages=MESSAGES) as emulator:
         yield emulator
 
 
 @pytest.fixture
 async def session(fleet: EmulatorThread) -> AsyncIterator[IottlySession]:
-    """A session with few places, on that fleet."""
+    """A session with few connections, on that emulator."""
     config = Config(base_url=fleet.base_url, max_connections=3)
     async with IottlySession(fleet.api_key, config=config, limiter=RateLimiter()) as session:
         yield session
 
 
 def walk_one(session: IottlySession, project: str, device: str) -> AsyncGenerator[Any, None]:
-    """Messages, one request after another."""
+    """Walk messages, one request after another."""
     return session.project(project).messages.walk(device)
 
 
 def walk_down(session: IottlySession, project: str, device: str) -> AsyncGenerator[Any, None]:
-    """Batches downwards."""
+    """Walk batches, newest first."""
     return session.project(project).messages.batches(device, order="desc")
 
 
 def walk_in_order(session: IottlySession, project: str, device: str) -> AsyncGenerator[Any, None]:
-    """Messages in order, three requests at once."""
+    """Walk messages in order, three requests at once."""
     return session.project(project).messages.walk(device, concurrency=3)
 
 
 def walk_unordered(session: IottlySession, project: str, device: str) -> AsyncGenerator[Any, None]:
-    """Messages in any order, three requests at once."""
+    """Walk messages in any order, three requests at once."""
     return session.project(project).messages.walk(device, concurrency=3, ordered=False)
 
 
 def walk_all(session: IottlySession, project: str, _: str) -> AsyncGenerator[Any, None]:
-    """The messages of all devices, three requests at once."""
+    """Walk the messages of all devices, three requests at once."""
     return session.project(project).messages.walk_many(concurrency=3)
 
 
 def batches_of_all(session: IottlySession, project: str, _: str) -> AsyncGenerator[Any, None]:
-    """The batches of all devices, in order, three requests at once."""
+    """Walk the batches of all devices, in order, three requests at once."""
     return session.project(project).messages.batches_many(concurrency=3)
 
 
 def devices(session: IottlySession, _: str, __: str) -> AsyncGenerator[Any, None]:
-    """The fleet's devices, one a page."""
+    """List the fleet's devices, one a page."""
     return session.devices.list(per_page=1)
 
 
 async def followed(session: IottlySession, project: str, device: str) -> AsyncGenerator[Any, None]:
-    """The first batches of a device that is followed from the beginning."""
+    """Follow a device from its first message."""
     messages = session.project(project).messages
     async with aclosing(messages.follow(device, start=BEGINNING)) as batches:
         async for batch in batches:
@@ -83,7 +83,7 @@ async def followed(session: IottlySession, project: str, device: str) -> AsyncGe
 
 
 async def all_followed(session: IottlySession, project: str, _: str) -> AsyncGenerator[Any, None]:
-    """The first batches of all devices, followed from the beginning."""
+    """Follow all devices from their first message."""
     messages = session.project(project).messages
     count = 0
     async with aclosing(messages.follow_many(start=BEGINNING)) as batches:
@@ -95,7 +95,7 @@ async def all_followed(session: IottlySession, project: str, _: str) -> AsyncGen
 
 
 async def streamed(session: IottlySession, project: str, _: str) -> AsyncGenerator[Any, None]:
-    """The first messages of a stream that begins with a gap to be filled."""
+    """Read a stream that begins with a gap to be filled."""
     async with session.stream(
         project_id=project, since=BEGINNING, fill_gaps=True, settle=0
     ) as stream:
@@ -124,7 +124,7 @@ each_walk = pytest.mark.parametrize("walk", WALKS, ids=lambda walk: walk.__name_
 
 
 async def assert_whole(session: IottlySession, tasks_before: set[Any]) -> None:
-    """No task of a walk's is left, no turn is held, and the gate lets as many through."""
+    """Assert that no task of a walk is left, and that no permit and no connection is held."""
     await until(lambda: tasks() <= tasks_before, "the end of all tasks")
     quota = session.quota
     assert (quota.in_flight, quota.waiting) == (0, 0)
@@ -137,7 +137,7 @@ async def assert_whole(session: IottlySession, tasks_before: set[Any]) -> None:
 async def test_a_walk_is_cancelled_at_any_wait(
     walk: Walk, moment: Moment, fleet: EmulatorThread, session: IottlySession
 ) -> None:
-    """Cut at each wait of the consumer: the walk's own tasks end with it."""
+    """If the consumer is cancelled at any wait, the walk's own tasks end."""
     before = tasks()
 
     async def consume() -> int:
@@ -153,7 +153,7 @@ async def test_a_walk_is_cancelled_at_any_wait(
 
 
 def sample(moment: Moment) -> Iterator[Cut]:
-    """Every wait in a long run; else the first ones, and then fewer and fewer."""
+    """Choose every wait in a long run; else the first ones, and then fewer and fewer."""
     step = sized(1, 0)
     for cut in cuts(moment):
         if step or cut.wait <= 12 or cut.wait % (cut.wait // 6) == 0:
@@ -164,7 +164,7 @@ def sample(moment: Moment) -> Iterator[Cut]:
 async def test_a_walk_is_left_by_break(
     walk: Walk, fleet: EmulatorThread, session: IottlySession
 ) -> None:
-    """`break` and then closing the generator ends what it had under way."""
+    """`break` and closing the generator end its requests."""
     before = tasks()
     found = walk(session, fleet.project_id, fleet.device_ids[0])
     async for _ in found:
@@ -175,7 +175,7 @@ async def test_a_walk_is_left_by_break(
 
 @each_walk
 async def test_a_walk_is_dropped(walk: Walk, fleet: EmulatorThread, session: IottlySession) -> None:
-    """A generator that is neither read to its end nor closed is closed by the loop."""
+    """The loop closes a generator that is neither read to its end nor closed."""
     before = tasks()
     async for _ in walk(session, fleet.project_id, fleet.device_ids[0]):
         break
@@ -187,7 +187,7 @@ async def test_a_walk_is_dropped(walk: Walk, fleet: EmulatorThread, session: Iot
 async def test_a_walk_is_never_begun(
     walk: Walk, fleet: EmulatorThread, session: IottlySession
 ) -> None:
-    """A generator that nobody asked for anything sends nothing and leaves nothing."""
+    """A generator that is never iterated over sends nothing and leaves nothing."""
     before, requests = tasks(), len(fleet.requests)
     walk(session, fleet.project_id, fleet.device_ids[0])
     gc.collect()
@@ -199,7 +199,7 @@ async def test_a_walk_is_never_begun(
 async def test_an_error_of_the_consumers_ends_the_walk(
     walk: Walk, fleet: EmulatorThread, session: IottlySession
 ) -> None:
-    """What the consumer raises passes through, and the walk's requests end."""
+    """An error of the consumer is raised as it is, and the walk's requests end."""
     before = tasks()
 
     async def consume() -> None:

@@ -1,6 +1,6 @@
-"""The rules of one call, with a transport of the test's own that does what it is told.
+"""The rules of one call, with a scripted transport.
 
-Time is virtual: what waits for a minute takes none.
+Time is virtual: a wait of a minute takes no time.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Scripted:
     """A transport whose n-th attempt is the n-th step; the last one repeats.
 
     Attributes:
-        sent: what it was asked to send.
+        sent: the requests that it was asked to send.
         closed: whether it was closed.
     """
 
@@ -53,17 +53,17 @@ class Scripted:
         self._steps = steps
 
     async def send(self, outgoing: Outgoing) -> Answer:
-        """Do the next step."""
+        """Run the next step."""
         self.sent.append(outgoing)
         return await self._steps[min(len(self.sent), len(self._steps)) - 1](outgoing)
 
     async def aclose(self) -> None:
-        """Note it."""
+        """Note that it was closed."""
         self.closed = True
 
 
 def answers(status: int, body: bytes, **headers: str) -> Step:
-    """A step that leaves and is answered so."""
+    """Make a step that sends the request and is answered with this status and body."""
 
     async def step(outgoing: Outgoing) -> Answer:
         outgoing.may_have_left = True
@@ -74,7 +74,7 @@ def answers(status: int, body: bytes, **headers: str) -> Step:
 
 
 def fails(error: Callable[[], BaseException], *, left: bool) -> Step:
-    """A step that ends in an error, having left or not."""
+    """Make a step that fails; `left` says whether the request may have left."""
 
     async def step(outgoing: Outgoing) -> Answer:
         outgoing.may_have_left = left
@@ -84,7 +84,7 @@ def fails(error: Callable[[], BaseException], *, left: bool) -> Step:
 
 
 def hangs(*, left: bool) -> Step:
-    """A step that never ends, having left or not."""
+    """Make a step that never ends; `left` says whether the request may have left."""
 
     async def step(outgoing: Outgoing) -> Answer:
         outgoing.may_have_left = left
@@ -95,12 +95,12 @@ def hangs(*, left: bool) -> Step:
 
 
 def lost() -> TransportError:
-    """A connection that was lost before an answer."""
+    """The error of a connection that was lost before an answer."""
     return ConnectionLostError("lost", sent="maybe")
 
 
 def unconnected() -> TransportError:
-    """No connection at all."""
+    """The error of an attempt that found no connection."""
     return ConnectError("refused", sent="no")
 
 
@@ -115,7 +115,7 @@ Use = Callable[[IottlySession, Scripted], Awaitable[Any]]
 def with_steps(
     use: Use, *steps: Step, limiter: Callable[[], RateLimiter] = RateLimiter, **settings: Any
 ) -> Any:
-    """What `use` returns with a session over such a transport, in virtual time."""
+    """Run `use` with a session over a scripted transport, in virtual time."""
 
     async def main() -> Any:
         transport, url = Scripted(*steps), "http://127.0.0.1:1"
@@ -131,7 +131,7 @@ def with_steps(
 
 
 def failing(verb: Verb, *steps: Step, **settings: Any) -> Any:
-    """The error of a call over such a transport, and how often it was sent."""
+    """Make a call over a scripted transport; return its error and how often it was sent."""
 
     async def use(session: IottlySession, transport: Scripted) -> tuple[BaseException, int]:
         with pytest.raises(Exception) as caught:
@@ -144,22 +144,22 @@ def failing(verb: Verb, *steps: Step, **settings: Any) -> Any:
 # --- what is known of whether it left --------------------------------------------------------
 
 
-def test_what_was_refused_and_then_not_connected_was_not_taken() -> None:
-    """A 429 of the API's own settles an attempt: that no connection follows leaves none open."""
+def test_a_refused_and_then_unconnected_command_was_not_taken() -> None:
+    """After the API's own 429 and a failed connection, a command was surely not taken."""
     error, sent = failing(POST, answers(429, REFUSAL), fails(unconnected, left=False))
     assert type(error) is ConnectError
     assert (error.sent, sent) == ("no", 3)
 
 
-def test_what_was_lost_and_then_not_connected_may_have_arrived() -> None:
-    """The deadline of a read in its second attempt tells of the first one too."""
+def test_a_lost_and_then_unconnected_read_may_have_arrived() -> None:
+    """A deadline in the second attempt says "maybe" if the first attempt was sent."""
     error, sent = failing(GET, fails(lost, left=True), hangs(left=False), timeout=5.0)
     assert type(error) is DeadlineExceededError
     assert (error.sent, error.attempts, sent) == ("maybe", 2, 2)
 
 
-def test_a_timeout_of_anothers_is_not_taken_for_the_deadline() -> None:
-    """A transport's own TimeoutError, which it should not raise, is passed on as what it is."""
+def test_a_timeout_error_of_the_transport_is_not_the_deadline() -> None:
+    """A TimeoutError of a transport is raised as it is."""
     error, _ = failing(GET, fails(lambda: TimeoutError("its own"), left=True))
     assert type(error) is TimeoutError
     assert str(error) == "its own"
@@ -168,8 +168,8 @@ def test_a_timeout_of_anothers_is_not_taken_for_the_deadline() -> None:
 # --- retries ---------------------------------------------------------------------------------
 
 
-def test_refusals_are_no_attempts() -> None:
-    """Two refusals, a failure and an answer are two attempts, which the policy allows."""
+def test_refusals_do_not_count_as_attempts() -> None:
+    """Answers of 429 do not count against `max_attempts`."""
 
     async def use(session: IottlySession, transport: Scripted) -> int:
         assert (await GET.make(session)).id == "dev_1"
@@ -180,8 +180,8 @@ def test_refusals_are_no_attempts() -> None:
     assert with_steps(use, refused, refused, answers(503, BUSY), good(GET)) == 4
 
 
-def test_the_budget_is_not_noticed_while_calls_succeed() -> None:
-    """Each call needs a retry, and succeeds: the retries' tokens come back."""
+def test_the_budget_has_no_effect_while_calls_succeed() -> None:
+    """The tokens of retries come back as long as calls succeed in the end."""
     rounds = 20
     steps = [answers(503, BUSY), good(GET)] * rounds
 
@@ -202,14 +202,14 @@ def test_the_budget_is_not_noticed_while_calls_succeed() -> None:
 def test_a_retry_after_a_timeout_costs_twice(
     error: Callable[[], TransportError], attempts: int
 ) -> None:
-    """Ten tokens are two retries after losses, and one after an attempt that ran out of time."""
+    """A retry after a timeout costs 10 tokens, another one 5."""
     policy = RetryPolicy(max_attempts=9, initial_delay=0.001, max_delay=0.001, budget=10)
     _, sent = failing(GET, fails(error, left=True), retry=policy)
     assert sent == attempts
 
 
-def test_a_refusal_tells_when_there_is_a_turn() -> None:
-    """Where the limiter knows better than the answer when to come back, the error says so."""
+def test_a_refusal_says_when_the_next_permit_comes() -> None:
+    """If the limiter knows when the next permit comes, the error's `retry_after` says so."""
     headers = {"x_ratelimit_limit": "60", "x_ratelimit_remaining": "0", "x_ratelimit_reset": "900"}
     error, sent = failing(GET, answers(429, REFUSAL, **headers), timeout=5.0)
     assert type(error) is RateLimitedError
@@ -217,54 +217,54 @@ def test_a_refusal_tells_when_there_is_a_turn() -> None:
     assert error.retry_after == pytest.approx(900, abs=60)
 
 
-# --- what the limiter is told ----------------------------------------------------------------
+# --- what the limiter is reported ----------------------------------------------------------------
 
 
 class Listening(RateLimiter):
-    """A limiter that notes what it is asked and told."""
+    """A limiter that notes its calls."""
 
-    __slots__ = ("heard",)
+    __slots__ = ("received",)
 
-    def __init__(self, heard: list[tuple[Any, ...]]) -> None:
+    def __init__(self, received: list[tuple[Any, ...]]) -> None:
         super().__init__()
-        self.heard = heard
+        self.received = received
 
     async def acquire(self, **asked: Any) -> Permit:
-        self.heard.append(("acquire", asked["priority"], asked.get("refused", False)))
+        self.received.append(("acquire", asked["priority"], asked.get("refused", False)))
         return await super().acquire(**asked)
 
     def answered(self, ticket: Permit, status: int, headers: Any) -> None:
-        self.heard.append(("answered", status))
+        self.received.append(("answered", status))
         super().answered(ticket, status, headers)
 
     def lost(self, ticket: Permit) -> None:
-        self.heard.append(("lost",))
+        self.received.append(("lost",))
         super().lost(ticket)
 
     def unused(self, ticket: Permit) -> None:
-        self.heard.append(("unused",))
+        self.received.append(("unused",))
         super().unused(ticket)
 
 
 def heard_of(use: Use, *steps: Step) -> list[tuple[Any, ...]]:
-    """What a limiter hears of what `use` does."""
-    heard: list[tuple[Any, ...]] = []
+    """Return what the limiter notes while `use` runs."""
+    received: list[tuple[Any, ...]] = []
 
     async def doing(session: IottlySession, transport: Scripted) -> None:
         with suppress(TransportError):
             await use(session, transport)
 
-    with_steps(doing, *steps, limiter=lambda: Listening(heard))
-    return heard
+    with_steps(doing, *steps, limiter=lambda: Listening(received))
+    return received
 
 
 async def get(session: IottlySession, _: Scripted) -> None:
-    """One read."""
+    """Make one read."""
     await GET.make(session)
 
 
-def test_each_attempt_spends_one_turn_and_gives_account_of_it() -> None:
-    """What never left gives its turn back; what was lost or answered has spent it."""
+def test_each_attempt_reports_on_its_permit() -> None:
+    """An attempt that was not sent returns its permit; a lost or answered one has used it."""
     lost_once = heard_of(get, fails(lost, left=True), good(GET))
     assert lost_once == [
         ("acquire", 0, False), ("lost",), ("acquire", 0, False), ("answered", 200),
@@ -275,42 +275,42 @@ def test_each_attempt_spends_one_turn_and_gives_account_of_it() -> None:
     ]  # fmt: skip
 
 
-def test_who_was_refused_goes_first() -> None:
-    """After a 429 the next turn is asked for as one that was refused."""
+def test_a_refused_call_goes_first() -> None:
+    """After a 429 the call asks for its next permit as a refused one."""
     assert heard_of(get, answers(429, REFUSAL, retry_after="1"), good(GET)) == [
         ("acquire", 0, False), ("answered", 429), ("acquire", 0, True), ("answered", 200),
     ]  # fmt: skip
 
 
 def test_a_walk_does_not_go_before_a_call() -> None:
-    """The pages of a walk have a priority below that of the session's calls."""
+    """The pages of a walk have a lower priority than the session's calls."""
 
     async def walk(session: IottlySession, _: Scripted) -> None:
         async for _message in session.with_options(priority=7).project("p").messages.walk("d"):
             pass
 
-    heard = heard_of(walk, answers(404, b'{"error": "no messages"}'))
-    assert {one[1] for one in heard if one[0] == "acquire"} == {6}
+    received = heard_of(walk, answers(404, b'{"error": "no messages"}'))
+    assert {one[1] for one in received if one[0] == "acquire"} == {6}
 
 
-async def test_a_stream_that_finds_no_connection_gives_its_turn_back() -> None:
-    """Opening a stream spends a turn of the quota as well, where it leaves."""
-    heard: list[tuple[Any, ...]] = []
+async def test_a_stream_without_a_connection_returns_its_permit() -> None:
+    """Opening a stream uses a permit, unless its request was not sent."""
+    received: list[tuple[Any, ...]] = []
     quick = RetryPolicy(initial_delay=0.001, max_delay=0.001)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound and not listening: nobody else gets this port
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
-        session = session_on(url, limiter=Listening(heard), retry=quick)
+        session = session_on(url, limiter=Listening(received), retry=quick)
         async with session, session.stream():
-            await until(lambda: len(heard) >= 4, "the second attempt")
-    assert heard[:4] == [("acquire", 0, False), ("unused",)] * 2
+            await until(lambda: len(received) >= 4, "the second attempt")
+    assert received[:4] == [("acquire", 0, False), ("unused",)] * 2
 
 
 # --- deadlines of the patient ----------------------------------------------------------------
 
 
 async def walk_to_the_end(session: IottlySession, _: Scripted) -> float:
-    """Seconds until a walk of a silent service fails."""
+    """Measure the seconds until a walk of a silent service fails."""
     loop = asyncio.get_running_loop()
     begun = loop.time()
     with pytest.raises(DeadlineExceededError):
@@ -320,14 +320,14 @@ async def walk_to_the_end(session: IottlySession, _: Scripted) -> float:
 
 
 def test_a_page_of_a_walk_has_its_deadline_too() -> None:
-    """A page's wait for quota is not counted, its attempts are."""
+    """A page's attempts count against the timeout; its wait for quota does not."""
     once = RetryPolicy(max_attempts=1)
     took = with_steps(walk_to_the_end, hangs(left=True), timeout=3.0, retry=once)
     assert took == pytest.approx(3.0, abs=0.1)
 
 
 def test_the_time_of_a_page_is_that_of_all_its_attempts() -> None:
-    """What the first attempt took is gone for the second; a turn in between is not counted."""
+    """All attempts of a page share its timeout; a wait for a permit between them does not count."""
 
     async def lost_after_two_seconds(outgoing: Outgoing) -> Answer:
         outgoing.may_have_left = True
@@ -347,8 +347,8 @@ EMPTY_WINDOW = answers(
 )
 
 
-def test_closing_ends_who_waits_for_quota() -> None:
-    """Calls and pages of walks that wait minutes for a turn are told at once, and not sent."""
+def test_closing_ends_calls_that_wait_for_quota() -> None:
+    """Closing ends calls and pages that wait for a permit at once; they are not sent."""
 
     async def use(session: IottlySession, transport: Scripted) -> tuple[list[Any], int, float]:
         await GET.make(session)  # from now on the quota is spent
@@ -374,7 +374,7 @@ def test_closing_ends_who_waits_for_quota() -> None:
 
 
 def test_a_wait_for_quota_does_not_count_for_a_walk() -> None:
-    """A page that waited a quarter of an hour for its turn still has all of its time."""
+    """A page that waited 15 min for its permit still has its whole timeout."""
 
     async def use(session: IottlySession, transport: Scripted) -> float:
         await GET.make(session)
@@ -386,7 +386,7 @@ def test_a_wait_for_quota_does_not_count_for_a_walk() -> None:
 
 
 def test_each_of_many_calls_has_its_own_deadline() -> None:
-    """Long and short ones at once, begun in any order, each end when their own time is up."""
+    """Of many calls at once, each ends at its own deadline, whatever the order."""
     limits = (3.0, 1.0, 2.0, 1.0, 5.0)
 
     async def use(session: IottlySession, transport: Scripted) -> list[float]:
@@ -405,8 +405,8 @@ def test_each_of_many_calls_has_its_own_deadline() -> None:
     assert took == pytest.approx(limits, abs=0.1)
 
 
-def test_a_loss_at_the_deadline_is_told_as_it_is() -> None:
-    """Where the end that the deadline brings comes out as a loss, the caller is told the loss."""
+def test_a_loss_at_the_deadline_is_raised_as_it_is() -> None:
+    """If a transport turns the cancellation by the deadline into a loss, the loss is raised."""
 
     async def loses(outgoing: Outgoing) -> Answer:
         outgoing.may_have_left = True
@@ -424,7 +424,7 @@ def test_a_loss_at_the_deadline_is_told_as_it_is() -> None:
 
 @pytest.mark.parametrize("verb", [GET, POST], ids=lambda verb: verb.method)
 def test_nothing_is_sent_again_while_it_closes(verb: Verb) -> None:
-    """A transport that answers its end by closing with a loss does not get another attempt."""
+    """If a transport turns the cancellation by closing into a loss, there is no further attempt."""
 
     async def loses(outgoing: Outgoing) -> Answer:
         outgoing.may_have_left = True
@@ -448,7 +448,7 @@ def test_nothing_is_sent_again_while_it_closes(verb: Verb) -> None:
 
 
 def test_a_closing_that_is_cancelled_closes_all_the_same() -> None:
-    """Who loses patience with the grace period leaves neither a call nor a connection."""
+    """If `aclose` is cancelled in its grace period, calls and connections end all the same."""
 
     async def use(session: IottlySession, transport: Scripted) -> tuple[BaseException | None, bool]:
         call = asyncio.ensure_future(GET.make(session))
@@ -465,8 +465,8 @@ def test_a_closing_that_is_cancelled_closes_all_the_same() -> None:
     assert closed
 
 
-async def test_a_timeout_within_what_is_held_is_its_own() -> None:
-    """What is held to the session's life passes its own TimeoutError on, and ends by closing."""
+async def test_a_timeout_error_in_held_work_is_raised() -> None:
+    """Work in `hold` raises its own TimeoutError, and ends when the session closes."""
     config = session_on("http://127.0.0.1:1").config
     pipeline = Pipeline(config, ApiKey(KEY), Scripted(), RateLimiter(), SYSTEM_CLOCK)
 
@@ -483,8 +483,8 @@ async def test_a_timeout_within_what_is_held_is_its_own() -> None:
 
 
 @pytest.mark.parametrize("turns", range(8))
-def test_a_caller_whose_call_ended_is_left_alone_by_closing(turns: int) -> None:
-    """An answer in the very turn of closing: whatever the call is told, its task goes on."""
+def test_closing_does_not_cancel_a_caller_whose_call_ended(turns: int) -> None:
+    """If the answer comes in the iteration of closing, the caller's task is not cancelled."""
     free = asyncio.Event()
 
     async def at_last(outgoing: Outgoing) -> Answer:

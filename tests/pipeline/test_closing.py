@@ -1,4 +1,4 @@
-"""Closing a session, in whatever state its calls are, and using it where it cannot be."""
+"""Closing a session in every state of its calls, and using it where it cannot be used."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ is waited for here would otherwise take minutes, or for ever."""
 
 
 async def stalls_by_path(peer: Peer) -> None:
-    """Answers ``good``; gives half a body for ``half``, a 503 for ``again``; else is silent."""
+    """Answer ``good``; send half a body for ``half``, a 503 for ``again``, else nothing."""
     while True:
         line = (await peer.request()).line
         if "good" in line:
@@ -49,7 +49,7 @@ async def stalls_by_path(peer: Peer) -> None:
 
 
 def in_every_state(session: IottlySession) -> list[Coroutine[Any, Any, Any]]:
-    """Calls that, after some turns of the loop, hang in every state that a call can be in."""
+    """Make calls that come to hang in every state that a call can be in."""
 
     async def walk() -> None:
         async for _ in session.project("p1").messages.walk("d1"):
@@ -85,7 +85,7 @@ def in_every_state(session: IottlySession) -> list[Coroutine[Any, Any, Any]]:
 
 
 async def hanging(session: IottlySession, server: RawServer) -> list[asyncio.Task[Any]]:
-    """Those calls as tasks, once the server has heard of as many as the gate lets through."""
+    """Start those calls as tasks, and wait until all connections are in use."""
     await session.devices.get("good")  # the limiter has its first answer, and opens
     calls = [asyncio.create_task(call) for call in in_every_state(session)]
     await until(lambda: len(server.requests) >= 8, "the requests")
@@ -95,7 +95,7 @@ async def hanging(session: IottlySession, server: RawServer) -> list[asyncio.Tas
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("grace", [0.0, 0.05])
 async def test_closing_ends_every_call(grace: float, tls: bool, certificates: Certificates) -> None:
-    """Whatever state a call is in, its caller is told that the session closed, and soon."""
+    """In whatever state a call is, closing ends it with SessionClosedError at once."""
     async with RawServer(stalls_by_path, tls=certificates.server if tls else None) as server:
         session = session_on(
             server, certificates if tls else None, max_connections=9, timeout=1000.0
@@ -109,8 +109,8 @@ async def test_closing_ends_every_call(grace: float, tls: bool, certificates: Ce
         assert {getattr(result, "sent", None) for result in results} == {"no", "maybe"}
 
 
-async def test_within_its_grace_a_call_ends_well() -> None:
-    """A call that is answered within the grace has its result; new ones are refused meanwhile."""
+async def test_a_call_ends_well_within_the_grace_period() -> None:
+    """A call that is answered within the grace period has its result; a new one is refused."""
     answered = asyncio.Event()
 
     async def waits(peer: Peer) -> None:
@@ -134,7 +134,7 @@ async def test_within_its_grace_a_call_ends_well() -> None:
 
 
 async def test_two_may_close_at_once() -> None:
-    """The second, less patient, ends the calls for both; neither waits for ever."""
+    """If two tasks close the session, the shorter grace period counts, and both return."""
     async with RawServer(stalls_by_path) as server:
         session = session_on(server, None, max_connections=9, timeout=1000.0)
         calls = await hanging(session, server)
@@ -149,7 +149,7 @@ async def test_two_may_close_at_once() -> None:
 
 @pytest.mark.parametrize("moment", MOMENTS)
 async def test_closing_is_cancelled_at_any_wait(moment: Moment) -> None:
-    """Cut at each wait of closing: the calls end all the same, and it can be done again."""
+    """If closing is cancelled at any wait, the calls end all the same, and it can be repeated."""
     for cut in cuts(moment):
         async with RawServer(stalls_by_path) as server:
             session = session_on(server, None, max_connections=9, timeout=1000.0)
@@ -165,7 +165,7 @@ async def test_closing_is_cancelled_at_any_wait(moment: Moment) -> None:
 
 
 async def test_closing_twice_does_nothing() -> None:
-    """The second closing, after the first, is no error."""
+    """Closing a second time is no error."""
     async with RawServer(answering(200, GET.body)) as server:
         session = session_on(server)
         await session.devices.get("dev_1")
@@ -174,7 +174,7 @@ async def test_closing_twice_does_nothing() -> None:
 
 
 async def test_a_closed_session_sends_nothing() -> None:
-    """Every use after closing is refused by name, before a byte is sent."""
+    """Every use after closing raises SessionClosedError; nothing is sent."""
     async with RawServer(answering(200, GET.body)) as server:
         session = session_on(server)
         await session.aclose()
@@ -186,7 +186,7 @@ async def test_a_closed_session_sends_nothing() -> None:
 
 
 async def test_a_closed_transport_opens_nothing() -> None:
-    """A call that was woken in the very tick of closing finds no connection to open."""
+    """A closed transport opens no connection."""
     async with RawServer(answering(200, GET.body)) as server:
         transport = AiohttpTransport(session_on(server).config)
         await transport.aclose()
@@ -196,7 +196,7 @@ async def test_a_closed_transport_opens_nothing() -> None:
 
 
 async def test_a_caller_who_cancels_in_the_tick_of_closing_is_cancelled() -> None:
-    """Closing does not turn a caller's own cancellation into something else."""
+    """If the caller cancels in the tick of closing, CancelledError is raised."""
     async with RawServer(stalls_by_path) as server:
         session = session_on(server)
         call = asyncio.create_task(session.devices.get("silent"))
@@ -211,13 +211,13 @@ async def test_a_caller_who_cancels_in_the_tick_of_closing_is_cancelled() -> Non
 
 
 class Losing:
-    """A transport of another's, which turns the end that closing makes of it into a loss."""
+    """A transport that turns its cancellation into a loss."""
 
     def __init__(self) -> None:
         self.begun = asyncio.Event()
 
     async def send(self, outgoing: Outgoing) -> Answer:
-        """No answer; a loss as soon as it is ended."""
+        """Wait for ever; when cancelled, raise a loss."""
         outgoing.may_have_left = True
         self.begun.set()
         with suppress(asyncio.CancelledError):
@@ -225,12 +225,12 @@ class Losing:
         raise ConnectionLostError("lost", sent="maybe")
 
     async def aclose(self) -> None:
-        """Nothing is open."""
+        """Do nothing."""
 
 
 @each_verb
-async def test_what_closing_does_to_a_call_is_told_as_closing(verb: Verb) -> None:
-    """A loss that closing brought about is not told as one: neither lost, nor unknown."""
+async def test_a_loss_by_closing_is_reported_as_closing(verb: Verb) -> None:
+    """A loss that closing caused is reported as SessionClosedError."""
     http = Losing()
     session = session_on("http://127.0.0.1:1", http=http)
     call = asyncio.ensure_future(verb.make(session))
@@ -245,7 +245,7 @@ async def test_what_closing_does_to_a_call_is_told_as_closing(verb: Verb) -> Non
 
 
 async def test_another_event_loop_is_refused() -> None:
-    """A session belongs to the loop of its first call; another's is refused, unsent."""
+    """A session belongs to the loop of its first call; a call from another loop is refused."""
     errors: list[BaseException] = []
 
     def elsewhere(session: IottlySession) -> None:
@@ -268,7 +268,7 @@ async def test_another_event_loop_is_refused() -> None:
 
 
 def in_a_child(session: IottlySession, report: Any) -> None:
-    """Use an inherited session; what a forked process does."""
+    """Use an inherited session, in a forked process."""
     try:
         asyncio.run(session.devices.get("dev_1"))
     except ConfigurationError as error:
@@ -282,7 +282,7 @@ def in_a_child(session: IottlySession, report: Any) -> None:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # forking a process with threads
 @pytest.mark.parametrize("used", [False, True], ids=["unused", "used"])
 async def test_a_forked_process_is_refused(used: bool) -> None:
-    """A session that was made before a fork is refused in the child, unsent."""
+    """A session that was made before a fork is refused in the child process."""
     async with RawServer(answering(200, GET.body)) as server, session_on(server) as session:
         if used:
             await session.devices.get("dev_1")
@@ -292,21 +292,21 @@ async def test_a_forked_process_is_refused(used: bool) -> None:
         if child == 0:
             in_a_child_of_a_running_loop(session, theirs)
         theirs.close()
-        told = await asyncio.to_thread(ours.recv)
+        reported = await asyncio.to_thread(ours.recv)
         ours.close()
         await asyncio.to_thread(os.waitpid, child, 0)
-        assert "before a fork" in told
+        assert "before a fork" in reported
         assert len(server.requests) == before
 
 
 def in_a_child_of_a_running_loop(session: IottlySession, report: Any) -> None:
-    """A child that is forked within a coroutine must first forget the loop it runs in."""
+    """Let a child process, forked within a coroutine, forget the running loop."""
     asyncio._set_running_loop(None)
     in_a_child(session, report)
 
 
 async def test_a_session_given_as_http_stays_open() -> None:
-    """What the caller opened the caller closes."""
+    """A session given as `http` stays open when ours closes."""
     async with RawServer(answering(200, GET.body)) as server, aiohttp.ClientSession() as http:
         config = Config(base_url=server.url)
         async with IottlySession("key", config=config, http=http, limiter=RateLimiter()) as session:
@@ -315,7 +315,7 @@ async def test_a_session_given_as_http_stays_open() -> None:
 
 
 async def test_a_stream_leaves_a_given_session_open() -> None:
-    """The connections of a session of the caller's outlive the streams opened over them."""
+    """A session given as `http` stays open when a stream over it closes."""
     async with RawServer(answering(200, GET.body)) as server, aiohttp.ClientSession() as http:
         transport = AiohttpTransport(Config(base_url=server.url), http)
         upgrading = transport.for_upgrades()
@@ -326,8 +326,8 @@ async def test_a_stream_leaves_a_given_session_open() -> None:
             await response.read()
 
 
-async def test_a_closed_http_session_is_told() -> None:
-    """A given session that is closed is an error of configuration, for reads and commands."""
+async def test_a_closed_http_session_is_refused() -> None:
+    """A closed session given as `http` is a ConfigurationError, for reads and commands."""
     http = aiohttp.ClientSession()
     await http.close()
     async with IottlySession("key", config=Config(), http=http, limiter=RateLimiter()) as session:

@@ -1,4 +1,4 @@
-"""A command is never sent twice by the library, and its caller is told what is known of it."""
+"""A command is never sent twice, and its error says what is known of it."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def fleet() -> Iterator[EmulatorThread]:
 async def send_all(
     fleet: EmulatorThread, choose: Callable[[], NetworkFault], texts: list[str], at_once: int
 ) -> tuple[dict[str, Outcome], Storm]:
-    """Send commands through faults: each caller is told, and rightly; none is executed twice."""
+    """Send commands through faults, and assert that each result is right and none is run twice."""
     storm = Storm(fleet.base_url, KEY, fleet.fleet_ids[0], choose, at_once=at_once)
-    told = await storm.commands(texts)
+    reported = await storm.commands(texts)
     executed = Counter(record.body["command"] for record in fleet.commands)
-    assert wrong_outcomes(told, executed) == []
-    assert set(told) == set(texts)
-    return told, storm
+    assert wrong_outcomes(reported, executed) == []
+    assert set(reported) == set(texts)
+    return reported, storm
 
 
 quick = [fault for fault in NETWORK_FAULTS if fault != "stall-after"]
@@ -50,7 +50,7 @@ quick = [fault for fault in NETWORK_FAULTS if fault != "stall-after"]
 
 @given(faults=st.lists(st.sampled_from(quick), min_size=1, max_size=12))
 def test_in_any_run_of_faults(faults: list[NetworkFault], fleet: EmulatorThread) -> None:
-    """Whatever befalls them one after another, commands are executed once at most."""
+    """Under any series of faults, each command is executed at most once."""
     begin = len(fleet.commands)
     texts = [f"uptime {begin} {number}" for number in range(6)]
     none: NetworkFault = "none"
@@ -59,16 +59,16 @@ def test_in_any_run_of_faults(faults: list[NetworkFault], fleet: EmulatorThread)
     asyncio.run(send_all(fleet, lambda: next(coming), texts, 1))
 
 
-async def test_in_a_storm_of_mishaps(fleet: EmulatorThread) -> None:
-    """Thousands at once under every fault: once at most each, and each caller is told."""
+async def test_in_a_storm_of_faults(fleet: EmulatorThread) -> None:
+    """Of thousands of commands under every fault, each is executed at most once."""
     count = sized(600, 20_000)
     chance = random.Random(4)
     weights = [40.0 if m == "none" else 1.0 if m == "stall-after" else 6.0 for m in NETWORK_FAULTS]
     texts = [f"storm {number}" for number in range(count)]
-    told, storm = await send_all(
+    reported, storm = await send_all(
         fleet, lambda: chance.choices(NETWORK_FAULTS, weights)[0], texts, at_once=20
     )
-    kinds = Counter(told.values())
+    kinds = Counter(reported.values())
     assert kinds["done"] > count / 3
     assert kinds["unknown"] > count / 10
     assert kinds["not done"] > count / 50
@@ -76,7 +76,7 @@ async def test_in_a_storm_of_mishaps(fleet: EmulatorThread) -> None:
 
 
 async def test_reads_get_through(fleet: EmulatorThread) -> None:
-    """With a fifth of all requests befallen, 99.5 % of reads succeed within four attempts."""
+    """With faults on a fifth of all requests, 99.5 % of reads succeed within four attempts."""
     count = sized(600, 20_000)
     chance = random.Random(5)
 
@@ -101,7 +101,7 @@ class Unconnected(AiohttpTransport):
         return await super().send(outgoing)
 
 
-async def test_what_surely_did_not_leave_is_sent() -> None:
+async def test_an_unsent_command_is_sent_again() -> None:
     """A command that found no connection is tried again, and arrives once."""
     async with RawServer(answering(200, POST.body)) as server:
         config = session_on(server).config

@@ -1,4 +1,4 @@
-"""Whole answers in good order whose content is not what the documents say."""
+"""Whole answers whose content differs from the documents."""
 
 from __future__ import annotations
 
@@ -40,26 +40,26 @@ NO_ANSWER = {
 @pytest.mark.parametrize("name", NO_ANSWER)
 @each_verb
 async def test_a_success_without_its_content(verb: Verb, name: str) -> None:
-    """A 200 whose body is not the documented object is a DecodeError, and not tried again."""
+    """A 200 whose body is not the documented object is a DecodeError, and is not tried again."""
     body = NO_ANSWER[name]
     async with RawServer(answering(200, body)) as server, session_on(server) as session:
         error = await failure_of(verb.make(session))
         assert len(server.requests) == error.attempts == 1
-    told = error
+    reported = error
     if verb.command:
         assert type(error) is CommandOutcomeUnknownError
         assert isinstance(error.__cause__, IottlyError)
-        told = error.__cause__
-    assert type(told) is DecodeError
-    assert told.path.startswith("$")
-    assert told.sent == "yes"
-    assert told.__context__ is None
-    assert len(str(told)) < 300
+        reported = error.__cause__
+    assert type(reported) is DecodeError
+    assert reported.path.startswith("$")
+    assert reported.sent == "yes"
+    assert reported.__context__ is None
+    assert len(str(reported)) < 300
 
 
 @each_verb
 async def test_a_204_has_no_content(verb: Verb) -> None:
-    """A success without content is no answer where content is documented."""
+    """A 204 where content is documented is a DecodeError."""
     script: Script = answering(204, b"")
     async with RawServer(script) as server, session_on(server) as session:
         error = await failure_of(verb.make(session))
@@ -68,7 +68,7 @@ async def test_a_204_has_no_content(verb: Verb) -> None:
 
 
 async def test_a_command_whose_answer_has_no_documented_content_is_done() -> None:
-    """The project API's command answers 200, and with what is not documented: none is read."""
+    """The project API does not document the content of a command's answer; none is read."""
     async with RawServer(answering(200, b"<ok/>")) as server, session_on(server) as session:
         await session.project("p1").commands.send("d1", "echo", {"content": "hi"})
         assert len(server.requests) == 1
@@ -89,10 +89,10 @@ async def test_a_command_whose_answer_has_no_documented_content_is_done() -> Non
     ids=["bom", "charset", "duplicate-keys", "surrogate-pair", "space"],
 )
 @each_verb
-async def test_an_oddity_that_is_borne(
+async def test_an_oddity_that_is_accepted(
     verb: Verb, body: bytes, content_type: str, text: str
 ) -> None:
-    """JSON is UTF-8 whatever the header says; a byte order mark is passed; the last key wins."""
+    """JSON is read as UTF-8 whatever the header says; a byte order mark is skipped."""
     ids = b'"id": "dev_1", "ID": "d1", "command_id": "cmd_1"'
     what = b"status" if verb.command else b"name"
     data = body.replace(b"IDS", ids).replace(b"WHAT", what)
@@ -113,8 +113,8 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize("name", UNREADABLE)
-async def test_one_unreadable_payload_does_not_hold_up_the_others(name: str) -> None:
-    """A payload that is no JSON is handed on unread, and is an error where it is looked at."""
+async def test_an_unreadable_payload_disturbs_no_other(name: str) -> None:
+    """A payload that is not JSON raises an error when it is read, and disturbs no other message."""
     row = b'{"from": "d1", "timestamp": "2026-01-01T00:00:0%d", "type": "x", "payload": %s}'
     rows = [row % (0, b'{"n": 0}'), row % (1, UNREADABLE[name]), row % (2, b'{"n": 2}')]
     body = b'{"messages": [' + b", ".join(rows) + b"]}"
@@ -148,8 +148,8 @@ class Reading:
 
     Attributes:
         good: the answer.
-        fields: the kind of each field by its path; an exclamation mark after the kind
-            where the model cannot stand without it.
+        fields: the kind of each field by its path; an exclamation mark after the kind if
+            the model requires the field.
     """
 
     name: str
@@ -200,7 +200,7 @@ STORED = ROW | {
 
 
 def within(place: str, fields: dict[str, str]) -> dict[str, str]:
-    """Fields at another place in the answer."""
+    """Move fields to another place in the answer."""
     return {f"{place}.{name}": kind for name, kind in fields.items()}
 
 
@@ -303,7 +303,7 @@ _ABSENT = object()
 
 
 def changed(good: dict[str, Any], place: str, value: Any) -> bytes:
-    """The good answer with another value at a place, or without it."""
+    """Change or remove one value of the good answer."""
     answer = copy.deepcopy(good)
     inner: Any = answer
     *way, last = [int(step) if step.isdecimal() else step for step in place.split(".")]
@@ -317,7 +317,7 @@ def changed(good: dict[str, Any], place: str, value: Any) -> bytes:
 
 
 def variants(reading: Reading) -> Iterator[tuple[str, Any, bool]]:
-    """Every place, every value to put there, and whether the model can stand it."""
+    """Yield every place, every value to put there, and whether the model accepts it."""
     for place, kind in reading.fields.items():
         needed = kind.endswith("!")
         for value in WRONG[kind.rstrip("!")]:
@@ -327,7 +327,7 @@ def variants(reading: Reading) -> Iterator[tuple[str, Any, bool]]:
 
 
 def one_after_another(bodies: list[bytes]) -> Script:
-    """A script that gives each request the next body; shared by all connections."""
+    """Make a script that answers each request with the next body; all connections share it."""
     waiting = iter(bodies)
 
     async def play(peer: Peer) -> None:
@@ -340,7 +340,7 @@ def one_after_another(bodies: list[bytes]) -> Script:
 
 @pytest.mark.parametrize("reading", READINGS, ids=lambda reading: reading.name)
 async def test_each_field_missing_null_and_of_each_wrong_type(reading: Reading) -> None:
-    """What a model needs and does not get, or gets as another type, is named by its path."""
+    """A required field that is missing, or of another type, is named by its JSON path."""
     cases = list(variants(reading))
     bodies = [changed(reading.good, place, value) for place, value, _ in cases]
     async with RawServer(one_after_another(bodies)) as server, session_on(server) as session:
@@ -348,13 +348,16 @@ async def test_each_field_missing_null_and_of_each_wrong_type(reading: Reading) 
             try:
                 await reading.make(session)
             except IottlyError as error:
-                told = error.__cause__ or error
-                assert type(told) is DecodeError, (place, value)
+                reported = error.__cause__ or error
+                assert type(reported) is DecodeError, (place, value)
                 path = "$" + "".join(
                     f"[{step}]" if step.isdecimal() else f".{step}" for step in place.split(".")
                 )
-                assert told.path.startswith((path, path.rpartition(".")[0])), (place, told.path)
-                assert not stands, (place, value, str(told))
+                assert reported.path.startswith((path, path.rpartition(".")[0])), (
+                    place,
+                    reported.path,
+                )
+                assert not stands, (place, value, str(reported))
             else:
                 assert stands, (place, value)
 
@@ -379,7 +382,7 @@ async def test_each_field_missing_null_and_of_each_wrong_type(reading: Reading) 
 async def test_an_answer_for_another_id(
     make: Callable[[IottlySession], Awaitable[Any]], body: dict[str, Any]
 ) -> None:
-    """An answer about something else than was asked for is never handed out."""
+    """An answer about another id than the requested one is a DecodeError."""
     script = answering(200, json.dumps(body).encode())
     async with RawServer(script) as server, session_on(server) as session:
         error = await failure_of(make(session))

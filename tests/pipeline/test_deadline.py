@@ -1,4 +1,4 @@
-"""The one deadline of a call, wherever it passes, and the caller's own time limits."""
+"""The deadline of a call, in every state of the call, and the caller's own time limits."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ SHORT = 0.25
 
 
 async def silent(peer: Peer) -> None:
-    """No answer, ever."""
+    """Send no answer."""
     await peer.stall()
 
 
 async def half(peer: Peer) -> None:
-    """Half an answer."""
+    """Send half an answer."""
     await peer.request()
     await peer.send(head(200, length=100) + b"{")
     await peer.stall()
@@ -36,13 +36,13 @@ async def half(peer: Peer) -> None:
 @pytest.mark.parametrize("play", [silent, half], ids=["head", "body"])
 @each_verb
 async def test_while_an_answer_is_awaited(verb: Verb, play: object) -> None:
-    """The whole call's time ends it in its first attempt; of a command nothing is known."""
+    """The timeout ends a call in its first attempt; the outcome of a command is unknown."""
     script = silent if play is silent else half
     async with RawServer(script) as server, session_on(server, timeout=SHORT) as session:
         error = await failure_of(verb.make(session))
-        told = error.__cause__ if verb.command else error
-        assert type(told) is DeadlineExceededError
-        assert isinstance(told, TimeoutError)
+        reported = error.__cause__ if verb.command else error
+        assert type(reported) is DeadlineExceededError
+        assert isinstance(reported, TimeoutError)
         assert (error.sent, error.attempts) == ("maybe", 1)
         if verb.command:
             assert type(error) is CommandOutcomeUnknownError
@@ -51,7 +51,7 @@ async def test_while_an_answer_is_awaited(verb: Verb, play: object) -> None:
 
 @each_verb
 async def test_while_it_connects(verb: Verb, certificates: Certificates) -> None:
-    """In the handshake nothing was sent, which is told of a command too."""
+    """A call that its deadline ends in the TLS handshake was not sent, commands neither."""
     async with RawServer(silent) as server:
         url = server.url.replace("http:", "https:")
         async with session_on(url, certificates, timeout=SHORT) as session:
@@ -62,8 +62,8 @@ async def test_while_it_connects(verb: Verb, certificates: Certificates) -> None
 
 
 @pytest.mark.parametrize("places", [1, 5], ids=["gate", "limiter"])
-async def test_while_it_waits_its_turn(places: int) -> None:
-    """In a queue nothing was sent; the call before it goes on."""
+async def test_while_it_waits_in_a_queue(places: int) -> None:
+    """A call that its deadline ends in a queue was not sent; the call before it goes on."""
     free = asyncio.Event()
 
     async def waits(peer: Peer) -> None:
@@ -89,7 +89,7 @@ async def test_while_it_waits_its_turn(places: int) -> None:
 
 
 async def test_a_pause_beyond_it_is_not_begun() -> None:
-    """Where the pause before the next attempt would pass it, the last failure is told at once."""
+    """If the pause before the next attempt passes the deadline, the call fails at once."""
     policy = RetryPolicy(max_attempts=4, initial_delay=10_000.0, max_delay=10_000.0)
     async with (
         RawServer(answering(503, b"", "Retry-After: 900")) as server,
@@ -101,7 +101,7 @@ async def test_a_pause_beyond_it_is_not_begun() -> None:
 
 
 async def test_it_ends_retries_too() -> None:
-    """A service that fails again and again is given up at the deadline at the latest."""
+    """Retries end at the deadline."""
     policy = RetryPolicy(max_attempts=100_000, initial_delay=0.01, max_delay=0.01, budget=10**9)
     async with (
         RawServer(answering(503, b"")) as server,
@@ -115,7 +115,7 @@ async def test_it_ends_retries_too() -> None:
 
 @each_verb
 async def test_the_callers_own_limit_is_the_callers(verb: Verb) -> None:
-    """`asyncio.timeout` around a call ends it as a cancellation, and is told to its owner."""
+    """`asyncio.timeout` around a call cancels it and raises TimeoutError."""
     async with RawServer(silent) as server, session_on(server) as session:
         with pytest.raises(TimeoutError) as caught:
             async with asyncio.timeout(SHORT):
@@ -128,7 +128,7 @@ async def test_the_callers_own_limit_is_the_callers(verb: Verb) -> None:
 
 
 async def test_a_cancellation_in_the_tick_of_the_deadline_wins() -> None:
-    """Where both come at once, the caller who cancelled is not told of a deadline."""
+    """If the caller cancels in the tick of the deadline, CancelledError is raised."""
     async with RawServer(silent) as server, session_on(server, timeout=SHORT) as session:
         loop = asyncio.get_running_loop()
         call = asyncio.create_task(session.devices.get("dev_1"))

@@ -1,4 +1,4 @@
-"""Every status of an answer, in the API's own form and in a proxy's."""
+"""Every status of an answer, from the API and from a proxy."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ONE_REFUSAL: dict[str, Any] = {
 
 
 def envelope(verb: Verb, code: str = "some_code") -> bytes:
-    """An error in the form of the verb's generation."""
+    """Make an error in the form of the verb's generation."""
     if verb is PUT:
         return b'{"error": "it was the API"}'
     error = {"code": code, "message": "it was the API", "request_id": "req_7"}
@@ -43,7 +43,7 @@ def envelope(verb: Verb, code: str = "some_code") -> bytes:
 async def refused(
     verb: Verb, status: int, body: bytes, *lines: str, **settings: Any
 ) -> IottlyError:
-    """The error of a call that is always answered so; each attempt arrived once."""
+    """Make a call that is always answered so; assert that each attempt arrived once."""
     async with (
         RawServer(answering(status, body, *lines)) as server,
         session_on(server, None, **settings) as session,
@@ -71,7 +71,7 @@ KINDS: dict[int, type[ApiError]] = {
 @pytest.mark.parametrize("status", KINDS)
 @each_verb
 async def test_a_client_error_is_final(verb: Verb, status: int, own: bool) -> None:
-    """What the request is refused for is told at once, and a command was surely not taken."""
+    """A 4xx is raised at once, and a command was surely not taken."""
     error = await refused(verb, status, envelope(verb) if own else HTML)
     assert type(error) is KINDS[status]
     assert error.attempts == 1
@@ -84,19 +84,19 @@ async def test_a_client_error_is_final(verb: Verb, status: int, own: bool) -> No
 
 @pytest.mark.parametrize("status", [400, 404, 409, 422, 503])
 @pytest.mark.parametrize("verb", [GET, POST], ids=lambda verb: verb.method)
-async def test_an_offline_device_is_told_by_its_code(verb: Verb, status: int) -> None:
-    """The service's own word for it decides, whatever the status."""
+async def test_an_offline_device_is_known_by_its_code(verb: Verb, status: int) -> None:
+    """The code `device_offline` decides the class, whatever the status."""
     error = await refused(verb, status, envelope(verb, "device_offline"))
-    told = error.__cause__ if isinstance(error, CommandOutcomeUnknownError) else error
-    assert type(told) is DeviceOfflineError
+    reported = error.__cause__ if isinstance(error, CommandOutcomeUnknownError) else error
+    assert type(reported) is DeviceOfflineError
     assert error.request_id == "req_7"
 
 
 @pytest.mark.parametrize("own", [True, False], ids=["api", "proxy"])
 @pytest.mark.parametrize("status", [408, 500, 502, 503, 504])
 @each_verb
-async def test_a_passing_trouble_is_tried_again(verb: Verb, status: int, own: bool) -> None:
-    """What may pass is tried again, but for a command, of which nobody knows what became."""
+async def test_a_passing_failure_is_tried_again(verb: Verb, status: int, own: bool) -> None:
+    """A 408 or 5xx that may pass is tried again; the outcome of a command is unknown."""
     error = await refused(verb, status, envelope(verb) if own else HTML)
     kind = ApiError if status == 408 else ServerError
     if verb.command:
@@ -111,11 +111,11 @@ async def test_a_passing_trouble_is_tried_again(verb: Verb, status: int, own: bo
 
 @pytest.mark.parametrize("status", [501, 505, 507, 599])
 @each_verb
-async def test_a_lasting_trouble_is_not_tried_again(verb: Verb, status: int) -> None:
-    """A server error that another attempt does not mend is told at once."""
+async def test_a_lasting_failure_is_not_tried_again(verb: Verb, status: int) -> None:
+    """A server error that does not pass is raised at once."""
     error = await refused(verb, status, HTML)
-    told = error.__cause__ if verb.command else error
-    assert type(told) is ServerError
+    reported = error.__cause__ if verb.command else error
+    assert type(reported) is ServerError
     assert error.attempts == 1
 
 
@@ -123,7 +123,7 @@ async def test_a_lasting_trouble_is_not_tried_again(verb: Verb, status: int) -> 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @each_verb
 async def test_a_redirect_is_not_followed(verb: Verb, status: int, elsewhere: bool) -> None:
-    """A redirect is an error (D12); nobody else hears of the request, and no one hears twice."""
+    """A redirect is an error (D12); the request is sent once, and nowhere else."""
 
     async def listens(peer: Peer) -> None:
         await peer.stall()
@@ -138,15 +138,15 @@ async def test_a_redirect_is_not_followed(verb: Verb, status: int, elsewhere: bo
 
 
 @pytest.mark.parametrize("status", [300, 304, 305, 399])
-async def test_other_threes_are_errors_too(status: int) -> None:
-    """A 3xx that is no redirect is no success either."""
+async def test_other_3xx_are_errors_too(status: int) -> None:
+    """A 3xx that is not a redirect is an error."""
     async with RawServer(answering(status, b"")) as server, session_on(server) as session:
         assert type(await failure_of(GET.make(session))) is UnexpectedRedirectError
 
 
 @pytest.mark.parametrize("status", [999, 600])
 async def test_a_status_that_does_not_exist(status: int) -> None:
-    """A number beyond the classes is an error of the server's."""
+    """A status of 600 or more is a ServerError."""
     async with RawServer(answering(status, HTML)) as server, session_on(server) as session:
         error = await failure_of(GET.make(session))
     assert type(error) is ServerError
@@ -175,7 +175,7 @@ LATE = {
 @pytest.mark.parametrize("asked", SOON)
 @each_verb
 async def test_a_refusal_by_the_api_is_tried_again(verb: Verb, asked: str) -> None:
-    """A 429 in the API's own form was not taken: it is tried again, commands too (D10)."""
+    """After the API's own 429 the call is tried again, commands too (D10)."""
     error = await refused(verb, 429, envelope(verb), *SOON[asked], **ONE_REFUSAL)
     assert type(error) is RateLimitedError
     assert (error.attempts, error.sent) == (2, "yes")
@@ -184,8 +184,8 @@ async def test_a_refusal_by_the_api_is_tried_again(verb: Verb, asked: str) -> No
 
 @pytest.mark.parametrize("asked", SOON)
 @each_verb
-async def test_a_refusal_by_a_proxy_leaves_a_command_open(verb: Verb, asked: str) -> None:
-    """A 429 that is not the API's own says nothing of a command; reads are tried again."""
+async def test_a_refusal_by_a_proxy_leaves_a_command_unknown(verb: Verb, asked: str) -> None:
+    """After a proxy's 429 reads are tried again; the outcome of a command is unknown."""
     error = await refused(verb, 429, HTML, *SOON[asked], **ONE_REFUSAL)
     if verb.command:
         assert type(error) is CommandOutcomeUnknownError
@@ -200,26 +200,26 @@ async def test_a_refusal_by_a_proxy_leaves_a_command_open(verb: Verb, asked: str
 @pytest.mark.parametrize("asked", LATE)
 @each_verb
 async def test_a_wait_beyond_the_deadline_is_not_begun(verb: Verb, status: int, asked: str) -> None:
-    """Where the service asks for more time than the call has, it fails at once and says so."""
+    """If Retry-After passes the deadline, the call fails at once."""
     error = await refused(verb, status, envelope(verb), *LATE[asked])
-    told = error.__cause__ if verb.command and status == 503 else error
-    assert type(told) is (RateLimitedError if status == 429 else ServerError)
+    reported = error.__cause__ if verb.command and status == 503 else error
+    assert type(reported) is (RateLimitedError if status == 429 else ServerError)
     assert error.attempts == 1
     assert error.retry_after is not None
     assert error.retry_after > 3000
 
 
 @pytest.mark.parametrize("asked", SOON)
-async def test_what_a_failing_service_asks_for_is_kept_to(asked: str) -> None:
-    """Retry-After of a 503, in any form or none, leads to a second attempt and no error."""
+async def test_the_retry_after_of_a_503_is_kept(asked: str) -> None:
+    """A 503 with any Retry-After, or none, is tried again."""
     error = await refused(GET, 503, envelope(GET), *SOON[asked])
     assert type(error) is ServerError
     assert error.attempts == 2
 
 
 @pytest.mark.parametrize("status", [429, 503])
-async def test_a_call_goes_through_once_the_trouble_has_passed(status: int) -> None:
-    """A refusal and then an answer: one call, two requests."""
+async def test_a_call_succeeds_in_its_second_attempt(status: int) -> None:
+    """A call succeeds in its second attempt."""
 
     async def refuses_once(peer: Peer) -> None:
         await peer.request()
@@ -233,12 +233,12 @@ async def test_a_call_goes_through_once_the_trouble_has_passed(status: int) -> N
         assert len(server.requests) == 2
 
 
-async def test_an_echo_of_the_key_is_not_told_on() -> None:
-    """A service that repeats the key in its error does not bring it into ours."""
+async def test_an_echo_of_the_key_is_not_shown() -> None:
+    """If the service repeats the key in its error, our error does not show it."""
 
     async def echoes(peer: Peer) -> None:
-        heard = await peer.request()
-        credential = dict(heard.headers)["authorization"]
+        received = await peer.request()
+        credential = dict(received.headers)["authorization"]
         error = {"message": f"no such token: {credential}", "code": credential, "request_id": "r"}
         body = json.dumps({"error": error}).encode()
         await peer.send(head(401, length=len(body)) + body)

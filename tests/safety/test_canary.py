@@ -1,4 +1,4 @@
-"""The key is shown nowhere: not by an object, a log, an error, a pickle, a program's output."""
+"""The key is shown by no object, log, error, pickle or program output."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def session_on(server: RawServer | str, **settings: Any) -> IottlySession:
 
 
 def test_the_search_finds_what_it_searches_for() -> None:
-    """A log record with the key is heard, at any level."""
+    """The search finds a log record with the key, at any level."""
     ear, logger = KeyLogHandler(), logging.Logger("anything")
     logger.addHandler(ear)
     logger.debug("nothing to see")
@@ -48,7 +48,7 @@ def test_the_search_finds_what_it_searches_for() -> None:
 
 
 def reachable(root: object, depth: int) -> dict[int, object]:
-    """All objects that can be reached from one, but code, modules and classes."""
+    """Collect all objects that can be reached from one, but code, modules and classes."""
     found = {id(root): root}
     layer = [root]
     for _ in range(depth):
@@ -74,7 +74,7 @@ _UNINTERESTING = (
 
 
 async def test_no_object_shows_it() -> None:
-    """Whatever can be reached from a session that is in use is silent about the key."""
+    """No object that can be reached from a used session shows the key."""
     async with RawServer(answering(200, PONG)) as server, session_on(server) as session:
         await session.ping()
         view = session.with_options(timeout=5)
@@ -85,8 +85,8 @@ async def test_no_object_shows_it() -> None:
         assert len(reachable(session, 12)) > 100
 
 
-async def test_it_stands_in_its_header_alone() -> None:
-    """Neither the address nor any other header or body has it."""
+async def test_it_is_in_its_header_alone() -> None:
+    """The key is in one header, and in no address, other header or body."""
     async with RawServer(answering(200, b"{}")) as server, session_on(server) as session:
         for call in (
             session.ping(),
@@ -97,10 +97,10 @@ async def test_it_stands_in_its_header_alone() -> None:
                 await call
             except IottlyError as error:
                 assert_key_hidden(error)
-        for heard in server.requests:
-            assert not shows_key(heard.line)
-            assert not shows_key(heard.body.decode())
-            assert sum(shows_key(value) for _, value in heard.headers) == 1
+        for received in server.requests:
+            assert not shows_key(received.line)
+            assert not shows_key(received.body.decode())
+            assert sum(shows_key(value) for _, value in received.headers) == 1
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ async def test_it_stands_in_its_header_alone() -> None:
     ],
 )
 def test_a_refusal_does_not_show_it(make: Any) -> None:
-    """What is refused with a key in it is refused without showing it, in any frame of ours."""
+    """A refused argument that holds a key is not shown, in any frame of ours."""
     with pytest.raises(ConfigurationError) as caught:
         make(CANARY)
     assert_key_hidden(caught.value)
@@ -127,14 +127,14 @@ def test_a_refusal_does_not_show_it(make: Any) -> None:
     "url", [f"https://user:{CANARY}@example.org", f"https://example.org/?key={CANARY}"]
 )
 def test_a_refused_url_does_not_show_it(url: str) -> None:
-    """What may be a credential in a URL is not repeated by its refusal."""
+    """The error for a URL with a credential does not repeat the credential."""
     with pytest.raises(ConfigurationError) as caught:
         Config(base_url=url)
     assert not shows_key(f"{caught.value!r}")
 
 
 def test_the_environments_key_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A key from the environment that cannot be used is refused as silently."""
+    """The error for an invalid key of the environment does not show the key."""
     monkeypatch.setenv("IOTTLY_API_KEY", f"{CANARY}\n")
     with pytest.raises(ConfigurationError) as caught:
         IottlySession(config=Config())
@@ -142,7 +142,7 @@ def test_the_environments_key_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 async def test_it_is_not_pickled() -> None:
-    """Neither session nor key can be pickled, and a pickled error has none in it."""
+    """Neither session nor key can be pickled, and a pickled error does not hold the key."""
     async with (
         RawServer(answering(401, b'{"error": "no"}')) as server,
         session_on(server) as session,
@@ -156,7 +156,7 @@ async def test_it_is_not_pickled() -> None:
 
 
 def test_a_copy_is_redacted_too() -> None:
-    """The key and its headers can be copied, as recorders of requests do; no copy shows it."""
+    """The key and its headers can be copied, as vcrpy does; no copy shows the key."""
     key = ApiKey(CANARY)
     for copied in (copy.copy(key), copy.deepcopy(key)):
         assert copied.headers("v1") == key.headers("v1")
@@ -170,18 +170,18 @@ def test_a_copy_is_redacted_too() -> None:
 
 
 async def echoes(peer: Peer) -> None:
-    """Errors, and successes of the wrong form, with the whole request in them."""
+    """Answer with errors, and successes of the wrong form, that hold the whole request."""
     while True:
-        heard = await peer.request()
-        text = heard.head.decode("latin-1").replace("\r\n", " ").replace('"', "'")
+        received = await peer.request()
+        text = received.head.decode("latin-1").replace("\r\n", " ").replace('"', "'")
         body = b'{"error": {"message": "%s", "code": "%s"}, "id": "%s"}' % ((text.encode(),) * 3)
-        status = 200 if "ping" in heard.line else 400
+        status = 200 if "ping" in received.line else 400
         lines = (f"X-Echo: {text}", f"Content-Type: text/{text[:60]}")
         await peer.send(head(status, *lines, length=len(body)) + body)
 
 
 async def test_an_echo_is_not_shown() -> None:
-    """A service that repeats what it was sent does not bring the key into an error."""
+    """If the service repeats the request, no error shows the key."""
     async with RawServer(echoes) as server, session_on(server) as session:
         for call in (
             session.ping(),
@@ -191,14 +191,14 @@ async def test_an_echo_is_not_shown() -> None:
         ):
             with pytest.raises(IottlyError) as caught:
                 await call
-            told = caught.value
-            assert not shows_key(f"{told!r} {told.facts()} {told.__cause__!r}")
-            if told.status == 400:
-                assert_key_hidden(told)
+            reported = caught.value
+            assert not shows_key(f"{reported!r} {reported.facts()} {reported.__cause__!r}")
+            if reported.status == 400:
+                assert_key_hidden(reported)
 
 
 async def test_a_refused_stream_does_not_show_it() -> None:
-    """Nor does one that repeats it where a stream would be opened."""
+    """If the service repeats the request that opens a stream, no error shows the key."""
 
     async def repeats(peer: Peer) -> None:
         credential = dict((await peer.request()).headers)["authorization"]
@@ -210,17 +210,17 @@ async def test_a_refused_stream_does_not_show_it() -> None:
         async with session.stream() as stream:
             with pytest.raises(UnauthorizedError) as caught:
                 await stream.until_connected()
-        told = caught.value
-        assert "<redacted>" in str(told)
-        assert not shows_key(f"{told!r} {told.facts()} {told.__cause__!r}")
+        reported = caught.value
+        assert "<redacted>" in str(reported)
+        assert not shows_key(f"{reported!r} {reported.facts()} {reported.__cause__!r}")
 
 
 def test_debug_mode_does_not_show_it() -> None:
-    """With asyncio's debug mode, slow callbacks, lost tasks and an unclosed session, none shows."""
+    """asyncio's debug mode does not show the key."""
 
     async def loses_and_drops(peer: Peer) -> None:
-        heard = await peer.request()
-        if "ping" in heard.line:
+        received = await peer.request()
+        if "ping" in received.line:
             await peer.send(answer(200, PONG, "Connection: close"))
             peer.finish()
             return
@@ -250,7 +250,7 @@ def test_debug_mode_does_not_show_it() -> None:
 
 
 async def run_cli(*arguments: str, **environment: str) -> str:
-    """All that the command line says."""
+    """Run the command line; return all its output."""
     child = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-X", "dev", "-m", "iottly_async", *arguments),
@@ -264,14 +264,14 @@ async def run_cli(*arguments: str, **environment: str) -> str:
 
 
 async def test_the_command_line_does_not_show_it() -> None:
-    """Neither what works nor what fails prints the key."""
+    """No command prints the key, whether it works or fails."""
     with EmulatorThread(devices=1, messages=10, api_keys=(CANARY,)) as emulator:
         here = {"IOTTLY_BASE_URL": emulator.base_url}
-        told = await asyncio.gather(
+        reported = await asyncio.gather(
             run_cli("devices", emulator.project_id, **here),
             run_cli("inspect", "no-such-project", **here),
             run_cli("ping", IOTTLY_BASE_URL=f"https://user:{CANARY}@example.org"),
             run_cli("ping", IOTTLY_API_KEY=f"{CANARY}\n", **here),
         )
-    assert all(told)
-    assert not any(map(shows_key, told))
+    assert all(reported)
+    assert not any(map(shows_key, reported))

@@ -24,22 +24,24 @@ def session_on(url: str, **settings: Any) -> IottlySession:
 
 
 def by_name(server: RawServer) -> str:
-    """A server's URL by its host's name: for an address, aiohttp's own jar keeps no cookie."""
+    """A server's URL with a host name: aiohttp's cookie jar ignores addresses."""
     return server.url.replace("127.0.0.1", "localhost")
 
 
 async def test_cookies_are_not_kept() -> None:
-    """What a server wants remembered is not sent back to it."""
+    """A cookie that the server sets is not sent back."""
     script = answering(200, PONG, "Set-Cookie: a=b; Path=/", "Set-Cookie: c=d")
     async with RawServer(script) as server, session_on(by_name(server)) as session:
         for _ in range(3):
             await session.ping()
         assert len(server.requests) == 3
-        assert not any(name == "cookie" for heard in server.requests for name, _ in heard.headers)
+        assert not any(
+            name == "cookie" for received in server.requests for name, _ in received.headers
+        )
 
 
 async def test_cookies_are_not_kept_by_sessions_for_streams() -> None:
-    """Nor are they by the sessions that WebSockets are opened with."""
+    """A cookie that the server sets is not sent back by streams either."""
     script = answering(200, PONG, "Set-Cookie: a=b; Path=/")
     async with RawServer(script) as server:
         transport = AiohttpTransport(Config(base_url=by_name(server)))
@@ -49,11 +51,13 @@ async def test_cookies_are_not_kept_by_sessions_for_streams() -> None:
                 await response.read()
         await transport.aclose()
         assert len(server.requests) == 2
-        assert not any(name == "cookie" for heard in server.requests for name, _ in heard.headers)
+        assert not any(
+            name == "cookie" for received in server.requests for name, _ in received.headers
+        )
 
 
 async def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The environment's proxy hears nothing by default, of calls and of streams."""
+    """By default, neither calls nor streams use the environment's proxy."""
     async with RawServer(answering(200, PONG)) as proxy, RawServer(answering(200, PONG)) as server:
         for name in PROXIES:
             monkeypatch.setenv(name, proxy.url)
@@ -71,7 +75,7 @@ async def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.Monkey
 
 
 async def test_a_proxy_is_used_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With `trust_env` the environment's proxy carries the requests."""
+    """With `trust_env`, requests go through the environment's proxy."""
     async with RawServer(answering(200, PONG)) as proxy:
         for name in PROXIES:
             monkeypatch.setenv(name, proxy.url)
@@ -81,7 +85,7 @@ async def test_a_proxy_is_used_where_it_is_asked_for(monkeypatch: pytest.MonkeyP
             "http://iottly.invalid", trust_env=True, allow_plain_http=True
         ) as session:
             await session.ping()
-        assert [heard.line for heard in proxy.requests] == [
+        assert [received.line for received in proxy.requests] == [
             "GET http://iottly.invalid/v1.0/project/ping HTTP/1.1"
         ]
 
@@ -99,7 +103,7 @@ def netrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("netrc")
 async def test_netrc_is_not_used() -> None:
-    """The only credential that is sent is the key's, in its one header."""
+    """By default .netrc is ignored: only the key is sent, in its one header."""
     async with RawServer(answering(200, PONG)) as server, session_on(server.url) as session:
         await session.ping()
     headers = dict(server.requests[0].headers)
@@ -108,8 +112,8 @@ async def test_netrc_is_not_used() -> None:
 
 
 @pytest.mark.usefixtures("netrc")
-async def test_a_netrc_that_contradicts_the_key_is_told() -> None:
-    """With `trust_env`, another credential for the host is an error that names it, unsent."""
+async def test_a_netrc_with_another_credential_is_an_error() -> None:
+    """With `trust_env`, another credential for the host is an error; nothing is sent."""
     async with RawServer(answering(200, PONG)) as server:
         async with session_on(server.url, trust_env=True) as session:
             with pytest.raises(ConfigurationError, match="netrc") as caught:

@@ -1,4 +1,4 @@
-"""Hostile text, in every place that takes text, changes neither path, header nor query."""
+"""Hostile text in any argument changes neither path, header nor query."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.raw_server import RawRequest, RawServer, answering
 from tests.support.scale import sized
 
 SHARP = "/\\?#%&=+;:@.,~ \t\r\n\0\x7f\x85\xa0\u2028\u202e\ufeff\u2215\uff0f\ud800é漢😀'\"<>|[]{}"
-"""Characters that mean something to some reader of URLs, headers or lines."""
+"""Characters with a meaning in URLs, headers or lines."""
 
 texts = st.one_of(
     st.text(max_size=40),
@@ -32,11 +32,11 @@ texts = st.one_of(
 Use = Callable[[IottlySession, str], Awaitable[Any]]
 
 over_sockets = settings(max_examples=sized(12, 2000))
-"""Each example is a server, a session and a call: few in every run, many in a long one."""
+"""Each example needs a server, a session and a call: few in every run, many in a long one."""
 
 
 def project(session: IottlySession) -> Any:
-    """A project under a plain id."""
+    """A project with a plain id."""
     return session.project("p1")
 
 
@@ -84,7 +84,7 @@ IDS: list[tuple[str, Use, list[str | None]]] = [
 
 
 def requests_of(use: Use, text: str) -> list[RawRequest]:
-    """What a server hears of one use; errors of the library's are to be expected."""
+    """Return the requests that one use sends; the library may raise its errors."""
 
     async def run() -> list[RawRequest]:
         async with RawServer(answering(200, b"{}")) as server:
@@ -110,13 +110,13 @@ HEADERS = {
 }
 
 
-def assert_plain(heard: RawRequest) -> None:
-    """A request has the headers that it should have, once each, and a clean request line."""
-    names = [name for name, _ in heard.headers]
+def assert_plain(received: RawRequest) -> None:
+    """Assert that a request has its headers, once each, and a valid request line."""
+    names = [name for name, _ in received.headers]
     assert len(set(names)) == len(names)
     assert set(names) <= HEADERS
-    assert heard.head.count(b"\n") == heard.head.count(b"\r\n") == len(names) + 2
-    line = heard.line
+    assert received.head.count(b"\n") == received.head.count(b"\r\n") == len(names) + 2
+    line = received.line
     assert line.isascii()
     assert line.isprintable()
     assert line.count(" ") == 2
@@ -126,13 +126,13 @@ def assert_plain(heard: RawRequest) -> None:
 @over_sockets
 @given(text=texts)
 def test_an_id_stays_one_segment(name: str, use: Use, shape: list[str | None], text: str) -> None:
-    """An id is refused unsent, or arrives as itself in its own segment of the path."""
-    heard = requests_of(use, text)
-    if not heard:
+    """An id is refused, or arrives unchanged as one segment of the path."""
+    received = requests_of(use, text)
+    if not received:
         return
-    assert len(heard) == 1
-    assert_plain(heard[0])
-    path = urlsplit(heard[0].line.split(" ")[1]).path
+    assert len(received) == 1
+    assert_plain(received[0])
+    path = urlsplit(received[0].line.split(" ")[1]).path
     segments = path.split("/")[1:]
     assert len(segments) == len(shape)
     for segment, expected in zip(segments, shape, strict=True):
@@ -143,20 +143,20 @@ def test_an_id_stays_one_segment(name: str, use: Use, shape: list[str | None], t
     "good", ["dev_01j3k", "3781de91-d446-4c64-825d-756dd60f2dab", "<token>", "a b", "é", "a:b@c"]
 )
 def test_an_ordinary_id_is_sent(good: str) -> None:
-    """What is no danger is not refused."""
+    """An ordinary id is accepted."""
     assert len(requests_of(lambda session, text: session.devices.get(text), good)) == 1
 
 
 @over_sockets
 @given(text=texts)
 def test_a_filter_stays_one_parameter(text: str) -> None:
-    """Whatever a filter holds, the query has its two parameters and no other."""
+    """Whatever a filter holds, the query has two parameters."""
     query = {"payload": {text: text}, "type": text}
-    heard = requests_of(lambda s, _: project(s).messages.recent("d1", query=query), "")
-    if not heard:
+    received = requests_of(lambda s, _: project(s).messages.recent("d1", query=query), "")
+    if not received:
         return
-    assert_plain(heard[0])
-    found = parse_qs(urlsplit(heard[0].line.split(" ")[1]).query, strict_parsing=True)
+    assert_plain(received[0])
+    found = parse_qs(urlsplit(received[0].line.split(" ")[1]).query, strict_parsing=True)
     assert set(found) == {"numMessages", "queryJson"}
     assert json.loads(found["queryJson"][0]) == query
 
@@ -164,12 +164,12 @@ def test_a_filter_stays_one_parameter(text: str) -> None:
 @over_sockets
 @given(name=texts, values=st.dictionaries(texts, texts, max_size=3))
 def test_a_command_is_json_whatever_it_holds(name: str, values: dict[str, str]) -> None:
-    """A command's name and values travel in the body, and arrive as they were given."""
-    heard = requests_of(lambda s, _: project(s).commands.send("d1", name, values), "")
-    if not heard:
+    """A command's name and values are sent in the body, and arrive unchanged."""
+    received = requests_of(lambda s, _: project(s).commands.send("d1", name, values), "")
+    if not received:
         return
-    assert_plain(heard[0])
-    body = json.loads(heard[0].body)
+    assert_plain(received[0])
+    body = json.loads(received[0].body)
     assert body["cmd_type"] == name
     assert all(key.startswith(f"{name}.") for key in body["values"])
     assert sorted(body["values"].values()) == sorted(values.values())
@@ -178,17 +178,17 @@ def test_a_command_is_json_whatever_it_holds(name: str, values: dict[str, str]) 
 @over_sockets
 @given(name=texts)
 def test_a_name_is_json_whatever_it_holds(name: str) -> None:
-    """A device's new name travels in the body, and arrives as it was given."""
-    heard = requests_of(lambda s, _: project(s).devices.rename("d1", name), "")
-    if heard:
-        assert_plain(heard[0])
-        assert json.loads(heard[0].body) == {"name": name}
+    """A device's new name is sent in the body, and arrives unchanged."""
+    received = requests_of(lambda s, _: project(s).devices.rename("d1", name), "")
+    if received:
+        assert_plain(received[0])
+        assert json.loads(received[0].body) == {"name": name}
 
 
 @pytest.mark.parametrize("through", [False, True], ids=["own", "given"])
 @pytest.mark.parametrize("target", ["/a b", "/a\r\nX: y", "/a\0", "/a\x7f", "/é", "/a\ud800"])
 async def test_a_target_cannot_end_its_line(target: str, through: bool) -> None:
-    """The transport itself sends no target that is more than one word of a request line."""
+    """The transport refuses a target that is more than one word of a request line."""
     async with (
         RawServer(answering(200, b"{}")) as server,
         aiohttp.ClientSession() as http,
@@ -197,8 +197,8 @@ async def test_a_target_cannot_end_its_line(target: str, through: bool) -> None:
         with suppress(IottlyError):
             await transport.send(Outgoing("GET", target, {}))
         await transport.aclose()
-        for heard in server.requests:
-            assert_plain(heard)
+        for received in server.requests:
+            assert_plain(received)
 
 
 # --- the key ---------------------------------------------------------------------------------
@@ -210,7 +210,7 @@ async def test_a_target_cannot_end_its_line(target: str, through: bool) -> None:
 @example(key="ключ")
 @example(key="a\x7f")
 def test_a_key_stays_in_its_header(key: str) -> None:
-    """A key is refused, never shown, or is the value of its one header, in both generations."""
+    """A key is refused, and never shown, or is the value of its one header."""
 
     async def run() -> list[RawRequest]:
         async with RawServer(answering(200, b"{}")) as server:
@@ -224,12 +224,12 @@ def test_a_key_stays_in_its_header(key: str) -> None:
     try:
         old, new = asyncio.run(run())
     except ConfigurationError as error:
-        told = str(error)
+        reported = str(error)
         assert not key or not all("!" <= character <= "~" for character in key)
-        assert len(key) < 4 or key not in told
+        assert len(key) < 4 or key not in reported
         return
-    for heard in (old, new):
-        assert_plain(heard)
+    for received in (old, new):
+        assert_plain(received)
     assert dict(old.headers)["authentication"] == f"bearer {key}"
     assert dict(new.headers)["authorization"] == f"Bearer {key}"
 
@@ -264,19 +264,19 @@ urls = st.one_of(
 @example(url="https://api.example\t.evil.example")
 @example(url="http://127.0.0.1@evil.example")
 def test_a_base_url_is_one_host_to_every_reader(url: str) -> None:
-    """A URL is refused, or is https or loopback, without user, path or query, to all parsers."""
+    """An accepted URL is https or loopback, without user, path or query, to all parsers."""
     try:
         accepted = Config(base_url=url).base_url
     except ConfigurationError as error:
-        told = str(error)
+        reported = str(error)
     else:
         assert_one_host(accepted)
         return
-    assert "password" not in told or "must not hold" in told
+    assert "password" not in reported or "must not hold" in reported
 
 
 def assert_one_host(accepted: str) -> None:
-    """Both parsers read the same host, and nothing besides."""
+    """Assert that both parsers read the same host, and nothing else."""
     parts = urlsplit(accepted)
     assert (parts.path, parts.query, parts.fragment, parts.username) == ("", "", "", None)
     assert parts.scheme == "https" or parts.hostname in ("127.0.0.1", "localhost", "::1")

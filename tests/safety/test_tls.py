@@ -1,4 +1,4 @@
-"""TLS: verified, 1.2 or newer, and no way to have less."""
+"""TLS is verified and 1.2 or newer; no setting weakens it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ system_default = weak
 MinProtocol = TLSv1
 CipherString = DEFAULT:@SECLEVEL=0
 """
-"""What a system's configuration may allow; it must not be allowed here."""
+"""A system's configuration that allows old TLS, which the library does not."""
 
 
 def unverified(context: ssl.SSLContext) -> None:
@@ -58,7 +58,7 @@ def optional(context: ssl.SSLContext) -> None:
 
 
 def any_name(context: ssl.SSLContext) -> None:
-    """Accept anybody's certificate."""
+    """Accept a certificate for another host."""
     context.check_hostname = False
 
 
@@ -71,7 +71,7 @@ def old(context: ssl.SSLContext) -> None:
 
 @pytest.mark.parametrize("weaken", [unverified, optional, any_name, old])
 def test_a_weak_context_is_refused(weaken: Callable[[ssl.SSLContext], None]) -> None:
-    """A context that does not verify, or accepts an old TLS, is refused by name."""
+    """A context that does not verify, or accepts old TLS, is refused."""
     context = ssl.create_default_context()
     weaken(context)
     with pytest.raises(ConfigurationError, match=r"^ssl must be a context"):
@@ -80,13 +80,13 @@ def test_a_weak_context_is_refused(weaken: Callable[[ssl.SSLContext], None]) -> 
 
 @pytest.mark.parametrize("value", [False, True, "no", 0])
 def test_there_is_no_switch(value: object) -> None:
-    """Nothing but a context is accepted where a context may stand."""
+    """`ssl` accepts a context and nothing else."""
     with pytest.raises(ConfigurationError, match="verification cannot be switched off"):
         Config(ssl=value)  # type: ignore[arg-type]
 
 
 async def in_a_child(url: str, **environment: str) -> str:
-    """What a program says that uses the default settings, in this environment."""
+    """Run a program with the default settings in this environment; return its output."""
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-c", CHILD, url, env=environment, stdout=asyncio.subprocess.PIPE
     )
@@ -95,7 +95,7 @@ async def in_a_child(url: str, **environment: str) -> str:
 
 
 async def test_the_systems_trust_is_the_default(tmp_path: Path) -> None:
-    """Whom the system trusts is trusted, and nobody else."""
+    """By default the system's trusted authorities are trusted, and no other."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "trusted.pem"))
     trustme.CA().cert_pem.write_to_path(str(tmp_path / "other.pem"))
@@ -112,7 +112,7 @@ async def test_the_systems_trust_is_the_default(tmp_path: Path) -> None:
 
 
 async def test_old_tls_is_refused_whatever_the_system_allows(tmp_path: Path) -> None:
-    """A server that has only TLS 1.1 is not spoken to, even where the system would."""
+    """A server that has only TLS 1.1 is refused, even if the system allows it."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "trusted.pem"))
     (tmp_path / "weak.cnf").write_text(WEAK)
@@ -124,11 +124,11 @@ async def test_old_tls_is_refused_whatever_the_system_allows(tmp_path: Path) -> 
         context.minimum_version = ssl.TLSVersion.TLSv1
         context.maximum_version = ssl.TLSVersion.TLSv1_1
     async with RawServer(answering(200, b'{"status": "pong"}'), tls=context) as server:
-        told = await in_a_child(
+        reported = await in_a_child(
             server.url,
             SSL_CERT_FILE=str(tmp_path / "trusted.pem"),
             OPENSSL_CONF=str(tmp_path / "weak.cnf"),
         )
         # Some servers end such a handshake without a word.
-        assert told in ("TLSError no", "ConnectError no")
+        assert reported in ("TLSError no", "ConnectError no")
         assert not server.requests

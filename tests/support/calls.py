@@ -1,6 +1,6 @@
-"""One call of each verb, a fault that befalls it, and what must then be true.
+"""One call of each verb, a fault, and what must then be true.
 
-`befall` makes the call against a server that plays the fault, and asserts, for each
+`assert_fault` makes the call against a server that plays the fault, and asserts, for each
 cell of the matrix: the error's class and facts, how many times the request arrived,
 that the call ended in its time, and that its connections were closed behind it.
 """
@@ -29,12 +29,12 @@ from tests.support.tls import Certificates
 
 KEY: Final = CANARY
 DEADLINE: Final = 20.0
-"""Seconds of a call in a cell; none of them comes near, and none may pass it."""
+"""The timeout of a call, in seconds; no call comes near it."""
 
 
 @frozen
 class Verb:
-    """A call of the API by its HTTP method, with the answer that it is content with."""
+    """A call of the API by its HTTP method, with a good answer."""
 
     method: str
     make: Callable[[IottlySession], Awaitable[Any]]
@@ -83,18 +83,18 @@ each_verb = pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.method)
 
 @frozen(kw_only=True)
 class Fault:
-    """What befalls every connection, and what comes of it.
+    """A fault of every connection, and what comes of it.
 
     Attributes:
-        name: of the cell.
+        name: of the fault, in the test's id.
         play: what the server does on each connection.
-        error: the error's class where the call is a read or write.
+        error: the error's class, for a read or write.
         sent: whether the request may have arrived.
         again: whether a read or write is tried a second time.
-        status: that the error tells.
-        slow: the fault is that something does not come; the attempt's time is made short.
+        status: of the error; None if no answer arrived.
+        slow: whether something does not arrive; `attempt_timeout` is then 0.25 s.
         text: words that the error's text must have.
-        settings: of the session, beside those that all cells have.
+        settings: of the session, beside the defaults.
     """
 
     name: str
@@ -120,7 +120,7 @@ def session_on(
     limiter: RateLimiter | None = None,
     **settings: Any,
 ) -> IottlySession:
-    """A session on a server, with two attempts and next to no pauses unless set otherwise."""
+    """Make a session on a server, by default with two attempts and almost no pauses."""
     defaults: dict[str, Any] = {
         "base_url": server if isinstance(server, str) else server.url,
         "timeout": DEADLINE,
@@ -135,7 +135,7 @@ def session_on(
 
 
 async def failure_of(call: Awaitable[Any]) -> IottlyError:
-    """The library's error that a call ends in, before its deadline and a margin have passed."""
+    """Await a call that fails; return its error, within the deadline and a margin."""
     async with asyncio.timeout(DEADLINE + 1.0):
         with pytest.raises(IottlyError) as caught:
             await call
@@ -143,8 +143,8 @@ async def failure_of(call: Awaitable[Any]) -> IottlyError:
     return caught.value
 
 
-async def befall(verb: Verb, fault: Fault, certificates: Certificates | None) -> IottlyError:
-    """Make the call under the fault and assert what must be true of it; its error."""
+async def assert_fault(verb: Verb, fault: Fault, certificates: Certificates | None) -> IottlyError:
+    """Make the call under the fault, and assert its error and its requests; return the error."""
     settings = {"attempt_timeout": 0.25} if fault.slow else {}
     tls = None if certificates is None else certificates.server
     async with (
@@ -152,29 +152,29 @@ async def befall(verb: Verb, fault: Fault, certificates: Certificates | None) ->
         session_on(server, certificates, **(settings | fault.settings)) as session,
     ):
         error = await failure_of(verb.make(session))
-        hold(error, verb, fault)
+        assert_error(error, verb, fault)
         assert len(server.requests) == (0 if fault.sent == "no" else error.attempts)
-        assert all(heard.line.startswith(verb.method) for heard in server.requests)
+        assert all(received.line.startswith(verb.method) for received in server.requests)
         # What failed is closed at once, not when the session is.
         await server.until_closed()
     return error
 
 
-def hold(error: IottlyError, verb: Verb, fault: Fault) -> None:
+def assert_error(error: IottlyError, verb: Verb, fault: Fault) -> None:
     """Assert class and facts of a call's error."""
     unknown = verb.command and fault.sent != "no"
-    told = error
+    reported = error
     if unknown:
         assert type(error) is CommandOutcomeUnknownError
         assert error.sent == "maybe"
         assert isinstance(error.__cause__, IottlyError)
-        told = error.__cause__
+        reported = error.__cause__
     else:
         assert error.sent == fault.sent
         assert error.__cause__ is None
-    assert type(told) is fault.error
-    assert told.__context__ is None
+    assert type(reported) is fault.error
+    assert reported.__context__ is None
     assert error.status == fault.status
     assert error.request_id is None
     assert error.attempts == (2 if fault.again and not unknown else 1)
-    assert fault.text in str(told)
+    assert fault.text in str(reported)

@@ -1,8 +1,8 @@
-"""What aiohttp does that the transport works around: each test tells when it is gone.
+"""The behaviour of aiohttp that the transport works around; each test says when it is gone.
 
-None of these is about our own code. On the version on which they were seen, a fact that
-does not show is a failure of the test; on a later one it is a skip that says which
-work-around may go.
+No test here is about our own code. On the version in which a behaviour was seen, the test
+fails if aiohttp behaves otherwise; on a later version it is skipped, and says which
+work-around can be removed.
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ from tests.support.tls import Certificates
 
 SEEN = "3.14.5"
 TURNS = 300
-"""Turns of the loop after which what ought to have come does not come."""
+"""Iterations of the loop after which an event that did not happen will not happen."""
 
 
 def gone(what: str) -> NoReturn:
-    """Tell that a fact does not show any more."""
-    told = f"{what}: gone in aiohttp {aiohttp.__version__}; see the transport's list"
+    """Report that aiohttp does not behave so any more."""
+    reported = f"{what}: gone in aiohttp {aiohttp.__version__}; see the transport's list"
     if aiohttp.__version__ == SEEN:
-        pytest.fail(told)
-    pytest.skip(told)
+        pytest.fail(reported)
+    pytest.skip(reported)
 
 
 async def turn() -> None:
-    """Let the loop turn often enough."""
+    """Run the loop for `TURNS` iterations."""
     for _ in range(TURNS):
         await asyncio.sleep(0)
 
 
 async def get(session: aiohttp.ClientSession, url: str) -> bytes:
-    """A GET, read to its end."""
+    """Send a GET and read the whole body."""
     async with session.get(url) as response:
         return await response.read()
 
 
 async def test_a_bounded_connector_loses_a_wake_up() -> None:
-    """A waiter that is cancelled in the tick of its wake-up takes the next one's turn along."""
+    """A waiter that is cancelled in the tick of its wake-up loses the wake-up of the next one."""
     free = asyncio.Event()
 
     async def waits(peer: Peer) -> None:
@@ -76,21 +76,21 @@ async def test_a_bounded_connector_loses_a_wake_up() -> None:
         gone("a bounded connector hangs after a cancelled waiter")
 
 
-async def test_a_credential_travels_with_a_redirect() -> None:
-    """Of the credentials only `Authorization` is kept back; the body goes along on a 307."""
+async def test_a_credential_is_sent_along_on_a_redirect() -> None:
+    """Only `Authorization` is removed on a redirect; the body is sent along on a 307."""
     async with RawServer(answering(200, b"{}")) as thief:
         there = answer(307, b"", f"Location: {thief.url}/")
         async with RawServer(playing(there)) as server, aiohttp.ClientSession() as session:
             headers = {"Authentication": "bearer canary"}
             async with session.post(server.url, headers=headers, data=b"the body") as response:
                 await response.read()
-        heard = thief.requests[0]
-    if ("authentication", "bearer canary") not in heard.headers or heard.body != b"the body":
+        received = thief.requests[0]
+    if ("authentication", "bearer canary") not in received.headers or received.body != b"the body":
         gone("a redirect takes `Authentication` and the body to another origin")
 
 
 async def test_an_upgrade_is_redirected_and_resent() -> None:
-    """The request that opens a WebSocket goes where a redirect leads, and twice when lost."""
+    """The request that opens a WebSocket follows redirects, and is sent twice when lost."""
 
     async def hangs_up(peer: Peer) -> None:
         await peer.request()
@@ -101,8 +101,8 @@ async def test_an_upgrade_is_redirected_and_resent() -> None:
         async with RawServer(playing(there)) as server, aiohttp.ClientSession() as session:
             with pytest.raises(aiohttp.ClientError):
                 await session.ws_connect(server.url, headers={"Authentication": "bearer canary"})
-        heard = thief.requests
-    if len(heard) != 2 or ("authentication", "bearer canary") not in heard[0].headers:
+        received = thief.requests
+    if len(received) != 2 or ("authentication", "bearer canary") not in received[0].headers:
         gone("the request of a WebSocket is redirected and resent")
 
 
@@ -121,8 +121,8 @@ async def test_a_lost_get_is_sent_twice() -> None:
         gone("a lost GET is sent twice")
 
 
-async def test_an_unasked_answer_is_handed_to_the_next_question() -> None:
-    """Bytes that arrive on an idle kept connection become the answer of the next request."""
+async def test_an_unrequested_answer_is_taken_for_the_next() -> None:
+    """Bytes that arrive on an idle kept connection become the answer to the next request."""
 
     script = answering(200, b'"its own"')
     async with RawServer(script) as server, aiohttp.ClientSession() as session:
@@ -134,8 +134,8 @@ async def test_an_unasked_answer_is_handed_to_the_next_question() -> None:
         gone("an unasked answer is handed to the next question")
 
 
-async def test_what_the_loop_did_not_read_is_not_seen() -> None:
-    """A kept connection that has ended in the kernel, but not for the loop, is written to."""
+async def test_unread_input_is_not_noticed() -> None:
+    """A kept connection that has ended, unknown to the loop, is written to."""
     async with RawServer(answering(200, b"{}")) as server, aiohttp.ClientSession() as session:
         await get(session, server.url)
         server.peers[0].send_at_once(None)
@@ -148,7 +148,7 @@ async def test_what_the_loop_did_not_read_is_not_seen() -> None:
 
 
 async def test_a_post_on_a_stale_connection_fails() -> None:
-    """A POST on a kept connection that ended while the loop was blocked is not sent anew."""
+    """A POST on a kept connection that ended while the loop was blocked is not sent again."""
     async with RawServer(answering(200, b"{}")) as server, aiohttp.ClientSession() as session:
         await get(session, server.url)
         server.peers[0].send_at_once(None)
@@ -162,8 +162,8 @@ async def test_a_post_on_a_stale_connection_fails() -> None:
         gone("a POST on a stale connection fails")
 
 
-async def test_read_unpacks_without_a_bound() -> None:
-    """`read()` gives out a body as large as it unpacks to, and no setting bounds it."""
+async def test_read_decompresses_without_a_limit() -> None:
+    """`read()` decompresses a body of any size, and no setting limits it."""
     size = 32 << 20
     packed = gzip.compress(bytes(size))
     assert len(packed) < 1 << 16
@@ -178,21 +178,21 @@ async def test_read_unpacks_without_a_bound() -> None:
 
 
 async def test_an_error_holds_the_headers_of_the_request() -> None:
-    """What aiohttp raises for a broken answer shows the credential in its repr and locals."""
+    """aiohttp's error for a broken answer shows the credential in its repr or locals."""
     script = playing(b"not HTTP at all\r\n\r\n")
     async with RawServer(script) as server, aiohttp.ClientSession() as session:
         with pytest.raises(aiohttp.ClientResponseError) as caught:
             await session.get(server.url, headers={"Authentication": "bearer so-secret"})
-        told = repr(caught.value) + repr(caught.value.args)
+        reported = repr(caught.value) + repr(caught.value.args)
         stack = traceback.StackSummary.extract(
             traceback.walk_tb(caught.value.__traceback__), capture_locals=True
         )
         local = any("so-secret" in str(frame.locals) for frame in stack[1:])
-    if "so-secret" not in told and not local:
+    if "so-secret" not in reported and not local:
         gone("an error holds the headers of the request")
 
 
-async def test_a_closed_session_is_told_without_a_class() -> None:
+async def test_a_closed_session_raises_a_bare_error() -> None:
     """A session that was closed raises a bare RuntimeError."""
     session = aiohttp.ClientSession()
     await session.close()
@@ -203,7 +203,7 @@ async def test_a_closed_session_is_told_without_a_class() -> None:
 
 
 async def test_cut_gzip_passes_for_whole() -> None:
-    """A gzip stream that ends early in good framing is handed out without an error."""
+    """A gzip stream that is cut within correct framing is returned without an error."""
     cut = gzip.compress(b"0123456789" * 1000)[:-12]
     script = answering(200, cut, "Content-Encoding: gzip")
     async with RawServer(script) as server, aiohttp.ClientSession() as session:
@@ -216,7 +216,7 @@ async def test_cut_gzip_passes_for_whole() -> None:
 
 
 async def test_closing_leaves_a_reader_hanging() -> None:
-    """Whoever reads a body while its session is closed is never told."""
+    """A task that reads a body while its session closes waits for ever."""
 
     async def half(peer: Peer) -> None:
         await peer.request()
@@ -238,7 +238,7 @@ async def test_closing_leaves_a_reader_hanging() -> None:
 
 
 async def test_tls_to_a_silent_peer_is_not_closed_at_once(certificates: Certificates) -> None:
-    """A response that is closed before its end waits half a minute for the peer's farewell."""
+    """A response that is closed early waits 30 s for the peer's closing handshake."""
 
     async def half_and_deaf(peer: Peer) -> None:
         await peer.request()
@@ -265,7 +265,7 @@ async def test_tls_to_a_silent_peer_is_not_closed_at_once(certificates: Certific
         gone("TLS to a silent peer is not closed at once")
 
 
-async def test_the_rough_timer_rounds_up() -> None:
-    """Time limits above five seconds are rounded up to whole seconds of the loop's clock."""
+async def test_time_limits_are_rounded_up() -> None:
+    """Time limits above 5 s are rounded up to whole seconds of the loop's clock."""
     if aiohttp.ClientTimeout().ceil_threshold != 5:
         gone("time limits above five seconds are rounded up")

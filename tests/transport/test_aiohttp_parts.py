@@ -1,6 +1,6 @@
-"""The parts of aiohttp that our own connections are made of, beyond what its reference promises.
+"""The parts of aiohttp that pooled connections use beyond its reference.
 
-Each test tells when one of them has changed, before a user's request does.
+A test fails if one of them has changed.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ GET = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
 
 
 async def connected(connector: BaseConnector, url: str) -> Connection:
-    """A connection of the connector's, asked for by a request that is never sent itself."""
+    """Take a connection from the connector, for a request that is never sent."""
     request = ClientRequest("GET", URL(url), loop=asyncio.get_running_loop())
     return await connector.connect(request, traces=[], timeout=ClientTimeout())
 
 
 async def asked(connector: BaseConnector, url: str) -> tuple[Connection, ResponseHandler]:
-    """A connection on which a request was written by hand, and its protocol."""
+    """Write a request to a connection; return the connection and its protocol."""
     connection = await connected(connector, url)
     protocol, transport = connection.protocol, connection.transport
     assert protocol is not None
@@ -36,7 +36,7 @@ async def asked(connector: BaseConnector, url: str) -> tuple[Connection, Respons
 
 
 async def test_a_connector_needs_no_session() -> None:
-    """A request without a session is all that a connector wants, and it has our headers."""
+    """A connector needs only a request, which has the headers that we send."""
     async with RawServer(answering(200, b"{}")) as server, TCPConnector(limit=0) as connector:
         connection = await connected(connector, server.url)
         assert isinstance(connection.protocol, ResponseHandler)
@@ -47,8 +47,8 @@ async def test_a_connector_needs_no_session() -> None:
     assert "gzip" in request.headers["Accept-Encoding"]
 
 
-async def test_an_answer_is_read_off_the_protocol() -> None:
-    """What is written by hand is answered by a message with code and headers, and a stream."""
+async def test_an_answer_is_read_from_the_protocol() -> None:
+    """The protocol reads an answer as a message with code and headers, and a stream."""
     script = answering(200, b"the body", "X-Twice: 1", "x-twice: 2")
     async with RawServer(script) as server, TCPConnector(limit=0) as connector:
         connection, protocol = await asked(connector, server.url)
@@ -66,8 +66,8 @@ async def test_an_answer_is_read_off_the_protocol() -> None:
         await server.until_closed()
 
 
-async def test_what_follows_an_answer_is_seen() -> None:
-    """A protocol with more than it was asked for wants to be closed, and is not kept."""
+async def test_bytes_after_an_answer_are_noticed() -> None:
+    """A protocol with bytes after its answer should be closed, and is not kept."""
     script = playing(answer(200, b"{}") + answer(200, b"unasked"))
     async with RawServer(script) as server, TCPConnector(limit=0) as connector:
         connection, protocol = await asked(connector, server.url)
@@ -78,8 +78,8 @@ async def test_what_follows_an_answer_is_seen() -> None:
         await server.until_closed()
 
 
-def test_the_defaults_of_a_reading_are_those_that_are_meant() -> None:
-    """Bodies are unpacked and lines bounded unless a reading is told otherwise."""
+def test_the_defaults_of_set_response_params() -> None:
+    """By default, bodies are decompressed and the length of lines is limited."""
     parameters = inspect.signature(ResponseHandler.set_response_params).parameters
     wanted = {
         "timer": None,

@@ -1,4 +1,4 @@
-"""What can happen between a request and the head of its answer."""
+"""Faults between a request and the head of its answer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.calls import (
     PUT,
     Fault,
     Verb,
-    befall,
+    assert_fault,
     each_fault,
     each_verb,
     failure_of,
@@ -26,38 +26,38 @@ each_transport = pytest.mark.parametrize("tls", [False, True], ids=["plain", "tl
 
 
 async def closes(peer: Peer) -> None:
-    """FIN instead of an answer."""
+    """Send FIN instead of an answer."""
     await peer.request()
     peer.finish()
 
 
 async def closes_within_the_request(peer: Peer) -> None:
-    """FIN as soon as anything has arrived."""
+    """Send FIN as soon as any byte has arrived."""
     await peer.arrived(1)
     peer.finish()
 
 
 async def resets(peer: Peer) -> None:
-    """RST instead of an answer."""
+    """Send RST instead of an answer."""
     await peer.request()
     peer.reset()
 
 
 async def stalls(peer: Peer) -> None:
-    """Nothing, ever."""
+    """Send nothing."""
     await peer.request()
     await peer.stall()
 
 
 async def drips_a_head(peer: Peer) -> None:
-    """A head that grows and never ends."""
+    """Send a head that never ends."""
     await peer.request()
     await peer.send(b"HTTP/1.1 200 OK\r\nX-Long: ")
     await peer.drip(b"x" * 1000)
 
 
 async def promises_for_ever(peer: Peer) -> None:
-    """100 Continue, again and again."""
+    """Send 100 Continue again and again."""
     await peer.request()
     while True:
         await peer.send(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -65,21 +65,21 @@ async def promises_for_ever(peer: Peer) -> None:
 
 
 async def talks_garbage(peer: Peer) -> None:
-    """Bytes that are no HTTP."""
+    """Send bytes that are not HTTP."""
     await peer.request()
     await peer.send(b"\x00\x01\x02 SSH-2.0-OpenSSH_9.2p1\r\n\r\n")
     await peer.stall()
 
 
 async def cuts_the_head(peer: Peer) -> None:
-    """Half a head, then FIN."""
+    """Send half a head, then FIN."""
     await peer.request()
     await peer.send(b"HTTP/1.1 200 OK\r\nContent-Ty")
     peer.finish()
 
 
 async def switches_protocols(peer: Peer) -> None:
-    """101, which nobody asked for."""
+    """Answer 101, which was not requested."""
     await peer.request()
     await peer.send(b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n")
     await peer.stall()
@@ -103,24 +103,24 @@ FAULTS = (
 async def test_no_head_of_an_answer(
     verb: Verb, tls: bool, fault: Fault, certificates: Certificates
 ) -> None:
-    """Each way in which no head arrives has its error; a command is not sent again."""
-    await befall(verb, fault, certificates if tls else None)
+    """Each fault before the head has its own error; a command is not sent again."""
+    await assert_fault(verb, fault, certificates if tls else None)
 
 
 @each_verb
 async def test_a_connection_that_ends_within_the_request(verb: Verb) -> None:
-    """The end of a connection while the request is written is a loss that may have arrived."""
+    """If the connection ends while the request is written, the request may have arrived."""
     async with RawServer(closes_within_the_request) as server, session_on(server) as session:
         error = await failure_of(verb.make(session))
-        told = error.__cause__ if verb.command else error
-        assert type(told) is ConnectionLostError
+        reported = error.__cause__ if verb.command else error
+        assert type(reported) is ConnectionLostError
         assert error.sent == "maybe"
         assert len(server.peers) == error.attempts == (1 if verb.command else 2)
 
 
 @each_transport
-async def test_a_read_is_mended_by_a_second_attempt(tls: bool, certificates: Certificates) -> None:
-    """A loss, then an answer: one call, two requests, one result."""
+async def test_a_lost_read_is_sent_again(tls: bool, certificates: Certificates) -> None:
+    """A read that is lost once is sent again and has a result."""
 
     async def answers(peer: Peer) -> None:
         await peer.request()
@@ -142,7 +142,7 @@ async def test_a_read_is_mended_by_a_second_attempt(tls: bool, certificates: Cer
 
 
 async def answers_then_speaks_unasked(peer: Peer) -> None:
-    """A good answer, and then another that nobody asked for."""
+    """Send a good answer, and then another that was not requested."""
     await peer.request()
     await peer.send(answer(200, GET.body))
     await peer.send(answer(200, b'{"id": "dev_1", "name": "not this one"}'))
@@ -151,8 +151,8 @@ async def answers_then_speaks_unasked(peer: Peer) -> None:
         await peer.send(answer(200, GET.body))
 
 
-async def test_an_answer_before_its_question_is_never_handed_out() -> None:
-    """Bytes that wait on a kept connection belong to no call: it is closed, another opened."""
+async def test_an_unrequested_answer_is_never_used() -> None:
+    """A kept connection with unread bytes is closed, and the request gets a new one."""
     async with RawServer(answers_then_speaks_unasked) as server, session_on(server) as session:
         for _ in range(3):
             assert (await GET.make(session)).name == "pump"
@@ -167,8 +167,8 @@ UNASKED = answer(200, b'{"id": "dev_1", "name": "not this one"}')
     "unseen", [None, UNASKED, b"HTTP/1.1 408 Too slow\r\n"], ids=["fin", "answer", "half-answer"]
 )
 @pytest.mark.parametrize("verb", [GET, PUT], ids=lambda verb: verb.method)
-async def test_what_the_loop_had_no_time_to_see_is_seen(verb: Verb, unseen: bytes | None) -> None:
-    """A kept connection that ended or spoke while the loop was blocked is not written to."""
+async def test_input_that_the_loop_has_not_read(verb: Verb, unseen: bytes | None) -> None:
+    """A kept connection that ended, or has input, while the loop was blocked is not written to."""
     async with (
         RawServer(answering(200, verb.body)) as server,
         session_on(server) as session,
@@ -181,8 +181,8 @@ async def test_what_the_loop_had_no_time_to_see_is_seen(verb: Verb, unseen: byte
 
 
 @pytest.mark.parametrize("verb", [GET, PUT], ids=lambda verb: verb.method)
-async def test_an_answer_that_was_read_before_its_question(verb: Verb) -> None:
-    """What arrived unasked and was read already is not taken for the next answer either."""
+async def test_unrequested_input_that_was_read_is_no_answer(verb: Verb) -> None:
+    """Unrequested bytes that the loop has read already are not taken for the next answer."""
     async with (
         RawServer(answering(200, verb.body)) as server,
         session_on(server) as session,
@@ -196,7 +196,7 @@ async def test_an_answer_that_was_read_before_its_question(verb: Verb) -> None:
 
 
 async def test_commands_do_not_share_connections() -> None:
-    """Each command has a connection of its own, announced as such and closed behind it."""
+    """Each command has a connection of its own, which is closed after the answer."""
     async with RawServer(answering(200, POST.body)) as server, session_on(server) as session:
         for count in (1, 2, 3):
             await POST.make(session)
@@ -206,7 +206,7 @@ async def test_commands_do_not_share_connections() -> None:
 
 
 async def test_reads_share_a_connection() -> None:
-    """Calls one after another use one connection."""
+    """Reads one after another use the same connection."""
     async with RawServer(answering(200, GET.body)) as server, session_on(server) as session:
         for _ in range(3):
             await GET.make(session)

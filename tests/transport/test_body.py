@@ -1,4 +1,4 @@
-"""Bodies that do not arrive, do not end, or are not what their head says."""
+"""Bodies that do not arrive, do not end, or differ from what their head says."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.calls import (
     POST,
     Fault,
     Verb,
-    befall,
+    assert_fault,
     each_fault,
     each_verb,
     failure_of,
@@ -45,7 +45,7 @@ HALF = b'{"id": "dev_1", "na'
 
 
 def half_then(what: str, *lines: str) -> Script:
-    """A script that sends a head and half a body, and then does `what`."""
+    """Make a script that sends a head and half a body, and then does `what`."""
 
     async def play(peer: Peer) -> None:
         await peer.request()
@@ -64,7 +64,7 @@ def half_then(what: str, *lines: str) -> Script:
 
 
 def sends(data: bytes, *, then_closes: bool = False) -> Script:
-    """A script that answers with these bytes, and closes the connection or leaves it open."""
+    """Make a script that answers with these bytes, and closes the connection or leaves it open."""
 
     async def play(peer: Peer) -> None:
         await peer.request()
@@ -78,7 +78,7 @@ def sends(data: bytes, *, then_closes: bool = False) -> Script:
 
 
 async def never_ends(peer: Peer) -> None:
-    """A chunked body without an end."""
+    """Send a chunked body without an end."""
     await peer.request()
     await peer.send(head(200, "Transfer-Encoding: chunked"))
     chunk = b"10000\r\n" + b" " * 65536 + b"\r\n"
@@ -87,7 +87,7 @@ async def never_ends(peer: Peer) -> None:
 
 
 def _bomb(mebibytes: int) -> bytes:
-    """A gzip stream of so many mebibytes of zeros, without its end, which nobody reaches."""
+    """Make a gzip stream of some mebibytes of zeros, without its end."""
     packer, mebibyte = zlib.compressobj(9, wbits=31), bytes(1 << 20)
     first = packer.compress(mebibyte) + packer.flush(zlib.Z_FULL_FLUSH)
     # After a full flush the next block stands for itself, so one serves for all.
@@ -147,8 +147,8 @@ FAULTS = (
 async def test_no_whole_body(
     verb: Verb, tls: bool, fault: Fault, certificates: Certificates
 ) -> None:
-    """Each way in which no whole body arrives has its error; a command is not sent again."""
-    await befall(verb, fault, certificates if tls else None)
+    """Each fault within the body has its own error; a command is not sent again."""
+    await assert_fault(verb, fault, certificates if tls else None)
 
 
 FLOODS = (
@@ -169,13 +169,13 @@ FLOODS = (
 
 @each_fault(*FLOODS)
 @pytest.mark.parametrize("verb", [GET, POST], ids=lambda verb: verb.method)
-async def test_a_flood_that_is_no_body(verb: Verb, fault: Fault) -> None:
-    """What never ends and never grows a body, as fast as it can be sent, ends by the time."""
-    await befall(verb, fault, None)
+async def test_a_flood_without_a_body(verb: Verb, fault: Fault) -> None:
+    """An endless flood that adds nothing to the body ends at the attempt's time limit."""
+    await assert_fault(verb, fault, None)
 
 
 async def deaf_after_half(peer: Peer) -> None:
-    """Half a body, and then neither a word nor an ear."""
+    """Send half a body, then neither send nor read."""
     await peer.request()
     await peer.send(head(200, length=500) + HALF)
     peer.stop_reading()
@@ -184,7 +184,7 @@ async def deaf_after_half(peer: Peer) -> None:
 
 @each_verb
 async def test_a_deaf_peer_keeps_no_socket_open(verb: Verb, certificates: Certificates) -> None:
-    """With TLS too a failed connection is closed at once, whether or not the peer says farewell."""
+    """With TLS too a failed connection is closed at once, without the peer's closing handshake."""
     async with (
         RawServer(deaf_after_half, tls=certificates.server) as server,
         session_on(server, certificates, attempt_timeout=0.25) as session,
@@ -196,7 +196,7 @@ async def test_a_deaf_peer_keeps_no_socket_open(verb: Verb, certificates: Certif
 
 
 async def answers_and_is_deaf(peer: Peer) -> None:
-    """A good answer, and then no ear."""
+    """Send a good answer, then stop reading."""
     await peer.request()
     await peer.send(answer(200, POST.body))
     peer.stop_reading()
@@ -204,7 +204,7 @@ async def answers_and_is_deaf(peer: Peer) -> None:
 
 
 async def test_a_command_leaves_no_socket_to_a_deaf_peer(certificates: Certificates) -> None:
-    """The connection that a command had to itself is closed at once behind its answer."""
+    """A command's connection is closed at once after its answer."""
     async with (
         RawServer(answers_and_is_deaf, tls=certificates.server) as server,
         session_on(server, certificates) as session,
@@ -215,8 +215,8 @@ async def test_a_command_leaves_no_socket_to_a_deaf_peer(certificates: Certifica
 
 
 @each_verb
-async def test_a_bomb_is_stopped_at_the_bound(verb: Verb) -> None:
-    """A gibibyte in a mebibyte of gzip costs a few times the bound in memory, no more."""
+async def test_a_decompression_bomb_is_stopped(verb: Verb) -> None:
+    """1 GiB in 1 MiB of gzip costs at most a few times `max_response_bytes` in memory."""
     bomb, bound = _gzipped(_bomb(1024)), 4 << 20
     async with (
         RawServer(sends(bomb)) as server,
@@ -237,8 +237,8 @@ async def test_a_bomb_is_stopped_at_the_bound(verb: Verb) -> None:
 
 
 @each_verb
-async def test_what_follows_the_length_is_not_the_next_answer(verb: Verb) -> None:
-    """Bytes beyond Content-Length are dropped with their connection, never read as an answer."""
+async def test_bytes_after_the_length_are_not_the_next_answer(verb: Verb) -> None:
+    """Bytes after Content-Length are dropped with their connection, and never read as an answer."""
     other = verb.body.replace(b"pump", b"not this").replace(b"pending", b"not this")
     longer = answer(200, verb.body) + answer(200, other)
     async with RawServer(playing(longer)) as server, session_on(server) as session:
@@ -247,8 +247,8 @@ async def test_what_follows_the_length_is_not_the_next_answer(verb: Verb) -> Non
             assert len(server.peers) == len(server.requests) == count
 
 
-async def test_an_answer_as_large_as_the_bound_is_read() -> None:
-    """The bound is the largest size that is accepted, not the first that is not."""
+async def test_an_answer_of_the_largest_size_is_read() -> None:
+    """An answer of exactly `max_response_bytes` is accepted."""
     size = 2000
     async with RawServer(answering(200, GET.body.ljust(size))) as server:
         async with session_on(server, max_response_bytes=size) as session:
@@ -257,8 +257,8 @@ async def test_an_answer_as_large_as_the_bound_is_read() -> None:
             assert type(await failure_of(GET.make(session))) is ResponseTooLargeError
 
 
-async def test_so_is_one_that_comes_in_pieces() -> None:
-    """The pieces together may be as large as the bound."""
+async def test_an_answer_of_the_largest_size_in_chunks_is_read() -> None:
+    """A body in chunks may be as large as `max_response_bytes`."""
     size, whole = 2000, GET.body.ljust(2000)
 
     async def in_two(peer: Peer) -> None:
@@ -275,11 +275,11 @@ async def test_so_is_one_that_comes_in_pieces() -> None:
             assert type(await failure_of(GET.make(session))) is ResponseTooLargeError
 
 
-async def test_a_connection_that_went_back_is_not_cut() -> None:
-    """An answer that fails once it is whole leaves its connection alone: it may be another's.
+async def test_a_returned_connection_is_not_aborted() -> None:
+    """An answer that fails after its end does not close its connection.
 
-    So it is with a session of aiohttp's, which takes a connection back as soon as it has read
-    the answer. One of our own is given back by us, and until then is ours to cut.
+    aiohttp's session returns a connection to its pool at the end of the answer, and another
+    call may use it by then. A pooled connection of ours is returned later.
     """
     script = answering(200, GET.body + b" " * 2000)
     async with (
@@ -295,7 +295,7 @@ async def test_a_connection_that_went_back_is_not_cut() -> None:
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
 async def test_a_compressed_answer_is_read(coding: str) -> None:
-    """gzip and deflate, which are offered, are understood."""
+    """gzip and deflate, which the request offers, are decompressed."""
     packed = gzip.compress(GET.body) if coding == "gzip" else zlib.compress(GET.body)
     script = answering(200, packed, f"Content-Encoding: {coding}")
     async with RawServer(script) as server, session_on(server) as session:
@@ -303,7 +303,7 @@ async def test_a_compressed_answer_is_read(coding: str) -> None:
 
 
 async def test_an_answer_without_a_length_ends_with_its_connection() -> None:
-    """HTTP's oldest framing is borne where the content is whole."""
+    """A body that ends with its connection is read if its JSON is whole."""
     script = sends(b"HTTP/1.0 200 OK\r\n\r\n" + GET.body, then_closes=True)
     async with RawServer(script) as server, session_on(server) as session:
         assert (await GET.make(session)).id == "dev_1"
@@ -315,8 +315,8 @@ UNKNOWN_CODING = answer(200, b"\x01\x02", "Content-Encoding: rot13")
 
 @pytest.mark.parametrize("data", [CUT_GZIP, UNKNOWN_CODING], ids=["cut-gzip", "unknown-coding"])
 @each_verb
-async def test_what_cannot_be_unpacked_is_no_answer(verb: Verb, data: bytes) -> None:
-    """A stream that ends early in good framing is not whole; an unknown coding is not guessed."""
+async def test_a_body_that_cannot_be_decompressed(verb: Verb, data: bytes) -> None:
+    """A compressed body that is cut, or of an unknown coding, is an error."""
     async with RawServer(playing(data)) as server, session_on(server) as session:
         error = await failure_of(verb.make(session))
         assert type(error.__cause__ if verb.command else error) is DecodeError

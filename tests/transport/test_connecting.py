@@ -1,4 +1,4 @@
-"""What can happen before a byte of the request is sent."""
+"""Faults before a byte of the request is sent."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from iottly_async import (
     ProtocolError,
     TLSError,
 )
-from tests.support.calls import Fault, Verb, each_verb, failure_of, hold, session_on
+from tests.support.calls import Fault, Verb, assert_error, each_verb, failure_of, session_on
 from tests.support.raw_server import Peer, RawServer, Script, answering
 from tests.support.tls import Certificates
 
@@ -49,13 +49,13 @@ async def _speaks_plain_http(peer: Peer) -> None:
 
 @each_verb
 async def test_a_refused_connection(verb: Verb) -> None:
-    """Nobody listens, and the error says where: not sent, tried again, commands too."""
+    """If nothing listens, the error names the address; commands are tried again too."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound and not listening: nobody else gets this port
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
         async with session_on(url) as session:
             error = await failure_of(verb.make(session))
-    hold(
+    assert_error(
         error,
         verb,
         _fault(ConnectError, again=True, text=f"no connection to {url[7:]}: connection refused"),
@@ -64,31 +64,31 @@ async def test_a_refused_connection(verb: Verb) -> None:
 
 @each_verb
 async def test_a_name_that_is_not_found(verb: Verb) -> None:
-    """A host without an address: not sent, tried again, commands too."""
+    """If the host name is unknown, nothing was sent; commands are tried again too."""
     async with session_on("https://iottly.invalid") as session:
         error = await failure_of(verb.make(session))
-    hold(error, verb, _fault(ConnectError, again=True, text="host name iottly.invalid"))
+    assert_error(error, verb, _fault(ConnectError, again=True, text="host name iottly.invalid"))
 
 
 @each_verb
-async def test_a_proxy_that_gives_no_way(verb: Verb, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a proxy refuses the tunnel nothing was sent to the service, commands neither."""
+async def test_a_proxy_that_refuses_the_tunnel(verb: Verb, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If a proxy refuses the tunnel, nothing was sent; commands are tried again too."""
     async with RawServer(answering(502, b"no way")) as proxy:
         monkeypatch.setenv("https_proxy", proxy.url)
         async with session_on("https://iottly.invalid", trust_env=True) as session:
             error = await failure_of(verb.make(session))
-        assert {heard.line.split()[0] for heard in proxy.requests} == {"CONNECT"}
+        assert {received.line.split()[0] for received in proxy.requests} == {"CONNECT"}
         assert not any(
             name in ("authentication", "authorization")
-            for heard in proxy.requests
-            for name, _ in heard.headers
+            for received in proxy.requests
+            for name, _ in received.headers
         )
-    hold(error, verb, _fault(ConnectError, again=True))
+    assert_error(error, verb, _fault(ConnectError, again=True))
 
 
 @contextmanager
 def full_queue() -> Iterator[str]:
-    """The URL of a listener whose queue is full: a further connection gets no answer."""
+    """Yield the URL of a listener whose queue is full: a further connection gets no answer."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
@@ -109,15 +109,15 @@ def full_queue() -> Iterator[str]:
     [("connect_timeout", ConnectError), ("attempt_timeout", DeadlineExceededError)],
 )
 @each_verb
-async def test_a_connection_that_does_not_come(
+async def test_a_connection_that_times_out(
     verb: Verb, limit: str, error: type[IottlyError]
 ) -> None:
-    """The time to connect, or the attempt's, ends it: not sent, tried again, commands too."""
+    """`connect_timeout` or `attempt_timeout` ends connecting; commands are tried again too."""
     with full_queue() as url:
         settings: dict[str, Any] = {limit: 0.2}
         async with session_on(url, None, **settings) as session:
             found = await failure_of(verb.make(session))
-    hold(found, verb, _fault(error, again=True))
+    assert_error(found, verb, _fault(error, again=True))
 
 
 @pytest.mark.parametrize("which", ["untrusted", "wrong_host", "expired"])
@@ -125,7 +125,7 @@ async def test_a_connection_that_does_not_come(
 async def test_a_certificate_that_is_not_accepted(
     verb: Verb, which: str, certificates: Certificates
 ) -> None:
-    """Whom we cannot verify gets nothing, and is not asked again."""
+    """A server whose certificate is not accepted gets no request, and is not tried again."""
     context: ssl.SSLContext = getattr(certificates, which)
     async with (
         RawServer(answering(200, verb.body), tls=context) as server,
@@ -139,7 +139,7 @@ async def test_a_certificate_that_is_not_accepted(
         "wrong_host": "127.0.0.1",
         "expired": "expired",
     }
-    hold(error, verb, _fault(TLSError, again=False, text=words[which]))
+    assert_error(error, verb, _fault(TLSError, again=False, text=words[which]))
 
 
 @pytest.mark.parametrize(
@@ -156,25 +156,25 @@ async def test_a_certificate_that_is_not_accepted(
 async def test_a_handshake_that_fails(
     verb: Verb, play: Script, error: type[IottlyError], again: bool, certificates: Certificates
 ) -> None:
-    """A handshake that breaks, or never ends, sent nothing; another protocol stays another."""
+    """If the TLS handshake breaks or does not end, nothing was sent."""
     connect_timeout = 0.2 if play is _silent else 10.0
     async with RawServer(play) as server:
         url = server.url.replace("http:", "https:")
         async with session_on(url, certificates, connect_timeout=connect_timeout) as session:
             found = await failure_of(verb.make(session))
-            hold(found, verb, _fault(error, again=again))
+            assert_error(found, verb, _fault(error, again=again))
             assert not any(b"Authori" in peer.received for peer in server.peers)
             await server.until_closed()
 
 
 @each_verb
 async def test_plain_http_to_a_tls_port(verb: Verb, certificates: Certificates) -> None:
-    """A TLS server that is spoken to in plain HTTP closes, or answers with what is no HTTP."""
+    """Plain HTTP to a TLS server is a lost connection, or an answer that is not HTTP."""
     async with RawServer(_silent, tls=certificates.server) as server:
         url = server.url.replace("https:", "http:")
         async with session_on(url) as session:
             error = await failure_of(verb.make(session))
-        told = error.__cause__ if verb.command else error
-        assert isinstance(told, ProtocolError | ConnectionLostError)
+        reported = error.__cause__ if verb.command else error
+        assert isinstance(reported, ProtocolError | ConnectionLostError)
         assert error.sent == "maybe"
         assert not server.requests

@@ -1,4 +1,4 @@
-"""Heads of answers that are not as they should be."""
+"""Invalid heads of answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.support.calls import (
     POST,
     Fault,
     Verb,
-    befall,
+    assert_fault,
     each_fault,
     each_verb,
     failure_of,
@@ -29,7 +29,7 @@ from tests.support.raw_server import (
 
 
 def sends(data: bytes) -> Script:
-    """A script that answers one request with these bytes and leaves the connection open."""
+    """Make a script that answers one request with these bytes and leaves the connection open."""
 
     async def play(peer: Peer) -> None:
         await peer.request()
@@ -73,12 +73,12 @@ FAULTS = (
 @each_fault(*FAULTS)
 @each_verb
 async def test_a_broken_head(verb: Verb, fault: Fault) -> None:
-    """A head that breaks the rules is no answer, at once, and the connection is closed."""
-    await befall(verb, fault, None)
+    """An invalid head is a ProtocolError at once, and the connection is closed."""
+    await assert_fault(verb, fault, None)
 
 
 async def test_a_repeated_field_counts_by_its_first_value() -> None:
-    """Fields that come twice are no error; the first one counts."""
+    """A header that is repeated is no error; its first value counts."""
     first_soon = answer(503, b"", "Retry-After: 0", "Retry-After: 100000", "X: 1", "X: 2")
     first_late = answer(503, b"", "Retry-After: 100000", "Retry-After: 0")
     for twice, attempts in ((first_soon, 2), (first_late, 1)):
@@ -87,8 +87,8 @@ async def test_a_repeated_field_counts_by_its_first_value() -> None:
 
 
 @pytest.mark.parametrize("value", ["-1", "nan", "1e999", "9" * 400, "", "☃".encode().decode("l1")])
-async def test_nonsense_about_the_quota_is_passed_over(value: str) -> None:
-    """Limit headers that say nothing sensible do not disturb a call, nor the next one."""
+async def test_invalid_limit_headers_are_ignored(value: str) -> None:
+    """Invalid limit headers disturb neither this call nor the next one."""
     names = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "Retry-After")
     lines = [f"{name}: {value}" for name in names]
     async with RawServer(answering(200, GET.body, *lines)) as server, session_on(server) as session:
@@ -97,8 +97,8 @@ async def test_nonsense_about_the_quota_is_passed_over(value: str) -> None:
         assert session.quota.in_flight == 0
 
 
-async def test_a_command_is_done_however_odd_the_head() -> None:
-    """An old version, a missing reason and an unknown field are borne."""
+async def test_a_command_with_an_odd_head_is_done() -> None:
+    """HTTP/1.0, a missing reason and an unknown header are accepted."""
     data = b"HTTP/1.0 201\r\nX-Unknown: \xff\r\nContent-Length: %d\r\n\r\n" % len(POST.body)
     async with RawServer(playing(data + POST.body)) as server, session_on(server) as session:
         assert (await POST.make(session)).id == "cmd_1"

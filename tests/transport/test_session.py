@@ -31,7 +31,7 @@ from tests.support.tls import Certificates
 
 @asynccontextmanager
 async def given(server: RawServer | str, **options: Any) -> AsyncIterator[IottlySession]:
-    """A session over an aiohttp session of the caller's."""
+    """Yield a session over an aiohttp session of the caller."""
     async with (
         aiohttp.ClientSession(**options) as http,
         session_on(server, http=http) as session,
@@ -43,23 +43,23 @@ QUICK = RetryPolicy(initial_delay=0.001, max_delay=0.001)
 
 
 async def hangs_up(peer: Peer) -> None:
-    """FIN instead of an answer."""
+    """Send FIN instead of an answer."""
     await peer.request()
     peer.finish()
 
 
 @each_verb
-async def test_a_loss_is_counted_there_too(verb: Verb) -> None:
-    """Nothing is resent behind our back: as many requests arrive as attempts are told."""
+async def test_a_lost_request_is_not_resent(verb: Verb) -> None:
+    """aiohttp resends nothing: as many requests arrive as the error counts attempts."""
     async with RawServer(hangs_up) as server, given(server) as session:
         error = await failure_of(verb.make(session))
         assert len(server.requests) == error.attempts == (1 if verb.command else 2)
-        told = error.__cause__ if verb.command else error
-        assert type(told) is ConnectionLostError
+        reported = error.__cause__ if verb.command else error
+        assert type(reported) is ConnectionLostError
 
 
-async def test_an_upgrade_is_not_sent_again_either() -> None:
-    """A stream whose opening is lost asks again by itself alone: as often as it counts."""
+async def test_an_upgrade_is_not_resent() -> None:
+    """aiohttp does not resend the request that opens a stream."""
     async with (
         RawServer(hangs_up) as server,
         session_on(server, retry=QUICK) as session,
@@ -70,8 +70,8 @@ async def test_an_upgrade_is_not_sent_again_either() -> None:
 
 
 @each_verb
-async def test_no_connection_is_told_there_too(verb: Verb) -> None:
-    """What found no connection was surely not sent."""
+async def test_no_connection(verb: Verb) -> None:
+    """Without a connection, nothing was sent."""
     async with given("http://127.0.0.1:1") as session:
         error = await failure_of(verb.make(session))
     assert type(error) is ConnectError
@@ -79,22 +79,22 @@ async def test_no_connection_is_told_there_too(verb: Verb) -> None:
 
 
 @each_verb
-async def test_a_session_that_raises_for_status_does_not_here(verb: Verb) -> None:
-    """The caller's own way with statuses does not change ours."""
+async def test_raise_for_status_has_no_effect(verb: Verb) -> None:
+    """A session with `raise_for_status` does not change the error."""
     body = b'{"error": {"code": "x", "message": "y", "request_id": "req_1"}}'
     async with (
         RawServer(answering(500, body)) as server,
         given(server, raise_for_status=True) as session,
     ):
         error = await failure_of(verb.make(session))
-    told = error.__cause__ if verb.command else error
-    assert type(told) is ServerError
-    assert told.request_id == "req_1"
+    reported = error.__cause__ if verb.command else error
+    assert type(reported) is ServerError
+    assert reported.request_id == "req_1"
 
 
 @each_verb
-async def test_no_redirect_is_followed_there_either(verb: Verb) -> None:
-    """A redirect is an error with a session of the caller's too (D12)."""
+async def test_no_redirect_is_followed(verb: Verb) -> None:
+    """A redirect is an error with a session of the caller too (D12)."""
     async with (
         RawServer(answering(307, b"", "Location: /elsewhere")) as server,
         given(server) as session,
@@ -104,7 +104,7 @@ async def test_no_redirect_is_followed_there_either(verb: Verb) -> None:
 
 
 async def every_case(certificates: Certificates, **settings: Any) -> None:
-    """Good calls, stale and cut connections, with and without TLS."""
+    """Make good calls, and calls on stale and lost connections, with and without TLS."""
     for tls in (None, certificates):
         context = None if tls is None else tls.server
         for verb in (GET, PUT, POST):
@@ -129,30 +129,28 @@ async def every_case(certificates: Certificates, **settings: Any) -> None:
 
 
 def test_on_uvloop(certificates: Certificates) -> None:
-    """uvloop, an option, changes nothing: stale connections are seen there too."""
+    """With uvloop, stale connections are noticed too."""
     uvloop = pytest.importorskip("uvloop")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(every_case(certificates))
 
 
 async def test_on_the_ordinary_loop(certificates: Certificates) -> None:
-    """The same cases where they are at home."""
+    """The same cases hold on asyncio's own loop."""
     await every_case(certificates)
 
 
-async def test_with_what_the_environment_sets(
-    certificates: Certificates, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With `trust_env` requests go another way, through aiohttp's session, to the same end."""
+async def test_with_trust_env(certificates: Certificates, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `trust_env`, requests go through aiohttp's session, with the same results."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setenv("NETRC", "/dev/null")
     await every_case(certificates, trust_env=True)
 
 
-async def test_an_aiohttp_not_seen_yet_is_used_by_its_session(
+async def test_an_unknown_aiohttp_is_used_through_its_session(
     certificates: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a later aiohttp requests go through its session, and every rule holds there."""
+    """With a later aiohttp, requests go through its session, with the same results."""
     monkeypatch.setattr(aiohttp, "__version__", "3.15.0")
     monkeypatch.setattr("iottly_async.transport.client.PooledConnections", None)
     await every_case(certificates)
@@ -174,11 +172,11 @@ class MockedResponse:
         self.content.feed_eof()
 
     def close(self) -> None:
-        """Nothing to close."""
+        """Do nothing."""
 
 
 async def test_a_mocked_command_is_not_sent() -> None:
-    """Where `ClientSession._request` is patched, as aioresponses and vcrpy do, the mock answers.
+    """If `ClientSession._request` is patched, as aioresponses and vcrpy do, the mock answers.
 
     The session was open before the patch, and goes back to its own connections after it.
     """
@@ -264,7 +262,7 @@ async def test_a_command_is_sent_once_whatever_aiohttp_calls(
 
 
 async def test_without_the_hook_no_connection_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A kept connection that cannot be checked could answer with what nobody asked for."""
+    """A kept connection that cannot be checked could have unread bytes; none is kept."""
     monkeypatch.setattr(aiohttp, "__version__", "4.0.0")
     monkeypatch.setattr(transport_session, "ClientRequest", object)
     async with RawServer(answering(200, GET.body)) as server, session_on(server) as session:
