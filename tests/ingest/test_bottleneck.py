@@ -1,4 +1,4 @@
-"""What the limit of a run is: the account of its time, and jobs that have each limit."""
+"""The bottleneck of a run: how its time is measured, and jobs with each bottleneck."""
 
 from __future__ import annotations
 
@@ -25,42 +25,43 @@ from iottly_async.ingest.bottleneck import BottleneckMeter
         (0, 0, False, TimeShares(idle=0.75, decoding=0.25)),
     ],
 )
-def test_waiting_is_booked_to_what_is_waited_for(
+def test_waiting_counts_for_what_is_waited_for(
     waiting: int, in_flight: int, store_busy: bool, expected: TimeShares
 ) -> None:
-    """A quarter of the time was work; the rest is the store's where it holds up, else shared."""
-    ledger = BottleneckMeter(100.0, 7.0)
-    ledger.sample(108.0, 9.0, waiting=waiting, in_flight=in_flight, store_busy=store_busy)
-    assert ledger.shares() == expected
+    """A quarter of the time was work. The rest is the store's if a walk waits for it; else it is
+    divided by the waiting calls."""
+    meter = BottleneckMeter(100.0, 7.0)
+    meter.sample(108.0, 9.0, waiting=waiting, in_flight=in_flight, store_busy=store_busy)
+    assert meter.shares() == expected
 
 
-def test_before_the_first_look_nothing_is_the_limit() -> None:
-    """All shares are 0, and none is named."""
+def test_before_the_first_sample_there_is_no_bottleneck() -> None:
+    """All shares are 0."""
     shares = BottleneckMeter(1.0, 1.0).shares()
     assert shares == TimeShares()
     assert shares.bottleneck is None
 
 
-def test_the_recent_shares_forget_and_the_whole_ones_do_not() -> None:
-    """After ten seconds of another kind, those alone are recent."""
-    ledger = BottleneckMeter(0.0, 0.0)
+def test_recent_shares_are_of_the_last_ten_seconds() -> None:
+    """Older time counts only for the shares of the whole run."""
+    meter = BottleneckMeter(0.0, 0.0)
     for second in range(1, 21):
-        ledger.sample(second, 0.0, waiting=0, in_flight=1, store_busy=False)
+        meter.sample(second, 0.0, waiting=0, in_flight=1, store_busy=False)
     for second in range(21, 41):
-        ledger.sample(second, 0.0, waiting=1, in_flight=0, store_busy=False)
-    assert ledger.recent() == TimeShares(quota=1.0)
-    assert ledger.shares() == TimeShares(quota=0.5, network=0.5)
+        meter.sample(second, 0.0, waiting=1, in_flight=0, store_busy=False)
+    assert meter.recent() == TimeShares(quota=1.0)
+    assert meter.shares() == TimeShares(quota=0.5, network=0.5)
 
 
-def test_a_cpu_clock_that_runs_ahead_books_no_more_than_passed() -> None:
-    """The shares never exceed one, however coarse the clocks are."""
-    ledger = BottleneckMeter(0.0, 0.0)
-    ledger.sample(1.0, 5.0, waiting=1, in_flight=1, store_busy=True)
-    assert ledger.shares() == TimeShares(decoding=1.0)
+def test_a_cpu_clock_that_runs_ahead_counts_no_more_than_the_time_passed() -> None:
+    """The shares never exceed 1, even if the clocks are coarse."""
+    meter = BottleneckMeter(0.0, 0.0)
+    meter.sample(1.0, 5.0, waiting=1, in_flight=1, store_busy=True)
+    assert meter.shares() == TimeShares(decoding=1.0)
 
 
 @pytest.mark.parametrize(
-    ("shares", "limit"),
+    ("shares", "bottleneck"),
     [
         (TimeShares(quota=0.6, network=0.4), "quota"),
         (TimeShares(store=0.5, network=0.3, decoding=0.2), "store"),
@@ -68,77 +69,77 @@ def test_a_cpu_clock_that_runs_ahead_books_no_more_than_passed() -> None:
         (TimeShares(idle=0.98, decoding=0.02), None),
     ],
 )
-def test_the_limit_is_the_largest_share_but_idleness(
-    shares: TimeShares, limit: Bottleneck | None
+def test_the_bottleneck_is_the_largest_share_other_than_idle(
+    shares: TimeShares, bottleneck: Bottleneck | None
 ) -> None:
-    """Where hardly anything was waited for, nothing is the limit."""
-    assert shares.bottleneck == limit
-    assert shares.as_dict()["bottleneck"] == limit
+    """If every share is below 5 %, there is no bottleneck."""
+    assert shares.bottleneck == bottleneck
+    assert shares.as_dict()["bottleneck"] == bottleneck
 
 
 class SlowStore:
-    """A store that writes nothing, only when it is let."""
+    """A store that writes nothing, and waits for `let` before it returns."""
 
     def __init__(self) -> None:
         self.let = asyncio.Event()
 
     async def open(self) -> StoredState:
-        """It is empty."""
+        """Return an empty state."""
         return StoredState(plan=None, cursors={})
 
     async def begin(self, plan: str) -> None:
-        """Nothing is kept."""
+        """Do nothing."""
 
     async def write(self, group: Group) -> Mapping[str, int]:
-        """Wait."""
+        """Wait until it may return."""
         await self.let.wait()
         return {}
 
     async def flush(self) -> None:
-        """Nothing is left to do."""
+        """Do nothing."""
 
     async def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing."""
 
 
 async def report_of(emulator: Emulator, path: Path, **more: object) -> IngestReport:
-    """The report of a job for all that the emulator has."""
+    """The report of a job for all messages of the emulator."""
     config = Config(base_url=emulator.base_url)
     async with IottlySession(emulator.api_key, config=config, limiter=RateLimiter()) as session:
         job = IngestJob(session, project=emulator.project_id, store=path, **more)  # type: ignore[arg-type]
         return await job.run()
 
 
-async def test_a_scarce_quota_is_the_limit(tmp_path: Path) -> None:
-    """Twelve requests with eight a window: most of the time is waited for the second one."""
+async def test_a_small_quota_is_the_bottleneck(tmp_path: Path) -> None:
+    """A job of twelve requests, with eight a window, mostly waits for the second window."""
     async with Emulator(devices=2, messages=1000, rate_limit=8, rate_window=1) as emulator:
         report = await report_of(emulator, tmp_path / "x.jsonl")
     assert report.shares.bottleneck == "quota"
 
 
-async def test_a_slow_service_is_the_limit(tmp_path: Path) -> None:
-    """One request at once, each with a latency: the network is waited for."""
+async def test_a_slow_service_is_the_bottleneck(tmp_path: Path) -> None:
+    """With one request at once, each with a latency, the job waits for the network."""
     async with Emulator(devices=2, messages=1000, latency=0.05) as emulator:
         report = await report_of(emulator, tmp_path / "x.jsonl", concurrency=1)
     assert report.shares.bottleneck == "network"
 
 
-async def test_a_store_that_blocks_is_the_limit() -> None:
-    """The walks wait until the store takes what was fetched, and the progress says so."""
+async def test_a_store_that_blocks_is_the_bottleneck() -> None:
+    """The walks wait until the store takes what was fetched. The progress names the store."""
     store = SlowStore()
-    limits: list[Bottleneck | None] = []
+    seen: list[Bottleneck | None] = []
 
     async with Emulator(devices=2, messages=30_000) as emulator:
         config = Config(base_url=emulator.base_url)
         async with IottlySession(emulator.api_key, config=config, limiter=RateLimiter()) as session:
             job = IngestJob(session, project=emulator.project_id, store=store)
 
-            def look(progress: object) -> None:
-                limits.append(progress.shares.bottleneck)  # type: ignore[attr-defined]
-                if limits[-1] == "store":
+            def on_progress(progress: object) -> None:
+                seen.append(progress.shares.bottleneck)  # type: ignore[attr-defined]
+                if seen[-1] == "store":
                     store.let.set()
 
             async with asyncio.timeout(60):
-                report = await job.run(look)
-    assert "store" in limits
+                report = await job.run(on_progress)
+    assert "store" in seen
     assert report.shares.store > 0

@@ -1,4 +1,4 @@
-"""Jobs against the emulator: what is in the store is what the emulator has."""
+"""Jobs: afterwards the store holds the messages of the emulator."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from tests.support.stored_rows import keys_of, rejected_of, rows_of, truth_of
 
 
 async def run(session: IottlySession, emulator: Emulator, path: Path) -> IngestReport:
-    """One run of the job for all that the emulator has."""
+    """Run a job for all messages of the emulator."""
     return await IngestJob(session, project=emulator.project_id, store=path).run()
 
 
 async def test_every_message_is_stored_once(
     session: IottlySession, emulator: Emulator, path: Path
 ) -> None:
-    """The store holds what the emulator has, row for row, each with a key of its own."""
+    """The store holds the emulator's messages, row for row. Each row has another key."""
     report = await run(session, emulator, path)
     assert rows_of(path) == truth_of(emulator)
     assert len(set(keys_of(path))) == len(keys_of(path)) == report.rows == report.total == 600
@@ -42,7 +42,7 @@ async def test_every_message_is_stored_once(
 async def test_a_second_run_fetches_only_what_is_new(
     session: IottlySession, emulator: Emulator, path: Path
 ) -> None:
-    """A job that ended, run again, goes on to the present with what came since."""
+    """After a complete run, the next one goes to the present and fetches what is new."""
     await run(session, emulator, path)
     emulator.append(
         emulator.device_ids[1],
@@ -53,14 +53,14 @@ async def test_a_second_run_fetches_only_what_is_new(
     emulator.append(emulator.device_ids[0], 7)
     emulator.clock.offset = 7200
     report = await run(session, emulator, path)
-    # The first five lie in the range that was stored already: they came too late for it.
+    # The first five messages arrived too late: their time lies in the range stored before.
     assert (before, report.rows, report.total) == (0, 7, 607)
 
 
-async def test_a_stopped_job_goes_on_to_the_same_end(
+async def test_a_stopped_job_is_resumed_to_the_same_end(
     session: IottlySession, emulator: Emulator, path: Path
 ) -> None:
-    """What was fetched before the stop is stored, and the next run adds the rest."""
+    """What was fetched before the stop is stored. The next run adds the rest."""
     job = IngestJob(
         session, project=emulator.project_id, store=path, concurrency=1, flush_every=0.001
     )
@@ -81,10 +81,10 @@ async def test_a_stopped_job_goes_on_to_the_same_end(
     assert rows_of(path) == truth_of(emulator)
 
 
-async def test_a_cancelled_job_leaves_a_store_that_can_be_gone_on_with(
+async def test_a_cancelled_job_leaves_a_store_that_can_be_resumed(
     session: IottlySession, emulator: Emulator, path: Path
 ) -> None:
-    """Cancellation passes through, and the next run completes the store."""
+    """`run` raises `CancelledError`, and the next run completes the store."""
     emulator.fault("stall", route="paginated", skip=4, count=1)
     job = IngestJob(session, project=emulator.project_id, store=path, concurrency=1)
     running = asyncio.create_task(job.run())
@@ -100,7 +100,7 @@ async def test_a_cancelled_job_leaves_a_store_that_can_be_gone_on_with(
 async def test_an_error_of_one_device_does_not_stop_the_others(
     session: IottlySession, emulator: Emulator, path: Path
 ) -> None:
-    """The report names the device that failed and why; the next run fetches it."""
+    """The report names the device and its error. The next run fetches the device."""
     bad, *good = emulator.device_ids
     emulator.fault("status", status=403, route=f"/v1.0/*/device/{bad}/*", count=None)
     report = await run(session, emulator, path)
@@ -120,25 +120,25 @@ async def test_an_error_of_one_device_does_not_stop_the_others(
 async def test_a_refused_key_ends_the_job(
     session: IottlySession, emulator: Emulator, path: Path
 ) -> None:
-    """Where no device would fare better, the error is raised at once."""
+    """An error that every device would meet is raised at once."""
     emulator.fault("status", status=401, route="paginated", skip=3, count=None)
     with pytest.raises(UnauthorizedError):
         await run(session, emulator, path)
 
 
-async def test_devices_that_all_refuse_end_the_job(
+async def test_a_job_ends_if_all_devices_are_refused(
     session: IottlySession, emulator: Emulator, path: Path
 ) -> None:
-    """Where no device answers, the range cannot be pinned, and its error is raised."""
+    """Without an answer the range cannot be pinned. The error of the first device is raised."""
     emulator.fault("status", status=403, route="paginated", count=None)
     with pytest.raises(ForbiddenError):
         await run(session, emulator, path)
 
 
-async def test_poison_goes_to_the_rejected(
+async def test_invalid_payloads_are_rejected(
     session: IottlySession, emulator: Emulator, path: Path
 ) -> None:
-    """A payload that is not valid JSON is kept as bytes with a reason, and counted."""
+    """A payload that is not valid JSON is stored as bytes, with a reason, and counted."""
     device = emulator.device_ids[0]
     bad = ['{"level":NaN}', '{"level":1e999}', '"\\ud800"', "[" * 5000 + "]" * 5000]
     emulator.append(
@@ -162,7 +162,7 @@ async def test_poison_goes_to_the_rejected(
 async def test_a_payload_in_many_lines_is_stored(
     session: IottlySession, emulator: Emulator, path: Path
 ) -> None:
-    """JSON may hold line ends between its tokens; one message stays one row."""
+    """JSON may have line ends between its tokens. One message is still one row."""
     emulator.append(
         emulator.device_ids[0],
         [{"payload_json": '{\n "a": 1.50\r\n}', "timestamp": REFERENCE_END - timedelta(seconds=1)}],
@@ -174,17 +174,17 @@ async def test_a_payload_in_many_lines_is_stored(
 async def test_only_the_devices_named_are_fetched(
     session: IottlySession, emulator: Emulator, path: Path
 ) -> None:
-    """Others can be added to the same store later."""
+    """Other devices can be added to the same store later."""
     one, two, _ = emulator.device_ids
     for chosen in ([one], [two, two]):
         await IngestJob(session, project=emulator.project_id, devices=chosen, store=path).run()
     assert rows_of(path) == truth_of(emulator, [one, two])
 
 
-async def test_a_range_and_a_type_are_kept_to(
+async def test_a_range_and_a_type_are_respected(
     session: IottlySession, emulator: Emulator, path: Path
 ) -> None:
-    """`start` is inclusive, `end` exclusive, and other types stay out."""
+    """`start` is inclusive, `end` is exclusive, and other types are not stored."""
     start, end = datetime(2026, 4, 5, tzinfo=UTC), datetime(2026, 4, 6, tzinfo=UTC)
     await IngestJob(
         session, project=emulator.project_id, start=start, end=end, type="userdefined", store=path
@@ -202,7 +202,7 @@ async def test_a_range_and_a_type_are_kept_to(
 async def test_a_store_of_another_query_is_refused(
     session: IottlySession, emulator: Emulator, path: Path
 ) -> None:
-    """The error says what differs, and the store is left as it was."""
+    """The error says what differs. The store is not changed."""
     await run(session, emulator, path)
     other = IngestJob(
         session, project=emulator.project_id, start=datetime(2026, 4, 1, tzinfo=UTC), store=path
@@ -215,7 +215,7 @@ async def test_a_store_of_another_query_is_refused(
 async def test_a_job_into_an_open_store_is_refused(
     session: IottlySession, emulator: Emulator, tmp_path: Path
 ) -> None:
-    """Two jobs never write one file at the same time."""
+    """Two jobs do not write to one file at the same time."""
     path = tmp_path / "telemetry.jsonl"
     emulator.fault("stall", route="paginated", count=1)
     running = asyncio.create_task(run(session, emulator, path))
@@ -226,10 +226,10 @@ async def test_a_job_into_an_open_store_is_refused(
     await running
 
 
-async def test_progress_ends_with_the_whole(
+async def test_the_last_progress_matches_the_report(
     session: IottlySession, emulator: Emulator, path: Path
 ) -> None:
-    """The last snapshot says what the report says, and that nothing is left."""
+    """The last snapshot has the report's numbers, and nothing remains."""
     seen: list[Progress] = []
     job = IngestJob(session, project=emulator.project_id, store=path)
     report = await job.run(seen.append)
@@ -240,15 +240,15 @@ async def test_progress_ends_with_the_whole(
 
 
 async def test_a_job_runs_once(session: IottlySession, emulator: Emulator, path: Path) -> None:
-    """A second `run` of the same object is refused; a new object goes on."""
+    """A second `run` of the same object raises an error."""
     job = IngestJob(session, project=emulator.project_id, store=path)
     await job.run()
     with pytest.raises(ConfigurationError, match="runs once"):
         await job.run()
 
 
-async def test_requests_stay_near_the_ideal(tmp_path: Path) -> None:
-    """What sharing out large devices costs is bounded; two requests begin the job."""
+async def test_a_job_makes_few_requests_beyond_the_full_pages(tmp_path: Path) -> None:
+    """Dividing large devices costs at most 5 % of the requests. Two requests begin the job."""
     async with (
         Emulator(devices=4, messages=20_000) as emulator,
         IottlySession(
@@ -260,7 +260,7 @@ async def test_requests_stay_near_the_ideal(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "reason"),
     [
         ({"devices": []}, "devices must name one"),
         ({"devices": "d"}, "devices must be several ids"),
@@ -277,16 +277,16 @@ async def test_requests_stay_near_the_ideal(tmp_path: Path) -> None:
         ({"store": 5}, "not int"),
     ],
 )
-async def test_a_bad_argument_is_refused_before_anything_is_done(
+async def test_a_wrong_argument_is_refused_at_once(
     session: IottlySession,
     emulator: Emulator,
     tmp_path: Path,
     arguments: dict[str, object],
-    told: str,
+    reason: str,
 ) -> None:
-    """The error names the argument and what is accepted; nothing was sent or made."""
+    """The error names the argument and what is accepted. Nothing was sent or created."""
     defaults = {"project": "p", "store": tmp_path / "x.jsonl"}
-    with pytest.raises(ConfigurationError, match=told) as refused:
+    with pytest.raises(ConfigurationError, match=reason) as refused:
         IngestJob(session, **{**defaults, **arguments})  # type: ignore[arg-type]
     assert "secret" not in str(refused.value)
     assert not emulator.requests
@@ -294,7 +294,7 @@ async def test_a_bad_argument_is_refused_before_anything_is_done(
 
 
 class ListStore:
-    """A store of a user's own, in memory; it takes no payload with a 7."""
+    """A user's own store, in memory. It rejects payloads with a 7."""
 
     def __init__(self) -> None:
         self.plan: str | None = None
@@ -303,15 +303,15 @@ class ListStore:
         self.refused: list[Message] = []
 
     async def open(self) -> StoredState:
-        """What it holds."""
+        """Return the plan and the cursors."""
         return StoredState(plan=self.plan, cursors=self.cursors)
 
     async def begin(self, plan: str) -> None:
-        """Keep the plan."""
+        """Replace the plan."""
         self.plan = plan
 
     async def write(self, group: Group) -> Mapping[str, int]:
-        """Keep rows and cursors."""
+        """Store rows and cursors."""
         refused = [message for message in group.messages if b"7" in message.payload_json]
         self.refused += refused
         self.rows += [message for message in group.messages if message not in refused]
@@ -319,14 +319,14 @@ class ListStore:
         return Counter(message.device_id for message in refused)
 
     async def flush(self) -> None:
-        """Nothing is left to do."""
+        """Do nothing."""
 
     async def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing."""
 
 
-async def test_a_store_of_a_users_own(session: IottlySession, emulator: Emulator) -> None:
-    """Any object with the methods of `Store` does, and may reject rows of its own account."""
+async def test_a_users_own_store(session: IottlySession, emulator: Emulator) -> None:
+    """An object with the methods of `Store` is a store. It may reject rows itself."""
     store = ListStore()
     report = await IngestJob(session, project=emulator.project_id, store=store).run()
     assert (report.rows, report.rejected) == (len(store.rows), len(store.refused))

@@ -1,4 +1,4 @@
-"""A job that is killed at any moment, and restarted until it is done.
+"""Jobs that are killed at any moment, and run again until they are done.
 
 ``python -m benchmarks kills`` kills each store's job 200 times.
 """
@@ -24,14 +24,14 @@ FILE_SIZES = {"duckdb": 500_000, "jsonl": 300_000, "jsonl.zst": 20_000, "parquet
 
 @pytest.fixture(scope="module")
 def emulator() -> Iterator[EmulatorThread]:
-    """A fleet with as many messages as the kills need; no job changes it."""
+    """A fleet with as many messages as the kills need. Jobs do not change it."""
     with fleet(KILLS) as emulator:
         yield emulator
 
 
 @pytest.fixture(scope="module")
 def jobs() -> Iterator[Nursery]:
-    """What starts the jobs."""
+    """Starts the jobs in processes of their own."""
     with nursery() as jobs:
         yield jobs
 
@@ -44,27 +44,27 @@ def trial_of(
     jobs: Nursery,
     postgres: PostgresServer,
 ) -> Iterator[Trial]:
-    """The trial of a kind of store."""
+    """The trial of one kind of store."""
     with trial(request.param, tmp_path, emulator=emulator, jobs=jobs, postgres=postgres) as one:
         yield one
 
 
 @pytest.mark.parametrize("trial_of", STORES, indirect=True)
 def test_a_killed_job_loses_nothing_and_repeats_nothing(trial_of: Trial) -> None:
-    """Killed at requests and within its store's steps, with connections lost and requests
-    refused on the way, the store ends up right, and each run went on where the last was."""
+    """Jobs are killed at requests and within steps of their store, while connections are lost
+    and requests refused. The store ends complete, and the last run resumed the one before."""
     trial_of.kill(KILLS)
     trial_of.finish()
     assert sum(trial_of.killed.values()) == KILLS
     assert trial_of.killed["step"]
-    assert len(trial_of.began_anew) < len(trial_of.emulator.device_ids)
+    assert len(trial_of.restarted) < len(trial_of.emulator.device_ids)
 
 
 @pytest.mark.parametrize("trial_of", FILE_SIZES, indirect=True)
-def test_a_disk_that_is_full_leaves_a_store_that_is_right(trial_of: Trial) -> None:
-    """The job says what the system said; with more room, the next run completes the store."""
-    code, told = trial_of.start(file_size=FILE_SIZES[trial_of.store]).wait()
-    assert code == 1, told
-    assert "Traceback" not in told
-    assert "large" in told
+def test_a_full_disk_leaves_a_store_that_can_be_resumed(trial_of: Trial) -> None:
+    """The job reports the system's reason. With more room, the next run completes the store."""
+    code, output = trial_of.start(file_size=FILE_SIZES[trial_of.store]).wait()
+    assert code == 1, output
+    assert "Traceback" not in output
+    assert "large" in output
     trial_of.finish()

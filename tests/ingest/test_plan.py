@@ -1,4 +1,4 @@
-"""The plan: where a run ends, and where each device goes on."""
+"""Plans: where a run ends, and where each device goes on."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ OPEN = Query(project_id="p")
 
 
 def plan(end: int, *, query: Query = OPEN, ended: bool = True) -> IngestPlan:
-    """A plan that a store holds."""
+    """A plan in a store."""
     return IngestPlan(query=query, pinned_end=end, ended=ended)
 
 
 def cursor(*remaining: tuple[int, int], end: int, pinned: int | None = None) -> Cursor:
-    """A cursor that a store holds, of a walk to `end`."""
+    """A cursor in a store, of a walk to `end`."""
     return Cursor(
         project_id="p",
         device_id="d",
@@ -34,49 +34,49 @@ def cursor(*remaining: tuple[int, int], end: int, pinned: int | None = None) -> 
     )
 
 
-def next_end(query: Query = OPEN, held: IngestPlan | None = None) -> int:
-    """Where the next run ends."""
-    return next_plan(query, held, server_now=NOW, settle=5.0).pinned_end
+def next_end(query: Query = OPEN, last: IngestPlan | None = None) -> int:
+    """The end of the next run."""
+    return next_plan(query, last, server_now=NOW, settle=5.0).pinned_end
 
 
 def test_an_open_range_ends_at_the_servers_settled_now() -> None:
-    """A first run without an end goes up to the server's now less the settle time (D11)."""
+    """A first run without an end goes to the server's present time less `settle` (D11)."""
     assert next_end() == NOW_MS - 5000
 
 
 def test_an_end_in_the_past_is_kept() -> None:
-    """A first run with an end that has passed goes up to that."""
+    """A first run with an end in the past goes to that end."""
     assert next_end(Query(project_id="p", end=1000)) == 1000
 
 
-def test_an_end_to_come_is_not_waited_for() -> None:
-    """A first run with an end in the future goes up to the settled now."""
+def test_an_end_in_the_future_is_not_waited_for() -> None:
+    """A first run with an end in the future goes to the present time less `settle`."""
     assert next_end(Query(project_id="p", end=NOW_MS + 10**9)) == NOW_MS - 5000
 
 
 def test_a_run_that_was_killed_keeps_its_end() -> None:
-    """However late it is resumed, the range is the same."""
-    assert next_end(held=plan(1000, ended=False)) == 1000
+    """A run that is resumed has the same range, whatever time it is."""
+    assert next_end(last=plan(1000, ended=False)) == 1000
 
 
-def test_a_run_that_ended_is_followed_by_one_to_now() -> None:
-    """What is new since the last run is fetched by the next one."""
-    assert next_end(held=plan(1000)) == NOW_MS - 5000
+def test_the_run_after_a_complete_one_goes_to_the_present() -> None:
+    """The next run fetches what is new since the last one."""
+    assert next_end(last=plan(1000)) == NOW_MS - 5000
 
 
 def test_the_end_never_goes_back() -> None:
-    """A server's clock that stepped back does not shorten what was fetched."""
-    assert next_end(held=plan(NOW_MS - 3000)) == NOW_MS - 3000
+    """If the server's clock steps back, the end stays."""
+    assert next_end(last=plan(NOW_MS - 3000)) == NOW_MS - 3000
 
 
-def test_a_later_end_is_gone_on_to() -> None:
-    """A store filled up to one end can be filled up to a later one."""
+def test_a_later_end_extends_the_range() -> None:
+    """A store that was filled to one end can be filled to a later one."""
     march, april = Query(project_id="p", end=1000), Query(project_id="p", end=2000)
     assert next_end(april, plan(1000, query=march)) == 2000
 
 
 @pytest.mark.parametrize(
-    ("query", "told"),
+    ("query", "reason"),
     [
         (Query(project_id="q"), "project_id is 'p' there and 'q' here"),
         (Query(project_id="p", type="userdefined"), "type is 'all' there"),
@@ -84,44 +84,44 @@ def test_a_later_end_is_gone_on_to() -> None:
         (Query(project_id="p", end=999), "it holds messages up to 1970-01-01T00:00:01.000Z"),
     ],
 )
-def test_another_query_is_refused(query: Query, told: str) -> None:
-    """Another project, type or start, or an end before what is stored, is named."""
-    with pytest.raises(CursorMismatchError, match=told):
+def test_another_query_is_refused(query: Query, reason: str) -> None:
+    """The error names another project, type or start, or an end before what is stored."""
+    with pytest.raises(CursorMismatchError, match=reason):
         next_end(query, plan(1000))
 
 
 def test_a_store_from_another_server_is_refused() -> None:
-    """A plan that ends in the server's future was made with another server's clock."""
+    """A plan that ends in the server's future was pinned by another server's clock."""
     with pytest.raises(CursorMismatchError, match="filled from another server"):
-        next_end(held=plan(NOW_MS + 3_600_000))
+        next_end(last=plan(NOW_MS + 3_600_000))
 
 
-def test_a_range_that_has_not_begun_is_refused() -> None:
-    """A start in the server's future is an error, not an empty success."""
+def test_a_start_in_the_future_is_refused() -> None:
+    """A start in the server's future is an error, and not a run without messages."""
     with pytest.raises(ConfigurationError, match="must lie before the server's now"):
         next_end(Query(project_id="p", start=NOW_MS))
 
 
 def test_a_plan_survives_its_json() -> None:
-    """What the store keeps is read back as it was."""
+    """A plan that was written is read back as an equal value."""
     whole = plan(5, query=Query(project_id="p", type="userdefined", start=1, end=9), ended=False)
     assert IngestPlan.from_json(whole.to_json()) == whole
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", plan(1).to_json().replace('n":1', 'n":9')])
-def test_what_is_no_plan_is_refused(text: str) -> None:
-    """A text that this version did not write is not taken for a plan."""
+def test_a_text_that_is_not_a_plan_is_refused(text: str) -> None:
+    """A malformed text, or one of another version, raises an error."""
     with pytest.raises(CursorMismatchError):
         IngestPlan.from_json(text)
 
 
-def test_a_new_device_begins_at_the_beginning() -> None:
-    """Without a cursor a walk starts anew."""
+def test_a_device_without_a_cursor_begins_at_the_start() -> None:
+    """Its walk begins at the start of the range."""
     assert cursor_for(plan(1000), "d", None) is None
 
 
-def test_a_cursor_of_the_same_end_is_taken_as_it_is() -> None:
-    """A resumed run goes on exactly where the cursor stands."""
+def test_a_cursor_with_the_same_end_is_used_as_it_is() -> None:
+    """A resumed run goes on exactly at its cursor."""
     saved = cursor((400, 1000), end=1000)
     assert cursor_for(plan(1000), "d", saved) is saved
 
@@ -135,10 +135,10 @@ def test_a_cursor_of_the_same_end_is_taken_as_it_is() -> None:
         (cursor((100, 200), end=2000, pinned=1500), ((100, 200), (1500, 3000))),
     ],
 )
-def test_a_cursor_of_an_earlier_end_is_extended(
+def test_a_cursor_with_an_earlier_end_is_extended(
     saved: Cursor, remaining: tuple[tuple[int, int], ...]
 ) -> None:
-    """What remained stays, and the time up to the new end is added."""
+    """Its remaining intervals stay, and the interval to the new end is added."""
     extended = cursor_for(plan(3000), "d", saved)
     assert extended is not None
     assert (extended.remaining, extended.end, extended.pinned_end) == (remaining, 3000, 3000)
@@ -146,6 +146,6 @@ def test_a_cursor_of_an_earlier_end_is_extended(
 
 
 def test_an_altered_cursor_is_refused() -> None:
-    """A cursor that is not of the plan beside it was put there by somebody else."""
+    """A cursor of another query than the plan beside it was not written by a job."""
     with pytest.raises(CursorMismatchError, match="altered"):
         cursor_for(plan(1000, query=Query(project_id="q")), "d", cursor(end=1000))

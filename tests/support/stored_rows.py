@@ -1,6 +1,6 @@
-"""What a store holds and what the emulator has, in one form that can be compared.
+"""The rows of a store and the messages of an emulator, in one form that can be compared.
 
-A store is named by its path, or by its URL where it is a database.
+A store is named by its path, or by its URL if it is a database.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .postgres_server import fetch
 
 
 class Row(NamedTuple):
-    """A message, times in milliseconds since the epoch, its payload as it arrived."""
+    """A message. Times are milliseconds since the epoch; the payload is as it arrived."""
 
     device_id: str
     timestamp: int
@@ -38,9 +38,9 @@ Place = Path | str
 
 
 def rows_of(place: Place) -> Counter[Row]:
-    """The rows of a store, each with how often it is there.
+    """The rows of a store, each with how often it occurs.
 
-    PostgreSQL keeps a payload in a form of its own; its rows' payloads are in `canonical`.
+    PostgreSQL changes the form of a payload, so its payloads are made `canonical`.
     """
     match _kind(place):
         case "postgresql":
@@ -68,7 +68,7 @@ def keys_of(place: Place) -> list[str]:
 
 
 def rejected_of(place: Place) -> list[tuple[str, bytes, str]]:
-    """The rejected messages of a store: device, bytes of the payload, reason."""
+    """The rejected messages of a store: device, payload as bytes, reason."""
     match _kind(place):
         case "postgresql":
             query = "SELECT device_id, payload, reason FROM iottly.rejected"
@@ -88,7 +88,7 @@ def rejected_of(place: Place) -> list[tuple[str, bytes, str]]:
 
 
 def differing(place: Place, emulator: EmulatorHandle) -> tuple[int, int]:
-    """Rows that the store lacks, and rows that it has and should not, twins included."""
+    """The number of rows that the store misses, and of rows that it should not have."""
     truth, found = truth_of(emulator), rows_of(place)
     if _kind(place) == "postgresql":
         rows = truth.elements()
@@ -97,20 +97,20 @@ def differing(place: Place, emulator: EmulatorHandle) -> tuple[int, int]:
 
 
 def assert_whole(place: Place, emulator: EmulatorHandle) -> None:
-    """The store holds what the emulator has, row for row, each with a key of its own."""
+    """The store holds the emulator's messages, row for row. Each row has another key."""
     assert differing(place, emulator) == (0, 0)
     keys = keys_of(place)
     assert len(set(keys)) == len(keys)
 
 
 def canonical(payload: str) -> str:
-    """A payload as it is written whoever writes it: names in order, numbers by their value."""
+    """A payload in one form: names in order, numbers by their value."""
     read = json.loads(payload, parse_float=Decimal, parse_int=Decimal)
     return json.dumps(read, sort_keys=True, default=lambda number: str(number.normalize()))
 
 
 def truth_of(emulator: EmulatorHandle, devices: Iterable[str] | None = None) -> Counter[Row]:
-    """All that the emulator's store has, of these devices or all."""
+    """The emulator's messages, of these devices or of all."""
     chosen = emulator.device_ids if devices is None else devices
     return Counter(
         Row(
@@ -170,7 +170,7 @@ _ROWS_IN_POSTGRES = """
 def _json_rows(path: Path) -> Iterable[Row]:
     for line in _texts(path):
         row = json.loads(line)
-        # The payload as it stands in the line: what json.loads makes of it is another text.
+        # The payload's own text in the line, for json.loads would change it.
         payload = line.split('"payload":', 1)[1].rsplit(',"extra":', 1)[0]
         yield Row(
             row["device_id"],

@@ -1,4 +1,4 @@
-"""The DuckDB store: its schema and views, and files that it will not take."""
+"""The DuckDB store: its schema and views, and files that it refuses."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def message(device_id: str, second: int, payload: str) -> Message:
 
 @pytest.fixture
 async def db(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:  # type: ignore[misc]
-    """A store's file with five messages of two devices, opened to be read."""
+    """A store's file with five messages of two devices, opened for reading."""
     path = tmp_path / "telemetry.duckdb"
     store = DuckDBStore(path)
     await store.open()
@@ -50,7 +50,7 @@ async def db(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:  # type: ig
 
 
 async def test_every_number_is_a_reading(db: duckdb.DuckDBPyConnection) -> None:
-    """`readings` has a row a number, named by its path, at any depth."""
+    """`readings` has one row for each number, at any depth, named by its path."""
     found = db.execute("SELECT device_id, name, value FROM readings ORDER BY ALL").fetchall()
     assert found == [
         ("one", "phases[0]", 230.1),
@@ -63,7 +63,7 @@ async def test_every_number_is_a_reading(db: duckdb.DuckDBPyConnection) -> None:
 
 
 async def test_devices_are_counted(db: duckdb.DuckDBPyConnection) -> None:
-    """`devices` has a row a device, with its first and last time in UTC."""
+    """`devices` has one row a device, with its first and last time in UTC."""
     first = datetime(2026, 1, 1, 12, 0, 1, 968000)  # noqa: DTZ001 - the column has no zone
     assert db.execute("SELECT * FROM devices ORDER BY device_id").fetchone() == (
         "one",
@@ -74,25 +74,25 @@ async def test_devices_are_counted(db: duckdb.DuckDBPyConnection) -> None:
 
 
 async def test_the_latest_message_of_each_device(db: duckdb.DuckDBPyConnection) -> None:
-    """`latest` has a row a device."""
+    """`latest` has one row a device."""
     found = db.execute("SELECT device_id, timestamp FROM latest ORDER BY device_id").fetchall()
     assert [(device_id, time.second) for device_id, time in found] == [("one", 2), ("two", 5)]
 
 
 async def test_a_payload_is_stored_as_it_arrived(db: duckdb.DuckDBPyConnection) -> None:
-    """Neither numbers nor escapes are written anew."""
+    """Numbers and escapes keep their form."""
     found = db.execute("SELECT payload::VARCHAR FROM messages ORDER BY timestamp").fetchall()
     assert found[3:] == [('{"a":{"b":{"c":1.10}}}',), ('{"text":"\\u0000 \\" è \\u001f"}',)]
 
 
-async def test_unnamed_fields_are_kept(db: duckdb.DuckDBPyConnection) -> None:
-    """What the documents do not name is in `extra`, and NULL where there is none (D8)."""
+async def test_undocumented_fields_are_stored(db: duckdb.DuckDBPyConnection) -> None:
+    """They are in `extra`, which is NULL if there are none (D8)."""
     found = db.execute("SELECT extra::VARCHAR FROM messages ORDER BY timestamp").fetchall()
     assert found[1:3] == [(None,), ('{"seen":[1,null]}',)]
 
 
 async def test_a_duckdb_file_of_something_else_is_refused(tmp_path: Path) -> None:
-    """A file with tables that are no job's is not written to."""
+    """A file with tables of something else is not changed."""
     path = tmp_path / "other.duckdb"
     with duckdb.connect(str(path)) as other:
         other.execute("CREATE TABLE mine (a INTEGER)")
@@ -103,7 +103,7 @@ async def test_a_duckdb_file_of_something_else_is_refused(tmp_path: Path) -> Non
 
 
 async def test_a_file_of_another_schema_is_refused(tmp_path: Path) -> None:
-    """A file that another version of the schema wrote is named, with both versions."""
+    """The error names both versions."""
     path = tmp_path / "telemetry.duckdb"
     store = DuckDBStore(path)
     await store.open()
@@ -116,8 +116,8 @@ async def test_a_file_of_another_schema_is_refused(tmp_path: Path) -> None:
     await store.close()
 
 
-async def test_a_file_that_is_not_duckdbs_is_refused(tmp_path: Path) -> None:
-    """A file of another format is not written to."""
+async def test_a_file_of_another_format_is_refused(tmp_path: Path) -> None:
+    """The file is not changed."""
     path = tmp_path / "telemetry.duckdb"
     path.write_text("not a database, but long enough to be read as the header of one" * 99)
     store = DuckDBStore(path)
@@ -127,7 +127,7 @@ async def test_a_file_that_is_not_duckdbs_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def held_elsewhere(tmp_path: Path) -> Iterator[Path]:
+def open_elsewhere(tmp_path: Path) -> Iterator[Path]:
     """A DuckDB file that another process has open."""
     path = tmp_path / "telemetry.duckdb"
     code = "import duckdb, sys; db = duckdb.connect(sys.argv[1]); print('open'); input()"
@@ -144,9 +144,9 @@ def held_elsewhere(tmp_path: Path) -> Iterator[Path]:
         other.kill()
 
 
-async def test_a_file_that_another_process_has_open_is_refused(held_elsewhere: Path) -> None:
-    """DuckDB lets one process write; the error says so."""
-    store = DuckDBStore(held_elsewhere)
+async def test_a_file_that_another_process_has_open_is_refused(open_elsewhere: Path) -> None:
+    """DuckDB allows one writing process. The error says so."""
+    store = DuckDBStore(open_elsewhere)
     with pytest.raises(ConfigurationError, match="cannot be opened"):
         await store.open()
     await store.close()

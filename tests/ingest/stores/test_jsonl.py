@@ -1,4 +1,4 @@
-"""The JSON lines store: what of its files counts, and files that it will not take."""
+"""The JSON lines store: which lines count, and files that it refuses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from iottly_async.models import Cursor, Message
 
 
 def group(second: int) -> Group:
-    """A good message and a bad one, with a cursor."""
+    """A valid message and a rejected one, with a cursor."""
     time = datetime(2026, 1, 1, 12, 0, second, tzinfo=UTC)
     good = Message(device_id="d", timestamp=time, payload_json=b'{"a":1.50}')
     bad = Message(device_id="d", timestamp=time, payload_json=b"\xff")
@@ -42,7 +42,7 @@ def group(second: int) -> Group:
 
 
 async def killed_after_one_flush(path: Path) -> None:
-    """A store of which the first group was flushed and the second was not."""
+    """Make a store whose first group was flushed and whose second was not."""
     store = JSONLinesStore(path)
     await store.open()
     await store.begin("a plan")
@@ -53,29 +53,29 @@ async def killed_after_one_flush(path: Path) -> None:
 
 
 def text_of(path: Path, *, suffix: str = "") -> str:
-    """What a file of the store holds."""
+    """The content of a file of the store."""
     return Path(f"{path}{suffix}").read_text("utf-8")
 
 
 def put(path: Path, text: str, *, suffix: str = "") -> None:
-    """Write a file where the store's are."""
+    """Write a file of the store."""
     Path(f"{path}{suffix}").write_text(text, "utf-8")
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where a store is to be."""
+    """The path of a store that does not exist yet."""
     return tmp_path / "telemetry.jsonl"
 
 
-async def test_what_no_cursor_follows_is_cut_off(path: Path) -> None:
-    """A resume sets lines and rejected lines back to the last flush."""
+async def test_lines_without_a_cursor_after_them_are_cut_off(path: Path) -> None:
+    """Opening a store cuts lines and rejected lines back to the last flush."""
     await killed_after_one_flush(path)
     store = JSONLinesStore(path)
-    held = await store.open()
+    state = await store.open()
     await store.close()
-    assert held.plan == "a plan"
-    assert held.cursors == {"d": group(1).cursors["d"].to_json()}
+    assert state.plan == "a plan"
+    assert state.cursors == {"d": group(1).cursors["d"].to_json()}
     lines = [json.loads(line) for line in text_of(path).splitlines()]
     assert [line["timestamp"] for line in lines] == ["2026-01-01T12:00:01.000Z"]
     aside = text_of(path, suffix=".rejected").splitlines()
@@ -84,7 +84,7 @@ async def test_what_no_cursor_follows_is_cut_off(path: Path) -> None:
 
 
 async def test_a_line_is_a_message(path: Path) -> None:
-    """A line has the model's names, ISO times, and the payload as it arrived."""
+    """A line has the model's names, ISO times and the payload as it arrived."""
     await killed_after_one_flush(path)
     line = text_of(path).splitlines()[0]
     key = group(1).messages[0].key
@@ -94,8 +94,8 @@ async def test_a_line_is_a_message(path: Path) -> None:
     )
 
 
-async def test_rejected_lines_of_a_run_without_any_flushed_are_cut_off(path: Path) -> None:
-    """A file of rejected lines that the sidecar does not know counts nothing."""
+async def test_rejected_lines_that_were_not_flushed_are_cut_off(path: Path) -> None:
+    """This includes the first ones, which the sidecar does not know."""
     store = JSONLinesStore(path)
     await store.open()
     await store.begin("a plan")
@@ -107,8 +107,8 @@ async def test_rejected_lines_of_a_run_without_any_flushed_are_cut_off(path: Pat
     assert text_of(path) == text_of(path, suffix=".rejected") == ""
 
 
-async def test_lines_without_a_cursor_are_refused(path: Path) -> None:
-    """A file of somebody else's is not cut to nothing."""
+async def test_a_file_of_something_else_is_refused(path: Path) -> None:
+    """A file of lines without a sidecar is not changed."""
     put(path, '{"mine": 1}\n')
     store = JSONLinesStore(path)
     with pytest.raises(ConfigurationError, match="no cursor beside it"):
@@ -118,7 +118,7 @@ async def test_lines_without_a_cursor_are_refused(path: Path) -> None:
 
 
 async def test_a_file_that_lost_lines_is_refused(path: Path) -> None:
-    """A file shorter than its cursor says was altered by somebody else."""
+    """A file that is shorter than its sidecar says was altered."""
     await killed_after_one_flush(path)
     put(path, "")
     store = JSONLinesStore(path)
@@ -128,8 +128,8 @@ async def test_a_file_that_lost_lines_is_refused(path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"version":9,"plan":null}', "not JSON"])
-async def test_what_is_no_sidecar_is_refused(path: Path, text: str) -> None:
-    """A sidecar that this version did not write is not overwritten."""
+async def test_a_malformed_sidecar_is_refused(path: Path, text: str) -> None:
+    """A sidecar of another version, or of something else, is not overwritten."""
     put(path, text, suffix=".cursor")
     store = JSONLinesStore(path)
     with pytest.raises(ConfigurationError, match="is not a state file of version 1"):
@@ -137,8 +137,8 @@ async def test_what_is_no_sidecar_is_refused(path: Path, text: str) -> None:
     await store.close()
 
 
-async def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    """The error names the store and what the system said."""
+async def test_a_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    """The error names the store and the system's reason."""
     store = JSONLinesStore(tmp_path / "no" / "x.jsonl")
     with pytest.raises(ConfigurationError, match="cannot be opened: No such file"):
         await store.open()
@@ -147,7 +147,7 @@ async def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has a full device")
 async def test_a_full_disk_is_a_store_error(path: Path) -> None:
-    """What the system said is told, and nothing of another library escapes."""
+    """The error has the system's reason, and is one of this library."""
     os.symlink("/dev/full", path)
     store = JSONLinesStore(path)
     await store.open()
@@ -157,7 +157,7 @@ async def test_a_full_disk_is_a_store_error(path: Path) -> None:
 
 
 async def test_an_export_becomes_an_emulated_fleet(tmp_path: Path) -> None:
-    """The file that a job wrote, loaded into an emulator, holds the same messages."""
+    """An emulator that loads the file of a job has the same messages."""
     path = tmp_path / "telemetry.jsonl"
     async with (
         Emulator(devices=3, messages=300) as emulator,
@@ -173,7 +173,7 @@ async def test_an_export_becomes_an_emulated_fleet(tmp_path: Path) -> None:
 
 
 def _contents(emulator: Emulator, device_id: str) -> Counter[tuple[object, ...]]:
-    """What a device's messages say; those of one millisecond have no order (D6)."""
+    """The contents of a device's messages. Those of one millisecond have no order (D6)."""
     return Counter(
         (
             row["timestamp"],
@@ -187,7 +187,7 @@ def _contents(emulator: Emulator, device_id: str) -> Counter[tuple[object, ...]]
 
 
 async def test_compressed_lines_are_cut_to_a_frames_end(tmp_path: Path) -> None:
-    """A file that ends in .zst holds the same lines, a frame a group; a resume cuts whole ones."""
+    """A file that ends in .zst has the same lines, one frame a group. Whole frames are cut off."""
     plain, packed = tmp_path / "x.jsonl", tmp_path / "x.jsonl.zst"
     for path in (plain, packed):
         await killed_after_one_flush(path)
@@ -203,7 +203,7 @@ async def test_compressed_lines_are_cut_to_a_frames_end(tmp_path: Path) -> None:
 
 
 def lines_of_frames(path: Path) -> list[str]:
-    """The lines of a compressed file, whatever it has of frames."""
+    """The lines of a compressed file, over all its frames."""
     reader = ZstdDecompressor().stream_reader(path.read_bytes(), read_across_frames=True)
     text: bytes = reader.read()
     return text.decode().splitlines()

@@ -1,4 +1,4 @@
-"""The Parquet store: its files, what of them counts, and folders that it will not take."""
+"""The Parquet store: its files, which of them count, and folders that it refuses."""
 
 from __future__ import annotations
 
@@ -49,18 +49,18 @@ def group(*messages: Message) -> Group:
 
 
 def files_of(path: Path, pattern: str = "project=*/**/*.parquet") -> list[str]:
-    """The names of files, from the store's folder on."""
+    """The paths of files within the store's folder."""
     return sorted(found.relative_to(path).as_posix() for found in path.glob(pattern))
 
 
 def put(path: Path, text: str) -> None:
-    """Write a file, in a folder that need not be there yet."""
+    """Write a file, in a folder that need not exist."""
     path.parent.mkdir(exist_ok=True)
     path.write_text(text)
 
 
-async def held_by(path: Path, *, part: str = "part") -> StoredState:
-    """What a store holds."""
+async def state_of(path: Path, *, part: str = "part") -> StoredState:
+    """The state of a store."""
     store = ParquetStore(path, part=part)
     try:
         return await store.open()
@@ -70,12 +70,12 @@ async def held_by(path: Path, *, part: str = "part") -> StoredState:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where a store is to be."""
+    """The path of a store that does not exist yet."""
     return tmp_path / "telemetry.parquet"
 
 
 async def fill(path: Path, *groups: Group, part: str = "part") -> None:
-    """Write groups, each with a flush, into a store."""
+    """Write groups to a store, each with a flush."""
     store = ParquetStore(path, part=part)
     await store.open()
     await store.begin("a plan")
@@ -86,7 +86,7 @@ async def fill(path: Path, *groups: Group, part: str = "part") -> None:
 
 
 async def test_a_day_of_a_device_is_a_folder(path: Path) -> None:
-    """Files lie by project, device and day in UTC, and are numbered by the flush."""
+    """Files are in folders by project, device and day in UTC, and numbered by the flush."""
     await fill(
         path,
         group(message("a", 1, hour=0), message("a", 1, hour=23), message("b", 1)),
@@ -100,8 +100,8 @@ async def test_a_day_of_a_device_is_a_folder(path: Path) -> None:
     ]
 
 
-async def test_other_readers_read_it(path: Path) -> None:
-    """DuckDB and pyarrow take the folder as it is, ids of any form in its names included."""
+async def test_other_tools_read_the_folder(path: Path) -> None:
+    """DuckDB and pyarrow read the folder as it is, with any ids in its names."""
     odd = "gate: 7=ü*"
     await fill(path, group(message("a", 1), message(odd, 2)))
     query = (
@@ -118,7 +118,7 @@ async def test_other_readers_read_it(path: Path) -> None:
 
 
 async def test_a_row_is_a_message(path: Path) -> None:
-    """Times are UTC in milliseconds, and the payload is as it arrived."""
+    """Times are in UTC, in milliseconds. The payload is as it arrived."""
     one = message("a", 1)
     await fill(path, group(one))
     (name,) = files_of(path)
@@ -138,8 +138,8 @@ async def test_a_row_is_a_message(path: Path) -> None:
     assert file.schema_arrow.metadata[b"iottly_async.schema"] == b"1"
 
 
-async def test_rejected_rows_are_kept_apart(path: Path) -> None:
-    """They are lines beside the data, with the reason and the bytes, and no reader sees them."""
+async def test_rejected_rows_are_in_files_of_their_own(path: Path) -> None:
+    """They are lines with the reason and the bytes. Other tools do not read them."""
     bad = Rejected(message=message("a", 1, b"\xff"), reason="because")
     one = group(message("a", 1))
     await fill(path, Group(messages=one.messages, rejected=[bad], cursors=one.cursors))
@@ -149,18 +149,18 @@ async def test_rejected_rows_are_kept_apart(path: Path) -> None:
     assert dataset(path, partitioning="hive").count_rows() == 1
 
 
-async def test_what_no_manifest_counts_is_taken_away(path: Path) -> None:
-    """Files of a flush that did not come to its end go; the rows come again, by the same names."""
+async def test_files_of_an_unfinished_flush_are_deleted(path: Path) -> None:
+    """Their rows are fetched again, and the new files have the same names."""
     await fill(path, group(message("a", 1)))
     manifest = (path / "_ingest/part.json").read_bytes()
     second = group(message("a", 1, hour=13), message("b", 2))
     await fill(path, second)
-    # As if it had been killed before its manifest was in place.
+    # As after a kill before the new manifest replaced the old one.
     (path / "_ingest/part.json").write_bytes(manifest)
     (path / "_ingest/part-00000003-0.aside").write_bytes(b"half a file")
     assert len(files_of(path)) == 3
-    held = await held_by(path)
-    assert {name: Cursor.from_json(text).remaining for name, text in held.cursors.items()} == {
+    state = await state_of(path)
+    assert {name: Cursor.from_json(text).remaining for name, text in state.cursors.items()} == {
         "a": ((1, 99),)
     }
     assert files_of(path) == ["project=p/device=a/date=2026-01-01/part-00000001.parquet"]
@@ -171,7 +171,7 @@ async def test_what_no_manifest_counts_is_taken_away(path: Path) -> None:
 
 
 async def test_rows_in_memory_are_bounded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A store that is full makes files without being told to flush."""
+    """A store with many rows in memory makes files without a call of `flush`."""
     monkeypatch.setattr(parquet, "MOST_ROWS", 3)
     store = ParquetStore(path)
     await store.open()
@@ -180,11 +180,11 @@ async def test_rows_in_memory_are_bounded(path: Path, monkeypatch: pytest.Monkey
     await store.write(group(message("a", 3)))
     assert len(files_of(path)) == 3
     await store.close()
-    assert (await held_by(path)).cursors.keys() == {"a"}
+    assert (await state_of(path)).cursors.keys() == {"a"}
 
 
 async def test_parts_share_a_folder(path: Path) -> None:
-    """Each has its own files, plan and cursors, also while the other has the folder open."""
+    """Each part has its own files, plan and cursors. Both can be open at the same time."""
     one, other = ParquetStore(path, part="one"), ParquetStore(path, part="other")
     await one.open()
     await other.open()
@@ -194,53 +194,53 @@ async def test_parts_share_a_folder(path: Path) -> None:
         await store.flush()
     await one.close()
     await other.close()
-    assert (await held_by(path, part="one")).plan == "plan one"
-    assert (await held_by(path, part="other")).cursors.keys() == {"b"}
+    assert (await state_of(path, part="one")).plan == "plan one"
+    assert (await state_of(path, part="other")).cursors.keys() == {"b"}
     assert dataset(path, partitioning="hive").count_rows() == 2
 
 
 async def test_a_part_is_written_by_one_job(path: Path) -> None:
-    """The second is refused while the first has the folder open."""
+    """A second job is refused while the first has the part open."""
     store = ParquetStore(path)
     await store.open()
     with pytest.raises(ConfigurationError, match="is being written by another process"):
-        await held_by(path)
+        await state_of(path)
     await store.close()
 
 
 async def test_a_folder_of_something_else_is_refused(path: Path) -> None:
-    """Somebody's files are not written among."""
+    """The folder is not changed."""
     put(path / "mine.txt", "mine")
     with pytest.raises(ConfigurationError, match="a folder with files of something else"):
-        await held_by(path)
+        await state_of(path)
     assert os.listdir(path) == ["mine.txt"]
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"version":9}', "not JSON"])
-async def test_what_is_no_manifest_is_refused(path: Path, text: str) -> None:
-    """A manifest that this version did not write is not overwritten."""
+async def test_a_malformed_manifest_is_refused(path: Path, text: str) -> None:
+    """A manifest of another version, or of something else, is not overwritten."""
     await fill(path)
     (path / "_ingest/part.json").write_text(text)
     with pytest.raises(ConfigurationError, match="is not a state file of version 1"):
-        await held_by(path)
+        await state_of(path)
     assert (path / "_ingest/part.json").read_text() == text
 
 
-async def test_a_file_in_its_place_is_refused(path: Path) -> None:
-    """A store is a folder."""
+async def test_a_file_is_not_a_store(path: Path) -> None:
+    """A file in the place of the folder is refused."""
     put(path, "a file")
     with pytest.raises(ConfigurationError, match="cannot be opened: Not a directory"):
-        await held_by(path)
+        await state_of(path)
 
 
-async def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
-    """The error names the store and what the system said."""
+async def test_a_folder_that_cannot_be_created_is_refused(tmp_path: Path) -> None:
+    """The error names the store and the system's reason."""
     with pytest.raises(ConfigurationError, match="cannot be opened: No such file"):
-        await held_by(tmp_path / "no" / "x.parquet")
+        await state_of(tmp_path / "no" / "x.parquet")
 
 
 async def test_a_folder_that_can_no_longer_be_written_is_a_store_error(path: Path) -> None:
-    """What the system said is told, and what was stored before is right."""
+    """The error has the system's reason. What was stored before is still right."""
     await fill(path, group(message("a", 1)))
     store = ParquetStore(path)
     await store.open()
@@ -250,5 +250,5 @@ async def test_a_folder_that_can_no_longer_be_written_is_a_store_error(path: Pat
         await store.flush()
     await store.close()
     (path / "project=p/device=b").unlink()
-    assert (await held_by(path)).cursors.keys() == {"a"}
+    assert (await state_of(path)).cursors.keys() == {"a"}
     assert len(files_of(path)) == 1

@@ -1,4 +1,4 @@
-"""The PostgreSQL store: its schema and views, what it refuses, and connections that are lost."""
+"""The PostgreSQL store: its schema and views, what it refuses, and lost connections."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def group(*messages: Message, rejected: tuple[Rejected, ...] = ()) -> Group:
 
 @asynccontextmanager
 async def opened(url: str, *, retry: RetryPolicy = SOON) -> AsyncIterator[PostgresStore]:
-    """A store, open."""
+    """Open a store for the time of the block."""
     store = PostgresStore(url, retry=retry)
     try:
         await store.open()
@@ -67,8 +67,8 @@ async def opened(url: str, *, retry: RetryPolicy = SOON) -> AsyncIterator[Postgr
         await store.close()
 
 
-async def held_by(url: str) -> StoredState:
-    """What a store holds."""
+async def state_of(url: str) -> StoredState:
+    """The state of a store."""
     store = PostgresStore(url, retry=SOON)
     try:
         return await store.open()
@@ -77,7 +77,7 @@ async def held_by(url: str) -> StoredState:
 
 
 async def run(session: IottlySession, emulator: Emulator, url: str) -> IngestReport:
-    """One run of the job for all that the emulator has."""
+    """Run a job for all messages of the emulator."""
     return await IngestJob(session, project=emulator.project_id, store=url).run()
 
 
@@ -87,7 +87,7 @@ async def run(session: IottlySession, emulator: Emulator, url: str) -> IngestRep
 async def test_every_message_is_stored_once(
     session: IottlySession, emulator: Emulator, database: str
 ) -> None:
-    """The store holds what the emulator has; a second run adds what is new."""
+    """The store holds the emulator's messages. A second run adds what is new."""
     report = await run(session, emulator, database)
     assert_whole(database, emulator)
     emulator.clock.offset = 3600
@@ -98,10 +98,10 @@ async def test_every_message_is_stored_once(
     assert (report.rows, again.rows, again.total) == (600, 7, 607)
 
 
-async def test_a_stopped_job_goes_on(
+async def test_a_stopped_job_is_resumed(
     session: IottlySession, emulator: Emulator, database: str
 ) -> None:
-    """What was fetched before a stop is stored with its cursors, and the next run adds the rest."""
+    """What was fetched before the stop is stored. The next run adds the rest."""
     job = IngestJob(
         session, project=emulator.project_id, store=database, concurrency=1, flush_every=0.001
     )
@@ -120,10 +120,10 @@ async def test_a_stopped_job_goes_on(
     assert_whole(database, emulator)
 
 
-async def test_poison_goes_to_the_rejected(
+async def test_payloads_that_cannot_be_stored_are_rejected(
     session: IottlySession, emulator: Emulator, database: str
 ) -> None:
-    """What is no JSON, and what jsonb cannot hold, is kept as bytes with a reason, and counted."""
+    """Invalid JSON, and what jsonb cannot hold, is stored as bytes with a reason, and counted."""
     device = emulator.device_ids[0]
     reasons = {
         '{"level":NaN}': "the message's payload is not valid JSON",
@@ -143,9 +143,9 @@ async def test_poison_goes_to_the_rejected(
     report = await run(session, emulator, database)
     rejected = rejected_of(database)
     assert {owner for owner, _, _ in rejected} == {device}
-    told = {payload.decode(): reason for _, payload, reason in rejected}
-    assert told.keys() == reasons.keys()
-    for payload, reason in told.items():
+    found = {payload.decode(): reason for _, payload, reason in rejected}
+    assert found.keys() == reasons.keys()
+    for payload, reason in found.items():
         assert reason.startswith(reasons[payload])
     assert (report.rows, report.rejected, report.total) == (603, 5, 608)
     assert report.devices[0].rejected == 5
@@ -155,7 +155,7 @@ async def test_poison_goes_to_the_rejected(
 async def test_another_projects_store_is_refused(
     session: IottlySession, emulator: Emulator, database: str
 ) -> None:
-    """A store is of one project; another schema of the same database takes the next one."""
+    """A store belongs to one project. Another project goes to another schema of the database."""
     await run(session, emulator, database)
     async with (
         Emulator(devices=1, messages=30, project_id="another") as other,
@@ -191,7 +191,7 @@ async def filled(database: str) -> str:
 
 
 async def test_every_number_is_a_reading(filled: str) -> None:
-    """`readings` has a row a number, named by its path, at any depth."""
+    """`readings` has one row for each number, at any depth, named by its path."""
     query = (
         'SELECT device_id, name, value FROM iottly.readings ORDER BY device_id, name COLLATE "C"'
     )
@@ -208,36 +208,36 @@ async def test_every_number_is_a_reading(filled: str) -> None:
 
 
 async def test_devices_are_counted(filled: str) -> None:
-    """`devices` has a row a device, with its first and last time."""
+    """`devices` has one row a device, with its first and last time."""
     first = datetime(2026, 1, 1, 12, 0, 1, 968000, tzinfo=UTC)
     rows = fetch(filled, "SELECT * FROM iottly.devices ORDER BY device_id")
     assert rows[0] == ("one", 2, first, first.replace(second=2))
 
 
 async def test_the_latest_message_of_each_device(filled: str) -> None:
-    """`latest` has a row a device, and finds it by the index."""
+    """`latest` has one row a device."""
     rows = fetch(filled, "SELECT device_id, timestamp FROM iottly.latest ORDER BY device_id")
     assert [(device_id, time.second) for device_id, time in rows] == [("one", 2), ("two", 5)]
 
 
-async def test_unnamed_fields_are_kept(filled: str) -> None:
-    """What the documents do not name is in `extra`, and NULL where there is none (D8)."""
+async def test_undocumented_fields_are_stored(filled: str) -> None:
+    """They are in `extra`, which is NULL if there are none (D8)."""
     rows = fetch(filled, "SELECT extra::text FROM iottly.messages ORDER BY timestamp")
     assert [row[0] for row in rows] == [None, None, '{"seen": [1, null]}', None, None]
 
 
-async def test_what_the_job_held_is_held(filled: str) -> None:
-    """The plan, and of each device the cursor that follows its last row."""
-    held = await held_by(filled)
-    assert held.plan == "a plan"
-    assert {name: Cursor.from_json(text).remaining for name, text in held.cursors.items()} == {
+async def test_the_plan_and_the_cursors_are_read_back(filled: str) -> None:
+    """The cursor of each device follows its last row."""
+    state = await state_of(filled)
+    assert state.plan == "a plan"
+    assert {name: Cursor.from_json(text).remaining for name, text in state.cursors.items()} == {
         "one": ((2, 99),),
         "two": ((5, 99),),
     }
 
 
-async def test_a_group_written_twice_is_there_once(database: str) -> None:
-    """As after a commit whose answer was lost."""
+async def test_a_group_that_is_written_twice_is_stored_once(database: str) -> None:
+    """This happens if the answer to a commit is lost."""
     async with opened(database) as store:
         bad = Rejected(message=message("one", 2, "NaN"), reason="because")
         for _ in range(2):
@@ -246,8 +246,8 @@ async def test_a_group_written_twice_is_there_once(database: str) -> None:
     assert fetch(database, counts) == [(1, 1)]
 
 
-async def test_a_group_of_which_some_was_written_is_completed(database: str) -> None:
-    """What is there already stays as it is, what is new comes to it, in one write."""
+async def test_a_group_that_is_partly_stored_is_completed(database: str) -> None:
+    """One write adds the new rows, and does not change the others."""
     first, *more = (message("one", second, f"{second}") for second in range(1, 5))
     async with opened(database) as store:
         await store.write(group(first))
@@ -257,10 +257,10 @@ async def test_a_group_of_which_some_was_written_is_completed(database: str) -> 
     assert payloads == [("mine",), ("2",), ("3",), ("4",)]
 
 
-async def test_new_rows_go_straight_into_the_table(
+async def test_new_rows_are_copied_straight_to_the_table(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By way of the temporary table, which takes twice as long, only those that meet others."""
+    """The temporary table, which takes twice as long, is only for groups with known rows."""
     monkeypatch.setattr(postgres_schema, "TAKE_IN", "SELECT 1 / 0")
     twins = [message("one", 5, "5"), message("one", 5, "5").numbered(1)]
     times = message("one", 6, "6", device_timestamp=datetime(1999, 1, 1, tzinfo=UTC), channel="é")
@@ -280,8 +280,8 @@ async def test_new_rows_go_straight_into_the_table(
     ]
 
 
-async def test_a_nul_beside_the_payload_is_kept_too(database: str) -> None:
-    """A channel or a field with a NUL makes a rejected row, in which it can be read."""
+async def test_a_nul_outside_the_payload_is_stored_too(database: str) -> None:
+    """A message with a NUL in a channel or field is rejected. The text can be read there."""
     async with opened(database) as store:
         refused = await store.write(
             group(
@@ -295,8 +295,8 @@ async def test_a_nul_beside_the_payload_is_kept_too(database: str) -> None:
     assert rows == [(None, '{"channel":"a\\u0000b"}'), (None, '{"note":"c\\u0000d"}')]
 
 
-async def test_rows_that_a_constraint_of_the_users_refuses_are_rejected(filled: str) -> None:
-    """The others of their group are taken, and none of them twice."""
+async def test_rows_that_a_users_constraint_refuses_are_rejected(filled: str) -> None:
+    """The other rows of their group are stored, each of them once."""
     execute(filled, "ALTER TABLE iottly.messages ADD CHECK (payload <> '13'::jsonb)")
     async with opened(filled) as store:
         many = [message("one", 10 + n, str(n)) for n in range(40)]
@@ -308,8 +308,8 @@ async def test_rows_that_a_constraint_of_the_users_refuses_are_rejected(filled: 
     assert "violates check constraint" in reason
 
 
-async def test_a_table_is_a_hypertable_where_timescale_is(database: str) -> None:
-    """Its function is called with the form that its documents give, in whatever schema it is."""
+async def test_with_timescaledb_the_table_is_a_hypertable(database: str) -> None:
+    """TimescaleDB's function is called as its documents say, in whichever schema it is."""
     for statement in (
         "CREATE SCHEMA elsewhere",
         """CREATE FUNCTION elsewhere.create_hypertable(
@@ -335,23 +335,23 @@ async def test_a_table_is_a_hypertable_where_timescale_is(database: str) -> None
 
 
 async def test_tables_of_something_else_are_refused(database: str) -> None:
-    """A schema that somebody else uses is not written to."""
+    """A schema with other tables is not changed."""
     execute(database, "CREATE SCHEMA iottly CREATE TABLE mine (a integer)")
     with pytest.raises(ConfigurationError, match="has tables of something else"):
-        await held_by(database)
+        await state_of(database)
 
 
 async def test_another_version_of_the_schema_is_refused(filled: str) -> None:
     """The error names both versions."""
     execute(filled, "UPDATE iottly.ingest_store SET version = 99")
     with pytest.raises(ConfigurationError, match="has schema version 99, this library"):
-        await held_by(filled)
+        await state_of(filled)
 
 
-async def test_a_database_that_cannot_hold_every_text_is_refused(
+async def test_a_database_of_another_encoding_is_refused(
     postgres: PostgresServer, database: str
 ) -> None:
-    """Its encoding must be UTF8."""
+    """The encoding must be UTF8, so that every text can be stored."""
     execute(
         database,
         "CREATE DATABASE iottly_latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0",
@@ -359,7 +359,7 @@ async def test_a_database_that_cannot_hold_every_text_is_refused(
     try:
         url = urlunsplit(urlsplit(postgres.url)._replace(path="/iottly_latin"))
         with pytest.raises(ConfigurationError, match="keeps texts as LATIN1"):
-            await held_by(url)
+            await state_of(url)
     finally:
         execute(database, "DROP DATABASE iottly_latin WITH (FORCE)")
 
@@ -367,49 +367,49 @@ async def test_a_database_that_cannot_hold_every_text_is_refused(
 async def test_two_jobs_into_one_store_are_refused(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The second waits for the first one's end for a while, then says so; another part may."""
+    """The second job waits for a while, then raises an error. Another part is allowed."""
     monkeypatch.setattr("iottly_async.ingest.stores.postgres.store._LOCK_WITHIN", "10ms")
     async with opened(database):
         with pytest.raises(ConfigurationError, match="is being written by another job"):
-            await held_by(database)
+            await state_of(database)
         part = PostgresStore(database, part="second", retry=SOON)
         assert await part.open() == StoredState(plan=None, cursors={})
         await part.close()
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "reason"),
     [
         ({"netloc": "postgres:wrong@{host}"}, "password authentication failed"),
         ({"path": "/no_such"}, 'database "no_such" does not exist'),
     ],
     ids=["password", "database"],
 )
-async def test_whom_the_server_does_not_let_in_is_told_why(
-    postgres: PostgresServer, change: dict[str, str], told: str
+async def test_a_user_who_is_not_let_in_is_an_error(
+    postgres: PostgresServer, change: dict[str, str], reason: str
 ) -> None:
-    """The error says what the server said, without the password, and no second try is made."""
+    """The error has the server's reason, and not the password. There is no second attempt."""
     parts = urlsplit(postgres.url)
     host = parts.netloc.rpartition("@")[2]
     url = urlunsplit(
         parts._replace(**{name: text.format(host=host) for name, text in change.items()})
     )
-    with pytest.raises(ConfigurationError, match=told) as refused:
-        await held_by(url)
+    with pytest.raises(ConfigurationError, match=reason) as refused:
+        await state_of(url)
     assert "wrong" not in str(refused.value)
     assert str(parts.password) not in str(refused.value)
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "reason"),
     [
         ("postgresql://u:secret@host/db?schema=a-b", "schema must be a name of small letters"),
         ("postgresql://u:secret@host/db?schema=", "schema must be a name of small letters"),
     ],
 )
-def test_a_url_that_is_none_is_refused(url: str, told: str) -> None:
-    """Before anything is opened, and without its password."""
-    with pytest.raises(ConfigurationError, match=told) as refused:
+def test_a_malformed_url_is_refused(url: str, reason: str) -> None:
+    """Nothing is opened, and the error does not show the password."""
+    with pytest.raises(ConfigurationError, match=reason) as refused:
         open_store(url)
     assert "secret" not in str(refused.value)
     assert "secret" not in repr(open_store("postgres://u:secret@host/db?sslmode=disable"))
@@ -420,7 +420,7 @@ def test_a_url_that_is_none_is_refused(url: str, told: str) -> None:
 
 @pytest.fixture
 def proxied(postgres: PostgresServer, database: str) -> Iterator[tuple[TcpProxy, str]]:
-    """A proxy before the server, and the URL by way of it."""
+    """A proxy in front of the server, and the URL through it."""
     with TcpProxy(postgres.address) as proxy:
         parts = urlsplit(database)
         host, port = proxy.address
@@ -433,7 +433,8 @@ def proxied(postgres: PostgresServer, database: str) -> Iterator[tuple[TcpProxy,
 async def test_a_connection_that_is_lost_is_made_again(
     proxied: tuple[TcpProxy, str], database: str, chunk: int, after: bool
 ) -> None:
-    """Wherever in a group it was lost, the server having heard or not, its rows are there once."""
+    """Rows are stored once, wherever in a group the connection is lost, before or after the
+    server has received it."""
     proxy, url = proxied
     async with opened(url) as store:
         await store.write(group(message("one", 1, "1")))
@@ -443,15 +444,15 @@ async def test_a_connection_that_is_lost_is_made_again(
     assert fetch(database, "SELECT payload::text FROM iottly.messages ORDER BY timestamp") == [
         (str(second),) for second in range(1, 6)
     ]
-    held = await held_by(database)
-    assert Cursor.from_json(held.cursors["one"]).remaining == ((5, 99),)
+    state = await state_of(database)
+    assert Cursor.from_json(state.cursors["one"]).remaining == ((5, 99),)
     assert proxy.connections == 2
 
 
-async def test_a_server_that_stays_away_is_a_store_error(
+async def test_a_server_that_stays_unreachable_is_a_store_error(
     proxied: tuple[TcpProxy, str], database: str
 ) -> None:
-    """After the policy's attempts; what the store held is right, and gone on with later."""
+    """The error comes after the policy's attempts. The store can be written to later."""
     proxy, url = proxied
     async with opened(url) as store:
         await store.write(group(message("one", 1, "1")))
@@ -466,7 +467,7 @@ async def test_a_server_that_stays_away_is_a_store_error(
 
 
 async def test_a_server_that_restarts_is_waited_for(filled: str) -> None:
-    """Sessions that the server ended are made anew."""
+    """A connection that the server closed is made again."""
     async with opened(filled) as store:
         execute(
             filled,
@@ -480,7 +481,7 @@ async def test_a_server_that_restarts_is_waited_for(filled: str) -> None:
 async def test_a_full_disk_is_a_store_error(
     session: IottlySession, emulator: Emulator, database: str
 ) -> None:
-    """What the server says of it ends the job at once; with room again the next one goes on."""
+    """The job ends at once with the server's reason. With more room, the next run goes on."""
     async with opened(database):
         pass
     execute(
@@ -500,8 +501,8 @@ async def test_a_full_disk_is_a_store_error(
     assert_whole(database, emulator)
 
 
-async def test_a_cancelled_write_leaves_nothing_half_done(filled: str) -> None:
-    """The group is not there, the connection is given up, and the store can go on."""
+async def test_a_cancelled_write_stores_nothing(filled: str) -> None:
+    """The group is not stored, the connection is closed, and the store can be written to."""
     other = await asyncpg.connect(filled)
     async with opened(filled) as store:
         locked = other.transaction()

@@ -1,4 +1,4 @@
-"""Partitions on a real Redis: they and everybody else with the key have one quota."""
+"""Partitions on a real Redis share one quota with other sessions of the key."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["any_redis", "redis_url"]
 async def test_a_partition_and_a_session_have_one_quota(
     emulator: Emulator, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They meet at one name in Redis, which does not hold the key."""
+    """They use one name in Redis, which does not contain the key."""
     monkeypatch.setenv("KEY", emulator.api_key)
     monkeypatch.setenv("IOTTLY_BASE_URL", emulator.base_url)
     monkeypatch.setenv("REDIS_OF_OURS", redis_url)

@@ -1,4 +1,4 @@
-"""Jobs that follow: the range, then what comes, until they are stopped; each message once."""
+"""Jobs that follow: they store the range, then new messages, each of them once."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ FOLLOW: dict[str, Any] = {
 
 @pytest.fixture
 async def session(emulator: Emulator) -> AsyncIterator[IottlySession]:
-    """A session to which all is settled at once."""
+    """A session without a settle time."""
     config = Config(base_url=emulator.base_url, settle=0)
     async with IottlySession(emulator.api_key, config=config, limiter=RateLimiter()) as session:
         yield session
 
 
 class Watched:
-    """A job that runs, and what it tells."""
+    """A running job and its last progress."""
 
     def __init__(self, job: IngestJob) -> None:
         self.job = job
@@ -48,12 +48,12 @@ class Watched:
         self.report: IngestReport | None = None
 
     def tell(self, progress: Progress) -> None:
-        """Take a progress."""
+        """Remember a progress."""
         self.last = progress
         self._news.set()
 
     async def until(self, condition: Callable[[Progress], bool]) -> Progress:
-        """The first progress of which it is true."""
+        """Wait for the first progress that meets the condition."""
         while self.last is None or not condition(self.last):
             self._news.clear()
             await self._news.wait()
@@ -64,7 +64,7 @@ class Watched:
 async def following(
     session: IottlySession, emulator: Emulator, path: Path, **more: Any
 ) -> AsyncIterator[Watched]:
-    """A job that follows, stopped at the end."""
+    """Run a job that follows, and stop it at the end."""
     watched = Watched(
         IngestJob(session, project=emulator.project_id, store=path, **{**FOLLOW, **more})
     )
@@ -78,10 +78,10 @@ async def following(
         watched.report = await running
 
 
-async def test_after_the_range_it_goes_on_with_what_comes(
+async def test_a_job_follows_after_its_range(
     session: IottlySession, emulator: Emulator, path: Path
 ) -> None:
-    """The history and the new messages are in the store, each once; a stop is no interruption."""
+    """The store holds the history and the new messages. A stop is not an interruption."""
     async with following(session, emulator, path) as watched:
         for device in emulator.device_ids:
             emulator.append(device, 3)
@@ -96,10 +96,10 @@ async def test_after_the_range_it_goes_on_with_what_comes(
     assert len(set(keys_of(path))) == 609
 
 
-async def test_what_comes_between_two_runs_is_fetched_by_the_second(
+async def test_messages_between_two_runs_are_fetched_by_the_second(
     session: IottlySession, emulator: Emulator, tmp_path: Path
 ) -> None:
-    """Whether the next run follows or not, nothing is lost and nothing repeated."""
+    """Nothing is lost and nothing repeated, whether the next run follows or not."""
     path = tmp_path / "telemetry.jsonl"
     async with following(session, emulator, path) as watched:
         emulator.append(emulator.device_ids[0], 2)
@@ -114,10 +114,10 @@ async def test_what_comes_between_two_runs_is_fetched_by_the_second(
     assert rows_of(path) == truth_of(emulator)
 
 
-async def test_a_run_that_only_followed_for_a_while_takes_what_is_left(
+async def test_a_job_that_was_stopped_in_its_range_is_resumed(
     session: IottlySession, emulator: Emulator, tmp_path: Path
 ) -> None:
-    """Stopped within its range, a job that follows is interrupted, and gone on with."""
+    """A job that follows and is stopped within its range is interrupted, and can be resumed."""
     path = tmp_path / "telemetry.jsonl"
     job = IngestJob(session, project=emulator.project_id, store=path, concurrency=1, **FOLLOW)
     emulator.fault("stall", route="paginated", skip=3, count=1)
@@ -133,10 +133,10 @@ async def test_a_run_that_only_followed_for_a_while_takes_what_is_left(
     assert rows_of(path) == truth_of(emulator)
 
 
-async def test_a_device_that_refuses_is_left_out(
+async def test_a_device_that_fails_is_no_longer_followed(
     session: IottlySession, emulator: Emulator, tmp_path: Path
 ) -> None:
-    """Its error is in the report, the others are followed on, and the next run fetches it."""
+    """Its error is in the report, the others are still followed, and the next run fetches it."""
     path = tmp_path / "telemetry.jsonl"
     bad, good, _ = emulator.device_ids
     async with following(session, emulator, path) as watched:
@@ -158,7 +158,7 @@ async def test_a_device_that_refuses_is_left_out(
 async def test_a_device_that_failed_in_the_range_is_not_followed(
     session: IottlySession, emulator: Emulator, tmp_path: Path
 ) -> None:
-    """It stays failed, and costs no request more."""
+    """It stays failed, and costs no more requests."""
     path = tmp_path / "telemetry.jsonl"
     bad = emulator.device_ids[0]
     emulator.fault("status", status=403, route=f"/v1.0/*/device/{bad}/*", count=None)
@@ -171,10 +171,10 @@ async def test_a_device_that_failed_in_the_range_is_not_followed(
     assert watched.report.devices[0].outcome is Outcome.FAILED
 
 
-async def test_a_key_that_is_refused_ends_it(
+async def test_a_refused_key_ends_a_job_that_follows(
     session: IottlySession, emulator: Emulator, tmp_path: Path
 ) -> None:
-    """What no device would fare better with is raised, with all stored that was fetched."""
+    """The error is raised. Everything that was fetched before is stored."""
     path = tmp_path / "telemetry.jsonl"
 
     def refuse(progress: Progress) -> None:
@@ -187,10 +187,10 @@ async def test_a_key_that_is_refused_ends_it(
     assert rows_of(path) == truth_of(emulator)
 
 
-async def test_the_store_learns_how_far_quiet_devices_are_known(
+async def test_polls_without_messages_move_the_cursors(
     session: IottlySession, emulator: Emulator, tmp_path: Path
 ) -> None:
-    """Looks that find nothing move the cursors on, and with them the end of what is covered."""
+    """Polls that find nothing move the cursors, and with them the end of the plan."""
     path = tmp_path / "telemetry.jsonl"
 
     def moved(progress: Progress) -> bool:
@@ -200,15 +200,15 @@ async def test_the_store_learns_how_far_quiet_devices_are_known(
     async with following(session, emulator, path) as watched:
         await watched.until(moved)
     store = JSONLinesStore(path)
-    held = await store.open()
+    state = await store.open()
     await store.close()
-    assert held.plan is not None
-    ends = [Cursor.from_json(text).pinned_end for text in held.cursors.values()]
-    assert IngestPlan.from_json(held.plan).pinned_end == min(ends)
+    assert state.plan is not None
+    ends = [Cursor.from_json(text).pinned_end for text in state.cursors.values()]
+    assert IngestPlan.from_json(state.plan).pinned_end == min(ends)
 
 
-async def test_following_has_no_end(session: IottlySession, tmp_path: Path) -> None:
-    """An end and `follow` together are refused."""
+async def test_a_job_that_follows_takes_no_end(session: IottlySession, tmp_path: Path) -> None:
+    """`end` and `follow` together raise an error."""
     with pytest.raises(ConfigurationError, match="has no end"):
         IngestJob(
             session,
@@ -221,7 +221,7 @@ async def test_following_has_no_end(session: IottlySession, tmp_path: Path) -> N
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_a_follower_that_is_killed_loses_nothing_and_repeats_nothing(tmp_path: Path) -> None:
-    """Killed while messages stream in, and started again, the store ends up right."""
+    """A job is killed while messages arrive, and started again. The store ends complete."""
     path = tmp_path / "telemetry.jsonl"
     with EmulatorThread(devices=3, messages=300) as emulator:
         environment = {
@@ -241,7 +241,7 @@ def test_a_follower_that_is_killed_loses_nothing_and_repeats_nothing(tmp_path: P
                 job.send_signal(signal.SIGKILL)
         emulator.stop_appending()
         emulator.clock.advance(6)
-        for _ in range(2):  # to the end of the run that was killed, and then to the present
+        for _ in range(2):  # first to the end of the killed run, then to the present
             subprocess.run(
                 [*command, "--to", path], env=environment, check=True, capture_output=True
             )

@@ -1,4 +1,4 @@
-"""Coverage of a folder of partitions: told by manifests and the rows of their files."""
+"""Coverage of a folder of partitions, from its manifests and the rows of its files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from iottly_async.errors import ConfigurationError
 from iottly_async.ingest.coverage import State, survey
 from iottly_async.ingest.partitions import Partition, PartitionSource, plan, run_partition
 
-# Thursdays, as the first day of the epoch was: windows are cut at multiples from there.
+# Thursdays: windows are divided at multiples of a week from the epoch, which was a Thursday.
 START, END = datetime(2026, 4, 2, tzinfo=UTC), datetime(2026, 4, 30, tzinfo=UTC)
 WEEK = timedelta(days=7)
 WEEK_MS = 7 * 86_400_000
@@ -22,12 +22,12 @@ WEEK_MS = 7 * 86_400_000
 
 @pytest.fixture
 async def emulator(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Emulator]:
-    """A fleet of four devices, one of which refuses, and a poisoned message."""
+    """A fleet of four devices, one of them refused, and an invalid payload."""
     async with Emulator(devices=4, messages=800) as emulator:
         monkeypatch.setenv("IOTTLY_API_KEY", emulator.api_key)
         monkeypatch.setenv("IOTTLY_BASE_URL", emulator.base_url)
-        poison = {"payload_json": "[NaN]", "timestamp": START + WEEK / 2}
-        emulator.append(emulator.device_ids[0], [poison])
+        invalid = {"payload_json": "[NaN]", "timestamp": START + WEEK / 2}
+        emulator.append(emulator.device_ids[0], [invalid])
         device = emulator.device_ids[-1]
         emulator.fault("status", status=403, route=f"/v1.0/*/device/{device}/*", count=None)
         yield emulator
@@ -45,11 +45,11 @@ async def planned(emulator: Emulator, *, start: datetime | None = START) -> list
 
 
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])
-async def test_what_was_run_is_covered_and_the_rest_is_missing(
+async def test_windows_that_were_run_are_covered(
     emulator: Emulator, tmp_path: Path, form: Literal["jsonl", "parquet"]
 ) -> None:
-    """Rows are counted, rejected ones too; a week that nobody ran lacks, and so does one
-    that failed, with the error."""
+    """Rows are counted, rejected ones too. A week that was not run is missing, and so is one
+    that failed, with its error."""
     first, *_, bad = emulator.device_ids
     for one in await planned(emulator):
         (window,) = one.windows
@@ -78,7 +78,7 @@ async def test_what_was_run_is_covered_and_the_rest_is_missing(
 async def test_without_a_start_it_begins_with_the_first_message(
     emulator: Emulator, tmp_path: Path
 ) -> None:
-    """As of a store of a job."""
+    """It is the same as for a job's store."""
     emulator.clear_faults()
     for one in await planned(emulator, start=None):
         await run_partition(one, tmp_path)
@@ -87,8 +87,10 @@ async def test_without_a_start_it_begins_with_the_first_message(
     assert (found.whole, found.grid.start) == (True, min(stored))
 
 
-async def test_a_folder_where_none_was_done_is_told(emulator: Emulator, tmp_path: Path) -> None:
-    """A manifest whose file is gone counts for nothing."""
+async def test_a_folder_without_a_complete_partition_is_an_error(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    """A manifest whose file is missing does not count."""
     emulator.clear_faults()
     partition, *_ = await planned(emulator)
     manifest = await run_partition(partition, tmp_path)
