@@ -1,9 +1,9 @@
-"""Kills: every store's job is killed 200 times and restarted; then the store is compared.
+"""Kills: the job of each store is killed 200 times and restarted; then the store is compared.
 
-A job is killed at a request, or at a step of its store (a call on a file, a statement, a
-piece that goes to the database's server, before it or after); meanwhile connections are
-lost and requests refused. What counts is what the store then has against what the
-emulator has, row for row. The same trial, with fewer kills, is part of the tests.
+A job is killed at a request, or at a step of its store: a system call on a file, a
+statement, or before or after a chunk that goes to the database's server. Meanwhile,
+connections are lost and requests refused. In the end the store is compared with the
+emulator, row for row. The same trial, with fewer kills, is part of the tests.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .table import Figure
 
 
 def main(argv: list[str]) -> list[Figure]:
-    """Kill the jobs of the stores that are asked for."""
+    """Kill the jobs of the chosen stores."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks kills", description=__doc__)
     parser.add_argument("--kills", type=int, default=200, help="kills a store")
     parser.add_argument("--store", choices=STORES, action="append", help="only these stores")
@@ -40,7 +40,7 @@ def main(argv: list[str]) -> list[Figure]:
                 begun = time.monotonic()
                 one.kill(given.kills)
                 one.complete()
-                lost, beyond = differing(one.place, emulator)
+                lost, surplus = differing(one.place, emulator)
                 keys = keys_of(one.place)
             twins = len(keys) - len(set(keys))
             print(
@@ -49,6 +49,6 @@ def main(argv: list[str]) -> list[Figure]:
                 f"{time.monotonic() - begun:.0f} s",
                 flush=True,
             )
-            wrong = lost + beyond + twins
+            wrong = lost + surplus + twins
             figures.append(Figure(f"{store}: rows lost, repeated or wrong", wrong, 0, unit=""))
     return figures

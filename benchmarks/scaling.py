@@ -1,11 +1,9 @@
-"""A plan on a Dask cluster: 1, 2 and 4 workers on 10 keys, a task's overhead, cost by devices.
+"""Scaling: a plan on a Dask cluster of 1, 2 and 4 workers, and the costs of its parts.
 
-::
+``python -m benchmarks scaling [--part workers|overhead|devices|rows] [--keys 10]``
 
-    python -m benchmarks scaling [--part workers|overhead|devices|rows] [--keys 10]
-
-The emulator and a Redis run in processes of their own. What is ideal for the workers is
-what the quotas alone would take: the windows that the busiest key needs.
+The emulator and a Redis run in processes of their own. The ideal time of the workers is what
+the quotas alone take: the quota windows that the busiest key needs.
 """
 
 from __future__ import annotations
@@ -44,8 +42,8 @@ from tests.support.redis_server import running_redis
 from .table import Figure
 
 START, END = datetime(2026, 4, 1, tzinfo=UTC), datetime(2026, 5, 1, tzinfo=UTC)
-LIMIT, WINDOW = 40, 2  # requests a key, in so many seconds
-SLOTS = 12  # partitions at once, whatever the number of workers: more than there are keys
+LIMIT, WINDOW = 40, 2  # requests a key, and seconds
+SLOTS = 12  # partitions at once, with any number of workers; more than there are keys
 
 SERVER = """
 import json, sys
@@ -59,8 +57,8 @@ with EmulatorThread(**json.loads(sys.argv[1])) as emulator:
 
 @contextmanager
 def emulated(keys: int, **options: Any) -> Iterator[tuple[str, list[str], Callable[[], int]]]:
-    """An emulator in a process; its project, its devices, and how many requests it refused."""
-
+    """Run an emulator in a process. Yields its project, its devices, and a function that ends
+    it and returns the number of requests that it refused."""
     names = [f"a-key-of-{number}" for number in range(keys)]
     given = json.dumps({"api_keys": names, **options})
     with subprocess.Popen(
@@ -86,7 +84,7 @@ def emulated(keys: int, **options: Any) -> Iterator[tuple[str, list[str], Callab
 
 
 def planned(project: str, devices: Sequence[str], keys: int, **more: Any) -> list[Partition]:
-    """The devices dealt to the keys, so that each has as many."""
+    """A plan that divides the devices evenly among the keys."""
     sources = [
         PartitionSource(project=project, key_env=f"KEY_{key}", devices=tuple(devices[key::keys]))
         for key in range(keys)
@@ -96,7 +94,7 @@ def planned(project: str, devices: Sequence[str], keys: int, **more: Any) -> lis
 
 @contextmanager
 def clustered(workers: int, threads: int) -> Iterator[Any]:
-    """A client of a cluster of processes."""
+    """Run a cluster of processes. Yields its client."""
     from distributed import Client, LocalCluster
 
     with (
@@ -109,7 +107,7 @@ def clustered(workers: int, threads: int) -> Iterator[Any]:
 
 
 def workers(keys: int) -> list[Figure]:
-    """The same plan with 1, 2 and 4 workers, each with the same slots in all."""
+    """Run the same plan with 1, 2 and 4 workers, and with the same number of slots in all."""
     from iottly_async.integrations.dask import run
 
     figures: list[Figure] = []
@@ -134,11 +132,11 @@ def workers(keys: int) -> list[Figure]:
                 begun = perf_counter()
                 manifests = run(client, partitions, folder)
                 took = perf_counter() - begun
-            told = f"{refused():,} requests refused"
+            refusals = f"{refused():,} requests refused"
         digests.add(tuple(one.digest for one in manifests))
         ideal = ideal_of(partitions, manifests)
         rows = sum(one.rows for one in manifests)
-        print(f"{count} workers: {rows:,} rows, {took:.1f} s, {told}")
+        print(f"{count} workers: {rows:,} rows, {took:.1f} s, {refusals}")
         figures.append(
             Figure(f"{count} workers, {keys} keys: time / the quotas' own", took / ideal)
         )
@@ -149,7 +147,7 @@ def workers(keys: int) -> list[Figure]:
 
 
 def ideal_of(partitions: Sequence[Partition], manifests: Sequence[PartitionManifest]) -> float:
-    """Seconds that the busiest key's quota alone takes; the first window is there at once."""
+    """The seconds that the busiest key's quota takes. The first window is available at once."""
     requests: dict[str, int] = {}
     for partition, manifest in zip(partitions, manifests, strict=True):
         requests[partition.key_env] = requests.get(partition.key_env, 0) + manifest.requests
@@ -157,7 +155,7 @@ def ideal_of(partitions: Sequence[Partition], manifests: Sequence[PartitionManif
 
 
 def overhead(keys: int) -> list[Figure]:
-    """What a task costs beside its requests: on a cluster, alone, and with a session kept."""
+    """Measure what a task costs besides its requests: on a cluster, alone, and in one session."""
     from iottly_async.integrations.dask import run
 
     with (
@@ -178,10 +176,10 @@ def overhead(keys: int) -> list[Figure]:
             begun = perf_counter()
             client.gather([client.submit(abs, -number) for number in range(1000)])
             empty_ms = perf_counter() - begun
-        asking = asyncio.run(_requests(project, devices))
+        request_ms = asyncio.run(_requests(project, devices))
     alone_ms = median(alone) * 1000
     return [
-        Figure("a request, session kept", asking, unit="ms"),
+        Figure("a request, session kept", request_ms, unit="ms"),
         Figure("a partition of one request, alone", alone_ms, unit="ms"),
         Figure("the same as a task of a cluster", clustered_ms, unit="ms"),
         Figure("an empty task of a cluster", empty_ms, unit="ms"),
@@ -198,7 +196,7 @@ async def _requests(project: str, devices: Sequence[str]) -> float:
 
 
 def by_devices(keys: int) -> list[Figure]:
-    """What planning and keeping a plan cost a device."""
+    """Measure what a plan costs a device: its making, its memory, and its size when sent."""
     figures: list[Figure] = []
     with EmulatorThread(devices=1, messages=10) as emulator:
         os.environ["KEY_0"] = emulator.api_key
@@ -216,20 +214,20 @@ def by_devices(keys: int) -> list[Figure]:
                 plan([source], start=START, end=END, windows_per_partition=100, config=config)
             )
             took = perf_counter() - begun
-            held, _ = tracemalloc.get_traced_memory()
+            memory, _ = tracemalloc.get_traced_memory()
             tracemalloc.stop()
             sent = sum(len(pickle.dumps(one)) for one in partitions)
             name = f"{count:,} devices"
             figures += [
                 Figure(f"{name}: planning, a device", took / count * 1e6, unit="us"),
-                Figure(f"{name}: memory of the plan, a device", held / count, unit="B"),
+                Figure(f"{name}: memory of the plan, a device", memory / count, unit="B"),
                 Figure(f"{name}: sent to the cluster, a device", sent / count, unit="B"),
             ]
     return figures
 
 
 def by_rows(keys: int) -> list[Figure]:
-    """What a row costs, through a whole partition of windows of some 1,500 rows."""
+    """Measure what a row costs in a partition whose windows have about 1,500 rows."""
     figures: list[Figure] = []
     with emulated(1, devices=40, messages=60_000) as (project, devices, _):
         warming, partition = planned(project, devices, 1, windows_per_partition=20)
@@ -257,7 +255,7 @@ PARTS: dict[str, Callable[[int], list[Figure]]] = {
 
 
 def main(argv: list[str]) -> list[Figure]:
-    """Run one part, or all."""
+    """Run one part, or all parts."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks scaling")
     parser.add_argument("--part", choices=[*PARTS], help="one part; all by default")
     parser.add_argument("--keys", type=int, default=10, help="keys, each with a quota of its own")
