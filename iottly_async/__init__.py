@@ -1,12 +1,14 @@
 """The asyncio SDK for the Iottly IoT cloud.
 
-Open an `IottlySession`, ask it for a project, and walk its devices' messages::
+Open an `IottlySession`, ask it for a project, and walk its devices' messages:
 
-    from iottly_async import IottlySession
+```python
+from iottly_async import IottlySession
 
-    async with IottlySession() as session:  # IOTTLY_API_KEY from the environment
-        async for message in session.project(project_id).messages.walk(device_id):
-            print(message.timestamp, message.payload)
+async with IottlySession() as session:  # IOTTLY_API_KEY from the environment
+    async for message in session.project(project_id).messages.walk(device_id):
+        print(message.timestamp, message.payload)
+```
 
 To run it without an account, see `iottly_async.emulator`.
 """
@@ -18,14 +20,14 @@ if TYPE_CHECKING:
     from ._public import __all__ as __all__
     from .ratelimit import RedisLimiter as RedisLimiter
 else:
-    # All of it takes a third of a second, and pytest imports this package wherever it is
-    # installed, for the plugin: so the names are loaded with the first that is asked for.
+    # Importing all names takes a third of a second, and pytest imports this package for its
+    # plugin wherever it is installed. So the names are imported when the first is used.
     def __getattr__(name: str) -> object:
         if name.startswith("__") and name not in ("__all__", "__version__"):
-            raise AttributeError(name)  # asked by the import system, which wants none of it
+            raise AttributeError(name)  # the import system asks for names that are not here
         from importlib import import_module
 
-        if name == "RedisLimiter":  # not in `__all__`, for it needs the extra `redis`
+        if name == "RedisLimiter":  # not in `__all__`: it needs the extra `redis`
             return import_module(".ratelimit.distributed.limiter", __name__).RedisLimiter
         public = import_module("._public", __name__)
         names = {each: getattr(public, each) for each in public.__all__}

@@ -1,4 +1,4 @@
-"""The names that a user imports from `iottly_async`, gathered; loaded when one is asked for."""
+"""The names that a user imports from `iottly_async`; imported when the first one is used."""
 
 from ._version import __version__
 from .config import Config, RetryPolicy

@@ -1,4 +1,4 @@
-"""The key: checked, kept in one place, and redacted wherever Python would show it."""
+"""The API key: checks it, and keeps it out of reprs, logs and tracebacks."""
 
 from __future__ import annotations
 
@@ -36,20 +36,25 @@ class RedactedStr(str):
 
 @final
 class ApiKey:
-    """An API key of a project.
+    """A project's API key, which no repr shows.
+
+    It can be copied, and a copy is as redacted. It cannot be pickled.
 
     Args:
-        key: visible ASCII, as issued by the dashboard.
+        key: visible ASCII, as the dashboard shows it.
+
+    Attributes:
+        fingerprint: a one-way digest, equal for equal keys. Sessions with the same
+            fingerprint share a limiter.
 
     Raises:
-        ConfigurationError: it is empty, not a text, or has a character that cannot
-            stand in a header. The text never holds the key.
+        ConfigurationError: the key is empty, not a str, or has a character that cannot stand
+            in a header. The error's text never holds the key.
     """
 
     __slots__ = ("_headers", "_text", "fingerprint")
 
     fingerprint: str
-    """A one-way digest: equal for equal keys; what a limiter is shared by."""
 
     def __init__(self, key: str) -> None:
         try:
@@ -71,11 +76,11 @@ class ApiKey:
         }
 
     def headers(self, generation: Generation) -> dict[str, str]:
-        """The credential header of a generation; its value redacts itself in a repr."""
+        """The credential header of an API generation; the value's repr is redacted."""
         return self._headers[generation]
 
     def hidden_in(self, text: str) -> str:
-        """`text` with the key in it, if it is, redacted."""
+        """Replace the key, wherever it stands in `text`, by ``<redacted>``."""
         return text.replace(self._text, _REDACTED)
 
     def __repr__(self) -> str:
@@ -92,7 +97,7 @@ class ApiKey:
 
 
 def _fault(key: object) -> str | None:
-    """Why `key` is refused; None where it is not. Never with the key in it."""
+    """Why a key is refused, without the key itself; None if it is accepted."""
     if not isinstance(key, str):
         return f"api_key must be a text, not {type(key).__name__}"
     if not key:

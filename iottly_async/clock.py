@@ -1,4 +1,4 @@
-"""The clock, injected wherever time or chance decides, so that tests never sleep."""
+"""The clock and the source of random numbers, injected so that tests never sleep."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What the library needs of time and of chance."""
+    """Time and random numbers, as the library needs them."""
 
     def monotonic(self) -> float:
-        """Seconds on a clock that never steps back; the running loop's own clock."""
+        """Seconds of a clock that never steps back, the running loop's own."""
         ...
 
     def time(self) -> float:
-        """Seconds since the epoch by the local wall clock."""
+        """Seconds since the epoch, of the local wall clock."""
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Wait so many seconds."""
+        """Sleep."""
         ...
 
     def random(self) -> float:
@@ -42,11 +42,11 @@ class SystemClock:
         return time.time()
 
     async def sleep(self, seconds: float) -> None:
-        """Wait so many seconds; 0 or less lets other tasks run once."""
+        """Sleep; 0 s or less lets other tasks run once."""
         await asyncio.sleep(max(seconds, 0.0))
 
     def random(self) -> float:
-        """A number in [0, 1); jitter needs no cryptographic chance."""
+        """A number in [0, 1); not for cryptography."""
         return random.random()  # noqa: S311
 
 

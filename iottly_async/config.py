@@ -1,7 +1,7 @@
-"""The settings: frozen, keyword-only, checked when built.
+"""The settings: frozen, keyword-only and checked when built.
 
-The key is not among them: it is an argument of the session, so that a
-configuration can be logged, compared and pickled.
+The API key is not a setting. It is an argument of the session, so that a configuration can be
+logged, compared and pickled.
 """
 
 from __future__ import annotations
@@ -26,15 +26,18 @@ TIMESTAMP_FORMATS: tuple[TimestampFormat, ...] = ("iso", "iso-z", "epoch-ms", "e
 
 
 def seconds(value: object, *, name: str, zero: bool = False) -> float:
-    """`value`, a number of seconds or a timedelta, as a float.
+    """Check a duration that a caller gave.
 
     Args:
-        value: what the caller gave.
-        name: the argument's name, for the error's text.
+        value: a number of seconds, or a timedelta.
+        name: of the argument, for the error.
         zero: whether 0 is accepted.
 
+    Returns:
+        Seconds.
+
     Raises:
-        ConfigurationError: it is no finite number, or not above 0 (not below 0).
+        ConfigurationError: the value is not a finite number, or is out of range.
     """
     if isinstance(value, timedelta):
         value = value.total_seconds()
@@ -49,10 +52,19 @@ def seconds(value: object, *, name: str, zero: bool = False) -> float:
 
 
 def whole(value: object, *, name: str, least: int, most: int | None = None) -> int:
-    """`value` as a whole number within its bounds.
+    """Check a whole number that a caller gave.
+
+    Args:
+        value: what the caller gave.
+        name: of the argument, for the error.
+        least: the smallest number that is accepted.
+        most: the largest number that is accepted; None sets no limit.
+
+    Returns:
+        The number.
 
     Raises:
-        ConfigurationError: it is not an int, or outside `least`..`most`.
+        ConfigurationError: the value is not an int, or is out of range.
     """
     if isinstance(value, bool) or not isinstance(value, int):
         raise ConfigurationError(f"{name} must be a whole number, not {value!r}")
@@ -63,10 +75,17 @@ def whole(value: object, *, name: str, least: int, most: int | None = None) -> i
 
 
 def flag(value: object, *, name: str) -> bool:
-    """`value`, True or False.
+    """Check a bool that a caller gave.
+
+    Args:
+        value: what the caller gave.
+        name: of the argument, for the error.
+
+    Returns:
+        The bool.
 
     Raises:
-        ConfigurationError: it is neither.
+        ConfigurationError: the value is not a bool.
     """
     if not isinstance(value, bool):
         raise ConfigurationError(f"{name} must be True or False, not {value!r}")
@@ -104,19 +123,28 @@ def _flag(default: bool) -> bool:
 class RetryPolicy:
     """How often and how soon a failed attempt is tried again.
 
-    Answers of 429 do not count as attempts: the limiter makes them wait, and the
-    call's deadline, or `max_refusals`, ends them.
+    An answer of 429 does not count as an attempt: the limiter makes the call wait, until the
+    call's deadline or `max_refusals` ends it.
+
+    Example:
+        ```python
+        config = Config(retry=RetryPolicy(max_attempts=2, max_delay=timedelta(seconds=5)))
+        ```
 
     Attributes:
-        max_attempts: attempts in all, the first included; 1 means no retry. Default 4.
-        initial_delay: seconds, the upper bound of the first pause; it doubles with
-            each attempt and full jitter is applied. Default 0.2.
-        max_delay: seconds, the upper bound of any computed pause. Default 10.
-        max_refusals: how many answers of 429 one call bears. Default 20.
-        budget: tokens of the retry quota that all calls of a session share: a retry
-            costs 5 of them, one after a timeout 10; a call that succeeds gives back what
-            its retries cost, or 1 where it needed none. It stops a storm of retries
-            during an outage, and is not noticed otherwise. Default 500.
+        max_attempts: attempts of one call, the first included; 1 means no retry. Default 4.
+        initial_delay: seconds, or a `timedelta`: the upper bound of the first pause. The
+            bound doubles with each attempt, and full jitter is applied. Default 0.2.
+        max_delay: seconds, or a `timedelta`: the upper bound of any computed pause.
+            Default 10.
+        max_refusals: answers of 429 after which a call fails. Default 20.
+        budget: tokens of the retry budget that all calls of a session share. A retry costs 5
+            tokens, after a timeout 10. A call that succeeds gives back what its retries cost,
+            or 1 if it needed none. The budget stops a storm of retries in an outage, and has
+            no effect otherwise. Default 500.
+
+    Raises:
+        ConfigurationError: a value is not accepted; the text names it.
     """
 
     max_attempts: int = _number(4, 1)
@@ -160,33 +188,44 @@ def _check_retry(_: object, attribute: Attribute[RetryPolicy], value: object) ->
 
 @frozen(kw_only=True)
 class Config:
-    """Every setting of a session.
+    """The settings of a session.
+
+    Example:
+        ```python
+        config = Config(timeout=30, attempt_timeout=timedelta(seconds=5), page_size=50)
+        session = IottlySession(api_key, config=config)
+        ```
 
     Attributes:
-        base_url: scheme and host (and port), without a generation's path. https, or
-            http on a loopback address. Default ``https://api.cloud.iottly.com``.
-        timeout: seconds for a whole call: queueing, waiting for quota, attempts and
-            pauses. Pages of a walk do not count the wait for quota. Default 60.
-        attempt_timeout: seconds for one attempt, connecting included. Default 20.
-        connect_timeout: seconds for name look-up, TCP and TLS together. Default 10.
-        max_connections: how many requests are under way at once. Default 100.
-        retry: a `RetryPolicy`.
+        base_url: scheme, host and port, without a path: https, or http to a loopback
+            address. Default ``https://api.cloud.iottly.com``.
+        timeout: seconds, or a `timedelta`, for a whole call: waiting for a connection and for
+            quota, attempts and pauses. For pages of a walk the wait for quota does not count.
+            Default 60.
+        attempt_timeout: seconds, or a `timedelta`, for one attempt with connecting.
+            Default 20.
+        connect_timeout: seconds, or a `timedelta`, for name resolution, TCP and TLS together.
+            Default 10.
+        max_connections: the largest number of requests under way at the same time.
+            Default 100.
+        retry: how often and how soon a failed attempt is tried again. Default
+            `RetryPolicy()`.
         page_size: messages that a walk asks for in one request, 1 to 100. Default 100.
-        first_page: the number that the service gives its first page, 0 or 1 (D3).
-            Default 1.
-        timestamp_format: how times are sent (D2): "iso" is the naive UTC ISO text that
-            the API itself emits; "iso-z", "epoch-ms", "epoch-s". Default "iso".
-        settle: seconds before the server's now at which walks end, for messages that
-            become visible late (D11). Default 5.
-        max_response_bytes: the largest answer accepted, decoded. Default 16 MiB.
+        first_page: the number of the service's first page, 0 or 1 (D3). Default 1.
+        timestamp_format: how times are sent (D2). "iso", the default, is the naive UTC ISO
+            text that the API itself emits; the others are "iso-z", "epoch-ms" and "epoch-s".
+        settle: seconds, or a `timedelta`, that walks end before the server's present time,
+            for messages that become visible late (D11). Default 5.
+        max_response_bytes: the largest answer that is accepted, in bytes after decompression,
+            1024 or more. Default 16,777,216 (16 MiB).
         trust_env: whether proxies and .netrc of the environment are used. Default False.
-        ssl: an `ssl.SSLContext` of your own, which verifies and has TLS 1.2 or newer as
-            its least; None is the system's trust.
-        allow_plain_http: accept an http URL to a host that is not loopback; the key
-            then travels in clear text. Default False.
+        ssl: an `ssl.SSLContext` of your own, which verifies certificates and host names and
+            accepts TLS 1.2 or newer. None, the default, is the system's trust.
+        allow_plain_http: whether an http URL to a host that is not loopback is accepted. The
+            key is then sent in clear text. Default False.
 
     Raises:
-        ConfigurationError: a value is not as above; the text names it.
+        ConfigurationError: a value is not accepted; the text names it.
     """
 
     base_url: str = field(default=DEFAULT_BASE_URL)
@@ -205,17 +244,20 @@ class Config:
     allow_plain_http: bool = _flag(False)
 
     def __attrs_post_init__(self) -> None:
-        # The one field whose form is normalised: no trailing slash, so that a path can follow.
+        # Without a trailing slash, so that a path can follow.
         url = check_base_url(self.base_url, allow_plain_http=self.allow_plain_http)
         object.__setattr__(self, "base_url", url)
 
     @classmethod
     def from_env(cls) -> Config:
-        """The defaults, with `base_url` from ``IOTTLY_BASE_URL`` where that is set.
+        """Make the default settings, with `base_url` from ``IOTTLY_BASE_URL`` if that is set.
+
+        Returns:
+            The settings.
 
         Raises:
-            ConfigurationError: the URL is not accepted; one of plain http to another host
-                than loopback is not, for which there is `allow_plain_http` in `Config(...)`.
+            ConfigurationError: the URL is not accepted. Plain http to a host that is not
+                loopback needs ``Config(allow_plain_http=True)``.
         """
         url = os.environ.get("IOTTLY_BASE_URL")
         if not url:
@@ -224,16 +266,19 @@ class Config:
 
 
 def check_base_url(url: object, *, allow_plain_http: bool, name: str = "base_url") -> str:
-    """The base URL without a trailing slash, if it is one that the key may be sent to.
+    """Check a base URL that the key may be sent to.
 
     Args:
-        url: as it was given.
-        allow_plain_http: whether http is taken to any host.
-        name: where it was given, for the error.
+        url: what the caller gave.
+        allow_plain_http: whether http is accepted to any host.
+        name: of the argument or variable, for the error.
+
+    Returns:
+        The URL without a trailing slash.
 
     Raises:
-        ConfigurationError: not a URL of scheme and host, with user, path, query or
-            fragment, or http to a host that is not loopback.
+        ConfigurationError: the URL is not scheme and host alone, or is http to a host that is
+            not loopback.
     """
     if not isinstance(url, str) or not url.isascii() or not url.isprintable() or " " in url:
         raise ConfigurationError(
@@ -264,7 +309,7 @@ def check_base_url(url: object, *, allow_plain_http: bool, name: str = "base_url
 
 
 def _shown(url: str) -> str:
-    """A URL fit for an error's text: what stands before an @ may be a password."""
+    """A URL for an error's text, without what may be a password before an @."""
     return repr(url.split("?")[0].rpartition("@")[2][:120])
 
 

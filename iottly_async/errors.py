@@ -1,7 +1,6 @@
-"""The errors, one root, each carrying the facts that a caller acts on.
+"""The library's errors. All derive from `IottlyError` and carry facts to act on.
 
-::
-
+```text
     IottlyError
     ├── ConfigurationError (also ValueError)     refused before a byte was sent
     ├── SessionClosedError
@@ -25,17 +24,17 @@
     │   ├── ServerError 5xx
     │   └── UnexpectedRedirectError 3xx
     ├── CommandOutcomeUnknownError               sent = "maybe"
-    ├── StoreError                               an ingestion's store failed
-    ├── WebhookError                             what arrived was refused
+    ├── StoreError                               a store of an ingestion failed
+    ├── WebhookError                             a webhook was refused
     │   ├── WebhookSecretError
     │   └── WebhookTooLargeError
     └── WalkError
         ├── CursorMismatchError
         ├── PageOrderError
         └── UnstableTieOrderError
+```
 
-No error holds a header, a key, or a whole body, and none of another library
-escapes from a call.
+No error holds a header, a key or a whole body. A call raises no error of another library.
 """
 
 from __future__ import annotations
@@ -43,22 +42,22 @@ from __future__ import annotations
 from typing import Any, Literal
 
 Sent = Literal["no", "maybe", "yes"]
-"""Whether the request left: surely not, perhaps, or surely (it was answered)."""
+"""Whether a request was sent: "no", "maybe", or "yes" (it was answered)."""
 
 _FACTS = ("status", "code", "request_id", "retry_after", "sent", "attempts")
 
 
 class IottlyError(Exception):
-    """The root of every error that the library raises on its own account.
+    """The base class of the library's errors.
 
     Attributes:
-        status: HTTP status of the answer; None when there was no answer.
-        code: the service's own word for the error (generation v1); None where it gave none.
-        request_id: the service's id of the request (generation v1); None where it gave none.
-        retry_after: seconds after which another try makes sense; None when not known.
-        sent: "no" when the request surely never left, "maybe" when it may have
-            arrived, "yes" when it was answered; None where no request is concerned.
-        attempts: how many times the request was tried; 0 before the first.
+        status: HTTP status of the answer; None if there was no answer.
+        code: the service's name for the error (generation v1); None if it gave none.
+        request_id: the service's id of the request (generation v1); None if it gave none.
+        retry_after: seconds after which another try makes sense; None if not known.
+        sent: "no" if no byte of the request was sent, "maybe" if the request may have
+            arrived, "yes" if it was answered; None if the error is not about a request.
+        attempts: how many times the request was tried; 0 before the first try.
     """
 
     status: int | None
@@ -88,11 +87,15 @@ class IottlyError(Exception):
         self.attempts = attempts
 
     def facts(self) -> dict[str, Any]:
-        """The facts as a mapping, for a structured log: status, code, request_id, ..."""
+        """Collect the facts, for a structured log.
+
+        Returns:
+            A dict with the keys status, code, request_id, retry_after, sent and attempts.
+        """
         return {name: getattr(self, name) for name in _FACTS}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Keyword-only facts do not survive BaseException's own pickling by `args`.
+        # BaseException pickles `args` alone, without the keyword-only facts.
         return (_rebuild, (type(self), str(self), self.__dict__.copy()))
 
 
@@ -104,9 +107,9 @@ def _rebuild(cls: type[IottlyError], message: str, state: dict[str, Any]) -> Iot
 
 
 class ConfigurationError(IottlyError, ValueError):
-    """An argument or setting was refused before a byte was sent.
+    """An argument or setting is not accepted; as a rule, nothing was sent.
 
-    The text names the argument, what was given (never a key) and what is accepted.
+    The text names the argument, the given value (never a key) and what is accepted.
     """
 
     def __init__(self, message: str = "", **facts: Any) -> None:
@@ -115,47 +118,47 @@ class ConfigurationError(IottlyError, ValueError):
 
 
 class SessionClosedError(IottlyError):
-    """The session was closed: before the call, or under it by `aclose()`."""
+    """The session was closed, before the call or during it."""
 
 
 class TransportError(IottlyError):
-    """No usable answer arrived; `sent` tells whether the request may have."""
+    """No usable answer arrived; `sent` says whether the request may have arrived."""
 
 
 class ConnectError(TransportError):
-    """No connection: refused, unreachable, name not found, or too slow. Nothing was sent."""
+    """No connection: refused, unreachable, name not found, or too slow; nothing was sent."""
 
 
 class TLSError(TransportError):
-    """The TLS handshake failed: certificate, host name or protocol. Nothing was sent."""
+    """The TLS handshake failed: certificate, host name or version; nothing was sent."""
 
 
 class ConnectionLostError(TransportError):
-    """The connection ended before the head of an answer arrived."""
+    """The connection was lost before the head of an answer arrived."""
 
 
 class TruncatedResponseError(TransportError):
-    """The connection ended within the body of an answer, or the body's framing was broken."""
+    """The connection was lost within the body of an answer, or the body's framing is broken."""
 
 
 class ProtocolError(TransportError):
-    """What arrived is not HTTP as it should be."""
+    """The bytes that arrived are not valid HTTP."""
 
 
 class ResponseTooLargeError(TransportError):
-    """The answer is larger, decoded, than `Config.max_response_bytes`."""
+    """The answer is larger, after decompression, than `Config.max_response_bytes`."""
 
 
 class DeadlineExceededError(TransportError, TimeoutError):
-    """The call's deadline, or the last attempt's, passed."""
+    """The call, or its last attempt, exceeded its time limit."""
 
 
 class DecodeError(IottlyError):
     """An answer's content does not have the documented form.
 
     Attributes:
-        path: where in the JSON it is, such as ``$.messages[3].timestamp``; the text
-            tells what was expected there, never what stood there.
+        path: where in the JSON, such as ``$.messages[3].timestamp``. The error's text says
+            what was expected there, and never the value that was found.
     """
 
     path: str
@@ -170,7 +173,7 @@ class ApiError(IottlyError):
 
 
 class BadRequestError(ApiError):
-    """400: the service did not accept the request as written."""
+    """400: the service did not accept the request."""
 
 
 class UnauthorizedError(ApiError):
@@ -182,11 +185,11 @@ class ForbiddenError(ApiError):
 
 
 class NotFoundError(ApiError):
-    """404: there is no such thing."""
+    """404: the project, device or command does not exist."""
 
 
 class ConflictError(ApiError):
-    """409: the state of the thing forbids it."""
+    """409: the state of the device or command does not allow the request."""
 
 
 class DeviceOfflineError(ApiError):
@@ -194,24 +197,24 @@ class DeviceOfflineError(ApiError):
 
 
 class RateLimitedError(ApiError):
-    """429, or a turn within the quota that cannot come before the call's deadline.
+    """429, or the quota has no permit for the request before the call's deadline.
 
-    `retry_after` says in how many seconds there would be one, where that is known.
+    `retry_after` is the number of seconds until there is one, if that is known.
     """
 
 
 class ServerError(ApiError):
-    """5xx: the service, or a proxy before it, failed."""
+    """5xx: the service, or a proxy in front of it, failed."""
 
 
 class UnexpectedRedirectError(ApiError):
-    """3xx: redirects are never followed, the credential would travel along (D12)."""
+    """3xx: redirects are never followed, as the credential would be sent along (D12)."""
 
 
 class CommandOutcomeUnknownError(IottlyError):
     """A command may or may not have reached the device; it was not sent again (D10).
 
-    `__cause__` is the error that left it open.
+    `__cause__` is the error that left the outcome unknown.
     """
 
     def __init__(self, message: str = "", **facts: Any) -> None:
@@ -220,11 +223,11 @@ class CommandOutcomeUnknownError(IottlyError):
 
 
 class StoreError(IottlyError):
-    """A store of an ingestion could not write or be read; what it holds is still right."""
+    """A store of an ingestion could not be written or read; its contents are still correct."""
 
 
 class WalkError(IottlyError):
-    """A walk over messages cannot go on without losing or repeating some."""
+    """A walk cannot go on without losing or repeating messages."""
 
 
 class CursorMismatchError(WalkError):
@@ -232,11 +235,11 @@ class CursorMismatchError(WalkError):
 
 
 class PageOrderError(WalkError):
-    """The service returned a page whose times are not in the order asked for."""
+    """The service returned a page whose messages are not in the requested order."""
 
 
 class UnstableTieOrderError(WalkError):
-    """The messages of one millisecond fill pages and their order is not stable.
+    """The messages of one millisecond fill several pages, and their order is not stable.
 
     Attributes:
         timestamp: the millisecond, as ISO text in UTC.
@@ -250,11 +253,11 @@ class UnstableTieOrderError(WalkError):
 
 
 class WebhookError(IottlyError):
-    """A webhook that arrived was refused; `status` is what to answer its sender."""
+    """A webhook was refused; answer its sender with `status`."""
 
 
 class WebhookSecretError(WebhookError):
-    """The header with the shared secret is missing, repeated or wrong: answer 403."""
+    """The header with the shared secret is missing, repeated or wrong; answer 403."""
 
     def __init__(self, message: str = "", **facts: Any) -> None:
         facts.setdefault("status", 403)
@@ -262,7 +265,7 @@ class WebhookSecretError(WebhookError):
 
 
 class WebhookTooLargeError(WebhookError):
-    """The webhook's body is larger than is accepted: answer 413."""
+    """The webhook's body is larger than accepted; answer 413."""
 
     def __init__(self, message: str = "", **facts: Any) -> None:
         facts.setdefault("status", 413)

@@ -1,4 +1,4 @@
-"""The session: where the parts are put together, and what a user opens and closes."""
+"""The session: puts the parts together; a user opens and closes it."""
 
 from __future__ import annotations
 
@@ -37,26 +37,31 @@ T = TypeVar("T")
 
 
 class IottlySession:
-    """A session with the Iottly cloud, of both API generations.
+    """A session with the Iottly cloud, for both API generations.
 
-    ::
+    A session can be made anywhere. It belongs to the event loop of its first call, and serves
+    any number of tasks there. `async with` or `aclose()` closes it.
 
-        async with IottlySession() as session:
+    Example:
+        ```python
+        async with IottlySession() as session:  # IOTTLY_API_KEY from the environment
             project = session.project("59c19cacecc01400075f3bc9")
             async for message in project.messages.walk(device_id):
-                ...
-
-    It may be made anywhere, belongs to the event loop of its first call, serves any
-    number of tasks there, and is closed by `async with` or `aclose()`.
+                print(message.timestamp, message.payload)
+        ```
 
     Args:
-        api_key: of the project; None takes ``IOTTLY_API_KEY`` from the environment.
-        config: the settings; None takes `Config.from_env()`, where ``IOTTLY_BASE_URL``
-            may name another host.
-        http: an `aiohttp.ClientSession` of your own, which is not closed here, or a
-            `Transport`; None opens connections of its own.
-        limiter: who gives out the quota; None shares one limiter among all sessions of
-            this key and host in the process.
+        api_key: a project's API key. None, the default, reads ``IOTTLY_API_KEY`` from the
+            environment.
+        config: the settings. None, the default, is `Config.from_env()`, which reads
+            ``IOTTLY_BASE_URL``.
+        http: an `aiohttp.ClientSession` of your own, which sends every request and stays
+            open, or a `Transport`. None, the default, opens connections of its own. Pass a
+            `ClientSession` to trace requests with `aiohttp.TraceConfig`, to add middlewares,
+            or to set a proxy. Tools that patch `aiohttp.ClientSession`, as aioresponses,
+            vcrpy and OpenTelemetry do, work with None too.
+        limiter: gives the permits for requests. None, the default, shares one limiter among
+            all sessions of this key and host in the process.
 
     Attributes:
         devices: the fleet's devices (v1).
@@ -64,8 +69,8 @@ class IottlySession:
         config: the settings.
 
     Raises:
-        ConfigurationError: no key, or one that no header can carry; a setting that is
-            not accepted.
+        ConfigurationError: there is no key, or a header cannot carry it; or a setting is not
+            accepted.
     """
 
     def __init__(
@@ -108,7 +113,7 @@ class IottlySession:
         return f"<IottlySession {'unfinished' if config is None else config.base_url}>"
 
     def __del__(self, _warn: Any = warnings.warn) -> None:
-        # 1. One that could not be made has no pipeline. 2. A view closes nothing.
+        # A session that could not be made has no pipeline, and a view closes nothing.
         pipeline = getattr(self, "_pipeline", None)
         if pipeline is not None and self._owner and pipeline.unclosed:
             _warn(
@@ -134,19 +139,32 @@ class IottlySession:
     async def aclose(self, *, grace: Seconds = 0.0) -> None:
         """End the calls under way and close the connections that the session opened.
 
-        Calls still under way after `grace` seconds (default 0) end with
-        `SessionClosedError`, and so does every later one. Closing twice does nothing,
-        and neither does closing a view (`with_options`).
+        Later calls end with `SessionClosedError`. Closing a second time does nothing, and
+        neither does closing a view (`with_options`).
+
+        Args:
+            grace: seconds, or a `timedelta`, that calls under way may go on. Those still
+                under way then end with `SessionClosedError`. Default 0.
+
+        Raises:
+            ConfigurationError: `grace` is not accepted, or another event loop uses the
+                session.
         """
         if self._owner:
             await self._pipeline.aclose(seconds(grace, name="grace", zero=True))
 
     async def call(self, request: Request[T], *, patient: bool = False) -> T:
-        """Make one call; what the resources are built on (`Requester`).
+        """Make one call. The resources, such as `Project`, are built on it.
 
         Args:
-            request: which call, with its arguments.
-            patient: whether the wait for quota is not counted against the timeout.
+            request: the call with its arguments.
+            patient: whether the wait for quota is left out of the timeout. Default False.
+
+        Returns:
+            The call's result.
+
+        Raises:
+            IottlyError: the call failed; its class says how.
         """
         observer = self._options.observer
         if observer is None:
@@ -161,17 +179,28 @@ class IottlySession:
         priority: int | None = None,
         observer: Observer | None = None,
     ) -> IottlySession:
-        """A view of this session with other options, sharing everything else.
+        """Make a view of this session with other options; everything else is shared.
+
+        Example:
+            ```python
+            urgent = session.with_options(priority=10, timeout=5)
+            await urgent.commands.send(device_id, "uptime")
+            ```
 
         Args:
-            timeout: seconds a call may take; None keeps this session's.
-            priority: calls of a higher one are given quota first; a session has 0,
-                None keeps this session's.
-            observer: called with the `Route` of each call, for what to enter around it, as
-                `iottly_async.integrations.otel` does; None keeps this session's.
+            timeout: seconds, or a `timedelta`, that a call may take. None, the default, keeps
+                this session's.
+            priority: -1000 to 1000. Calls with a higher priority get quota first; a session
+                has 0. None, the default, keeps this session's.
+            observer: called with the `Route` of each call; returns a context manager that is
+                entered around the call, as `iottly_async.integrations.otel` does. None, the
+                default, keeps this session's.
+
+        Returns:
+            A session that need not be closed.
 
         Raises:
-            ConfigurationError: an option is not as above.
+            ConfigurationError: an option is not accepted.
         """
         options = self._options
         if timeout is not None:
@@ -195,15 +224,24 @@ class IottlySession:
         return view
 
     async def ping(self) -> None:
-        """Ask the service for a sign of life; returns where it answers (v1.0, ``project/ping``).
+        """Check that the service answers and accepts the key (v1.0, ``project/ping``).
 
         Raises:
             UnauthorizedError: the key is not accepted.
+            TransportError: the service was not reached.
         """
         await ping(self._context)
 
     def project(self, project_id: str) -> Project:
-        """The project with this id, and all that lies under it; sends nothing.
+        """Give access to one project: its devices, messages, commands and licences.
+
+        No request is sent.
+
+        Args:
+            project_id: the project's id.
+
+        Returns:
+            The project's methods.
 
         Raises:
             ConfigurationError: `project_id` cannot stand in a path.
@@ -306,10 +344,10 @@ class IottlySession:
 
     @property
     def quota(self) -> Quota:
-        """The key's quota as it is known now: limit, remaining, resets_at, waiting, ..."""
+        """The key's quota as it is known now."""
         return self._pipeline.limiter.quota()
 
     @property
     def stats(self) -> Stats:
-        """Counters of this session since it was made; a copy."""
+        """A copy of the session's counters since it was made."""
         return evolve(self._pipeline.stats)

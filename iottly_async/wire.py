@@ -1,8 +1,8 @@
-"""Requests as they are sent and answers as they are read: pure, no await.
+"""Requests and answers as values. Pure.
 
-A `Route` is a call of the API's tables, a `Request` is one such call with its
-arguments, an `Answer` is what came back. Names within bodies and queries are the
-codec's; here are paths, methods, statuses and headers.
+A `Route` is one call of the API, a `Request` is a call with its arguments, and an `Answer` is
+what the service returned. This file has paths, methods, statuses and headers; the names in
+bodies and queries are in `codec`.
 """
 
 from __future__ import annotations
@@ -46,10 +46,11 @@ class Route:
     """One call of the API.
 
     Attributes:
-        name: as it is called in logs and metrics, such as "messages.page".
+        name: in logs and metrics, such as "messages.page".
         method: of HTTP.
-        generation: which API, and so which base path, credential and error form.
-        command: whether it makes a device act: such a call is never sent twice (D10).
+        generation: of the API; it decides the base path, the credential and the form of
+            errors.
+        command: whether the call makes a device act; such a call is never sent twice (D10).
     """
 
     name: str
@@ -58,33 +59,33 @@ class Route:
     command: bool = False
 
 
-# This and `Request` are not frozen: it would double what their making costs, once a page.
+# `Answer` and `Request` are not frozen: that would double the cost of making them.
 @define
 class Answer:
-    """What came back.
+    """The answer to one request.
 
     Attributes:
         status: of HTTP.
-        headers: looked up by lower-case name; of repeated ones the first.
-        body: decoded of its content encoding, whole.
+        headers: by lower-case name; of a repeated header the first value.
+        body: whole, after decompression.
     """
 
     status: int
-    # Neither belongs in a log, and a traceback with locals would be as long as they are.
+    # Neither belongs in a log, and tracebacks with locals would be as long.
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
 
     @property
     def server_time(self) -> float | None:
-        """Seconds since the epoch by the server's clock, whole; None without a Date."""
+        """Whole seconds since the epoch by the server's clock; None without a Date header."""
         date = self.headers.get("date")
         return None if date is None else http_date(date)
 
     @property
     def retry_after(self) -> float | None:
-        """Seconds of Retry-After, plain or as a date read against the answer's own Date.
+        """Seconds of the Retry-After header (RFC 9110, section 10.2.3).
 
-        None where it is absent or neither (RFC 9110, section 10.2.3).
+        A date is read against the answer's own Date. None if the header is absent or invalid.
         """
         text = self.headers.get("retry-after", "").strip()
         if text.isascii() and text.isdecimal():
@@ -99,11 +100,11 @@ class Request(Generic[T_co]):
     """One call with its arguments.
 
     Attributes:
-        route: which call.
-        target: path and query from the host on, percent-encoded.
-        read: turns the answer of a success into the call's result.
-        body: JSON, or None.
-        empty_on_404: what an API's own 404 means here, where it is no error (D4).
+        route: the call.
+        target: path and query, percent-encoded.
+        read: turns the answer of a successful call into its result.
+        body: JSON; None if the request has no body.
+        empty_on_404: makes the result of the API's own 404 (D4); None if a 404 is an error.
     """
 
     route: Route
@@ -114,11 +115,18 @@ class Request(Generic[T_co]):
 
 
 def segment(value: object, *, name: str) -> str:
-    """An id as one segment of a path, percent-encoded.
+    """Encode an id as one segment of a path.
+
+    Args:
+        value: what the caller gave.
+        name: of the argument, for the error.
+
+    Returns:
+        The id, percent-encoded.
 
     Raises:
-        ConfigurationError: it could change the shape of the path: empty, ``.``, ``..``,
-            or with a control character or one of ``/ \\ ? # %``.
+        ConfigurationError: the id could change the shape of the path: it is empty, ``.`` or
+            ``..``, or has a control character or one of ``/ \\ ? # %``.
     """
     if not isinstance(value, str):
         raise ConfigurationError(f"{name} must be a text, not {value!r}")
@@ -134,7 +142,7 @@ def segment(value: object, *, name: str) -> str:
 def target(
     generation: Generation, path: Sequence[str], query: Sequence[tuple[str, str]] = ()
 ) -> str:
-    """Path and query of a request; the path's parts are segments already encoded."""
+    """Put path and query of a request together; the segments of the path are encoded already."""
     text = f"/{generation}/{'/'.join(path)}"
     if not query:
         return text
@@ -145,15 +153,22 @@ _PLAIN: Final = re.compile(r"[0-9A-Za-z_.~:-]*", re.ASCII)
 
 
 def _quoted(value: str) -> str:
-    # Times, numbers and words need no quoting, and quote() is slow to find that out.
+    # Times, numbers and words need no quoting, and quote() is slow.
     return value if _PLAIN.fullmatch(value) else quote(value, safe=":")
 
 
 def read_answer(request: Request[T], answer: Answer) -> T:
-    """The call's result out of its answer.
+    """Read the result of a call from its answer.
+
+    Args:
+        request: the call.
+        answer: to it.
+
+    Returns:
+        The call's result.
 
     Raises:
-        ApiError: the status is no success; the kind of it by status and code.
+        ApiError: the status is not a success; status and code decide its class.
         DecodeError: the body does not have the documented form.
     """
     if 200 <= answer.status < 300:
@@ -165,7 +180,7 @@ def read_answer(request: Request[T], answer: Answer) -> T:
 
 
 def is_api_error(answer: Answer) -> bool:
-    """Whether an error answer is the API's own, and not a proxy's before it."""
+    """Say whether an error answer is the API's own, and not that of a proxy in front of it."""
     return read_error(answer.body) is not None
 
 
@@ -205,7 +220,7 @@ def _kind(status: int, code: str | None) -> type[ApiError]:
 
 def _explained(answer: Answer, text: str | None, own: bool) -> str:
     if 300 <= answer.status < 400:
-        return "a redirect, which is not followed: the credential would travel with it"
+        return "a redirect, which is not followed: the credential would be sent along"
     if own:
         return _short(text) or "without an explanation"
     kind = _short(answer.headers.get("content-type")) or "no type"
@@ -217,6 +232,6 @@ def _short(text: str | None) -> str | None:
 
 
 def one_line(text: str) -> str:
-    """A text of the service's, fit for one line of a log."""
+    """Make a text of the service fit for one line of a log."""
     line = "".join(character if character.isprintable() else " " for character in text)
     return line if len(line) <= LONGEST_ERROR_TEXT else line[:LONGEST_ERROR_TEXT] + "…"
