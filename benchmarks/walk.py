@@ -1,8 +1,8 @@
 """The walk over a year of messages: requests, time, skipped rows and memory, against other ways.
 
-All but the last part is in virtual time, over a stand-in for the endpoint: 50 ms of latency cost
-none, and neither the server's CPU time nor ours is part of what is measured. The last part walks
-over real sockets, in real time (`walk_sockets`).
+All parts but the last run in virtual time, over a stand-in for the endpoint. A latency of 50 ms
+costs no real time, and CPU time is not measured. The last part walks over real sockets, in real
+time (`walk_sockets`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import argparse
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from iottly_async.walk import WalkQuery, WalkSettings, batches, batches_many
 from iottly_async.walk.strategy.lookahead import GAP
@@ -21,7 +21,7 @@ from .table import Figure
 from .walk_data import EPOCH, YEAR, Times, bursty, even, fleet, tied
 from .walk_naive import STRATEGIES
 from .walk_picture import draw
-from .walk_server import LATENCY, PAGE, StandIn
+from .walk_server import MEAN, PAGE, Result, StandIn
 from .walk_sockets import confirm
 
 QUICK: Final = ["--rows", "100000", "--devices", "300", "--sockets", "0"]
@@ -33,47 +33,11 @@ PER_SECOND: Final = 10.0
 """The quota of 600 requests a minute."""
 
 ENOUGH: Final = 9_000
-"""Pages from which on the time to get going no longer counts."""
-
-MEAN: Final = LATENCY + 0.01 * 0.2
-"""Seconds a request takes on the average: one in a hundred is slow."""
-
-
-class Result(NamedTuple):
-    """What a walk took.
-
-    Attributes:
-        way, stream, concurrency: which.
-        requests, ideal: made, and the fewest possible.
-        seconds: of virtual time.
-        skipped, empty, held: rows skipped, pages without a row, most messages held.
-        wrong: messages lost, repeated, or out of order where order was promised.
-    """
-
-    way: str
-    stream: str
-    concurrency: int
-    requests: int
-    ideal: int
-    seconds: float
-    skipped: int
-    empty: int
-    held: int
-    wrong: int
-
-    @property
-    def over(self) -> float:
-        """Requests over the ideal."""
-        return self.requests / self.ideal
-
-    @property
-    def slower(self) -> float:
-        """Time over that of the ideal number of requests, always so many at once."""
-        return self.seconds / (self.ideal * MEAN / self.concurrency)
+"""Pages from which on the time to start no longer matters."""
 
 
 def main(argv: list[str]) -> list[Figure]:
-    """Run all and print them; draw the picture where asked for."""
+    """Run all parts, print them, and draw the picture if `--picture` is given."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks walk", description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000, help="messages in the year")
     parser.add_argument("--devices", type=int, default=2000, help="devices of the fleet")
@@ -109,7 +73,7 @@ WAYS: Final = {True: "in order", False: "any order"}
 
 
 def heading() -> None:
-    """Print the head of the table."""
+    """Print the head of the table of results."""
     print(
         f"{'way':<22} {'stream':<8} {'at once':>7} {'requests':>9} {'x ideal':>8} {'seconds':>9} "
         f"{'x ideal':>8} {'skipped rows':>14} {'empty':>6} {'held':>6} {'wrong':>5}"
@@ -125,7 +89,7 @@ def measured(
     *,
     ordered: bool = False,
 ) -> Result:
-    """Run a walk in virtual time, and print its line."""
+    """Run a walk in virtual time, and print its row."""
 
     async def run() -> float:
         before = asyncio.get_running_loop().time()
@@ -164,7 +128,7 @@ def ours_over(
     pause: float = 0.0,
     per_second: float | None = None,
 ) -> Result:
-    """One of our walks; the consumer takes `pause` seconds a batch."""
+    """Measure one of our walks; its consumer takes `pause` seconds a batch."""
     server = StandIn({DEVICE: times}, per_second=per_second)
     query = WalkQuery(project_id="p", device_id=DEVICE, start=EPOCH, end=EPOCH + YEAR)
 
@@ -177,7 +141,7 @@ def ours_over(
             ordered=ordered,
             clock=VirtualClock(),
         ):
-            server.handed_out(DEVICE, [int(message.payload_json) for message in batch.messages])
+            server.note_delivered(DEVICE, [int(message.payload_json) for message in batch.messages])
             if pause:
                 await asyncio.sleep(pause)
 
@@ -186,7 +150,7 @@ def ours_over(
 
 
 def others_over(stream: str, times: Times) -> list[Result]:
-    """The walks that one would write, 32 at once."""
+    """Measure the simple walks, with 32 requests at once."""
     results = []
     for way, strategy in STRATEGIES.items():
         server = StandIn({DEVICE: times})
@@ -198,7 +162,7 @@ def others_over(stream: str, times: Times) -> list[Result]:
 
 
 def figures_of(stream: str, results: list[Result]) -> list[Figure]:
-    """What our walks over one stream are to reach; the speed only where there is enough."""
+    """The figures of our walks over one stream; a bound on speed only for long streams."""
     alone, *many = results
     most = {"even": 1.02, "tied": 1.03}.get(stream)
     over = (alone.requests - 1) / alone.ideal
@@ -214,8 +178,8 @@ def figures_of(stream: str, results: list[Result]) -> list[Figure]:
             Figure(f"{name}: requests less 8 / ideal", over, most),
             Figure(f"{name}: times as fast as one", alone.seconds / result.seconds, bound, ">="),
         ]
-    # One millisecond of the bursty stream holds 5,000: it is read by page numbers, once, and
-    # three requests find out whether they count as they should.
+    # One millisecond of the bursty stream holds 5,000 messages. It is read by page numbers,
+    # once, and three requests test whether page numbers count right.
     allowed = PAGE * sum(range(1, 51)) + 3 * 5000 if stream == "bursty" else 0
     skipped = max(result.skipped for result in results if result.way != "walk, in order")
     wrong = sum(result.wrong for result in results)
@@ -227,7 +191,7 @@ def figures_of(stream: str, results: list[Result]) -> list[Figure]:
 
 
 def slow_consumer(times: Times) -> list[Figure]:
-    """Memory, when the consumer is what the walk waits for."""
+    """Measure how many messages are held for a consumer that is slower than the walk."""
     figures = []
     for concurrency, ordered, pages in [
         (1, True, 2),
@@ -241,7 +205,7 @@ def slow_consumer(times: Times) -> list[Figure]:
 
 
 def fleet_figures(streams: dict[str, Times]) -> list[Figure]:
-    """Devices of very different sizes, in one pool."""
+    """Measure one walk over many devices of very different sizes."""
     figures = []
     queries = [
         WalkQuery(project_id="p", device_id=device, start=EPOCH, end=EPOCH + YEAR)
@@ -259,7 +223,7 @@ def fleet_figures(streams: dict[str, Times]) -> list[Figure]:
                 clock=VirtualClock(),
             ):
                 rows = [int(message.payload_json) for message in batch.messages]
-                server.handed_out(batch.cursor.device_id, rows)
+                server.note_delivered(batch.cursor.device_id, rows)
 
         result = measured(f"walk, {len(streams)} devices", "even", concurrency, server, walk)
         name = f"walk, {len(streams)} devices, {concurrency} at once"
@@ -273,7 +237,7 @@ def fleet_figures(streams: dict[str, Times]) -> list[Figure]:
 
 
 def quota(times: Times) -> list[Figure]:
-    """600 requests a minute: the time against what the requests must take."""
+    """Measure the time under a quota of 600 requests a minute."""
     figures = []
     for ordered in (False, True):
         result = ours_over("600/min", times, 32, ordered, per_second=PER_SECOND)

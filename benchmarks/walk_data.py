@@ -1,4 +1,4 @@
-"""Streams of messages to walk over: their times, in milliseconds, over one year."""
+"""Streams of messages to walk over: their times, in milliseconds, in one year."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ Times: TypeAlias = "array[int]"
 
 
 def even(rows: int, seed: int = 0) -> Times:
-    """So many messages at random over the year; next to none share a millisecond."""
+    """Spread `rows` messages at random over the year; hardly any share a millisecond."""
     chance = random.Random(seed)
     return array("q", sorted(EPOCH + chance.randrange(YEAR) for _ in range(rows)))
 
 
 def tied(rows: int, most: int = 5, seed: int = 0) -> Times:
-    """As `even`, in batches of 1 to `most` that share a millisecond."""
+    """Spread groups of 1 to `most` messages that share a millisecond over the year."""
     chance = random.Random(seed)
     return _batched(
         [EPOCH + chance.randrange(YEAR) for _ in range(2 * rows // (most + 1))], most, chance
@@ -29,8 +29,10 @@ def tied(rows: int, most: int = 5, seed: int = 0) -> Times:
 
 
 def bursty(rows: int, seed: int = 0) -> Times:
-    """Sixty bursts of a minute to six hours with empty months between, and one millisecond
-    that holds 5,000 messages."""
+    """Make sixty bursts of a minute to six hours with empty months between them.
+
+    One millisecond holds 5,000 messages.
+    """
     chance = random.Random(seed)
     weights = [chance.paretovariate(1.2) - 0.9 for _ in range(60)]
     events: list[int] = []
@@ -47,7 +49,7 @@ def bursty(rows: int, seed: int = 0) -> Times:
 
 
 def fleet(devices: int, rows: int, seed: int = 7) -> dict[str, Times]:
-    """Devices of very different sizes, a seventh of them without a message."""
+    """Make devices of very different sizes; 15 % of them have no message."""
     chance = random.Random(seed)
     weights = [1 / rank**1.05 for rank in range(1, devices + 1)]
     sizes = [int(rows * weight / sum(weights)) for weight in weights]

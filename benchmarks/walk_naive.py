@@ -1,6 +1,6 @@
-"""Walks as one would write them: deep page numbers, fixed windows, bisection.
+"""Simple walks to compare with: deep page numbers, one interval a day, bisection.
 
-All of them are right on a server that stands still. What they cost is another matter.
+Each is correct on a server whose messages do not change meanwhile.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from .walk_server import PAGE, StandIn
 DAY: Final = 86_400_000
 
 Strategy = Callable[[StandIn, str, int], Awaitable[None]]
-"""Walks over the year of a device of a server, with so many requests at once."""
+"""Walks over the year of a device of a server, with a number of requests at once."""
 
 
 async def deep_pages(server: StandIn, device: str, concurrency: int) -> None:
-    """Page 1, 2, 3, … of the whole range, so many in flight, in order."""
-    flying: deque[asyncio.Task[range]] = deque()
+    """Request page 1, 2, 3, … of the whole range, `concurrency` at once, in order."""
+    under_way: deque[asyncio.Task[range]] = deque()
     number = 0
     while True:
-        while len(flying) < concurrency:
+        while len(under_way) < concurrency:
             page = server.page(device, EPOCH, EPOCH + YEAR, number * PAGE, PAGE)
-            flying.append(asyncio.ensure_future(page))
+            under_way.append(asyncio.ensure_future(page))
             number += 1
-        rows = await flying.popleft()
-        server.handed_out(device, rows)
+        rows = await under_way.popleft()
+        server.note_delivered(device, rows)
         if len(rows) < PAGE:
-            await asyncio.gather(*flying)
+            await asyncio.gather(*under_way)
             return
 
 
 async def daily_windows(server: StandIn, device: str, concurrency: int) -> None:
-    """A window a day, pages by number within it, workers side by side."""
+    """Request pages by number within each day, with one worker for each request at once."""
     days = iter(range(EPOCH, EPOCH + YEAR, DAY))
 
     async def worker() -> None:
@@ -44,7 +44,7 @@ async def daily_windows(server: StandIn, device: str, concurrency: int) -> None:
             number = 0
             while True:
                 rows = await server.page(device, day, day + DAY, number * PAGE, PAGE)
-                server.handed_out(device, rows)
+                server.note_delivered(device, rows)
                 number += 1
                 if len(rows) < PAGE:
                     break
@@ -53,37 +53,37 @@ async def daily_windows(server: StandIn, device: str, concurrency: int) -> None:
 
 
 async def bisection(server: StandIn, device: str, concurrency: int) -> None:
-    """Halve a window until it fits a page; a millisecond that does not is read by numbers."""
-    windows = deque([(EPOCH, EPOCH + YEAR)])
-    news = asyncio.Event()
+    """Halve an interval until it fits a page; read a larger millisecond by page numbers."""
+    intervals = deque([(EPOCH, EPOCH + YEAR)])
+    changed = asyncio.Event()
     busy = 0
 
     async def split(start: int, end: int) -> None:
         rows = await server.page(device, start, end, 0, PAGE)
         if len(rows) < PAGE:
-            server.handed_out(device, rows)
+            server.note_delivered(device, rows)
         elif end - start > 1:
             middle = (start + end) // 2
-            windows.extend([(start, middle), (middle, end)])
+            intervals.extend([(start, middle), (middle, end)])
         else:
             number = 0
             while len(rows) == PAGE:
-                server.handed_out(device, rows)
+                server.note_delivered(device, rows)
                 number += 1
                 rows = await server.page(device, start, end, number * PAGE, PAGE)
-            server.handed_out(device, rows)
+            server.note_delivered(device, rows)
 
     async def worker() -> None:
         nonlocal busy
-        while windows or busy:
-            if not windows:
-                news.clear()
-                await news.wait()
+        while intervals or busy:
+            if not intervals:
+                changed.clear()
+                await changed.wait()
                 continue
             busy += 1
-            await split(*windows.pop())
+            await split(*intervals.pop())
             busy -= 1
-            news.set()
+            changed.set()
 
     await asyncio.gather(*(worker() for _ in range(concurrency)))
 

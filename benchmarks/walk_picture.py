@@ -1,13 +1,12 @@
-"""The comparison of walks as a picture, for the README."""
+"""Draws the comparison of walks as a picture, for the README."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from .walk import Result
+from .walk_server import Result
 
 _OURS = "#0b6e4f"
 _OTHERS = "#b8b8b8"
@@ -15,7 +14,7 @@ _INK = "#222222"
 
 
 def draw(results: Sequence[Result], path: Path) -> None:
-    """Requests, time and skipped rows of every way with 32 at once, to `path`."""
+    """Draw requests, time and skipped rows of every way with 32 requests at once, to `path`."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

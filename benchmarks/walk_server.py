@@ -1,7 +1,7 @@
-"""A stand-in for the paginated endpoint that is not what is measured: arrays and bisection.
+"""A stand-in for the paginated endpoint, made of arrays and bisection, and a walk's result.
 
-It runs on a virtual clock, so that 50 ms of latency cost none, and it keeps account of
-every message: how often it was handed out, and how many are held at any moment.
+It runs on a virtual clock, so that a latency of 50 ms costs no real time. It counts for every
+message how often it was delivered, and how many messages are held at any moment.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import random
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from iottly_async.models._time import from_epoch_ms
 from iottly_async.models.message import Message
@@ -25,9 +25,50 @@ SKIP_COST: Final = 1e-6
 
 _NEW, _HELD, _DONE = 0, 1, 2
 
+MEAN: Final = LATENCY + 0.01 * 0.2
+"""Seconds that a request takes on average: one in a hundred is slow."""
+
+
+class Result(NamedTuple):
+    """What a walk took.
+
+    Attributes:
+        way: the kind of walk.
+        stream: what it walked over.
+        concurrency: requests at once, at most.
+        requests: made.
+        ideal: the fewest requests possible.
+        seconds: of virtual time.
+        skipped: rows that page numbers made the server skip.
+        empty: pages without a row.
+        held: messages fetched and not delivered, at most.
+        wrong: messages lost, repeated, or out of order in a walk that promises order.
+    """
+
+    way: str
+    stream: str
+    concurrency: int
+    requests: int
+    ideal: int
+    seconds: float
+    skipped: int
+    empty: int
+    held: int
+    wrong: int
+
+    @property
+    def over(self) -> float:
+        """Requests divided by the fewest possible."""
+        return self.requests / self.ideal
+
+    @property
+    def slower(self) -> float:
+        """Time divided by that of the fewest requests, always `concurrency` at once."""
+        return self.seconds / (self.ideal * MEAN / self.concurrency)
+
 
 class Account:
-    """What became of every message of a device."""
+    """The state of every message of a device: new, held or delivered."""
 
     def __init__(self, times: Times) -> None:
         self.times = times
@@ -35,28 +76,32 @@ class Account:
 
 
 class StandIn:
-    """Devices' streams behind a latency and, if asked for, a quota.
+    """Devices' streams behind a latency and, optionally, a quota.
 
     Attributes:
-        requests, skipped, empty: requests made, rows skipped, pages without a row.
-        held, most_held: messages fetched and not handed out, now and at most.
-        repeated, disordered: messages handed out twice; before an earlier one.
+        requests: made.
+        skipped: rows skipped because of page numbers.
+        empty: pages without a row.
+        held: messages fetched and not delivered, now.
+        most_held: the same, at most.
+        repeated: messages delivered twice.
+        disordered: messages delivered after a later one.
     """
 
     def __init__(
         self, streams: Mapping[str, Times], *, per_second: float | None = None, seed: int = 3
     ) -> None:
-        """A server of `streams` by device; `per_second` requests are admitted, or all."""
+        """Serve `streams` by device; admit `per_second` requests a second, or all if None."""
         self._accounts = {device: Account(times) for device, times in streams.items()}
         self._interval = None if per_second is None else 1 / per_second
-        self._turn = 0.0
+        self._next_admission = 0.0
         self._chance = random.Random(seed)
         self.requests = self.skipped = self.empty = 0
         self.held = self.most_held = self.repeated = self.disordered = 0
         self._last = 0
 
     async def fetch(self, request: PageRequest) -> Fetched:
-        """A page, as the walk asks for it."""
+        """Answer a walk's request."""
         ascending = request.order == "asc"
         skip = 0 if request.number is None else (request.number - 1) * request.size
         rows = await self.page(
@@ -75,7 +120,7 @@ class StandIn:
         *,
         ascending: bool = True,
     ) -> range:
-        """The indices of a page's rows, after the latency."""
+        """Return the indices of a page's rows, after the latency."""
         times = self._accounts[device].times
         await self._admit()
         self.requests += 1
@@ -97,8 +142,8 @@ class StandIn:
     async def _admit(self) -> None:
         if self._interval is not None:
             loop = asyncio.get_running_loop()
-            self._turn = max(self._turn + self._interval, loop.time())
-            await asyncio.sleep(self._turn - loop.time())
+            self._next_admission = max(self._next_admission + self._interval, loop.time())
+            await asyncio.sleep(self._next_admission - loop.time())
 
     def _hold(self, state: bytearray, rows: Iterable[int]) -> None:
         for row in rows:
@@ -112,8 +157,8 @@ class StandIn:
         payload = b"%d" % row
         return Message(device_id=device, timestamp=from_epoch_ms(at), payload_json=payload)
 
-    def handed_out(self, device: str, rows: Iterable[int]) -> None:
-        """Take note of what a consumer got."""
+    def note_delivered(self, device: str, rows: Iterable[int]) -> None:
+        """Note the rows that a consumer received."""
         account = self._accounts[device]
         state, times = account.state, account.times
         for row in rows:
@@ -133,10 +178,10 @@ class StandIn:
 
     @property
     def lost(self) -> int:
-        """How many messages were not handed out."""
+        """How many messages were not delivered."""
         return sum(len(one.state) - one.state.count(_DONE) for one in self._accounts.values())
 
     @property
     def ideal(self) -> int:
-        """The fewest requests that can do: one a page, and one a device at least."""
+        """The fewest requests possible: one a page, and at least one a device."""
         return sum(max(1, -(-len(one.times) // PAGE)) for one in self._accounts.values())

@@ -1,8 +1,8 @@
-"""The walk over real sockets, in real time, to confirm what virtual time says.
+"""The walk over real sockets, in real time, to confirm the results of virtual time.
 
-The whole library against the emulator in a process of its own, which takes 50 ms a request
-and some milliseconds of CPU time beside. Both share the machine, so a speed-up stops where
-the machine is full; what virtual time cannot show, it shows: sockets, limiter, codec.
+The whole library walks over the emulator, which runs in its own process and takes 50 ms a
+request and some milliseconds of CPU time. Both share the machine, so the speed-up ends where the
+machine is fully used. This part covers what virtual time does not: sockets, limiter, codec.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FORMS: Final = [(1, True), (8, False), (8, True), (32, False), (32, True)]
 
 
 class Served(NamedTuple):
-    """A running emulator: where it is, its key and its project."""
+    """A running emulator: its address, its key and its project."""
 
     url: str
     key: str
@@ -36,7 +36,15 @@ class Served(NamedTuple):
 
 
 class Run(NamedTuple):
-    """What a walk took: requests, seconds, seconds of our CPU, and rows that came wrongly."""
+    """What a walk took.
+
+    Attributes:
+        requests: made.
+        seconds: of real time.
+        cpu: seconds of this process's CPU time.
+        refused: requests that the quota refused.
+        wrong: messages lost, repeated or out of order.
+    """
 
     requests: int
     seconds: float
@@ -47,7 +55,7 @@ class Run(NamedTuple):
 
 @contextmanager
 def served(*arguments: str) -> Iterator[Served]:
-    """An emulator of one device in a process of its own."""
+    """Run an emulator of one device in its own process."""
     command = [sys.executable, "-m", "iottly_async.emulator", "--devices", "1", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -59,7 +67,7 @@ def served(*arguments: str) -> Iterator[Served]:
 
 
 async def walked(server: Served, rows: int, concurrency: int, ordered: bool) -> Run:
-    """Walk over all that there is, by a session of its own."""
+    """Walk over all messages, in a new session."""
     config = Config(base_url=server.url)
     async with IottlySession(server.key, config=config, limiter=RateLimiter()) as session:
         project = session.project(server.project)
@@ -79,7 +87,7 @@ async def walked(server: Served, rows: int, concurrency: int, ordered: bool) -> 
 
 
 def confirm(rows: int) -> list[Figure]:
-    """Walk over `rows` messages in each form, and under a quota; print a line for each."""
+    """Walk over `rows` messages in each form, and under a quota; print a row for each."""
     print(f"\nover real sockets, {rows:,} messages, {LATENCY * 1000:.0f} ms a request")
     print(f"{'way':<22} {'at once':>7} {'requests':>9} {'seconds':>9} {'x ideal':>8} {'CPU':>6}")
     ideal = -(-rows // 100)
