@@ -7,7 +7,7 @@ import pytest
 from iottly_async.aio.rendezvous import Rendezvous
 
 
-async def turn() -> None:
+async def run_loop() -> None:
     """Let every task that can run do so."""
     for _ in range(5):
         await asyncio.sleep(0)
@@ -31,7 +31,7 @@ async def test_the_giver_does_not_wait_if_the_taker_does() -> None:
     """`give` returns without waiting if a taker waits."""
     rendezvous: Rendezvous[str] = Rendezvous()
     taker = asyncio.ensure_future(rendezvous.take())
-    await turn()
+    await run_loop()
     giving = rendezvous.give("a")
     with pytest.raises(StopIteration):
         giving.send(None)
@@ -49,10 +49,10 @@ async def test_the_giver_waits_until_its_item_is_taken() -> None:
             await rendezvous.give(number)
 
     giver = asyncio.ensure_future(give())
-    await turn()
+    await run_loop()
     assert made == [0]
     assert await rendezvous.take() == 0
-    await turn()
+    await run_loop()
     assert made == [0, 1]
     giver.cancel()
 
@@ -61,7 +61,7 @@ async def test_closing_wakes_a_waiting_taker() -> None:
     """A taker that waits when the rendezvous closes gets None."""
     rendezvous: Rendezvous[int] = Rendezvous()
     taker = asyncio.ensure_future(rendezvous.take())
-    await turn()
+    await run_loop()
     rendezvous.close()
     assert await taker is None
 
@@ -70,7 +70,7 @@ async def test_an_item_offered_before_closing_is_still_taken() -> None:
     """An item that was offered is not lost when the giver is cancelled and closes."""
     rendezvous: Rendezvous[int] = Rendezvous()
     giver = asyncio.ensure_future(rendezvous.give(1))
-    await turn()
+    await run_loop()
     giver.cancel()
     rendezvous.close()
     assert await rendezvous.take() == 1
@@ -81,10 +81,10 @@ async def test_a_cancelled_taker_takes_nothing() -> None:
     """An item is not lost to a cancelled taker; it waits for the next one."""
     rendezvous: Rendezvous[int] = Rendezvous()
     gone = asyncio.ensure_future(rendezvous.take())
-    await turn()
+    await run_loop()
     gone.cancel()
     giver = asyncio.ensure_future(rendezvous.give(1))
-    await turn()
+    await run_loop()
     assert not giver.done()
     assert await rendezvous.take() == 1
     await giver

@@ -129,14 +129,14 @@ class Held:
             await peer.send(answer(200, GET.body))
 
 
-@pytest.mark.parametrize("where", ["gate", "limiter"])
+@pytest.mark.parametrize("where", ["connection", "limiter"])
 @each_moment
 async def test_in_a_queue(where: str, moment: Moment) -> None:
     """A waiter is cancelled, also in the tick of its permit: the next waiter gets the permit."""
     held = Held()
-    places = 1 if where == "gate" else 10
+    places = 1 if where == "connection" else 10
     async with one_place(held.play, max_connections=places) as (server, session):
-        if where == "gate":
+        if where == "connection":
             # With one answer the limiter knows that there is no limit; until then it
             # lets one go and has the others wait.
             held.free.set()

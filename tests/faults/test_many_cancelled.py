@@ -59,7 +59,7 @@ async def one_round(session: IottlySession, count: int, chance: random.Random) -
             assert not isinstance(result, BaseException), result
     cancelled = sum(isinstance(result, asyncio.CancelledError) for result in results)
     assert cancelled > count // 10, "they had all ended before"
-    await until(lambda: session.quota.in_flight == 0, "the end of all turns")
+    await until(lambda: session.quota.in_flight == 0, "the end of all permits")
     assert session.quota.waiting == 0
 
 
@@ -78,7 +78,7 @@ async def test_half_of_many_are_cancelled(tls: bool, certificates: Certificates)
     ):
         for _ in range(rounds):
             await one_round(session, count, chance)
-            # Every place at the gate is there: as many calls as it has places, at once.
+            # Every connection is free: as many calls at once succeed as there are connections.
             await one_round_uncancelled(session, 20)
 
 

@@ -233,17 +233,17 @@ class Listening(RateLimiter):
         self.received.append(("acquire", asked["priority"], asked.get("refused", False)))
         return await super().acquire(**asked)
 
-    def answered(self, ticket: Permit, status: int, headers: Any) -> None:
+    def answered(self, permit: Permit, status: int, headers: Any) -> None:
         self.received.append(("answered", status))
-        super().answered(ticket, status, headers)
+        super().answered(permit, status, headers)
 
-    def lost(self, ticket: Permit) -> None:
+    def lost(self, permit: Permit) -> None:
         self.received.append(("lost",))
-        super().lost(ticket)
+        super().lost(permit)
 
-    def unused(self, ticket: Permit) -> None:
+    def unused(self, permit: Permit) -> None:
         self.received.append(("unused",))
-        super().unused(ticket)
+        super().unused(permit)
 
 
 def heard_of(use: Use, *steps: Step) -> list[tuple[Any, ...]]:
@@ -482,15 +482,15 @@ async def test_a_timeout_error_in_held_work_is_raised() -> None:
         await held
 
 
-@pytest.mark.parametrize("turns", range(8))
-def test_closing_does_not_cancel_a_caller_whose_call_ended(turns: int) -> None:
+@pytest.mark.parametrize("iterations", range(8))
+def test_closing_does_not_cancel_a_caller_whose_call_ended(iterations: int) -> None:
     """If the answer comes in the iteration of closing, the caller's task is not cancelled."""
     free = asyncio.Event()
 
     async def at_last(outgoing: Outgoing) -> Answer:
         outgoing.may_have_left = True
         await free.wait()
-        await settle(turns)
+        await settle(iterations)
         return Answer(200, {}, GET.body)
 
     async def use(session: IottlySession, _: Scripted) -> bool:

@@ -74,7 +74,7 @@ async def test_a_command_whose_answer_has_no_documented_content_is_done() -> Non
         assert len(server.requests) == 1
 
 
-# --- oddities that are borne ----------------------------------------------------------------
+# --- oddities that are accepted --------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ async def test_while_it_connects(verb: Verb, certificates: Certificates) -> None
             await server.until_closed()
 
 
-@pytest.mark.parametrize("places", [1, 5], ids=["gate", "limiter"])
+@pytest.mark.parametrize("places", [1, 5], ids=["connection", "limiter"])
 async def test_while_it_waits_in_a_queue(places: int) -> None:
     """A call that its deadline ends in a queue was not sent; the call before it goes on."""
     free = asyncio.Event()
@@ -75,7 +75,9 @@ async def test_while_it_waits_in_a_queue(places: int) -> None:
     async with RawServer(waits) as server, session_on(server, max_connections=places) as session:
         if places == 1:
             free.set()
-            await GET.make(session)  # the limiter opens; what is waited for is the gate
+            await GET.make(
+                session
+            )  # the limiter has its first answer; the next call waits for a connection
             free.clear()
         before = len(server.requests)
         first = asyncio.create_task(session.devices.get("dev_1"))
@@ -133,7 +135,7 @@ async def test_a_cancellation_in_the_tick_of_the_deadline_wins() -> None:
         loop = asyncio.get_running_loop()
         call = asyncio.create_task(session.devices.get("dev_1"))
         await until(lambda: bool(server.requests), "the request")
-        # The loop is held up until both timers are due: they run in one turn.
+        # The loop is blocked until both timers are due: they run in one iteration.
         due = loop.time() + SHORT
         loop.call_at(due, call.cancel)
         while loop.time() < due:

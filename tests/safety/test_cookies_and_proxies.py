@@ -94,7 +94,7 @@ async def test_a_proxy_is_used_where_it_is_asked_for(monkeypatch: pytest.MonkeyP
 def netrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A .netrc with another credential for the loopback address."""
     path = tmp_path / "netrc"
-    path.write_text("machine 127.0.0.1 login somebody password else\n")
+    path.write_text("machine 127.0.0.1 login another password else\n")
     path.chmod(0o600)
     monkeypatch.setenv("NETRC", str(path))
     for name in PROXIES:

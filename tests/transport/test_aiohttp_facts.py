@@ -33,7 +33,7 @@ def gone(what: str) -> NoReturn:
     pytest.skip(reported)
 
 
-async def turn() -> None:
+async def run_loop() -> None:
     """Run the loop for `TURNS` iterations."""
     for _ in range(TURNS):
         await asyncio.sleep(0)
@@ -68,7 +68,7 @@ async def test_a_bounded_connector_loses_a_wake_up() -> None:
         free.set()
         await first
         assert not await second
-        await turn()
+        await run_loop()
         hangs = not third.done() and len(server.requests) == 1
         third.cancel()
         await asyncio.gather(third, return_exceptions=True)
@@ -128,10 +128,10 @@ async def test_an_unrequested_answer_is_taken_for_the_next() -> None:
     async with RawServer(script) as server, aiohttp.ClientSession() as session:
         await get(session, server.url)
         server.peers[0].send_at_once(answer(200, b'"unasked"'))
-        await turn()
+        await run_loop()
         second = await get(session, server.url)
     if second != b'"unasked"':
-        gone("an unasked answer is handed to the next question")
+        gone("an unrequested answer is taken for the next one")
 
 
 async def test_unread_input_is_not_noticed() -> None:
@@ -227,9 +227,9 @@ async def test_closing_leaves_a_reader_hanging() -> None:
         session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None))
         reader = asyncio.create_task(get(session, server.url))
         await until(lambda: len(server.requests) == 1, "the request")
-        await turn()
+        await run_loop()
         await session.close()
-        await turn()
+        await run_loop()
         hangs = not reader.done()
         reader.cancel()
         await asyncio.gather(reader, return_exceptions=True)
@@ -256,10 +256,10 @@ async def test_tls_to_a_silent_peer_is_not_closed_at_once(certificates: Certific
         transport: Any = response.connection.transport
         sock = transport.get_extra_info("socket")
         response.close()
-        await turn()
+        await run_loop()
         open_still = sock.fileno() != -1
         transport.abort()
-        await turn()
+        await run_loop()
         assert sock.fileno() == -1
     if not open_still:
         gone("TLS to a silent peer is not closed at once")
