@@ -25,6 +25,7 @@ from .limiter_figures import ROWS, Result
 from .limiter_micro import micro
 from .limiter_quota import ideal
 from .limiter_server import quota_server
+from .limiter_virtual import virtual
 from .table import Figure
 
 QUICK: Final = ["--part", "micro", "--turns", "9"]
@@ -196,6 +197,7 @@ def picture(given: argparse.Namespace) -> list[Figure]:
 
 PARTS: Final[Mapping[str, Callable[[argparse.Namespace], list[Figure]]]] = {
     "micro": lambda given: micro(given.turns),
+    "virtual": virtual,
     "scenarios": scenarios,
     "processes": processes,
     "long": long_window,

@@ -26,6 +26,7 @@ class Figure(NamedTuple):
         sense: Whether the bound is the most ("<=") or the least (">=").
         unit: The unit of the value; "x" is a ratio.
         spread: The middle half of the paired ratios; None for a single measurement.
+        digits: The digits of the value behind the point.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Figure(NamedTuple):
     sense: Literal["<=", ">="] = "<="
     unit: str = "x"
     spread: tuple[float, float] | None = None
+    digits: int = 2
 
     @property
     def reached(self) -> bool:
@@ -44,7 +46,7 @@ class Figure(NamedTuple):
 
     def row(self) -> str:
         """The figure as a row of the table; a missed bound is marked."""
-        value = f"{self.value:.2f} {self.unit}"
+        value = f"{self.value:.{self.digits}f} {self.unit}"
         spread = "" if self.spread is None else "{:.2f} to {:.2f}".format(*self.spread)
         bound = "" if self.bound is None else f"{self.sense} {self.bound:g}"
         missed = "" if self.reached else "  missed"

@@ -12,21 +12,25 @@ QuotaSource = Literal["server", "configured", "redis", "unknown"]
 
 @frozen(kw_only=True)
 class Quota:
-    """A snapshot of the quota and of who waits for it.
+    """A snapshot of the quota, and of the calls that wait for it.
 
     Attributes:
-        limit: requests a window; None when unlimited or not yet known.
-        remaining: requests still free in this window; None when unlimited or not yet known.
-        resets_at: when the window ends; aware, UTC; None when not known.
-        waiting: calls that wait for a turn.
-        in_flight: calls that have a turn and no answer yet.
+        limit: requests a window; None if unlimited or not yet known.
+        remaining: requests left in this window; None if unlimited or not yet known.
+        resets_at: when the window ends; aware, UTC; None if not known.
+        window: the window's length in seconds, as learned from the answers; None until one
+            window was seen whole, and if unlimited.
+        waiting: calls that wait for a permit.
+        in_flight: calls that have a permit and no answer yet.
         refusals: answers of 429 so far.
-        source: who says so: the server's headers, a configured tier, Redis, or nobody yet.
+        source: where this comes from: "server" (its headers), "configured" (a tier), "redis"
+            (shared with other processes), or "unknown".
     """
 
     limit: int | None
     remaining: int | None
     resets_at: datetime | None
+    window: float | None = None
     waiting: int
     in_flight: int
     refusals: int

@@ -1,90 +1,90 @@
-"""The gate that a 429 shuts for everybody, pure.
+"""The pause after a 429, for all requests of a key. Pure.
 
-One episode, one wait: answers to requests granted before the gate shut belong to the
-same episode. The gate is a time and not an event, so no cancelled task can leave it shut;
-when the time has come one probe goes, and its answer opens the gate or shuts it again.
+One episode has one pause: refusals of requests that were granted before the pause belong to
+the same episode. The pause ends at a time and not by an event, so no cancelled task can make
+it last for ever. When the time has come, one probe is sent; its answer ends the pause or
+begins the next one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
+from typing import Final
+
+from ..retry import backoff_delay
 
 __all__ = ["Cooldown"]
 
-BACKOFF_FIRST = 0.1
-BACKOFF_MOST = 30.0
-"""Seconds of the first and of the longest wait where the server does not say how long."""
+_INITIAL: Final = 0.2
+_MOST: Final = 30.0
+"""Seconds: bounds of the first and of the longest pause if the server asks for none."""
 
-LONGEST = 3600.0
-"""Whatever the server says, an hour later one probe may ask again."""
+_LONGEST: Final = 3600.0
+"""Whatever the server says, a probe is sent after this many seconds."""
 
 
 class Cooldown:
-    """Shut from the start (nothing is known: one probe goes) and by each 429."""
+    """Active from the start (nothing is known, so a probe is sent), and after each 429.
 
-    __slots__ = (
-        "_fails",
-        "_opened",
-        "_random",
-        "_wait",
-        "episodes",
-        "refusals",
-        "seq",
-        "shut",
-        "until",
-    )
+    Args:
+        random: draws a number in [0, 1), for jitter.
+        active: whether it begins active.
 
-    def __init__(self, random: Callable[[], float], *, shut: bool) -> None:
-        self.shut = shut
+    Attributes:
+        active: whether only a probe may go.
+        until: monotonic time at which the probe may go.
+        refusals: answers of 429 so far.
+    """
+
+    __slots__ = ("_ended_at", "_failures", "_last", "_random", "_wait", "active", "refusals",
+                 "until")  # fmt: skip
+
+    def __init__(self, random: Callable[[], float], *, active: bool) -> None:
+        self.active = active
         self.until = -inf
-        """Monotonic time at which a probe may go, while shut."""
-        self.seq = 0
-        """Answers to tickets up to this number belong to the episode that shut the gate."""
         self.refusals = 0
-        self.episodes = 0
+        self._last = 0  # answers to permits up to this number belong to the same episode
         self._random = random
-        self._fails = 0
-        self._opened = -inf
+        self._failures = 0
+        self._ended_at = -inf
         self._wait = 0.0
 
     def refused(self, number: int, granted: int, now: float, wait: float | None) -> bool:
-        """Take a 429 to ticket `number` into account.
+        """Take a 429 into account.
 
         Args:
-            number: the ticket's.
-            granted: the highest ticket granted so far.
+            number: of the permit.
+            granted: the highest permit granted so far.
             now: monotonic.
-            wait: seconds that the server asks for; None where it does not say.
+            wait: seconds that the server asks for; None if it does not.
 
         Returns:
-            True where this is a new episode and the gate was shut for it.
+            True if this begins a new episode.
         """
         self.refusals += 1
-        if number <= self.seq:
+        if number <= self._last:
             return False
-        self.episodes += 1
         if wait is None:
             wait = self._back_off(now)
         else:
-            self._fails = 0
-        self._wait = min(wait, LONGEST)
-        self.shut, self.until, self.seq = True, now + self._wait, granted
+            self._failures = 0
+        self._wait = min(wait, _LONGEST)
+        self.active, self.until, self._last = True, now + self._wait, granted
         return True
 
     def _back_off(self, now: float) -> float:
-        # A herd that runs into the limit right after the gate opened is the same trouble
-        # going on; after twice the last wait in peace it is a new one.
-        if not self.shut and now - self._opened > 2 * self._wait + 1.0:
-            self._fails = 0
-        wait = min(BACKOFF_MOST, BACKOFF_FIRST * float(2**self._fails))
-        self._fails = min(self._fails + 1, 16)
-        return wait * (1.0 + 0.5 * self._random())  # jitter only ever adds
+        # Refusals right after a pause are the same trouble going on. After twice the last
+        # pause without one, it is a new trouble.
+        if not self.active and now - self._ended_at > 2 * self._wait + 1.0:
+            self._failures = 0
+        self._failures += 1
+        return backoff_delay(self._failures, initial=_INITIAL, most=_MOST, random=self._random)
 
     def answered(self, number: int, now: float) -> bool:
-        """Take an answer other than 429 into account; True where it opened the gate."""
-        if not self.shut or number <= self.seq:
+        """Take an answer other than 429 into account; True if it ended the pause."""
+        if not self.active or number <= self._last:
             return False
-        self.shut = False
-        self._opened = now
+        self.active = False
+        self._ended_at = now
         return True

@@ -21,10 +21,7 @@ from typing import NamedTuple
 
 from ..times import http_date
 
-__all__ = ["QUOTA_FIELDS", "Observation", "ObservationReader", "read_observation", "retry_after"]
-
-QUOTA_FIELDS = ("x-ratelimit-remaining", "ratelimit", "ratelimit-remaining")
-"""Without any of these fields an answer says nothing of the quota."""
+__all__ = ["Observation", "ObservationReader", "read_observation", "retry_after"]
 
 _DELTA_BELOW = 1e8
 """A Reset below this is seconds from now: as an epoch it would lie before March 1973."""

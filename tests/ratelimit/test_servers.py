@@ -50,7 +50,7 @@ def test_alone_nothing_is_refused(outcomes: Mapping[str, Outcome], case: str) ->
 
 @pytest.mark.parametrize("case", ALONE)
 def test_turns_are_granted_in_order(outcomes: Mapping[str, Outcome], case: str) -> None:
-    """Tickets reach the workers in the order of their numbers, and all are given back."""
+    """Permits reach the workers in the order of their numbers, and all are given back."""
     (worker,) = outcomes[case].workers
     assert worker["in_order"]
     assert worker["in_flight"] == 0

@@ -49,12 +49,12 @@ async def run(
         pytest.param({"algorithm": "fixed", **SHORT}, 1.05, id="fixed"),
         pytest.param({"algorithm": "fixed", **PRO}, 1.01, id="fixed, pro"),
         pytest.param({"algorithm": "fixed", **STARTER}, 1.01, id="fixed, starter"),
-        pytest.param({"algorithm": "sliding", **SHORT}, 1.2, id="sliding"),
-        pytest.param({"algorithm": "sliding", **PRO}, 1.02, id="sliding, pro"),
-        pytest.param({"algorithm": "sliding-newest", **SHORT}, 1.2, id="sliding, by the newest"),
-        pytest.param({"algorithm": "bucket", **SHORT}, 1.02, id="bucket"),
-        pytest.param({"algorithm": "bucket", **PRO}, 1.02, id="bucket, pro"),
-        pytest.param({"algorithm": "bucket", **STARTER}, 1.02, id="bucket, starter"),
+        pytest.param({"algorithm": "sliding", **SHORT}, 1.5, id="sliding"),
+        pytest.param({"algorithm": "sliding", **PRO}, 1.03, id="sliding, pro"),
+        pytest.param({"algorithm": "sliding-newest", **SHORT}, 1.5, id="sliding, by the newest"),
+        pytest.param({"algorithm": "bucket", **SHORT}, 1.05, id="bucket"),
+        pytest.param({"algorithm": "bucket", **PRO}, 1.05, id="bucket, pro"),
+        pytest.param({"algorithm": "bucket", **STARTER}, 1.05, id="bucket, starter"),
         pytest.param({"style": "ietf", **SHORT}, 1.08, id="fixed, IETF"),
         pytest.param({"style": "older", **SHORT}, 1.08, id="fixed, IETF, older"),
         pytest.param({"style": "ietf", "algorithm": "bucket", **SHORT}, 1.03, id="bucket, IETF"),
@@ -77,7 +77,7 @@ def test_alone_nothing_is_refused(server: dict[str, Any], most: float, seed: int
 def test_wrong_clocks_cost_little_and_no_refusal(skew: float, wall: float) -> None:
     """Whatever the server's clock and ours say, only `Date` and Reset are put together."""
     server = SimulatedServer(skew=skew, **SHORT)
-    assert run_late(lambda: run(server, wall=wall)) <= 1.1
+    assert run_late(lambda: run(server, wall=wall)) <= 1.2
     assert not server.refused
 
 

@@ -1,4 +1,4 @@
-"""Who is next: the refused first, then by priority, and nobody starves."""
+"""Who has the next permit: refused requests first, then by priority, and no class starves."""
 
 import asyncio
 import weakref
@@ -6,7 +6,7 @@ import weakref
 from iottly_async.ratelimit.waiters import WaiterQueue
 
 
-class Line:
+class NamedWaiters:
     """A queue of names."""
 
     def __init__(self) -> None:
@@ -21,15 +21,15 @@ class Line:
         refused: bool = False,
         deadline: float | None = None,
     ) -> asyncio.Future[str]:
-        """Let somebody stand in line."""
+        """Add a waiter."""
         future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.names[future] = name
-        lane = self.queue.add(future, priority, refused, deadline)
-        future.add_done_callback(lambda f: self.queue.forget(lane) if f.cancelled() else None)
+        self.queue.add(future, priority, refused, deadline)
+        future.add_done_callback(self.queue.remove)
         return future
 
     def next(self) -> str | None:
-        """Let the next one go."""
+        """Give the next waiter its permit; returns its name."""
         future = self.queue.pop()
         if future is None:
             return None
@@ -38,30 +38,30 @@ class Line:
 
 
 async def test_first_in_first_out() -> None:
-    """Within a priority nobody overtakes."""
-    line = Line()
+    """Within a priority waiters go in the order of arrival."""
+    waiters = NamedWaiters()
     for name in "abc":
-        line.join(name)
-    assert [line.next() for _ in range(4)] == ["a", "b", "c", None]
+        waiters.join(name)
+    assert [waiters.next() for _ in range(4)] == ["a", "b", "c", None]
 
 
 async def test_the_refused_go_first() -> None:
-    """Whoever was told 429 had its turn already, and is before everybody."""
-    line = Line()
-    line.join("a", 9)
-    line.join("b", refused=True)
-    line.join("c", refused=True)
-    assert [line.next() for _ in range(3)] == ["b", "c", "a"]
+    """A request that was refused goes before all others."""
+    waiters = NamedWaiters()
+    waiters.join("a", 9)
+    waiters.join("b", refused=True)
+    waiters.join("c", refused=True)
+    assert [waiters.next() for _ in range(3)] == ["b", "c", "a"]
 
 
 async def test_priority_passes_ahead_and_does_not_starve() -> None:
-    """Of four turns one goes to the longest wait, whatever its priority."""
-    line = Line()
+    """Every fourth permit goes to the longest wait, whatever its priority."""
+    waiters = NamedWaiters()
     for number in range(3):
-        line.join(f"walk{number}")
+        waiters.join(f"walk{number}")
     for number in range(9):
-        line.join(f"click{number}", 10)
-    order = [line.next() for _ in range(12)]
+        waiters.join(f"click{number}", 10)
+    order = [waiters.next() for _ in range(12)]
     assert order[:4] == ["click0", "click1", "click2", "walk0"]
     assert order.index("walk1") == 7
     assert order.index("walk2") == 11
@@ -70,62 +70,78 @@ async def test_priority_passes_ahead_and_does_not_starve() -> None:
 
 
 async def test_the_cancelled_are_skipped() -> None:
-    """A turn never goes to somebody who gave up."""
-    line = Line()
-    futures = [line.join(name) for name in "abcde"]
+    """A permit never goes to a waiter that has left."""
+    waiters = NamedWaiters()
+    futures = [waiters.join(name) for name in "abcde"]
     for future in futures[:2] + futures[3:4]:
         future.cancel()
     await asyncio.sleep(0)
-    assert line.queue.live == 2
-    assert [line.next(), line.next(), line.next()] == ["c", "e", None]
+    assert len(waiters.queue) == 2
+    assert [waiters.next(), waiters.next(), waiters.next()] == ["c", "e", None]
 
 
 async def test_the_cancelled_do_not_pile_up() -> None:
-    """Many that gave up, before anybody has a turn, leave no litter behind."""
+    """Waiters that leave before any permit is granted are not kept in memory."""
     queue: WaiterQueue[str] = WaiterQueue()
     kept: weakref.WeakSet[asyncio.Future[str]] = weakref.WeakSet()
     for _ in range(5000):
         future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         kept.add(future)
-        lane = queue.add(future, 0, False, 1000.0)
+        queue.add(future, 0, False, 1000.0)
         future.cancel()
-        queue.forget(lane)
+        queue.remove(future)
     del future
     assert len(kept) < 200
-    assert queue.live == 0
+    assert len(queue) == 0
 
 
-async def test_a_queue_that_all_left_keeps_nobody() -> None:
-    """When all have given up, nothing of them is left, with or without a deadline."""
+async def test_an_empty_queue_keeps_no_waiter() -> None:
+    """When all waiters have left, none is kept in memory."""
     queue: WaiterQueue[str] = WaiterQueue()
     futures = [asyncio.get_running_loop().create_future() for _ in range(5000)]
-    lanes = [queue.add(future, 0, False, 1000.0) for future in futures]
+    for future in futures:
+        queue.add(future, 0, False, 1000.0)
     kept = weakref.WeakSet(futures)
-    for future, lane in zip(futures, lanes, strict=True):
+    for future in futures:
         future.cancel()
-        queue.forget(lane)
+        queue.remove(future)
     del future, futures
     assert len(kept) < 200
 
 
 async def test_how_many_are_ahead() -> None:
-    """A newcomer counts the refused and those of its priority or a higher one."""
-    line = Line()
-    line.join("a", 0)
-    line.join("b", 5)
-    line.join("c", refused=True)
-    assert line.queue.ahead(0, refused=False) == 3
-    assert line.queue.ahead(5, refused=False) == 2
-    assert line.queue.ahead(7, refused=False) == 1
-    assert line.queue.ahead(0, refused=True) == 1
+    """Refused requests and those of the same or a higher priority are ahead of a newcomer."""
+    waiters = NamedWaiters()
+    waiters.join("a", 0)
+    waiters.join("b", 5)
+    waiters.join("c", refused=True)
+    assert waiters.queue.ahead(0, refused=False) == 3
+    assert waiters.queue.ahead(5, refused=False) == 2
+    assert waiters.queue.ahead(7, refused=False) == 1
+    assert waiters.queue.ahead(0, refused=True) == 1
 
 
-async def test_deadlines_before_the_next_turn_are_given_up() -> None:
-    """Those whose time ends before there can be a turn are taken out, the others stay."""
-    line = Line()
-    line.join("a", deadline=5.0)
-    line.join("b", deadline=50.0)
-    line.join("c")
-    assert [line.names[future] for future in line.queue.expired(10.0)] == ["a"]
-    assert line.queue.next_deadline() == 50.0
-    assert line.queue.live == 2
+async def test_waiters_whose_time_is_up_are_removed() -> None:
+    """Waiters whose deadline lies before the next permit are removed, the others stay."""
+    waiters = NamedWaiters()
+    waiters.join("a", deadline=5.0)
+    waiters.join("b", deadline=50.0)
+    waiters.join("c")
+    assert [waiters.names[future] for future in waiters.queue.expired(10.0)] == ["a"]
+    assert waiters.queue.next_deadline() == 50.0
+    assert len(waiters.queue) == 2
+
+
+async def test_a_waiter_leaves_once() -> None:
+    """A waiter that leaves twice, or after the queue was cleared, is counted once."""
+    queue: WaiterQueue[str] = WaiterQueue()
+    futures = [asyncio.get_running_loop().create_future() for _ in range(3)]
+    for future in futures:
+        queue.add(future, 0, False, None)
+    assert queue.remove(futures[0])
+    assert not queue.remove(futures[0])
+    assert len(queue) == 2
+    assert queue.clear() == futures[1:]
+    for future in futures:
+        assert not queue.remove(future)
+    assert len(queue) == 0

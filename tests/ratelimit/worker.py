@@ -54,14 +54,14 @@ async def work(given: argparse.Namespace, limiter: Limiter) -> dict[str, object]
             while status == 429:
                 asked += 1
                 place = asked
-                ticket = await limiter.acquire(refused=refused)
-                turns.append((place, ticket.number))
+                permit = await limiter.acquire(refused=refused)
+                turns.append((place, permit.number))
                 try:
                     status, fields = await request(session, given.base)
                 except BaseException:
-                    limiter.lost(ticket)
+                    limiter.lost(permit)
                     raise
-                limiter.answered(ticket, status, fields)
+                limiter.answered(permit, status, fields)
                 statuses.append(status)
                 refused = True
 

@@ -1,1 +1,1 @@
-"""One quota for several processes, through Redis (extra ``redis``)."""
+"""One quota shared by several processes through Redis (extra `redis`)."""

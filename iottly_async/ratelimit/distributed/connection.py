@@ -1,6 +1,6 @@
-"""The way to Redis: one script, one call at a time, and what to do when it is gone.
+"""The connection to Redis: it calls the script, and tells when Redis is unreachable.
 
-The only room that imports ``redis``.
+The only file that imports `redis`.
 """
 
 from __future__ import annotations
@@ -27,58 +27,73 @@ except ImportError as error:
     ) from error
 
 from ...errors import ConfigurationError
+from ...retry import backoff_delay
 from .script import SCRIPT, Lease
 
 __all__ = ["RedisConnection"]
 
 _log: Final = logging.getLogger("iottly_async")
 
-_RETRY_FIRST: Final = 0.5
+_RETRY_INITIAL: Final = 1.0
 _RETRY_MOST: Final = 10.0
-"""Seconds between attempts to reach a Redis that is gone, doubled up to the latter."""
+"""Seconds: bounds of the first and of the longest pause between attempts to reach Redis."""
 
 
 class RedisConnection:
-    """Calls the script. A Redis that fails, or is slow, is gone until an attempt succeeds.
+    """Calls the script. If a call fails or is slow, Redis is gone until an attempt succeeds.
 
     Args:
         url: of the Redis.
         name: of the hash; may be set until the first call.
         timeout: seconds that a call may take.
-        monotonic: the time.
+        monotonic: tells the time.
+        random: draws a number in [0, 1), for jitter.
+
+    Attributes:
+        gone: whether Redis is unreachable.
+        calls: how many calls were made.
 
     Raises:
         ConfigurationError: `url` is not one of a Redis.
     """
 
-    def __init__(self, url: str, name: str, timeout: float, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        timeout: float,
+        *,
+        monotonic: Callable[[], float],
+        random: Callable[[], float],
+    ) -> None:
         _check(url)
         self.gone = False
         self.calls = 0
         self.name = name
         self._url, self._timeout = url, timeout
         self._monotonic = monotonic
+        self._random = random
         self._client: Redis | None = None
         self._worked = False
-        self._retry_in, self._retry_at = _RETRY_FIRST, 0.0
+        self._failures, self._retry_at = 0, 0.0
 
     @property
     def due(self) -> bool:
-        """Whether a Redis that is gone is to be tried again."""
+        """Whether it is time to try a Redis that is gone again."""
         return self._monotonic() >= self._retry_at
 
     async def lease(self, arguments: Sequence[str]) -> Lease | None:
-        """Call the script; None where Redis is gone.
+        """Call the script; None if Redis is gone.
 
         Raises:
-            ConfigurationError: Redis is there and has never let us in.
+            ConfigurationError: Redis refuses the credentials, and never accepted them.
         """
         if self._client is None:
             self._client = Redis.from_url(
                 self._url,
                 socket_timeout=self._timeout,
                 socket_connect_timeout=self._timeout,
-                retry=Retry(NoBackoff(), 1),  # a connection may be stale; a Redis is not
+                retry=Retry(NoBackoff(), 1),  # once: a kept connection may be stale
             )
             self._script = self._client.register_script(SCRIPT)
         self.calls += 1
@@ -91,7 +106,7 @@ class RedisConnection:
         if failure is not None:
             if not self._worked and isinstance(failure, AuthenticationError | NoPermissionError):
                 raise ConfigurationError(
-                    f"Redis refuses the limiter ({failure}): see that the url's user and "
+                    f"Redis refuses the limiter ({failure}): check that the url's user and "
                     "password are right, and may run scripts and use hashes"
                 )
             self._fail(failure)
@@ -100,20 +115,23 @@ class RedisConnection:
         if self.gone:
             self.gone = False
             _log.warning("Redis is back: the quota is shared again")
-        self._retry_in = _RETRY_FIRST
+        self._failures = 0
         return Lease.read(reply)
 
     def _fail(self, error: Exception) -> None:
         if not self.gone:
-            # Of other errors the class only: their texts hold addresses.
+            # Of other errors only the class: their texts hold addresses.
             what = str(error) if isinstance(error, ResponseError) else type(error).__name__
             _log.warning("Redis is gone (%s): the quota is not shared until it is back", what)
         self.gone = True
-        self._retry_at = self._monotonic() + self._retry_in
-        self._retry_in = min(2 * self._retry_in, _RETRY_MOST)
+        self._failures += 1
+        pause = backoff_delay(
+            self._failures, initial=_RETRY_INITIAL, most=_RETRY_MOST, random=self._random
+        )
+        self._retry_at = self._monotonic() + pause
 
     def forget(self) -> None:
-        """The event loop that the connections belonged to has ended."""
+        """Drop the connections: their event loop has ended."""
         self._client = None
 
     async def aclose(self) -> None:

@@ -1,34 +1,34 @@
--- One quota, shared by processes: what they report is taken in, and turns are leased, in one call.
+-- One quota, shared by processes. One call takes in what a process reports, and leases permits.
 --
--- All times are this Redis's own and all that comes in is relative to the call, so no
+-- All times are this Redis's own, and all times that come in are relative to the call, so no
 -- process's clock matters. The hash holds:
---   reset, limit, least     the window by the server's Reset, its limit, the least Remaining seen
+--   reset, limit, least     the window by the server's Reset; its limit; the smallest Remaining seen
 --   ends, length            when the window ends here; how long windows are
---   out, gen, gen_at        turns leased in this generation and not reported over; its number, its begin
+--   out, gen, gen_at        permits leased in this generation that are not over; its number; its start
 --   carry, carry_end        the same of the generation before; until when they count
---   gate, shut, probe       no turn before; one probe at a time until one is answered; its lease's end
---   free, next_at           no answer speaks of a quota; the next turn, where turns are spread
+--   until, active, probe    cooldown: no permit before; only a probe may go; the end of a probe's lease
+--   free, next_at           no answer tells of a quota; the next permit, if permits are spread
 --
--- ARGV: 1 turns wanted   2,3 a generation, and how many of its turns are over   4,5 another one
---   6 reset  7 limit  8 remaining  9 seconds to its end  10 length  11 tolerance   (6 is 0: no notice)
---   12 seconds of gate (0: none)  13 a probe was answered  14 answers without a notice  15 a probe
---   came to nothing  16 reserve (below 1 a share)  17 spread
+-- ARGV: 1 permits wanted   2,3 a generation, and how many of its permits are over   4,5 another one
+--   6 reset  7 limit  8 remaining  9 seconds to its end  10 length  11 tolerance   (6 is 0: none)
+--   12 seconds of cooldown (0: none)  13 a probe was answered  14 answers came without limit headers
+--   15 a probe came to nothing  16 reserve (below 1 a share)  17 spread
 --
--- Returns: turns leased, milliseconds until it makes sense to ask again, milliseconds until there
---   can be another turn, generation, whether it is a probe, limit, left, milliseconds to the window's
---   end (the last three -1 where not known).
+-- Returns: permits leased, milliseconds until it makes sense to ask again, milliseconds until there
+--   can be another permit, generation, whether it is a probe, limit, left, milliseconds to the
+--   window's end, milliseconds of its length (the last four -1 if not known).
 
-local PROBE_LEASE = 2       -- seconds until a probe that is not heard of is given up
-local POLL = 0.05           -- seconds until a process looks again whether others gave turns back
-local PROBE_POLL = 0.005    -- seconds until it looks again whether a probe was answered, at first
-local PROBE_POLL_PART = 8   -- and later, after this part of the time that the probe has been out
-local CARRY_MOST = 5        -- seconds for which what was out when a window ended still counts
-local FORGET = 3600         -- seconds after which a hash that nobody uses is gone
+local PROBE_LEASE = 2       -- seconds until a probe that is not answered is given up
+local POLL = 0.05           -- seconds until a process asks again whether others gave permits back
+local PROBE_POLL = 0.005    -- seconds until it asks again whether a probe was answered, at first
+local PROBE_POLL_PART = 8   -- and later, after this part of the time since the probe was leased
+local CARRY_MOST = 5        -- seconds for which permits of an ended window still count
+local FORGET = 3600         -- seconds after which a hash that is not used is deleted
 
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) + tonumber(clock[2]) / 1e6
 local names = {'reset', 'limit', 'least', 'ends', 'length', 'out', 'gen', 'gen_at', 'carry',
-  'carry_end', 'gate', 'shut', 'probe', 'free', 'next_at'}
+  'carry_end', 'until', 'active', 'probe', 'free', 'next_at'}
 local stored = redis.call('HMGET', KEYS[1], unpack(names))
 local s = {}
 for i, name in ipairs(names) do s[name] = tonumber(stored[i]) or 0 end
@@ -36,7 +36,7 @@ local a = {}
 for i = 1, 17 do a[i] = tonumber(ARGV[i]) or 0 end
 local want = a[1]
 
--- Generations: what a dead process held is forgotten with its generation.
+-- Generations: the permits of a dead process are forgotten with their generation.
 if s.gen == 0 then s.gen = math.floor(now * 1000) end  -- no number comes again after a flush
 local function next_generation(carry, seconds)
   s.carry, s.carry_end = carry, now + seconds
@@ -47,7 +47,7 @@ if s.length > 0 and now >= s.gen_at + s.length then
 end
 if now >= s.carry_end then s.carry = 0 end
 
--- What is over.
+-- Permits that are over.
 for i = 2, 4, 2 do
   if a[i + 1] > 0 then
     if a[i] == s.gen then s.out = math.max(0, s.out - a[i + 1])
@@ -61,10 +61,10 @@ if a[6] > 0 then
   local reset, tolerance = a[6], a[11]
   s.free = 0
   if s.reset == 0 or reset > s.reset + tolerance then
-    -- A window has turned if Reset moved by a good part of one; else the account is a rolling one.
-    local turned = s.reset == 0 or reset - s.reset >= a[10] / 2
+    -- If Reset moved by a good part of a window, a new window began; else the quota is rolling.
+    local new = s.reset == 0 or reset - s.reset >= a[10] / 2
     s.reset, s.least, s.ends, s.probe = reset, a[8], now + a[9], 0
-    if turned then next_generation(s.out, math.min(a[10], CARRY_MOST)) end
+    if new then next_generation(s.out, math.min(a[10], CARRY_MOST)) end
   elseif reset >= s.reset - tolerance then
     s.least, s.ends = math.min(s.least, a[8]), now + a[9]
   end
@@ -72,22 +72,22 @@ if a[6] > 0 then
 elseif a[14] > 0 and s.reset == 0 then
   s.free = 1
 end
-if a[13] > 0 then s.shut, s.probe = 0, 0 end
+if a[13] > 0 then s.active, s.probe = 0, 0 end
 if a[12] > 0 then
-  s.gate, s.shut, s.probe = math.max(s.gate, now + a[12]), 1, 0
+  s['until'], s.active, s.probe = math.max(s['until'], now + a[12]), 1, 0
 end
 
 -- Leases.
-local leased, wait, turn, probing = 0, 0, 0, 0
+local leased, wait, next_in, probing = 0, 0, 0, 0
 local reserve = a[16]
 if reserve < 1 then reserve = math.ceil(reserve * s.limit) end
 reserve = math.min(reserve, math.max(s.limit - 1, 0))
 local left = s.least - s.out - s.carry - reserve
 local unknown = s.reset == 0 and s.free == 0
 if want > 0 then
-  if now < s.gate then
-    wait, turn = s.gate - now, s.gate - now
-  elseif s.shut > 0 or unknown or (s.free == 0 and left < 1 and now >= s.ends) then
+  if now < s['until'] then
+    wait, next_in = s['until'] - now, s['until'] - now
+  elseif s.active > 0 or unknown or (s.free == 0 and left < 1 and now >= s.ends) then
     if s.probe <= now then
       leased, probing, s.probe = 1, 1, now + PROBE_LEASE
     else
@@ -107,10 +107,10 @@ if want > 0 then
         leased, s.next_at = 1, math.max(due, now - 3 * gap) + gap
       end
       wait = math.max(s.next_at - now, 0)
-      turn = wait
+      next_in = wait
     end
   else
-    wait, turn = s.ends - now, s.ends - now
+    wait, next_in = s.ends - now, s.ends - now
     if s.out + s.carry > 0 and s.least > reserve then wait = math.min(wait, POLL) end
   end
   s.out = s.out + leased
@@ -125,8 +125,9 @@ redis.call('HSET', KEYS[1], unpack(fields))
 redis.call('EXPIRE', KEYS[1], math.max(FORGET, math.ceil(2 * s.length)))
 local known = s.reset > 0 and now < s.ends
 return {
-  leased, math.ceil(wait * 1000), math.floor(turn * 1000), s.gen, probing,
+  leased, math.ceil(wait * 1000), math.floor(next_in * 1000), s.gen, probing,
   s.reset > 0 and s.limit or -1,
   known and math.max(left - leased, 0) or -1,
   known and math.ceil((s.ends - now) * 1000) or -1,
+  s.length > 0 and math.ceil(s.length * 1000) or -1,
 }

@@ -1,9 +1,8 @@
-"""One quota for several processes, through Redis (extra ``redis``).
+"""A limiter whose quota several processes share through Redis (extra `redis`).
 
-Each process leases its turns by a script that runs in Redis, reports what its answers
-said with the same call, and has one call on the way at most. Where Redis is gone, each
-process goes by the server's headers alone, as processes without Redis do, and returns to
-Redis when it is back.
+Each process leases its permits by a script that runs in Redis. The same call reports what the
+process's answers said, and there is one call at a time at most. If Redis is gone, each process
+goes by the server's headers alone, as processes without Redis do, until Redis is back.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ from ...clock import SYSTEM_CLOCK, Clock
 from ...config import Seconds, seconds
 from ...errors import ConfigurationError, SessionClosedError
 from ...models.quota import Quota
-from ..bucket import Permit
 from ..limiter import Mode, RateLimiter, Tier
+from ..permits import Permit
 from .connection import RedisConnection
 from .lease_client import LeaseClient, LeasedPermit
-from .report import ReportBuilder
+from .report import Reporter
 
 __all__ = ["RedisLimiter"]
 
@@ -32,25 +31,39 @@ _HASH: Final = "iottly:quota:"
 
 
 class RedisLimiter:
-    """A limiter whose quota all processes that name the same `key` share.
+    """A limiter whose quota is shared by all processes that name the same `key`.
 
-    It works for one running event loop at a time, and is closed in it: by `aclose`, or as
-    an ``async with`` block, of which there may be one in each of several loops.
+    It works for one running event loop at a time, and is closed in that loop: by `aclose`, or
+    by an `async with` block. Several loops may have such a block one after another.
 
     Args:
-        url: of the Redis, such as ``redis://localhost:6379/0``.
-        key: names the quota: the same in all processes that use one API key, and not
-            the API key itself. None (default): the session that is given the limiter
-            names it, by its host and a digest of its key.
-        mode: as of `RateLimiter`.
-        reserve: as of `RateLimiter`.
-        tier: as of `RateLimiter`; it holds only while Redis is gone.
-        timeout: how long a call to Redis may take before it counts as gone; 0.5 s.
-        clock: the time; the real one by default.
+        url: of the Redis, such as `redis://localhost:6379/0`.
+        key: names the quota: the same in all processes that use one API key, and not the API
+            key itself. None (default): the session that uses the limiter names it, by its
+            host and a digest of its key.
+        mode: "burst" (default) sends as soon as the quota allows; "spread" sends evenly over
+            the window.
+        reserve: requests of each window that are never used, for others on the same key;
+            below 1 a share of the limit. 0 by default.
+        tier: the quota of a server that sends no limit headers, as of `RateLimiter`; it is
+            used only while Redis is gone. None by default.
+        timeout: seconds (or a `timedelta`) that a call to Redis may take before Redis counts
+            as gone; 0.5 by default.
+        clock: the time; the real clock by default.
+
+    Attributes:
+        name: names the limiter in error texts.
 
     Raises:
         ConfigurationError: an argument is not one of these.
-        ImportError: the package ``redis`` is not installed.
+        ImportError: the package `redis` is not installed.
+
+    Example:
+        ```python
+        async with RedisLimiter("redis://localhost:6379/0") as limiter:
+            async with IottlySession(key, limiter=limiter) as session:
+                ...
+        ```
     """
 
     def __init__(
@@ -76,11 +89,17 @@ class RedisLimiter:
         self._monotonic = time.monotonic if real else clock.monotonic
         self._wall = time.time if real else clock.time
         limit = seconds(timeout, name="timeout")
-        self._link = RedisConnection(url, _HASH + (key or ""), limit, self._monotonic)
-        self._witness = ReportBuilder(clock.random)
-        self._desk = LeaseClient(
-            self._link,
-            self._witness,
+        self._connection = RedisConnection(
+            url,
+            _HASH + (key or ""),
+            limit,
+            monotonic=self._monotonic,
+            random=clock.random,
+        )
+        self._reporter = Reporter(clock.random)
+        self._leases = LeaseClient(
+            self._connection,
+            self._reporter,
             self._monotonic,
             spread=mode == "spread",
             reserve=reserve,
@@ -88,15 +107,18 @@ class RedisLimiter:
         )
 
     def serve(self, quota: str) -> None:
-        """Name the quota, where no `key` was given; a session does this.
+        """Name the quota if no `key` was given. A session does this.
+
+        Args:
+            quota: a name that says nothing of the API key itself.
 
         Raises:
             ConfigurationError: it serves another quota already.
         """
         if self._named is None:
             self._named = quota
-            self.name = self._alone.name = self._desk.name = f"key {quota}"
-            self._serving, self._link.name = quota, _HASH + quota
+            self.name = self._alone.name = self._leases.name = f"key {quota}"
+            self._serving, self._connection.name = quota, _HASH + quota
         elif self._serving not in (None, quota):
             raise ConfigurationError(
                 "this RedisLimiter serves another API key or host; make one for each, or name "
@@ -105,75 +127,105 @@ class RedisLimiter:
 
     @property
     def calls(self) -> int:
-        """How many calls were made to Redis."""
-        return self._link.calls
+        """How many calls to Redis were made."""
+        return self._connection.calls
 
-    # -- a call's way in --------------------------------------------------------
+    # -- before a request -------------------------------------------------------
 
     async def acquire(
         self, *, priority: int = 0, deadline: float | None = None, refused: bool = False
     ) -> Permit:
-        """Wait for a turn; `priority`, `deadline` and `refused` as in `RateLimiter.acquire`.
+        """Wait for permission to send one request.
+
+        Args:
+            priority: higher goes first; every fourth permit goes to the longest wait of all.
+                0 by default.
+            deadline: monotonic time of the clock by which the permit must have come; None
+                (default) waits as long as it takes.
+            refused: whether this request was refused by a 429 before; it goes ahead of all
+                others then.
+
+        Returns:
+            A permit, to be given to exactly one of `answered`, `lost` and `unused`. Further
+                calls with it do nothing.
 
         Raises:
-            RateLimitedError: the turn cannot come before the deadline.
+            RateLimitedError: the permit cannot come before the deadline.
             SessionClosedError: the limiter is closed.
-            ConfigurationError: nobody named the quota, or another event loop, running
-                now, uses this limiter.
+            ConfigurationError: the quota has no name, or another event loop, which is
+                running, uses this limiter.
         """
-        desk = self._desk
-        desk.move_to(asyncio.get_running_loop())
-        if desk.closed:
+        leases = self._leases
+        leases.move_to(asyncio.get_running_loop())
+        if leases.closed:
             raise SessionClosedError(f"the limiter {self.name} is closed", sent="no")
         if self._named is None:
-            raise ConfigurationError("key must name the quota where no session does: key=...")
-        if self._link.gone:
-            desk.look()  # whether it is back, while we go on without it
+            raise ConfigurationError("key must name the quota if no session does: key=...")
+        if self._connection.gone:
+            leases.try_again()  # in the background; this request goes on without Redis
         else:
-            ticket = await desk.turn(priority, deadline, refused)
-            if ticket is not None:
-                return ticket
+            permit = await leases.acquire(priority, deadline, refused)
+            if permit is not None:
+                return permit
         return await self._alone.acquire(priority=priority, deadline=deadline, refused=refused)
 
-    # -- a call's way out -------------------------------------------------------
+    # -- after a request --------------------------------------------------------
 
-    def answered(self, ticket: Permit, status: int, headers: Mapping[str, str]) -> None:
-        """The request was answered just now; `ticket`, `status`, `headers` as of `RateLimiter`."""
-        if not ticket.number:
+    def answered(self, permit: Permit, status: int, headers: Mapping[str, str]) -> None:
+        """The request was answered just now.
+
+        Args:
+            permit: from `acquire`; nothing happens if it is over already.
+            status: the HTTP status.
+            headers: the answer's header fields by lower-case name.
+        """
+        if not permit.number:
             return
         now, wall = self._monotonic(), self._wall()
-        self._desk.answered(ticket, status, headers, now, wall)
-        if not isinstance(ticket, LeasedPermit):
-            self._alone.answered(ticket, status, headers)
+        self._leases.answered(permit, status, headers, now, wall)
+        if not isinstance(permit, LeasedPermit):
+            self._alone.answered(permit, status, headers)
 
-    def lost(self, ticket: Permit) -> None:
-        """The request with this `ticket` was sent perhaps, and no answer came.
+    def lost(self, permit: Permit) -> None:
+        """The request may have been sent, and no answer came.
 
-        Its turn is not reported over: it counts until its generation ends.
+        The server may have counted it, so its permit counts until the window has ended.
+
+        Args:
+            permit: from `acquire`; nothing happens if it is over already.
         """
-        if isinstance(ticket, LeasedPermit):
-            self._desk.lost(ticket)
+        if isinstance(permit, LeasedPermit):
+            self._leases.lost(permit)
         else:
-            self._alone.lost(ticket)
+            self._alone.lost(permit)
 
-    def unused(self, ticket: Permit) -> None:
-        """The request with this `ticket` surely never left: its turn goes to the next."""
-        if isinstance(ticket, LeasedPermit):
-            self._desk.unused(ticket)
+    def unused(self, permit: Permit) -> None:
+        """The request was not sent: its permit goes to the next.
+
+        Args:
+            permit: from `acquire`; nothing happens if it is over already.
+        """
+        if isinstance(permit, LeasedPermit):
+            self._leases.unused(permit)
         else:
-            self._alone.unused(ticket)
+            self._alone.unused(permit)
 
     def quota(self) -> Quota:
-        """What is known of the quota at this moment; times by the local wall clock."""
-        alone, desk = self._alone.quota(), self._desk
-        waiting, in_flight = desk.waiting + alone.waiting, desk.in_flight + alone.in_flight
-        refusals = self._witness.gate.refusals
-        if self._link.gone:
+        """The quota as known at this moment.
+
+        Returns:
+            A snapshot; its times are of the local wall clock. Its `source` is "redis" while
+                the quota is shared.
+        """
+        alone, leases = self._alone.quota(), self._leases
+        waiting, in_flight = leases.waiting + alone.waiting, leases.in_flight + alone.in_flight
+        refusals = self._reporter.cooldown.refusals
+        if self._connection.gone:
             return evolve(alone, waiting=waiting, in_flight=in_flight, refusals=refusals)
-        last = desk.last
+        last = leases.last
         remaining = resets_at = None
         if last is not None and last.ends_in is not None:
-            ends_in = desk.last_at + last.ends_in - self._monotonic()
+            ends_in = leases.last_at + last.ends_in - self._monotonic()
             if ends_in > 0:
                 remaining = last.left
                 resets_at = datetime.fromtimestamp(self._wall() + ends_in, UTC)
@@ -181,6 +233,7 @@ class RedisLimiter:
             limit=None if last is None else last.limit,
             remaining=remaining,
             resets_at=resets_at,
+            window=None if last is None else last.window,
             waiting=waiting,
             in_flight=in_flight,
             refusals=refusals,
@@ -188,16 +241,16 @@ class RedisLimiter:
         )
 
     async def __aenter__(self) -> Self:
-        """The limiter, open, also after it was closed in an event loop that has ended."""
-        self._desk.closed = False
+        """Open the limiter, also after it was closed in an event loop that has ended."""
+        self._leases.closed = False
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Report what is over, and close the connections; who waits is told."""
+        """Report what is over, end all waits with an error, and close the connections."""
         try:
-            await self._desk.close()
+            await self._leases.close()
         finally:
-            await self._link.aclose()
+            await self._connection.aclose()

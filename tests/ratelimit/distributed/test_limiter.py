@@ -215,8 +215,8 @@ async def test_redis_that_is_back_is_used_again(redis_server: RedisServer) -> No
         redis_server.start()
         async with asyncio.timeout(20):
             while one.quota().source != "redis":
-                ticket = await one.acquire()
-                one.answered(ticket, 200, told(47))
+                permit = await one.acquire()
+                one.answered(permit, 200, told(47))
                 await asyncio.sleep(0.05)
             one.answered(await one.acquire(), 200, told(40))
 
@@ -226,8 +226,8 @@ async def test_a_slow_redis_counts_as_gone(redis_server: RedisServer) -> None:
     async with limiters(redis_server.url, timeout=0.2) as (one,):
         await begin(one, 50)
         redis_server.freeze()
-        ticket = await asyncio.wait_for(one.acquire(), 10)
-        one.answered(ticket, 200, told(48))
+        permit = await asyncio.wait_for(one.acquire(), 10)
+        one.answered(permit, 200, told(48))
         assert one.quota().source == "server"
         redis_server.thaw()
         async with asyncio.timeout(20):
@@ -309,7 +309,7 @@ async def test_a_session_names_the_quota(any_redis: str) -> None:
     """Without a key the quota is that of the session's key and host; another's is refused."""
     url = Config(base_url="http://127.0.0.1:1")
     one = RedisLimiter(any_redis, timeout=5)
-    with pytest.raises(ConfigurationError, match="where no session does"):
+    with pytest.raises(ConfigurationError, match="if no session does"):
         await one.acquire()
     for _ in range(2):
         IottlySession("secret", config=url, limiter=one)

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from iottly_async.ratelimit.distributed.script import SCRIPT, Lease, Report
+from iottly_async.ratelimit.distributed.report import Report, WindowReport
+from iottly_async.ratelimit.distributed.script import SCRIPT, Lease
 from tests.support.redis_server import any_redis, redis_url
 
 __all__ = ["any_redis", "redis_url"]
@@ -28,11 +29,11 @@ class Process:
         self.report = Report()
         return Lease.read(await self._script(keys=["iottly:quota:test"], args=arguments))
 
-    def hear(
+    def observe(
         self, remaining: int, *, limit: int = 60, reset: float = RESET, ends: float = 60.0
     ) -> None:
         """An answer came with this notice."""
-        self.report.hear(reset, limit, remaining, ends, 60.0, 0.5)
+        self.report.add(WindowReport(reset, limit, remaining, ends, 60.0, 0.5))
 
     async def ask_until(self, want: int, seen: Callable[[Lease], bool], **options: Any) -> Lease:
         """Ask again and again, waiting as long as the script says, until what is seen."""
@@ -55,42 +56,42 @@ async def test_nothing_known_leases_one_probe(processes: Callable[[], Process]) 
     """The first to ask gets one turn, to look; the others wait."""
     one, other = processes(), processes()
     first = await one.ask(10)
-    assert (first.turns, first.probe) == (1, True)
+    assert (first.permits, first.probe) == (1, True)
     second = await other.ask(10)
-    assert second.turns == 0
+    assert second.permits == 0
     assert second.wait > 0
 
 
 async def test_all_lease_from_one_quota(processes: Callable[[], Process]) -> None:
     """What one process leases another cannot have."""
     one, other = processes(), processes()
-    one.hear(25)
-    assert (await one.ask(10)).turns == 10
-    assert (await other.ask(10)).turns == 10
-    assert (await one.ask(10)).turns == 5
-    assert (await other.ask(1)).turns == 0
+    one.observe(25)
+    assert (await one.ask(10)).permits == 10
+    assert (await other.ask(10)).permits == 10
+    assert (await one.ask(10)).permits == 5
+    assert (await other.ask(1)).permits == 0
 
 
 async def test_turns_that_are_over_come_off_what_is_out(processes: Callable[[], Process]) -> None:
     """An answer ends a turn and tells what remains: together they free nothing twice."""
     one = processes()
-    one.hear(10)
+    one.observe(10)
     lease = await one.ask(4)
     for remaining in (9, 8, 7, 6):
         one.report.end(lease.generation)
-        one.hear(remaining)
-    assert (await one.ask(20)).turns == 6
+        one.observe(remaining)
+    assert (await one.ask(20)).permits == 6
 
 
 async def test_an_unused_turn_can_be_leased_again(processes: Callable[[], Process]) -> None:
     """A turn given back unused is another process's."""
     one, other = processes(), processes()
-    one.hear(3)
+    one.observe(3)
     lease = await one.ask(3)
-    assert (await other.ask(1)).turns == 0
+    assert (await other.ask(1)).permits == 0
     one.report.end(lease.generation)
     await one.ask()
-    assert (await other.ask(5)).turns == 1
+    assert (await other.ask(5)).permits == 1
 
 
 async def test_a_dead_processs_turns_end_with_the_window(
@@ -98,13 +99,13 @@ async def test_a_dead_processs_turns_end_with_the_window(
 ) -> None:
     """What nobody reports over is free again in the next window, but for a moment."""
     dead, living = processes(), processes()
-    dead.report.hear(RESET, 60, 60, 0.05, 0.05, 0.5)
-    assert (await dead.ask(60)).turns == 60
+    dead.report.add(WindowReport(RESET, 60, 60, 0.05, 0.05, 0.5))
+    assert (await dead.ask(60)).permits == 60
     probe = await living.ask_until(30, lambda lease: lease.probe)
     living.report.end(probe.generation)
-    living.report.hear(RESET + 60, 60, 59, 60.0, 0.05, 0.5)
-    free = await living.ask_until(100, lambda lease: lease.turns > 0)
-    assert free.turns == 59
+    living.report.add(WindowReport(RESET + 60, 60, 59, 60.0, 0.05, 0.5))
+    free = await living.ask_until(100, lambda lease: lease.permits > 0)
+    assert free.permits == 59
 
 
 async def test_a_window_that_ends_dry_is_looked_into_by_one(
@@ -112,33 +113,33 @@ async def test_a_window_that_ends_dry_is_looked_into_by_one(
 ) -> None:
     """At the end of a dry window one process gets one turn, and its answer opens for all."""
     one, other = processes(), processes()
-    one.hear(0, ends=0.05)
-    probe = await one.ask_until(50, lambda lease: lease.turns > 0)
-    assert (probe.turns, probe.probe) == (1, True)
-    assert (await other.ask(50)).turns == 0
+    one.observe(0, ends=0.05)
+    probe = await one.ask_until(50, lambda lease: lease.permits > 0)
+    assert (probe.permits, probe.probe) == (1, True)
+    assert (await other.ask(50)).permits == 0
     one.report.end(probe.generation)
-    one.hear(59, reset=RESET + 60)
+    one.observe(59, reset=RESET + 60)
     await one.ask()
-    assert (await other.ask(50)).turns == 50
+    assert (await other.ask(50)).permits == 50
 
 
 async def test_a_gate_holds_all_and_one_probe_opens_it(processes: Callable[[], Process]) -> None:
     """A 429 in one process stops the others; after its time one turn goes, and its answer opens."""
     one, other = processes(), processes()
-    one.hear(50)
-    one.report.gate_until = 0.05
+    one.observe(50)
+    one.report.cooldown_until = 0.05
     await one.ask()
     shut = await other.ask(10)
-    assert shut.turns == 0
+    assert shut.permits == 0
     assert 0 < shut.wait <= 0.05
-    probe = await other.ask_until(10, lambda lease: lease.turns > 0)
-    assert (probe.turns, probe.probe) == (1, True)
-    assert (await one.ask(10)).turns == 0
+    probe = await other.ask_until(10, lambda lease: lease.permits > 0)
+    assert (probe.permits, probe.probe) == (1, True)
+    assert (await one.ask(10)).permits == 0
     other.report.end(probe.generation)
-    other.report.opened = True
-    other.hear(49)
+    other.report.probed = True
+    other.observe(49)
     await other.ask()
-    assert (await one.ask(10)).turns == 10
+    assert (await one.ask(10)).permits == 10
 
 
 async def test_a_probe_that_came_to_nothing_goes_to_the_next(
@@ -147,9 +148,9 @@ async def test_a_probe_that_came_to_nothing_goes_to_the_next(
     """Whoever could not use the probe gives it on at once."""
     one, other = processes(), processes()
     probe = await one.ask(1)
-    assert (await other.ask(1)).turns == 0
+    assert (await other.ask(1)).permits == 0
     one.report.end(probe.generation)
-    one.report.probe_back = True
+    one.report.probe_lost = True
     await one.ask()
     assert (await other.ask(1)).probe
 
@@ -157,10 +158,10 @@ async def test_a_probe_that_came_to_nothing_goes_to_the_next(
 async def test_an_older_window_is_ignored(processes: Callable[[], Process]) -> None:
     """A process that is behind does not bring an old window back."""
     one, other = processes(), processes()
-    one.hear(40, reset=RESET + 60)
+    one.observe(40, reset=RESET + 60)
     await one.ask()
-    other.hear(3, reset=RESET)
-    assert (await other.ask(100)).turns == 40
+    other.observe(3, reset=RESET)
+    assert (await other.ask(100)).permits == 40
 
 
 @pytest.mark.parametrize(("reserve", "turns"), [(10, 20), (0.25, 15), (600, 0)])
@@ -169,18 +170,18 @@ async def test_a_reserve_is_never_leased(
 ) -> None:
     """The reserve stays with the server, by number or by share of the limit."""
     one = processes()
-    one.hear(30)
-    assert (await one.ask(100, reserve=reserve)).turns == turns
+    one.observe(30)
+    assert (await one.ask(100, reserve=reserve)).permits == turns
 
 
 async def test_spread_leases_one_at_a_time(processes: Callable[[], Process]) -> None:
     """With `spread` the next turn comes after its part of the window."""
     one = processes()
-    one.hear(30, ends=3.0)
+    one.observe(30, ends=3.0)
     lease = await one.ask(10, spread=True)
-    assert lease.turns == 1
+    assert lease.permits == 1
     assert 0.09 <= lease.wait <= 0.1
-    assert (await one.ask(10, spread=True)).turns == 0
+    assert (await one.ask(10, spread=True)).permits == 0
 
 
 async def test_without_a_notice_all_may_go(processes: Callable[[], Process]) -> None:
@@ -188,9 +189,9 @@ async def test_without_a_notice_all_may_go(processes: Callable[[], Process]) -> 
     one, other = processes(), processes()
     probe = await one.ask(1)
     one.report.end(probe.generation)
-    one.report.bare = one.report.opened = True
+    one.report.bare = one.report.probed = True
     await one.ask()
-    assert (await other.ask(5000)).turns == 5000
+    assert (await other.ask(5000)).permits == 5000
 
 
 async def test_the_hash_does_not_stay_for_ever(
@@ -208,13 +209,13 @@ async def test_what_a_redis_forgot_is_not_taken_for_something_newer(
 ) -> None:
     """Turns leased before Redis was flushed do not end any that were leased after."""
     one = processes()
-    one.hear(30)
+    one.observe(30)
     old = await one.ask(30)
     client: Redis = Redis.from_url(redis_url)
     await client.flushdb()
     await client.aclose()
-    one.hear(30)
+    one.observe(30)
     await one.ask(30)
     for _ in range(30):
         one.report.end(old.generation)
-    assert (await one.ask(30)).turns == 0
+    assert (await one.ask(30)).permits == 0

@@ -1,4 +1,4 @@
-"""The arithmetic, case by case, with the time set by hand."""
+"""Granting permits, case by case, with the time set by hand."""
 
 from itertools import pairwise
 
@@ -8,30 +8,30 @@ from tests.ratelimit.driver import Driver
 
 
 def test_nothing_known_lets_one_probe_go() -> None:
-    """The first goes to ask, the others wait for its answer."""
+    """If nothing is known, one request is sent and the others wait for its answer."""
     driver = Driver()
     probe = driver.grant()
     assert probe is not None
     assert driver.grant() is None
-    assert driver.turn() is None
+    assert driver.next_at() is None
     driver.answer(probe, 59)
     assert driver.grant() is not None
 
 
-def test_a_probe_that_vanished_is_followed_by_another() -> None:
-    """If the probe is lost, or was never sent, somebody else asks."""
+def test_a_lost_probe_is_followed_by_another() -> None:
+    """If the probe is lost or was not sent, another request probes."""
     driver = Driver()
     first = driver.grant()
     assert first is not None
-    driver.bucket.lost(first, driver.now)
+    driver.issuer.lost(first, driver.now)
     second = driver.grant()
     assert second is not None
-    driver.bucket.unused(second)
+    driver.issuer.unused(second)
     assert driver.grant() is not None
 
 
 def test_what_remains_less_what_is_in_flight_may_go() -> None:
-    """Remaining is counted down by every request on its way."""
+    """A request in flight counts as spent."""
     driver = Driver()
     driver.begin(9)
     assert len(driver.grant_all()) == 9
@@ -39,17 +39,17 @@ def test_what_remains_less_what_is_in_flight_may_go() -> None:
 
 @pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1]])
 def test_answers_in_any_order_leave_the_least(order: list[int]) -> None:
-    """However answers overtake each other, the least Remaining counts."""
+    """In whatever order answers arrive, the smallest Remaining counts."""
     driver = Driver()
     driver.begin(30)
-    tickets = driver.grant_all(4)
+    permits = driver.grant_all(4)
     for index in order:
-        driver.answer(tickets[index], 29 - index)
+        driver.answer(permits[index], 29 - index)
     assert len(driver.grant_all()) == 26
 
 
 def test_an_answer_of_an_older_window_changes_nothing() -> None:
-    """What an older window had left says nothing of this one."""
+    """An answer of an older window says nothing of this one."""
     driver = Driver()
     driver.begin(30)
     late, early = driver.grant_all(2)
@@ -59,41 +59,41 @@ def test_an_answer_of_an_older_window_changes_nothing() -> None:
     assert len(driver.grant_all()) == 58
 
 
-def test_an_unused_turn_goes_to_the_next() -> None:
-    """A ticket that was given back can be granted again, in the same window."""
+def test_an_unused_permit_goes_to_the_next() -> None:
+    """A permit that was given back unused can be granted again in the same window."""
     driver = Driver()
     driver.begin(20)
-    tickets = driver.grant_all()
+    permits = driver.grant_all()
     assert driver.grant() is None
-    driver.bucket.unused(tickets[7])
+    driver.issuer.unused(permits[7])
     assert driver.grant() is not None
     assert driver.grant() is None
 
 
 def test_a_lost_request_counts_until_a_later_answer_tells() -> None:
-    """The server may have counted what vanished: its turn is not given again on a guess."""
+    """The server may have counted a lost request, so its permit is not granted again on a guess."""
     driver = Driver()
     driver.begin(20)
     lost, earlier, _ = driver.grant_all(3)
-    driver.bucket.lost(lost, driver.now)
+    driver.issuer.lost(lost, driver.now)
     driver.answer(earlier, 19)
     assert len(driver.grant_all()) == 20 - 1 - 2
     driver = Driver()
     driver.begin(20)
     lost, earlier = driver.grant_all(2)
-    driver.bucket.lost(lost, driver.now)
-    later_ticket = driver.grant()
-    assert later_ticket is not None
+    driver.issuer.lost(lost, driver.now)
+    later_permit = driver.grant()
+    assert later_permit is not None
     driver.answer(earlier, 19)
-    driver.answer(later_ticket, 18)  # it never arrived: three were counted since the first
+    driver.answer(later_permit, 18)  # it never arrived: three were counted since the first
     assert len(driver.grant_all()) == 18
 
 
-def test_a_dry_window_waits_for_its_end_and_sends_one_probe() -> None:
-    """When nothing is left, one asks after Reset, and the rest follow its answer: no herd."""
+def test_after_an_empty_window_one_probe_goes_first() -> None:
+    """If nothing is left, one request is sent after Reset, and the others follow its answer."""
     driver = Driver()
     driver.begin(0)
-    assert driver.turn() == pytest.approx(120.02, abs=1.0)
+    assert driver.next_at() == pytest.approx(120.02, abs=1.0)
     driver.now = 121.1
     probe = driver.grant()
     assert probe is not None
@@ -102,14 +102,14 @@ def test_a_dry_window_waits_for_its_end_and_sends_one_probe() -> None:
     assert len(driver.grant_all()) == 59
 
 
-def test_a_refusal_shuts_the_gate_for_all() -> None:
-    """After a 429 nobody goes before the server's time has come."""
+def test_a_refusal_holds_all_requests() -> None:
+    """After a 429 no request goes before the time that the server asked for."""
     driver = Driver()
     driver.begin(30)
     one, other = driver.grant_all(2)
     driver.answer(one, 29, status=429, retry_after="7")
     assert driver.grant() is None
-    assert driver.turn() == 107.0
+    assert driver.next_at() == 107.0
     driver.answer(other, 28)
     assert driver.grant() is None
     driver.now = 107.0
@@ -121,44 +121,44 @@ def test_a_refusal_shuts_the_gate_for_all() -> None:
 
 
 def test_a_refusal_without_a_time_waits_for_reset() -> None:
-    """With nothing left, a 429 is explained by the window, and its end is waited for."""
+    """If nothing is left, a 429 without Retry-After waits for the window's end."""
     driver = Driver()
     driver.begin(5)
-    ticket = driver.grant()
-    assert ticket is not None
-    driver.answer(ticket, 0, status=429)
-    turn = driver.turn()
-    assert turn is not None
-    assert 120.0 <= turn <= 121.1
+    permit = driver.grant()
+    assert permit is not None
+    driver.answer(permit, 0, status=429)
+    next_at = driver.next_at()
+    assert next_at is not None
+    assert 120.0 <= next_at <= 121.1
 
 
-def test_a_refusal_out_of_the_blue_backs_off() -> None:
-    """A 429 that neither a time nor an empty window explains is tried again soon, once."""
+def test_an_unexplained_refusal_backs_off() -> None:
+    """After a 429 that neither Retry-After nor an empty window explains, one probe goes soon."""
     driver = Driver()
     driver.begin(5)
-    ticket = driver.grant()
-    assert ticket is not None
-    driver.answer(ticket, None, status=429)
-    assert driver.turn() == pytest.approx(100.1)
+    permit = driver.grant()
+    assert permit is not None
+    driver.answer(permit, None, status=429)
+    assert driver.next_at() == pytest.approx(100.1)
 
 
 @pytest.mark.parametrize(("reserve", "left"), [(0, 50), (10, 40), (0.5, 20), (0.999, 0), (1000, 0)])
 def test_a_reserve_is_left_to_others(reserve: float, left: int) -> None:
-    """The last of a window, by number or by share of the limit, are never granted."""
+    """The reserve, by number or by share of the limit, is never granted."""
     driver = Driver(reserve=reserve)
     driver.begin(50)
     assert len(driver.grant_all()) == left
 
 
 def test_spread_goes_evenly_to_the_end_of_the_window() -> None:
-    """With `spread` the rest of the window is shared out over its time."""
+    """With `spread` the permits that are left are spread evenly over the rest of the window."""
     driver = Driver(spread=True)
     driver.begin(10)
     times = []
     while driver.now < 121:
         if driver.grant() is None:
-            turn = driver.turn()
-            driver.now = 122.0 if turn is None else turn
+            next_at = driver.next_at()
+            driver.now = 122.0 if next_at is None else next_at
             continue
         times.append(driver.now)
     times = [at for at in times if at <= 120]
@@ -169,7 +169,7 @@ def test_spread_goes_evenly_to_the_end_of_the_window() -> None:
 
 
 def test_without_headers_nothing_holds_back() -> None:
-    """A server that says nothing of a quota is taken to have none."""
+    """A server without limit headers is taken to have no quota."""
     driver = Driver()
     probe = driver.grant()
     assert probe is not None
@@ -178,16 +178,16 @@ def test_without_headers_nothing_holds_back() -> None:
 
 
 def test_a_refusal_without_headers_narrows_what_goes_at_once() -> None:
-    """Where only 429s tell, no more goes at once afterwards than had been taken."""
+    """Without headers, fewer requests are in flight at once after a refusal."""
     driver = Driver()
     probe = driver.grant()
     assert probe is not None
     driver.answer(probe)
-    tickets = driver.grant_all(100)
-    for ticket in tickets[:60]:
-        driver.answer(ticket)
-    for ticket in tickets[60:]:
-        driver.answer(ticket, status=429)
+    permits = driver.grant_all(100)
+    for permit in permits[:60]:
+        driver.answer(permit)
+    for permit in permits[60:]:
+        driver.answer(permit, status=429)
     driver.now += 60
     probe = driver.grant()
     assert probe is not None
@@ -196,35 +196,35 @@ def test_a_refusal_without_headers_narrows_what_goes_at_once() -> None:
 
 
 def test_a_configured_tier_holds_where_no_header_comes() -> None:
-    """A tier is a sliding log: so many in any minute, and no more."""
+    """A configured tier is counted as a sliding log over a minute."""
     driver = Driver(tier=60)
     probe = driver.grant()
     assert probe is not None
     driver.answer(probe)
-    tickets = driver.grant_all()
-    assert len(tickets) == 59
-    for ticket in tickets:
-        driver.answer(ticket)
-    assert driver.turn() == pytest.approx(160.0)
+    permits = driver.grant_all()
+    assert len(permits) == 59
+    for permit in permits:
+        driver.answer(permit)
+    assert driver.next_at() == pytest.approx(160.0)
     driver.now = 160.0
     assert len(driver.grant_all()) == 60
 
 
 def test_headers_win_over_a_tier() -> None:
-    """What the server says counts, whatever was configured."""
+    """The server's headers count, whatever tier was configured."""
     driver = Driver(tier=60)
     driver.begin(599, limit=600)
     assert len(driver.grant_all()) == 599
 
 
 def test_an_unlimited_tier_asks_nothing() -> None:
-    """With `unlimited` no probe goes first."""
+    """With an unlimited tier no probe goes first."""
     driver = Driver(tier=0)
     assert len(driver.grant_all(1000)) == 1000
 
 
-def test_headers_that_cease_are_not_waited_for_for_ever() -> None:
-    """If probes are answered without any word of a quota, there is none any more."""
+def test_headers_that_cease_end_the_quota() -> None:
+    """If several probes are answered without limit headers, there is no quota any more."""
     driver = Driver()
     driver.begin(0)
     driver.now = 125.0
@@ -236,8 +236,8 @@ def test_headers_that_cease_are_not_waited_for_for_ever() -> None:
     assert len(driver.grant_all(500)) == 500
 
 
-def test_a_proxys_error_opens_nothing() -> None:
-    """A 502 without headers says nothing of the quota: the next probe goes, not the herd."""
+def test_an_error_of_a_proxy_ends_no_wait() -> None:
+    """A 502 without headers says nothing of the quota: one more probe goes, not all requests."""
     driver = Driver()
     driver.begin(0)
     driver.now = 125.0
@@ -248,22 +248,22 @@ def test_a_proxys_error_opens_nothing() -> None:
         second = driver.grant()
         assert second is not None
         assert driver.grant() is None
-        driver.bucket.unused(second)
+        driver.issuer.unused(second)
 
 
 def test_a_new_limit_is_taken_over() -> None:
-    """A tier that changes within a window is followed."""
+    """A limit that changes within a window is taken over."""
     driver = Driver()
     driver.begin(30)
-    ticket = driver.grant()
-    assert ticket is not None
-    driver.answer(ticket, 500, limit=600)
+    permit = driver.grant()
+    assert permit is not None
+    driver.answer(permit, 500, limit=600)
     assert len(driver.grant_all()) == 500
 
 
 @pytest.mark.parametrize("reset", [90.0, 100.0 + 2 * 86_400])
 def test_a_reset_out_of_all_reason_is_ignored(reset: float) -> None:
-    """A Reset long past or days ahead is no notice."""
+    """A Reset that is long past or days ahead is ignored."""
     driver = Driver()
     probe = driver.grant()
     assert probe is not None
@@ -274,8 +274,8 @@ def test_a_reset_out_of_all_reason_is_ignored(reset: float) -> None:
 @pytest.mark.parametrize(
     ("position", "soonest"), [(1, 100.0), (10, 100.0), (11, 120.0), (70, 120.0), (71, 138.0)]
 )
-def test_the_soonest_turn_of_a_place_in_the_queue(position: int, soonest: float) -> None:
-    """The first few go now, a window's worth after Reset, and so on: never too late a guess."""
+def test_the_soonest_permit_of_a_position_in_the_queue(position: int, soonest: float) -> None:
+    """The first waiters go now, the next after Reset, and so on; the guess is never too late."""
     driver = Driver()
     driver.begin(10)
     assert driver.earliest(position) == pytest.approx(soonest, abs=1.2)
