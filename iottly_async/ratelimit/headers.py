@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from math import isfinite
 from typing import NamedTuple
 
@@ -55,6 +56,7 @@ class Observation(NamedTuple):
     window: float | None = None
 
 
+@lru_cache(maxsize=2048)
 def whole_number(text: str | None) -> int | None:
     """Plain ASCII digits as an int; None for anything else (signs, spaces, 5,000 digits)."""
     if text is not None and len(text) < 19 and text.isascii() and text.isdigit():
@@ -62,6 +64,7 @@ def whole_number(text: str | None) -> int | None:
     return None
 
 
+@lru_cache(maxsize=256)
 def _number(text: str | None) -> float | None:
     """A plain decimal number that is not negative; None for anything else."""
     if text is None or len(text) > 32 or not text.isascii() or not text[:1].isdigit():
@@ -83,7 +86,7 @@ def read_observation(headers: Mapping[str, str]) -> Observation | None:
         return None
     if reset >= _MILLISECONDS_FROM:
         reset /= 1000
-    return Observation(limit, remaining, reset, relative=reset < _DELTA_BELOW)
+    return Observation(limit, remaining, reset, reset < _DELTA_BELOW)
 
 
 class ObservationReader:

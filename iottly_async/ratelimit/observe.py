@@ -149,7 +149,6 @@ class QuotaObserver:
             if probe:
                 self._not_ended(sent, wall - (now - sent))
             window.refine(observation, now)
-            window.note_limit(observation)
         return Reading(observation, place, early, resized, wait)
 
     def _not_ended(self, sent: float, wall: float) -> None:

@@ -140,16 +140,9 @@ class PermitIssuer:
         )
         number, overlap = permit.number, self.ended - permit.ended
         self.unused(permit)
+        # By position: a named tuple's keywords cost a microsecond, for every answer.
         answer = SettledPermit(
-            number=number,
-            sent=permit.sent,
-            now=now,
-            wall=wall,
-            status=status,
-            granted=self.granted,
-            ended=self.ended,
-            overlap=overlap,
-            probe=probe,
+            number, permit.sent, now, wall, status, self.granted, self.ended, overlap, probe
         )
         self.state.learn(reading, answer)
         if status == 429:

@@ -57,7 +57,8 @@ class QuotaState:
     """
 
     __slots__ = (
-        "_answers_tell", "_bare_probes", "_early", "_history", "_refused", "_reserve", "_tier",
+        "_answers_tell", "_bare_probes", "_early", "_history", "_refused", "_reserve", "_reserve_limit",
+        "_tier",
         "observer", "reserve", "supply",
     )  # fmt: skip
 
@@ -67,6 +68,7 @@ class QuotaState:
         self.reserve = 0
         self._history = History()
         self._reserve = reserve
+        self._reserve_limit = 0
         self._tier = tier
         self._bare_probes = 0
         self._early = 0
@@ -104,7 +106,8 @@ class QuotaState:
             and supply.observe(observation.remaining, answer.number, answer.granted, answer.overlap)
         ):
             self._count_rolling(observation, answer)
-        self._set_reserve()
+        if self.observer.window.limit != self._reserve_limit:
+            self._set_reserve()
 
     def _begin_window(
         self, observation: Observation, reading: Reading, answer: SettledPermit
@@ -167,11 +170,11 @@ class QuotaState:
         if window.known and not self._answers_tell:
             limit, seconds = window.limit, self._refused.length(window)
         self.observer.window = ServerWindow()
-        self.reserve = 0
+        self.reserve = self._reserve_limit = 0
         self.supply = Metered(SlidingLog(limit, seconds)) if limit else Unlimited()
 
     def _set_reserve(self) -> None:
-        limit = self.observer.window.limit
+        self._reserve_limit = limit = self.observer.window.limit
         reserve = ceil(self._reserve * limit) if self._reserve < 1 else int(self._reserve)
         self.reserve = max(min(reserve, limit - 1), 0)
 

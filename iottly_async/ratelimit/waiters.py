@@ -43,6 +43,9 @@ class WaiterQueue(Generic[_T]):
     def __len__(self) -> int:
         return sum(map(len, self._classes.values()))
 
+    def __bool__(self) -> bool:
+        return bool(self._classes)
+
     def add(
         self, future: asyncio.Future[_T], priority: int, refused: bool, deadline: float | None
     ) -> None:

@@ -82,9 +82,10 @@ class ServerWindow:
             return None
         if not self.known or observation.relative != self.relative:
             return Place.NEWER
-        if reset > self.reset + self.tolerance:
+        ahead, tolerance = reset - self.reset, self.tolerance
+        if ahead > tolerance:
             return Place.NEWER
-        return Place.SAME if reset >= self.reset - self.tolerance else Place.OLDER
+        return Place.SAME if ahead >= -tolerance else Place.OLDER
 
     def take_over(
         self, observation: Observation, way: float, now: float, server_now: float, latest: float
@@ -120,6 +121,8 @@ class ServerWindow:
         """
         if self.relative:
             self.reset = min(self.reset, now + observation.reset)
+        if observation.limit != self.limit:
+            self.note_limit(observation)
 
     def note_limit(self, observation: Observation) -> None:
         """Take over the limit; if the field does not say it, the most ever left is the limit."""
