@@ -13,7 +13,7 @@ from typing import Final
 from ..models import Quota
 
 _WINDOW: Final = 60.0
-"""Seconds of the documented window, which are assumed until a window has been seen."""
+"""Seconds of the documented window, which are assumed until the limiter has learned it."""
 
 
 class PollBudget:
@@ -23,12 +23,11 @@ class PollBudget:
         share: part of the quota that may be used, above 0 and up to 1.
     """
 
-    __slots__ = ("_last_poll", "_share", "_wakeup_rate", "_wakeup_rate_at", "_window")
+    __slots__ = ("_last_poll", "_share", "_wakeup_rate", "_wakeup_rate_at")
 
     def __init__(self, share: float) -> None:
         self._share = share
         self._last_poll = -inf
-        self._window = 0.0
         self._wakeup_rate = 0.0
         self._wakeup_rate_at = -inf
 
@@ -62,7 +61,6 @@ class PollBudget:
         if quota.limit is None or quota.remaining is None or quota.resets_at is None:
             return now
         left = max(quota.resets_at.timestamp() - wall, 0.0)
-        self._window = max(self._window, left)
         free = quota.remaining - quota.limit * (1.0 - self._share) - quota.waiting
         # Wake-ups do not wait for the pace. What they used recently is kept for them.
         free -= self._recent_wakeups(now) * left
@@ -74,5 +72,5 @@ class PollBudget:
         """Seconds that one poll of every device takes at the quota; 0 without a limit."""
         if not quota.limit:
             return 0.0
-        window = self._window or _WINDOW
+        window = quota.window or _WINDOW
         return devices * window / (quota.limit * self._share)

@@ -44,7 +44,8 @@ _MAY_HAVE_LEFT: Final = (
 _LATENCY_WEIGHT: Final = 0.1
 """The weight of the last request in the moving average of latencies."""
 
-_QUOTA_WINDOW: Final = 60.0  # seconds; the documents give every quota by the minute
+_QUOTA_WINDOW: Final = 60.0
+"""Seconds of the documented window, which are assumed until the limiter has learned it."""
 
 
 class Pipeline:
@@ -255,7 +256,7 @@ class Pipeline:
         quota = self.limiter.quota()
         if quota.limit is None or quota.remaining is None:
             return None
-        steady = math.ceil(quota.limit / _QUOTA_WINDOW * self._latency) + 1
+        steady = math.ceil(quota.limit / (quota.window or _QUOTA_WINDOW) * self._latency) + 1
         return max(quota.remaining, steady)
 
     async def pause(self, seconds: float) -> None:

@@ -57,9 +57,8 @@ class QuotaState:
     """
 
     __slots__ = (
-        "_answers_tell", "_bare_probes", "_early", "_history", "_refused", "_reserve", "_reserve_limit",
-        "_tier",
-        "observer", "reserve", "supply",
+        "_answers_tell", "_bare_probes", "_early", "_history", "_refused", "_reserve",
+        "_reserve_limit", "_tier", "observer", "reserve", "supply",
     )  # fmt: skip
 
     def __init__(self, *, reserve: float, tier: int | None) -> None:

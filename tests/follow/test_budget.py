@@ -18,6 +18,7 @@ def quota(remaining: int, resets_in: float, limit: int = 600) -> Quota:
         limit=limit,
         remaining=remaining,
         resets_at=NOON + timedelta(seconds=resets_in),
+        window=30.0,
         waiting=0,
         in_flight=0,
         refusals=0,
