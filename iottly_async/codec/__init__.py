@@ -1,8 +1,11 @@
-"""Bytes into models and arguments into bytes: the one room that knows the wire's names."""
+"""Reads bytes into models, and writes arguments into bytes. Pure.
+
+Only this room knows the names of fields and parameters on the wire.
+"""
 
 from .answers import Answers, read_error
+from .converter import make_converter
 from .messages import decode_history, decode_message, decode_page
-from .models import make_converter
 from .requests import (
     MESSAGE_TYPES,
     ORDERS,

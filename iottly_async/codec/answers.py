@@ -1,4 +1,4 @@
-"""The answer of each call: which part of it is the model, and by which name."""
+"""Reads the body of each call's answer into its model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..models import (
     License,
     ProjectInfo,
 )
-from .models import make_converter, structure
+from .converter import make_converter, structure
 from .values import read_json, read_object
 
 T = TypeVar("T")
@@ -25,14 +25,14 @@ T = TypeVar("T")
 
 @cache
 def _converter() -> Converter:
-    """One for all sessions: it takes 6 ms to make, and nothing changes it afterwards."""
+    """The converter that all sessions share: it takes 6 ms to create, and is not changed."""
     return make_converter()
 
 
 class Answers:
-    """Reads the body of every answer but the messages'.
+    """Reads the bodies of all answers except messages.
 
-    Each method raises `DecodeError` where the body does not have the documented form.
+    Each method raises `DecodeError` if the body does not have the documented form.
     """
 
     __slots__ = ("_converter",)
@@ -44,28 +44,30 @@ class Answers:
         return structure(self._converter, value, kind, path)
 
     def ping(self, body: bytes) -> None:
-        """`{"status": "pong"}`."""
+        """Check the answer to a ping, `{"status": "pong"}`."""
         if read_object(body).get("status") != "pong":
             raise DecodeError('expected "pong"', path="$.status")
 
     def project(self, body: bytes, project_id: str | None = None) -> ProjectInfo:
-        """v1.0, "Project Inspection"; `project_id` is the one asked for."""
+        """Read a project (v1.0, "Project Inspection"); `project_id` is the requested one."""
         project = self._model(read_json(body), ProjectInfo)
-        _same(project.id, project_id, "$.id")
+        _check_id(project.id, project_id, "$.id")
         return project
 
     def licenses(self, body: bytes) -> list[License]:
-        """v1.0, "License Inspection": an object keyed by licence token."""
+        """Read licences from an object keyed by token (v1.0, "License Inspection")."""
         return [
             self._license(token, entry, f"$.{token}") for token, entry in read_object(body).items()
         ]
 
     def license(self, body: bytes, token: str) -> License:
-        """The one licence asked for, within an object keyed by token."""
+        """Read the requested licence from an object keyed by token."""
         entries = read_object(body)
-        found = token if token in entries else next((e for e in entries if _alike(e, token)), None)
+        found = (
+            token if token in entries else next((e for e in entries if _same_id(e, token)), None)
+        )
         if found is None:
-            raise DecodeError("expected the licence that was asked for", path="$")
+            raise DecodeError("expected the requested licence", path="$")
         return self._license(found, entries[found], f"$.{found}")
 
     def _license(self, token: str, entry: Any, path: str) -> License:
@@ -78,25 +80,28 @@ class Answers:
         )
 
     def devices(self, body: bytes) -> list[Device]:
-        """v1.0, "List all devices"."""
+        """Read a project's devices (v1.0, "List all devices")."""
         return self._list(read_object(body), "devices", Device)
 
     def device(self, body: bytes, device_id: str | None = None) -> Device:
-        """v1.0, "Single device"; `device_id` is the one asked for."""
+        """Read a device (v1.0, "Single device"); `device_id` is the requested one."""
         device = self._model(read_json(body), Device)
-        _same(device.id, device_id, "$.ID")
+        _check_id(device.id, device_id, "$.ID")
         return device
 
     def fleet_page(self, body: bytes, number: int, per_page: int) -> FleetDevicePage:
-        """v1, "List devices"; `number` and `per_page` are those asked for."""
+        """Read a page of devices (v1, "List devices").
+
+        `number` and `per_page` are the requested ones; they are used if the answer has none.
+        """
         answer = read_object(body)
         meta = answer.get("meta")
         if type(meta) is not dict:
             raise DecodeError("expected an object", path="$.meta")
-        told = {name: value for name, value in meta.items() if value is not None}
-        told = {"page": number, "per_page": per_page} | told
+        given = {name: value for name, value in meta.items() if value is not None}
+        given = {"page": number, "per_page": per_page} | given
         total, number, per_page = (
-            self._model(told.get(name), int, f"$.meta.{name}")
+            self._model(given.get(name), int, f"$.meta.{name}")
             for name in ("total", "page", "per_page")
         )
         devices = self._list(answer, "data", FleetDevice)
@@ -105,19 +110,19 @@ class Answers:
         )
 
     def fleet_device(self, body: bytes, device_id: str) -> FleetDevice:
-        """v1, "Get a single device"; `device_id` is the one asked for."""
+        """Read a device (v1, "Get a single device"); `device_id` is the requested one."""
         device = self._model(read_json(body), FleetDevice)
-        _same(device.id, device_id, "$.id")
+        _check_id(device.id, device_id, "$.id")
         return device
 
     def command(self, body: bytes) -> Command:
-        """v1, "Send a command"."""
+        """Read an accepted command (v1, "Send a command")."""
         return self._model(read_json(body), Command)
 
     def command_result(self, body: bytes, command_id: str) -> CommandResult:
-        """v1, "Get command result"; `command_id` is the one asked for."""
+        """Read a command's state (v1, "Get command result"); `command_id` is the requested one."""
         result = self._model(read_json(body), CommandResult)
-        _same(result.id, command_id, "$.command_id")
+        _check_id(result.id, command_id, "$.command_id")
         return result
 
     def _list(self, answer: dict[str, Any], name: str, kind: type[T]) -> list[T]:
@@ -129,21 +134,23 @@ class Answers:
         ]
 
 
-def _same(found: str, asked: str | None, path: str) -> None:
-    # An answer that belongs to another question, as after a mix-up on a shared connection.
-    if asked is not None and not _alike(found, asked):
-        raise DecodeError("expected the id that was asked for", path=path)
+def _check_id(found: str, requested: str | None, path: str) -> None:
+    # A proxy that mixes up connections may return the answer to another request.
+    if requested is not None and not _same_id(found, requested):
+        raise DecodeError("expected the requested id", path=path)
 
 
-def _alike(found: str, asked: str) -> bool:
-    # UUIDs and hexadecimal ids are the same in either case, and services differ in theirs.
-    return found.casefold() == asked.casefold()
+def _same_id(one: str, other: str) -> bool:
+    # UUIDs and hexadecimal ids mean the same in upper and lower case.
+    return one.casefold() == other.casefold()
 
 
 def read_error(body: bytes) -> tuple[str | None, str | None, str | None] | None:
-    """Text, code and request id of an error answer, in either generation's form.
+    """Read an error answer in the form of either generation.
 
-    None where the body is not the API's own: a proxy's page, or nothing.
+    Returns:
+        Its text, code and request id, each None if it is missing. None if the body is not
+        the API's own: a proxy's page, or empty.
     """
     try:
         error = read_object(body).get("error")

@@ -1,13 +1,13 @@
-"""Messages, the fast way: bytes into models in two passes.
+"""Reads messages, the fast path: for answers that have exactly the documented form.
 
-A page is read by typed structs that forbid what they do not know, and one loop makes
-messages of them. On any mismatch the page is read again the slower way (`rows`), which
-keeps unknown fields (D8), reads every form of a time (D7), names the JSON path of a
-real error, and passes an unreadable payload on unread.
+A page is decoded into typed structs that forbid unknown fields, and one loop makes messages
+of them. If anything differs, the page is read again by the slower `messages_fallback`. That
+one keeps unknown fields (D8), reads every form of a time (D7), names the JSON path of an
+error, and keeps an unreadable payload as bytes.
 
-What makes the loop fast, measured: the reader makes the times and not a parser of
-texts; a message is filled as a `MessageDraft` and turned, without a call of `__init__`;
-nothing in the loop is looked up twice.
+Three things make the loop fast, as measured. msgspec decodes the times while it reads. A
+message is filled as a `MessageDraft`, whose class is then changed, so `__init__` is not
+called. The loop looks nothing up twice.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ import msgspec
 
 from ..models import Message, MessageType
 from ..models.message import UNREAD, MessageDraft
-from .rows import ObjectId, read_row, read_rows
+from .messages_fallback import ObjectId, read_message, read_messages
 from .values import BOM, attempt, own_bytes
 
 _Naive = Annotated[datetime, msgspec.Meta(tz=False)]
 _Aware = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
-# None of these can be part of a cycle, so the collector need not look at them (gc=False).
-class _Paged(msgspec.Struct, forbid_unknown_fields=True, gc=False, rename={"sender": "from"}):
+# None of these can be part of a reference cycle, so the collector may skip them (gc=False).
+class _PageMessage(msgspec.Struct, forbid_unknown_fields=True, gc=False, rename={"sender": "from"}):
     sender: str
     timestamp: _Naive
     type: MessageType
@@ -37,50 +37,56 @@ class _Paged(msgspec.Struct, forbid_unknown_fields=True, gc=False, rename={"send
     channel: str | None = None
 
 
-class _PagedAnswer(msgspec.Struct, forbid_unknown_fields=True):
-    messages: list[_Paged]
+class _PageAnswer(msgspec.Struct, forbid_unknown_fields=True):
+    messages: list[_PageMessage]
 
 
-class _Date(msgspec.Struct, forbid_unknown_fields=True, gc=False, rename={"at": "$date"}):
+class _HistoryTime(msgspec.Struct, forbid_unknown_fields=True, gc=False, rename={"at": "$date"}):
     at: _Aware
 
 
-class _Stored(
+class _HistoryMessage(
     msgspec.Struct, forbid_unknown_fields=True, gc=False, rename={"sender": "from", "id": "_id"}
 ):
     sender: str
-    timestamp: _Date
+    timestamp: _HistoryTime
     type: MessageType
     payload: msgspec.Raw
-    devicetimestamp: _Date | None = None
+    devicetimestamp: _HistoryTime | None = None
     to: str | None = None
     channel: str | None = None
     id: ObjectId | None = None
 
 
 class _HistoryAnswer(msgspec.Struct, forbid_unknown_fields=True):
-    messages: list[_Stored]
+    messages: list[_HistoryMessage]
     status: int | None = None
 
 
-_decode_paged: Final = msgspec.json.Decoder(_PagedAnswer).decode
-_decode_history: Final = msgspec.json.Decoder(_HistoryAnswer).decode
-_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - what naive times are counted from
+_decode_page_answer: Final = msgspec.json.Decoder(_PageAnswer).decode
+_decode_history_answer: Final = msgspec.json.Decoder(_HistoryAnswer).decode
+_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - naive times are subtracted from it
 _UTC_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def decode_page(body: bytes, *, project_id: str, device_id: str) -> list[Message]:
-    """The messages of a paginated answer, in its order (v1.0, "Paginated Messages").
+    """Read a paginated answer (v1.0, "Paginated Messages").
 
-    `project_id` and `device_id` are those asked for; they stand where a row names none.
+    Args:
+        body: of the answer.
+        project_id: the requested one; for messages that name none.
+        device_id: the requested one; for messages that name none.
+
+    Returns:
+        Messages in the answer's order.
 
     Raises:
         DecodeError: the answer does not have the documented form.
     """
-    answer = attempt(_decode_paged, body)
+    answer = attempt(_decode_page_answer, body)
     if answer is None:
-        return read_rows(body, project_id, device_id)
-    draft: Any = MessageDraft  # whose slots it does not type
+        return read_messages(body, project_id, device_id)
+    draft: Any = MessageDraft  # its slots have no declared types
     model, own, unread = Message, own_bytes, UNREAD
     naive, aware = _EPOCH, _UTC_EPOCH
     messages: list[Message] = []
@@ -89,7 +95,7 @@ def decode_page(body: bytes, *, project_id: str, device_id: str) -> list[Message
         message = draft()
         message.device_id = row.sender
         message.project_id = row.to or project_id
-        # Naive times are UTC (D5). By way of a difference: replace() costs ten times that.
+        # Naive times are UTC (D5). replace(tzinfo=UTC) would cost ten times this difference.
         message.timestamp = aware + (row.timestamp - naive)
         at = row.devicetimestamp
         message.device_timestamp = None if at is None else aware + (at - naive)
@@ -107,15 +113,23 @@ def decode_page(body: bytes, *, project_id: str, device_id: str) -> list[Message
 
 
 def decode_history(body: bytes, *, project_id: str, device_id: str) -> list[Message]:
-    """The messages of a history answer, in its order (v1.0, "Message History").
+    """Read a history answer (v1.0, "Message History").
+
+    Args:
+        body: of the answer.
+        project_id: the requested one; for messages that name none.
+        device_id: the requested one; for messages that name none.
+
+    Returns:
+        Messages in the answer's order.
 
     Raises:
         DecodeError: the answer does not have the documented form.
     """
-    answer = attempt(_decode_history, body)
+    answer = attempt(_decode_history_answer, body)
     if answer is None or not all(map(_in_utc, answer.messages)):
-        return read_rows(body, project_id, device_id)
-    draft: Any = MessageDraft  # whose slots it does not type
+        return read_messages(body, project_id, device_id)
+    draft: Any = MessageDraft  # its slots have no declared types
     model, own, unread = Message, own_bytes, UNREAD
     messages: list[Message] = []
     add = messages.append
@@ -139,15 +153,17 @@ def decode_history(body: bytes, *, project_id: str, device_id: str) -> list[Mess
     return messages
 
 
-def _in_utc(row: _Stored) -> bool:
-    device_time = row.devicetimestamp
-    return row.timestamp.at.tzinfo is UTC and (device_time is None or device_time.at.tzinfo is UTC)
+def _in_utc(message: _HistoryMessage) -> bool:
+    device_time = message.devicetimestamp
+    return message.timestamp.at.tzinfo is UTC and (
+        device_time is None or device_time.at.tzinfo is UTC
+    )
 
 
 def decode_message(body: bytes) -> Message:
-    """One message that stands alone, in either form of the documents.
+    """Read a single message, in the form of a page or of the history.
 
     Raises:
         DecodeError: it does not have a documented form, or names no device.
     """
-    return read_row(body.removeprefix(BOM), None, None)
+    return read_message(body.removeprefix(BOM), None, None)

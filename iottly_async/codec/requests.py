@@ -1,4 +1,4 @@
-"""Arguments into what is sent: bodies and query parameters, checked before a byte leaves."""
+"""Checks arguments, and writes them as bodies and query parameters of requests."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ..models._time import epoch_ms
 from ..times import aware, write_time
 
 _DEEPEST: Final = 100
-_LONGEST_INT: Final = 1024  # bits, as a float's range; Python itself writes only so many digits
+_LONGEST_INT: Final = 1024  # bits, the range of a float; Python limits the digits it writes
 MESSAGE_TYPES: Final = ("all", "userdefined", "iottlyagent")
 ORDERS: Final = ("asc", "desc")
 
 
 def encode_rename(name: str) -> bytes:
-    """Body of the call that renames a device (v1.0, "Edit device name").
+    """Write the body that renames a device (v1.0, "Edit device name").
 
     Raises:
         ConfigurationError: the name is empty or not a text.
@@ -29,11 +29,13 @@ def encode_rename(name: str) -> bytes:
 
 
 def encode_command(cmd_type: str, values: Mapping[str, Any]) -> bytes:
-    """Body of a project command; keys get their ``<cmd_type>.`` prefix unless they have it.
+    """Write the body of a project command (v1.0, "Command API").
+
+    Keys without the prefix ``<cmd_type>.`` get it.
 
     Raises:
-        ConfigurationError: an empty name, two keys that become one, or a value that
-            JSON cannot hold (v1.0, "Command API").
+        ConfigurationError: a name is empty, two keys become the same, or JSON cannot hold a
+            value.
     """
     prefix = f"{_text(cmd_type, 'cmd_type')}."
     if not isinstance(values, Mapping):
@@ -49,7 +51,7 @@ def encode_command(cmd_type: str, values: Mapping[str, Any]) -> bytes:
 
 
 def encode_fleet_command(command: str, timeout: float) -> bytes:
-    """Body of a fleet command; `timeout` in seconds (v1, "Send a command").
+    """Write the body of a fleet command; `timeout` is in seconds (v1, "Send a command").
 
     Raises:
         ConfigurationError: the command is empty or not a text.
@@ -59,10 +61,11 @@ def encode_fleet_command(command: str, timeout: float) -> bytes:
 
 
 def history_query(limit: int, query: Mapping[str, Any] | None) -> list[tuple[str, str]]:
-    """Query parameters of the history (v1.0, "Message History").
+    """Write the query parameters of the history (v1.0, "Message History").
 
     Raises:
-        ConfigurationError: `limit` outside 1..100, or a filter that is no mapping of JSON.
+        ConfigurationError: `limit` is not 1 to 100, or the filter is not a mapping that JSON
+            can hold.
     """
     parameters = [("numMessages", str(whole(limit, name="limit", least=1, most=100)))]
     if query is not None:
@@ -81,19 +84,23 @@ def tie_filter(
     after_id: str | None,
     before_id: str | None,
 ) -> dict[str, Any]:
-    """The filter of some of one millisecond's messages, by their ids (v1.0, "Message History").
+    """Write the filter for messages of one millisecond, by id (v1.0, "Message History").
 
-    `at` is in epoch milliseconds; the ids are exclusive bounds, None where open.
+    Args:
+        at: the millisecond, since the epoch.
+        type: of the messages; "all" filters none.
+        after_id: exclusive; None is open.
+        before_id: exclusive; None is open.
     """
     stamp = {"$gte": _date(at), "$lt": _date(at + 1)}
-    wanted: dict[str, Any] = {"timestamp": stamp}
+    query: dict[str, Any] = {"timestamp": stamp}
     if type != "all":
-        wanted["type"] = type
+        query["type"] = type
     ids = {"$gt": after_id, "$lt": before_id}
     between = {operator: {"$oid": id_} for operator, id_ in ids.items() if id_ is not None}
     if between:
-        wanted["_id"] = between
-    return wanted
+        query["_id"] = between
+    return query
 
 
 def _date(ms: int) -> dict[str, str]:
@@ -110,12 +117,18 @@ def page_query(
     order: str,
     form: TimestampFormat,
 ) -> str:
-    """Query of a page, as it stands in the URL (v1.0, "Paginated Messages").
+    """Write the query of a page as it stands in the URL (v1.0, "Paginated Messages").
 
-    `number` is the wire's own page number, None for the first page (D3); `type` and
-    `order` are checked; `start` and `end` are epoch milliseconds, None where open.
+    Args:
+        number: of the page on the wire; None requests the first page (D3).
+        size: messages a page.
+        start: milliseconds since the epoch, inclusive; None is open.
+        end: milliseconds since the epoch, exclusive; None is open.
+        type: of the messages, checked.
+        order: checked.
+        form: in which times are written (D2).
     """
-    # A text at once, for a walk needs one a page; none of its parts has to be quoted.
+    # Each page of a walk needs one, so it is formatted at once. No part needs quoting.
     page = "" if number is None else f"p={number}&"
     since = "" if start is None else f"&from={write_time(start, form)}"
     until = "" if end is None else f"&to={write_time(end, form)}"
@@ -123,10 +136,10 @@ def page_query(
 
 
 def fleet_query(number: int, per_page: int) -> list[tuple[str, str]]:
-    """Query parameters of a page of the fleet (v1, "List devices").
+    """Write the query parameters of a page of the fleet (v1, "List devices").
 
     Raises:
-        ConfigurationError: a number below 1, or more than 100 a page.
+        ConfigurationError: `number` is below 1, or `per_page` is not 1 to 100.
     """
     return [
         ("page", str(whole(number, name="number", least=1))),
@@ -135,7 +148,7 @@ def fleet_query(number: int, per_page: int) -> list[tuple[str, str]]:
 
 
 def choice(value: object, accepted: Sequence[str], *, name: str) -> str:
-    """`value`, one of the accepted words.
+    """Check that `value` is one of the accepted words, and return it.
 
     Raises:
         ConfigurationError: it is none of them.
@@ -158,16 +171,18 @@ def _encodable(value: str, name: str) -> str:
 
 
 def json_value(value: Any, name: str, *, times: bool = False, depth: int = 0) -> Any:
-    """`value` as plain JSON values, or an error that says which part of it JSON cannot hold.
+    """Convert `value` to plain JSON values.
 
     Args:
-        value: what the caller gave.
-        name: the argument, and the way within it, for the error's text.
-        times: whether aware datetimes are written as MongoDB's ``{"$date": …}``.
-        depth: how deep `value` lies.
+        value: what the caller passed.
+        name: of the argument, and the path within it, for the error's text.
+        times: whether aware datetimes are written as MongoDB's ``{"$date": …}``. Default
+            False: they are refused.
+        depth: how deeply `value` is nested. Default 0.
 
     Raises:
-        ConfigurationError: a NaN, a key that is no text, a naive time, any other type.
+        ConfigurationError: JSON cannot hold a part of it: a NaN, a key that is not a text,
+            a naive time, or another type. The text names the part.
     """
     if depth > _DEEPEST:
         raise ConfigurationError(f"{name} is nested more than {_DEEPEST} deep, or holds itself")

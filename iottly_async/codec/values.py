@@ -1,4 +1,4 @@
-"""Bytes into plain JSON values, with an error of our own for what is not JSON."""
+"""Reads bytes into plain JSON values, and raises `DecodeError` for what is not JSON."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import msgspec
 from ..errors import DecodeError
 
 T = TypeVar("T")
-Slice = bytes | msgspec.Raw
-"""A piece of JSON that is still to be read."""
+JSONSlice = bytes | msgspec.Raw
+"""A part of a JSON text that is not decoded yet."""
 
 BOM: Final = b"\xef\xbb\xbf"
 
 decode_any: Final = msgspec.json.Decoder().decode
 own_bytes: Final[Callable[[msgspec.Raw], bytes]] = msgspec.json.Encoder().encode
-"""A slice as bytes of its own, which do not hold the whole body; quicker than `bytes()`."""
+"""Copies a slice, so that it does not keep the whole body in memory; faster than `bytes()`."""
 
 
-def attempt(decode: Callable[[Slice], T], data: Slice) -> T | None:
-    """What `decode`, a decoder of msgspec's, makes of `data`; None where it does not fit.
+def attempt(decode: Callable[[JSONSlice], T], data: JSONSlice) -> T | None:
+    """Decode `data` by a decoder of msgspec; None if it does not fit.
 
-    What is then raised for it is raised outside of any except block: the reader's own
-    error may quote the data, and must not be its context.
+    The caller then raises outside of any except block: msgspec's error may quote the data,
+    and must not become the context of ours.
     """
     try:
         return decode(data)
@@ -32,22 +32,25 @@ def attempt(decode: Callable[[Slice], T], data: Slice) -> T | None:
         return None
 
 
-def read_value(data: Slice, path: str) -> Any:
-    """The JSON value that `data` is; of duplicate keys the last wins.
+def read_value(data: JSONSlice, path: str) -> Any:
+    """Decode a JSON value; of duplicate keys the last wins.
+
+    Args:
+        data: its bytes.
+        path: where it is in the answer, for the error.
 
     Raises:
-        DecodeError: it is not valid JSON, or holds a number out of range, or is nested
-            too deeply; `path` is where it lies.
+        DecodeError: it is not valid JSON, has a number out of range, or is nested too deeply.
     """
     try:
         return decode_any(data)
     except (ValueError, RecursionError):
         pass
-    raise DecodeError("expected a value, and what arrived is not valid JSON", path=path)
+    raise DecodeError("expected a value, but this is not valid JSON", path=path)
 
 
 def read_json(body: bytes) -> Any:
-    """The JSON that a body is; a byte order mark before it is passed over.
+    """Decode a body; a byte order mark before it is ignored.
 
     Raises:
         DecodeError: it is not valid JSON.
@@ -56,7 +59,7 @@ def read_json(body: bytes) -> Any:
 
 
 def read_object(body: bytes) -> dict[str, Any]:
-    """The JSON object that a body is.
+    """Decode a body that is a JSON object.
 
     Raises:
         DecodeError: it is not valid JSON, or not an object.

@@ -1,4 +1,4 @@
-"""What the platform posts to a webhook: a message in its envelope, or a bare payload."""
+"""Reads what the platform posts to a webhook: a message in an envelope, or a bare payload."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import msgspec
 
 from ..errors import DecodeError
 from ..models import Message
+from .json_slices import NotJSON, split_object
 from .messages import decode_message
-from .rawjson import NotJSON, split_object
 from .values import BOM, read_json
 
 
@@ -21,14 +21,14 @@ _decode_envelope: Final = msgspec.json.Decoder(_Envelope).decode
 
 
 def decode_webhook(body: bytes) -> Message:
-    """The message of a webhook's envelope; what else the envelope holds is passed over (D8).
+    """Read the message from a webhook's envelope; its other fields are ignored (D8).
 
-    A payload that is not valid JSON passes unread, as in a page.
+    A payload that is not valid JSON is kept as bytes, as in a page.
 
     Raises:
         DecodeError: there is no envelope, or no message of a documented form in it.
     """
-    message = _opened(body.removeprefix(BOM))
+    message = _message_slice(body.removeprefix(BOM))
     try:
         return decode_message(message)
     except DecodeError as error:
@@ -37,7 +37,7 @@ def decode_webhook(body: bytes) -> Message:
 
 
 def decode_webhook_payload(body: bytes) -> Any:
-    """The payload of a webhook for which "payload only" is set: any JSON value.
+    """Read the payload of a webhook with the option "payload only": any JSON value.
 
     Raises:
         DecodeError: it is not valid JSON.
@@ -45,7 +45,7 @@ def decode_webhook_payload(body: bytes) -> Any:
     return read_json(body)
 
 
-def _opened(body: bytes) -> bytes:
+def _message_slice(body: bytes) -> bytes:
     try:
         return bytes(_decode_envelope(body).msg)
     except (ValueError, RecursionError):

@@ -280,7 +280,7 @@ def test_a_page_of_the_fleet_has_whole_numbers(name: str, value: Any) -> None:
 
 @pytest.mark.parametrize("meta", [{"total": 42}, {"total": 42, "page": None, "per_page": None}])
 def test_a_page_of_the_fleet_that_does_not_number_itself(meta: dict[str, Any]) -> None:
-    """Number and size that an answer does not tell are those asked for (D8)."""
+    """A page without a number or a size has the requested ones (D8)."""
     page = ANSWERS.fleet_page(json.dumps({"data": [], "meta": meta}).encode(), 3, 7)
     assert (page.number, page.per_page, page.total) == (3, 7, 42)
 
@@ -398,8 +398,8 @@ def test_a_ping_is_answered_with_pong(answer: str) -> None:
     ],
 )
 def test_an_answer_about_something_else_is_an_error(read: Callable[[], Any], path: str) -> None:
-    """An answer for another id than the one that was asked for is never handed out."""
-    with pytest.raises(DecodeError, match="asked for") as caught:
+    """An answer about another id than the requested one is an error."""
+    with pytest.raises(DecodeError, match="expected the requested") as caught:
         read()
     assert caught.value.path == path
 

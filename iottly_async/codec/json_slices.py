@@ -1,9 +1,9 @@
-"""JSON cut into slices without being read.
+"""Cuts JSON into slices without decoding it.
 
-One message with a payload that no JSON reader accepts (NaN, a lone surrogate, ten
-thousand brackets) must not hold up the hundred on its page. Where the reader gives
-up on a page, this splits objects and arrays into the slices of their members, in
-constant stack, so that each can be read, or kept unread, on its own.
+A payload that no JSON decoder accepts (NaN, a lone surrogate, ten thousand brackets) must
+not prevent the other messages of its page from being read. If a page cannot be decoded, its
+objects and arrays are split into the slices of their members, in constant stack, so that
+each member can be decoded, or kept as bytes, on its own.
 """
 
 from __future__ import annotations
@@ -17,17 +17,20 @@ from typing import Final
 _SPACE: Final = re.compile(rb"[ \t\n\r]*")
 _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _SCALAR: Final = re.compile(rb"[^\s,\[\]{}\":]+")
-# What matters for depth, and strings whole, so that a bracket in one does not count. One
-# that never ends is taken to the end at once: else each quote in it would be tried.
+# Brackets, and whole strings, so that a bracket in a string does not count. A string without
+# an end matches to the end of the data: otherwise each quote in it would be tried.
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
 
 
-class NotJSON(ValueError):  # noqa: N818 - named after what the bytes are
+class NotJSON(ValueError):  # noqa: N818 - it is named after the bytes
     """The bytes do not have the structure of JSON."""
 
 
 def split_object(data: bytes) -> dict[str, bytes]:
-    """The members of the JSON object that `data` is, values as slices; the last of a key wins.
+    """Split a JSON object into its members; of duplicate keys the last wins.
+
+    Returns:
+        The values as slices, by key.
 
     Raises:
         NotJSON: `data` is not one object.
@@ -50,10 +53,10 @@ def split_object(data: bytes) -> dict[str, bytes]:
 
 
 def split_array(data: bytes) -> Iterator[bytes]:
-    """The elements of the JSON array that `data` is, as slices, one by one.
+    """Split a JSON array; yield its elements as slices.
 
     Raises:
-        NotJSON: while iterating, where `data` is not one array.
+        NotJSON: while iterating, if `data` is not one array.
     """
     at = _opening(data, b"[")
     while data[at : at + 1] != b"]":
@@ -67,7 +70,7 @@ def _key(data: bytes) -> str:
     text = data.decode("utf-8", "replace")
     if "\\" in text:
         with suppress(ValueError):
-            # Half a surrogate pair is no text that could be written anywhere.
+            # A lone surrogate cannot be encoded, so it is replaced.
             return str(json.loads(text)).encode("utf-8", "replace").decode()
     return text[1:-1]
 
@@ -90,7 +93,7 @@ def _closing(data: bytes, at: int) -> None:
 
 
 def _next(data: bytes, end: int, closing: bytes) -> int:
-    """Where the next member begins, or the closing bracket stands."""
+    """Where the next member or the closing bracket begins."""
     at = _skip_space(data, end)
     if data[at : at + 1] == closing:
         return at

@@ -1,7 +1,7 @@
-"""Every model but the messages, through cattrs, strictly.
+"""The cattrs converter that reads all models except messages, strictly.
 
-Left alone cattrs takes "false" for True, "abc" for a list of letters and None for
-'None'; the hooks here take each scalar type for itself and nothing else.
+By default cattrs converts "false" to True, "abc" to a list of letters, and None to 'None'.
+The hooks here accept each scalar type for itself and nothing else.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from ..times import read_time
 T = TypeVar("T")
 M = TypeVar("M", bound=AttrsInstance)
 
-# Per model, which name on the wire each of its fields has, where the two differ.
+# The names of fields on the wire, for each model, where they differ from the model's.
 _WIRE_NAMES: Final[Mapping[type[AttrsInstance], Mapping[str, str]]] = {
     ProjectInfo: {
         "agent_url": "projectgetagenturl",
@@ -48,29 +48,29 @@ _WIRE_NAMES: Final[Mapping[type[AttrsInstance], Mapping[str, str]]] = {
     Command: {"id": "command_id"},
     CommandResult: {"id": "command_id"},
 }
-# Another name of a field, which is read where the documented one is missing: licences and
-# the fleet call a device's id so.
+# Names that are read if the documented one is missing: licences and the fleet API name a
+# device's id so.
 _OTHER_NAMES: Final[Mapping[type[AttrsInstance], Mapping[str, str]]] = {Device: {"id": "ID"}}
 _NO_WIRE_NAME: Final = "\0"
 
 
 class _WrongTypeError(ValueError):
-    """A value has another type than the documents give; its text says which was expected."""
+    """A value has the wrong type; the error's text is the expected one."""
 
 
 def make_converter() -> Converter:
-    """A cattrs converter that reads every model but messages from the wire's JSON.
+    """Make a converter that reads all models except messages from decoded JSON.
 
-    It is strict: a text is a text and a number a number, and never turned into the
-    other, but 42.0 is the whole number 42. Unknown enumeration values and unknown fields are kept.
+    It is strict: a text is never converted to a number, nor a number to a text. 42.0 is the
+    whole number 42. Unknown enumeration values and unknown fields are kept.
     """
     converter = Converter(detailed_validation=True)
     for kind, expected in ((str, "a text"), (bool, "true or false")):
         converter.register_structure_hook(kind, _exactly(kind, expected))
     converter.register_structure_hook(int, lambda value, _: _whole(value))
     converter.register_structure_hook(datetime, lambda value, _: _strict_time(value))
-    for words in (CommandStatus, FleetStatus, LicenseStatus, OperatingStatus):
-        converter.register_structure_hook(words, _member(words))
+    for enum in (CommandStatus, FleetStatus, LicenseStatus, OperatingStatus):
+        converter.register_structure_hook(enum, _member(enum))
     for model in _WIRE_NAMES:
         converter.register_structure_hook(model, _model_hook(converter, model))
     return converter
@@ -86,7 +86,7 @@ def _exactly(kind: type[T], expected: str) -> Callable[[Any, Any], T]:
 
 
 def _whole(value: Any) -> int:
-    # JSON knows one kind of number: 42.0 is the same as 42.
+    # JSON has one type of number: 42.0 equals 42.
     if type(value) is int or (type(value) is float and value.is_integer()):
         return int(value)
     raise _WrongTypeError("a whole number")
@@ -110,7 +110,7 @@ def _strict_time(value: Any) -> datetime:
 
 
 def _model_hook(converter: Converter, model: type[M]) -> Callable[[Any, Any], M]:
-    """A hook for one model: its fields by their wire's names, the rest into `extra`."""
+    """A hook for one model: it reads fields by their names on the wire, the rest into `extra`."""
     names = {field.name: _wire_name(model, field.name) for field in fields(model)}
     overrides: dict[str, Any] = {name: override(rename=wire) for name, wire in names.items()}
     generated = make_dict_structure_fn(model, converter, **overrides)
@@ -138,7 +138,13 @@ def _wire_name(model: Any, name: str) -> str:
 
 
 def structure(converter: Converter, value: Any, kind: type[T], path: str = "$") -> T:
-    """`value`, decoded JSON, as the model `kind`.
+    """Read decoded JSON into a model.
+
+    Args:
+        converter: of `make_converter`.
+        value: decoded JSON.
+        kind: the model's class.
+        path: where the value is in the answer, for the error.
 
     Raises:
         DecodeError: it does not have the documented form; the path tells where.
@@ -146,14 +152,14 @@ def structure(converter: Converter, value: Any, kind: type[T], path: str = "$") 
     try:
         return converter.structure(value, kind)
     except BaseValidationError as error:
-        found, expected = _first_fault(error, path)
+        place, expected = _first_error(error, path)
     except _WrongTypeError as error:
-        found, expected = path, str(error)
-    raise DecodeError(f"expected {expected}", path=found)
+        place, expected = path, str(error)
+    raise DecodeError(f"expected {expected}", path=place)
 
 
-def _first_fault(error: BaseException, path: str) -> tuple[str, str]:
-    """Path and expectation of the first fault within what cattrs collected."""
+def _first_error(error: BaseException, path: str) -> tuple[str, str]:
+    """The path of the first error that cattrs collected, and what was expected there."""
     while isinstance(error, BaseValidationError):
         inner = error.exceptions[0]
         for note in getattr(inner, "__notes__", ()):

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from iottly_async import DecodeError
-from iottly_async.codec.rawjson import NotJSON, split_array, split_object
+from iottly_async.codec.json_slices import NotJSON, split_array, split_object
 
 from .samples import read_page
 
