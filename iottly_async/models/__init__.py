@@ -1,4 +1,4 @@
-"""What the service's nouns are: frozen values that hold no client and do no I/O."""
+"""The service's nouns as frozen values: they refer to no session and do no I/O."""
 
 from ._pydantic import teach_pydantic
 from .command import Command, CommandResult, CommandStatus

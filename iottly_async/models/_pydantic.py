@@ -1,9 +1,9 @@
-"""How Pydantic sees the models: as objects of their fields, by the fields' own names.
+"""Pydantic schemas of the models: objects with the fields' own names.
 
-Slotted attrs classes mean nothing to Pydantic by themselves. The hook that it looks for
-is attached to each model here, and imports Pydantic only when Pydantic calls it: so the
-models can be a FastAPI response, a field of a Pydantic model and a part of an OpenAPI
-document, and the core does without the dependency.
+Pydantic does not know slotted attrs classes. The hook that it looks for is attached to each
+model here. So a model can be a FastAPI response, a field of a Pydantic model, and a part of
+an OpenAPI document. Pydantic is imported only when it calls the hook, so it is no
+dependency of the core.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ from ._values import OpenEnum
 from .cursor import Cursor
 from .message import Message
 
-# `payload` stands for the slice that it is kept as, and `key` tells messages apart.
+# Messages are written with `payload` instead of `payload_json`, and with their `key`.
 _MESSAGE_FIELDS: Final[Mapping[str, Any]] = {"payload": Any, "key": str}
 
 _DEEPEST: Final = 200
-"""Levels of a payload that are written as they are; Pydantic's own bound is 255 in all."""
+"""Levels of nesting up to which a payload is written; Pydantic's own limit is 255 in all."""
 
 
 def teach_pydantic(*models: type[Any]) -> None:
-    """Give each of these models the hook that Pydantic looks for."""
+    """Attach the hook that Pydantic looks for to each of these models."""
     for model in models:
         schema = _cursor_schema if model is Cursor else _model_schema
         model.__get_pydantic_core_schema__ = classmethod(schema)
 
 
 def _model_schema(model: type[attrs.AttrsInstance], _source: Any, handler: Any) -> Any:
-    """A model: its instances as they are, else an object with its fields."""
+    """The schema of a model: an instance is kept, an object is read by its fields."""
     from pydantic_core import core_schema as core
 
     fields = _fields(model)
 
     def shape(*, whole: bool) -> Any:
-        # What is written has every field; what is read may leave out those with a default.
+        # Every field is written; fields with a default may be missing when it is read.
         return core.typed_dict_schema(
             {
                 name: core.typed_dict_field(_field(kind, handler), required=whole or needed)
@@ -79,7 +79,7 @@ def _model_schema(model: type[attrs.AttrsInstance], _source: Any, handler: Any) 
 
 
 def _wanted(names: tuple[str, ...], info: Any) -> Iterable[str]:
-    """The fields that are to be written: Pydantic leaves `include` and `exclude` to us."""
+    """The fields to write: Pydantic leaves `include` and `exclude` to the serializer."""
     if info.include is None and info.exclude is None:
         return names
     kept = names if info.include is None else [name for name in names if name in info.include]
@@ -90,7 +90,7 @@ def _wanted(names: tuple[str, ...], info: Any) -> Iterable[str]:
 
 
 def _fields(model: type[attrs.AttrsInstance]) -> dict[str, tuple[Any, bool]]:
-    """The fields that are shown, each with its type and whether it has no default."""
+    """The fields of the schema, each with its type and whether it is required."""
     kinds = get_type_hints(model)
     shown = {
         field.name: (kinds[field.name], field.default is attrs.NOTHING)
@@ -117,12 +117,12 @@ def _shown_payload(message: Message) -> Any:
     else:
         if text.count(b"[") + text.count(b"{") <= _DEEPEST or not _is_deep(shown):
             return shown
-    # One bad payload must not take its page with it: its text goes out as a text.
+    # One bad payload must not make its page fail: it is written as a text.
     return text.decode("utf-8", "replace")
 
 
 def _is_deep(value: Any) -> bool:
-    """Whether a value is nested more deeply than Pydantic writes, within what may be around it."""
+    """Whether a value is nested more deeply than Pydantic can write."""
     level = [value]
     for _ in range(_DEEPEST):
         level = [
@@ -137,30 +137,30 @@ def _is_deep(value: Any) -> bool:
 
 
 def _field(kind: Any, handler: Any) -> Any:
-    words = _words(kind)
-    return handler.generate_schema(kind) if words is None else _words_schema(*words)
+    enum = _open_enum(kind)
+    return handler.generate_schema(kind) if enum is None else _enum_schema(*enum)
 
 
-def _words(kind: Any) -> tuple[type[OpenEnum], bool] | None:
-    """An open enumeration, and whether the field may be None; None for another type."""
+def _open_enum(kind: Any) -> tuple[type[OpenEnum], bool] | None:
+    """The enumeration of a field, and whether it may be None; None for another type."""
     parts = [part for part in getattr(kind, "__args__", (kind,)) if part is not type(None)]
     if len(parts) == 1 and isinstance(parts[0], type) and issubclass(parts[0], OpenEnum):
         return parts[0], kind is not parts[0]
     return None
 
 
-def _words_schema(words: type[OpenEnum], nullable: bool) -> Any:
-    """A text: values that the documents do not name are kept, so no list of them is closed."""
+def _enum_schema(enum: type[OpenEnum], nullable: bool) -> Any:
+    """The schema of a text: values that the documents do not name are accepted too."""
     from pydantic_core import core_schema as core
 
     schema: Any = core.no_info_after_validator_function(
-        words,
+        enum,
         core.str_schema(),
         serialization=core.to_string_ser_schema(),
         metadata={
             "pydantic_js_updates": {
-                "description": f"{_first_paragraph(words)} Other values may come.",
-                "examples": [word.value for word in words],
+                "description": f"{_first_paragraph(enum)} Other values are possible.",
+                "examples": [member.value for member in enum],
             }
         },
     )
@@ -168,7 +168,7 @@ def _words_schema(words: type[OpenEnum], nullable: bool) -> Any:
 
 
 def _cursor_schema(_model: type[Cursor], _source: Any, _handler: Any) -> Any:
-    """A cursor: the text of `Cursor.to_json`, which a client hands back as it got it."""
+    """The schema of a cursor: the text of `Cursor.to_json`, which a client sends back."""
     from pydantic_core import PydanticCustomError
     from pydantic_core import core_schema as core
 
@@ -190,7 +190,7 @@ def _cursor_schema(_model: type[Cursor], _source: Any, _handler: Any) -> Any:
                 metadata={
                     "pydantic_js_updates": {
                         "title": "Cursor",
-                        "description": "Where a walk goes on; to be handed back as it came.",
+                        "description": "The position of a walk; send it back unchanged to resume.",
                     }
                 }
             ),

@@ -1,4 +1,4 @@
-"""Times as the service counts them: whole milliseconds since the epoch, in UTC."""
+"""Times in the service's unit: whole milliseconds since the epoch, in UTC."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ _MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 def epoch_ms(time: datetime) -> int:
-    """Whole milliseconds since the epoch of an aware `time`, rounded down."""
+    """Convert an aware time to whole milliseconds since the epoch, rounded down."""
     return (time - _EPOCH) // _MILLISECOND
 
 
 def from_epoch_ms(ms: int) -> datetime:
-    """The aware UTC time so many milliseconds after the epoch."""
+    """Convert milliseconds since the epoch to an aware UTC time."""
     return _EPOCH + ms * _MILLISECOND
 
 
 def check_aware(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
-    """Validate a model's time.
+    """Validate the time of a model.
 
     Raises:
-        ConfigurationError: it is no datetime, or a naive one (D5).
+        ConfigurationError: it is not a datetime, or it is naive (D5).
     """
     if not isinstance(value, datetime) or value.utcoffset() is None:
         raise ConfigurationError(
@@ -41,8 +41,8 @@ def check_aware(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
 
 
 def whole_ms(times: Sequence[datetime | None]) -> Sequence[datetime | None]:
-    """Aware times in UTC, rounded down to milliseconds; mostly they are so already."""
-    # A list, and no generator: it is looked through in half the time.
+    """Convert aware times to UTC, rounded down to milliseconds; most are so already."""
+    # A list takes half the time of a generator.
     finer = [t for t in times if t is not None and (t.microsecond % 1000 or t.tzinfo is not UTC)]
     if finer:
         return [None if t is None else from_epoch_ms(epoch_ms(t)) for t in times]
@@ -50,8 +50,11 @@ def whole_ms(times: Sequence[datetime | None]) -> Sequence[datetime | None]:
 
 
 def iso_texts(times: Sequence[datetime | None]) -> list[str | None]:
-    """Aware times as texts like "2026-04-05T06:07:08.009Z"; all at once, it costs a third."""
-    # Written and read as one list of JSON, where a time has six digits of a second or none.
+    """Write aware times like "2026-04-05T06:07:08.009Z".
+
+    One call for all of them costs a third of a call for each.
+    """
+    # JSON writes six digits of a second, or none if they are all 0.
     data = _encode(whole_ms(times)).replace(b'000Z"', b'z"')
     data = data.replace(b'Z"', b'.000Z"').replace(b'z"', b'Z"')
     return _decode_texts(data)

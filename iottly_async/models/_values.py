@@ -1,4 +1,4 @@
-"""What the models' fields share: enumerations that keep what they do not know."""
+"""Enumerations that keep unknown values."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any, Self
 
 
 class OpenEnum(StrEnum):
-    """A text enumeration that keeps an unknown value rather than fail (D8).
+    """A text enumeration that keeps an unknown value instead of failing (D8).
 
-    A value that the documents do not name becomes a member-like object that equals
-    its text; `known` tells the two apart.
+    A value that the documents do not name becomes an object that behaves like a member and
+    equals its text. `known` tells whether the documents name it.
     """
 
     @classmethod

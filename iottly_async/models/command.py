@@ -12,10 +12,10 @@ from ._values import OpenEnum
 
 
 class CommandStatus(OpenEnum):
-    """How far a command is.
+    """The state of a command.
 
-    The documents show pending and completed; the others are the usual words for
-    what lies between and beside, and any further value is kept.
+    The documents name "pending" and "completed". The others are usual words for the states
+    between and beside them. Any further value is kept.
     """
 
     PENDING = "pending"
@@ -26,17 +26,17 @@ class CommandStatus(OpenEnum):
 
     @property
     def finished(self) -> bool:
-        """Whether nothing more will come: neither pending nor running."""
+        """Whether the command has ended: it is neither pending nor running."""
         return self not in (CommandStatus.PENDING, CommandStatus.RUNNING)
 
 
 @frozen(kw_only=True)
 class Command:
-    """A command that the service took (v1, "Send a command").
+    """A command that the service accepted (v1, "Send a command").
 
     Attributes:
-        id: such as "cmd_…"; what `commands.wait` takes.
-        status: pending, as a rule.
+        id: such as "cmd_…"; an argument of `commands.wait` and `commands.get`.
+        status: usually pending.
         extra: fields that the documents do not name, by their names on the wire.
     """
 
@@ -47,14 +47,15 @@ class Command:
 
 @frozen(kw_only=True)
 class CommandResult:
-    """What became of a command (v1, "Get command result").
+    """The state and the result of a command (v1, "Get command result").
 
     Attributes:
         id: such as "cmd_…".
-        status: pending, completed, or a value the documents do not name.
-        exit_code: of the command on the device; None before it ended.
-        stdout, stderr: what it printed; None before it ended.
-        completed_at: aware, UTC; None before it ended.
+        status: pending, completed, or a value that the documents do not name.
+        exit_code: of the command on the device; None until it has ended.
+        stdout: what it wrote to standard output; None until it has ended.
+        stderr: what it wrote to standard error; None until it has ended.
+        completed_at: aware, UTC; None until it has ended.
         extra: fields that the documents do not name, by their names on the wire.
     """
 

@@ -1,7 +1,7 @@
-"""The cursor of a walk: what was asked for, and what of it is still to come.
+"""The cursor of a walk: its query, and which part of the range remains.
 
-A value and no more: it does no I/O and knows no service. It is written to JSON
-beside the messages it follows, and read back after a crash.
+It is a plain value. It is stored as JSON with the messages that it follows, and read back
+after a crash.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ VERSION: Final = 1
 
 YEAR_1: Final = -62_135_596_800_000
 YEAR_10000: Final = 253_402_300_800_000
-"""The first and the last millisecond that a cursor may tell of."""
+"""The range of milliseconds that a cursor may contain."""
 
 
 def query_fingerprint(
@@ -35,17 +35,20 @@ def query_fingerprint(
     start: int | None,
     end: int | None,
 ) -> str:
-    """A short hash of a walk's query; equal for equal queries, stable across versions.
+    """A short hash of a walk's query: equal for equal queries, stable across versions.
 
-    `start` and `end` are milliseconds since the epoch, None where open.
+    `start` and `end` are milliseconds since the epoch; None is open.
     """
     text = msgspec.json.encode([project_id, device_id, type, order, start, end])
     return blake2b(text, digest_size=8).hexdigest()
 
 
 class CursorDraft:
-    """A cursor that is being made, in the way of `MessageDraft`: a walk makes one a page, and
-    by the `__init__` of a frozen class it would be 4 µs of the 240 that a page takes."""
+    """A cursor under construction, as `MessageDraft` is a message.
+
+    A walk makes one cursor a page. The `__init__` of a frozen class would take 4 µs of the
+    240 µs that a page takes.
+    """
 
     __slots__ = (
         "__weakref__",
@@ -66,21 +69,38 @@ class CursorDraft:
 
 @frozen(kw_only=True)
 class Cursor(CursorDraft):
-    """Where a walk goes on.
+    """The position of a walk, from which it resumes.
+
+    Store it together with the messages of its batch, and pass it to `messages.batches` or
+    `messages.follow` to resume after them.
+
+    Example:
+        ```python
+        text = batch.cursor.to_json()
+        cursor = Cursor.from_json(text)
+        async for batch in project.messages.batches(cursor.device_id, cursor=cursor):
+            ...
+        ```
 
     Attributes:
-        project_id, device_id, type, order: of the query.
-        start, end: the query's range in milliseconds since the epoch, `end` exclusive;
-            None where the query left it open.
-        remaining: the half-open intervals [from, to) of milliseconds not yet handed
-            out, ascending and disjoint; one for a walk in order, several for a parallel
-            one, none when all was handed out.
-        pinned_end: the end that the walk took for an open `end`, in the server's clock.
-        count: messages handed out so far.
-        recent: for a walk with a lookback: millisecond and shortened hash of each message
-            handed out from `recent_from` on.
-        recent_from: from where `recent` is complete; None without a lookback.
-        version: of this form.
+        project_id: of the query.
+        device_id: of the query.
+        type: of the query: "all", "userdefined" or "iottlyagent".
+        order: of the query: "asc" or "desc".
+        start: first millisecond of the query's range, since the epoch; None if it is open.
+        end: end of the query's range in milliseconds since the epoch, exclusive; None if it
+            is open.
+        remaining: half-open intervals of milliseconds that were not yielded yet, ascending
+            and disjoint: one for a walk in order, several for a parallel one, none if all
+            was yielded.
+        pinned_end: where the walk ends, in milliseconds of the server's clock, if `end` is
+            open or in the future.
+        count: number of messages yielded so far. Default 0.
+        recent: for a walk with a lookback, the millisecond and a shortened hash of each
+            message that was yielded from `recent_from` on. Empty by default.
+        recent_from: the millisecond from which `recent` is complete; None (the default)
+            without a lookback.
+        version: of the cursor's format. Default: the current one.
     """
 
     project_id: str
@@ -98,7 +118,7 @@ class Cursor(CursorDraft):
 
     @property
     def fingerprint(self) -> str:
-        """A hash of the query that this cursor belongs to."""
+        """A hash of the cursor's query."""
         return query_fingerprint(
             project_id=self.project_id,
             device_id=self.device_id,
@@ -110,14 +130,15 @@ class Cursor(CursorDraft):
 
     @property
     def finished(self) -> bool:
-        """Whether the walk's range was handed out whole."""
+        """Whether all messages of the range were yielded."""
         return not self.remaining
 
     @property
     def done(self) -> datetime:
-        """Where the walk stands, aware UTC.
+        """How far the walk is, as an aware UTC time.
 
-        Ascending: everything before it was handed out. Descending: everything from it on.
+        Of an ascending walk, everything before it was yielded; of a descending one,
+        everything from it on.
         """
         if self.order == "asc":
             ms = self.remaining[0][0] if self.remaining else self.pinned_end
@@ -126,7 +147,11 @@ class Cursor(CursorDraft):
         return from_epoch_ms(ms)
 
     def to_json(self) -> str:
-        """The cursor as one line of JSON, for `from_json`."""
+        """Write the cursor as JSON, for `from_json`.
+
+        Returns:
+            One line of text.
+        """
         form = {
             "version": self.version,
             "project": self.project_id,
@@ -146,16 +171,20 @@ class Cursor(CursorDraft):
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Cursor:
-        """The cursor that `to_json` wrote.
+        """Read a cursor that `to_json` wrote.
 
         Args:
-            text: what it wrote.
+            text: of `to_json`.
+
+        Returns:
+            The cursor.
 
         Raises:
-            CursorMismatchError: not a cursor, of another version, or altered.
+            CursorMismatchError: the text is not a cursor, is of another version, or was
+                altered.
         """
         try:
-            form = msgspec.json.decode(text, type=_Form)
+            form = msgspec.json.decode(text, type=_CursorJSON)
         except (ValueError, TypeError, RecursionError):
             form = None
         if form is None:
@@ -182,7 +211,7 @@ class Cursor(CursorDraft):
         return cursor
 
 
-class _Form(msgspec.Struct, frozen=True):
+class _CursorJSON(msgspec.Struct, frozen=True):
     version: int
     project: str
     device: str

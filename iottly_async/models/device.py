@@ -19,19 +19,18 @@ class OperatingStatus(OpenEnum):
 
 @frozen(kw_only=True)
 class Device:
-    """Properties of one device (v1.0, "Device Properties").
+    """The properties of one device (v1.0, "Device Properties").
 
     Attributes:
         id: the device's unique id.
-        name: the name a user gave it.
-        mac_address: as the service writes it.
-        operating_status: connected, disconnected, or a value the documents do not name.
-        token: token of the licence it is paired with.
-        agent_version: version of the agent on it.
-        extra: what the documents do not name, by its name on the wire; some servers
-            add ``installing``, ``pair_code``, ``fwsyncstatus``, ``deploymentgroup``.
-
-    A field other than `id` is None where the service gives none.
+        name: given by a user; None if the service gives none.
+        mac_address: as the service writes it; None if the service gives none.
+        operating_status: connected, disconnected, or a value that the documents do not
+            name; None if the service gives none.
+        token: of the licence that the device is paired with; None if the service gives none.
+        agent_version: version of the agent on the device; None if the service gives none.
+        extra: fields that the documents do not name, by their names on the wire. Some
+            servers add ``installing``, ``pair_code``, ``fwsyncstatus``, ``deploymentgroup``.
     """
 
     id: str

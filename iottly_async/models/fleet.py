@@ -20,12 +20,15 @@ class FleetStatus(OpenEnum):
 
 @frozen(kw_only=True)
 class FleetDevice:
-    """A device as ``/v1/devices`` tells it.
+    """A device of the fleet API (v1, "List devices").
 
     Attributes:
         id: such as "dev_01j3k".
-        name, project_id, status: None where the service gives none.
-        last_seen_at: aware, UTC; None where it was never seen.
+        name: given by a user; None if the service gives none.
+        project_id: of the project it belongs to; None if the service gives none.
+        status: online, offline, or a value that the documents do not name; None if the
+            service gives none.
+        last_seen_at: aware, UTC; None if the device was never seen.
         extra: fields that the documents do not name, by their names on the wire.
     """
 
@@ -39,12 +42,12 @@ class FleetDevice:
 
 @frozen(kw_only=True)
 class FleetDevicePage:
-    """One page of ``/v1/devices``.
+    """One page of devices (v1, "List devices").
 
     Attributes:
         devices: the page's devices, in the service's order.
-        total: devices on all pages.
-        number: this page's number, from 1.
+        total: number of devices on all pages.
+        number: of this page, from 1.
         per_page: devices a page.
     """
 

@@ -1,4 +1,4 @@
-"""A licence of a project and the board that holds it."""
+"""A licence of a project, and the board that it is paired with."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ class Board:
 
     Attributes:
         id: the device's unique id.
-        name, mac_address, operating_status: None where the service gives none.
+        name: given by a user; None if the service gives none.
+        mac_address: as the service writes it; None if the service gives none.
+        operating_status: connected, disconnected, or a value that the documents do not
+            name; None if the service gives none.
         extra: fields that the documents do not name, by their names on the wire.
     """
 
@@ -37,12 +40,12 @@ class Board:
 
 @frozen(kw_only=True)
 class License:
-    """One licence token (v1.0, "License Inspection").
+    """One licence of a project (v1.0, "License Inspection").
 
     Attributes:
         token: the licence's token.
-        status: paired, available, or a value the documents do not name.
-        board: the paired device; None where the licence is available.
+        status: paired, available, or a value that the documents do not name.
+        board: the paired device; None if the licence is available.
         extra: fields that the documents do not name, by their names on the wire.
     """
 

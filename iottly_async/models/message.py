@@ -1,7 +1,7 @@
-"""A message of a device, and the pages and batches that messages come in.
+"""A message of a device, and the pages and batches that contain messages.
 
-A message's payload is kept as the slice of JSON that arrived and is decoded when
-it is first looked at: who hands it on to a file or a database never pays for it.
+A message keeps its payload as the JSON that arrived, and decodes it when `payload` is first
+read. Code that writes messages to a file or a database does not pay for decoding.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ from ._values import OpenEnum
 from .cursor import Cursor
 
 UNREAD: Final = msgspec.UNSET
-"""Stands in a message whose payload was not looked at."""
+"""The value of a payload that was not decoded yet."""
 
-_set: Final = object.__setattr__  # what a frozen class keeps for itself it may still set
+_set: Final = object.__setattr__  # a frozen class sets its private fields by it
 _decode = msgspec.json.Decoder().decode
 _encoder: Final = msgspec.json.Encoder(order="deterministic")
 _encode_sorted: Final = _encoder.encode
 _encode_lines: Final = _encoder.encode_lines
-_new_hash: Final = blake2b(digest_size=16).copy  # a copy costs half of what a new one does
+_new_hash: Final = blake2b(digest_size=16).copy  # a copy costs half of a new hash
 
 
 class MessageType(OpenEnum):
-    """Who produced a message."""
+    """What produced a message: a user's script or the agent."""
 
     USERDEFINED = "userdefined"
     IOTTLYAGENT = "iottlyagent"
 
 
 class MessageDraft:
-    """A message that is being made: filled slot by slot, and turned into one by its class.
+    """A message under construction: its slots are filled, then its class is changed.
 
-    A walk makes millions of messages, and by the `__init__` of a frozen class each would
-    cost six times as much. Who fills one fills every slot, and sets `__class__`. It is the
-    base of `Message`, with all of its slots, and not a twin beside it, as Python then has
-    no names of slots to compare before it changes the class: 25 ns against 60.
+    A walk makes millions of messages, and the `__init__` of a frozen class would make each
+    six times as expensive. The code that fills a draft sets every slot, and then `__class__`.
+    The draft is the base of `Message` and has all of its slots. With a separate class Python
+    would compare the names of slots before it changes the class: 60 ns instead of 25 ns.
     """
 
     __slots__ = (
@@ -69,20 +69,21 @@ class Message(MessageDraft):
     """One message that a device sent (v1.0, "Message History" and "Paginated Messages").
 
     Attributes:
-        device_id: the device that sent it.
-        project_id: the project it belongs to.
-        timestamp: the server's time of arrival; aware, UTC, in milliseconds.
-        device_timestamp: the time the device recorded; aware, UTC (D5); None where absent.
-        type: "userdefined" (from user scripts), "iottlyagent" (from the agent), or a
-            value the documents do not name; None where absent.
-        payload_json: the payload as the JSON bytes that arrived, unread.
-        id: the service's id; only the history endpoint gives one, elsewhere None.
-        channel: the channel it was sent on; None where absent.
-        extra: fields that the documents do not name, by their names on the wire (D8);
-            the value of one that is not valid JSON is its bytes.
+        device_id: of the device that sent it.
+        project_id: of the project that it belongs to; None if it is unknown.
+        timestamp: when it arrived at the server; aware, UTC, in milliseconds.
+        device_timestamp: the time that the device recorded; aware, UTC (D5); None if it is
+            missing.
+        type: "userdefined" (from user scripts), "iottlyagent" (from the agent), or a value
+            that the documents do not name; None if it is missing.
+        payload_json: the payload as the JSON bytes that arrived. Default: null.
+        id: of the service; None if the message does not come from the history endpoint.
+        channel: on which it was sent; None if it is missing.
+        extra: fields that the documents do not name, by their names on the wire (D8). A
+            value that is not valid JSON is kept as its bytes.
 
     Raises:
-        ConfigurationError: one that you make yourself is given a naive time (D5).
+        ConfigurationError: a message that you create has a naive time (D5).
     """
 
     device_id: str
@@ -100,13 +101,13 @@ class Message(MessageDraft):
 
     @property
     def payload(self) -> Any:
-        """The payload, decoded when first looked at and kept; usually a dict.
+        """The decoded payload, usually a dict. It is decoded when it is first read, and kept.
 
         Of duplicate keys in one object the last wins.
 
         Raises:
-            DecodeError: the payload is not valid JSON (NaN, bad UTF-8, a number out of
-                range, nesting too deep); `payload_json` still has its bytes.
+            DecodeError: the payload is not valid JSON: it has a NaN, bad UTF-8, a number
+                out of range, or too deep nesting. `payload_json` has its bytes.
         """
         payload = self._payload
         if payload is not UNREAD:
@@ -118,24 +119,24 @@ class Message(MessageDraft):
         else:
             _set_payload(self, payload)
             return payload
-        # Raised outside the except block: the foreign error may quote the payload.
+        # Raised outside the except block: the decoder's error may quote the payload.
         raise DecodeError(f"the message's payload is {reason}", path="$.payload")
 
     @property
     def key(self) -> str:
-        """A deterministic key of the stored message, for idempotent writes.
+        """A deterministic key of the message, for idempotent writes.
 
-        A hash of project, device, times, type, channel and payload (whatever the order
-        of its keys), the same across runs, endpoints and directions. Identical messages
-        of one millisecond get "-1", "-2", … behind it; which of them gets which is
-        without meaning, as they are identical. The ordinals are counted over the whole
-        millisecond by walks, and within one answer by `page` and `recent`.
+        It is a hash of project, device, times, type, channel and payload, whatever the
+        order of the payload's keys. It is the same in every run, from every endpoint and in
+        both directions. The second and further of identical messages in one millisecond get
+        the suffix "-1", "-2", and so on. Walks count them over the whole millisecond, `page`
+        and `recent` within one answer.
         """
         return f"{self.digest}-{self._ordinal}" if self._ordinal else self.digest
 
     @property
     def digest(self) -> str:
-        """The part of `key` that identical messages share: 32 hexadecimal digits."""
+        """The part of `key` that identical messages have in common: 32 hexadecimal digits."""
         if self._digest is None:
             _set(self, "_digest", self._hash())
         return cast(str, self._digest)
@@ -152,13 +153,20 @@ class Message(MessageDraft):
         return hash_.hexdigest()
 
     def numbered(self, ordinal: int) -> Message:
-        """This message as the `ordinal`-th, from 0, of identical ones in its millisecond."""
+        """Number this message among the identical ones of its millisecond.
+
+        Args:
+            ordinal: from 0, which gives the key no suffix.
+
+        Returns:
+            This message, or a copy with that number.
+        """
         if ordinal == self._ordinal:
             return self
-        twin = attrs.evolve(self)
-        _set(twin, "_digest", self._digest)
-        _set(twin, "_ordinal", ordinal)
-        return twin
+        numbered = attrs.evolve(self)
+        _set(numbered, "_digest", self._digest)
+        _set(numbered, "_ordinal", ordinal)
+        return numbered
 
 
 _set_payload: Final = vars(MessageDraft)["_payload"].__set__
@@ -166,11 +174,11 @@ _set_digest: Final = vars(MessageDraft)["_digest"].__set__
 
 
 def digest_all(messages: Sequence[Message], payloads: Sequence[Any]) -> None:
-    """Let messages know their `digest`, at half of what each costs that is asked for its own.
+    """Compute the `digest` of many messages, at half the cost of one after the other.
 
     Args:
         messages: any number.
-        payloads: what their payloads decode to, one for each.
+        payloads: the decoded payload of each.
     """
     times = whole_ms([message.timestamp for message in messages])
     device_times = whole_ms([message.device_timestamp for message in messages])
@@ -182,7 +190,7 @@ def digest_all(messages: Sequence[Message], payloads: Sequence[Any]) -> None:
             )
         ]
     )
-    # JSON has no line end within a line, and one stands behind the last.
+    # A line of JSON contains no line end; there is one after the last line.
     for message, line in zip(messages, lines.split(b"\n"), strict=False):
         hash_ = _new_hash()
         hash_.update(line)
@@ -190,16 +198,16 @@ def digest_all(messages: Sequence[Message], payloads: Sequence[Any]) -> None:
 
 
 def keys_of(messages: Sequence[Message]) -> list[str]:
-    """The `key` of each of the messages."""
+    """The `key` of each message."""
     return [one.key if one._ordinal or one._digest is None else one._digest for one in messages]
 
 
 @frozen(kw_only=True)
 class MessagePage:
-    """One page of messages, in the order asked for.
+    """One page of messages.
 
     Attributes:
-        messages: the page's messages.
+        messages: of the page, in the order asked for.
     """
 
     messages: tuple[Message, ...]
@@ -207,11 +215,11 @@ class MessagePage:
 
 @frozen(kw_only=True)
 class MessageBatch:
-    """Messages that a walk hands out together, and the cursor that follows them.
+    """Messages that a walk yields together, and the cursor that follows them.
 
     Attributes:
-        messages: in the order asked for; whole milliseconds only.
-        cursor: where to go on once these messages are stored.
+        messages: in the order asked for. All messages of a millisecond are in one batch.
+        cursor: where to resume once these messages are stored.
     """
 
     messages: list[Message]

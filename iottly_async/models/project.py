@@ -1,4 +1,4 @@
-"""A project, as its inspection tells it."""
+"""The summary of a project."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from attrs import field, frozen
 
 @frozen(kw_only=True)
 class ProjectInfo:
-    """Summary of a project (v1.0, "Project Inspection").
+    """The summary of a project (v1.0, "Project Inspection").
 
     Attributes:
         id: the project's unique id.
-        name: its name; None where the service gives none.
-        agent_url: where the device agent is downloaded.
-        agent_file: file name of the agent's installer.
-        agent_api_host: host that the agents talk to.
-        board: type of device, such as "Linux ARMv5".
+        name: of the project; None if the service gives none.
+        agent_url: where the device agent is downloaded; None if the service gives none.
+        agent_file: file name of the agent's installer; None if the service gives none.
+        agent_api_host: host that the agents connect to; None if the service gives none.
+        board: type of device, such as "Linux ARMv5"; None if the service gives none.
         extra: fields that the documents do not name, by their names on the wire.
     """
 
