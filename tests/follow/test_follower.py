@@ -260,6 +260,8 @@ async def test_whatever_befalls_it_each_message_comes_once_in_order(seed: int) -
         found: dict[str, list[tuple[Any, str]]] = {each: [] for each in fleet.device_ids}
         cursors: dict[str, Cursor] = {}
         for _ in range(5):
+            # A follower assumes that the server's clock runs, by at most a second beyond `Date`.
+            fleet.clock.advance(1)
             follow = messages.follow_many(start=start, cursors=cursors, doorbell=bell, **QUICK)
             async with aclosing(follow), asyncio.timeout(20):
                 for _ in range(5):
