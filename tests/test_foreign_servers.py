@@ -1,6 +1,6 @@
-"""The whole client against a server of another house, in every dialect it could speak.
+"""The whole client against an independent server, in every dialect that it could speak.
 
-The dialects of every run are about a dozen; with ``HYPOTHESIS_PROFILE=long`` all are spoken.
+Every run uses about a dozen dialects; with `HYPOTHESIS_PROFILE=long`, all are used.
 """
 
 from __future__ import annotations
@@ -29,33 +29,33 @@ from tests.support.foreign import EVERY, USUAL, Dialect, ForeignServer, Row
 
 LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 WALKS: dict[str, dict[str, Any]] = {
-    "as it comes": {},
-    "backwards": {"order": "desc"},
-    "in lanes": {"concurrency": 6},
-    "in lanes backwards": {"concurrency": 5, "order": "desc"},
-    "in a pool": {"concurrency": 6, "ordered": False},
+    "ascending": {},
+    "descending": {"order": "desc"},
+    "concurrent": {"concurrency": 6},
+    "concurrent, descending": {"concurrency": 5, "order": "desc"},
+    "unordered": {"concurrency": 6, "ordered": False},
     "ties verified": {"verify_ties": True},
 }
-Said = tuple[int, str]
+Content = tuple[int, str]
 
 
 @pytest.fixture(params=EVERY if LONG else USUAL, ids=str)
 def dialect(request: pytest.FixtureRequest) -> Dialect:
-    """Each dialect in turn."""
+    """Each dialect, one after the other."""
     spoken: Dialect = request.param
     return spoken
 
 
 @pytest.fixture
 async def server(dialect: Dialect) -> AsyncIterator[ForeignServer]:
-    """A server that speaks it."""
+    """A server that speaks the dialect."""
     async with ForeignServer(dialect) as server:
         yield server
 
 
 @pytest.fixture
 def config(dialect: Dialect, server: ForeignServer) -> Config:
-    """Settings for what a user is told to set where a server differs."""
+    """The settings that a user has to make for such a server."""
     return Config(
         base_url=server.url,
         first_page=dialect.first_page,
@@ -70,11 +70,11 @@ async def session(server: ForeignServer, config: Config) -> AsyncIterator[Iottly
         yield session
 
 
-def _heard(messages: Iterable[Message]) -> list[Said]:
+def _got(messages: Iterable[Message]) -> list[Content]:
     return [(round(m.timestamp.timestamp() * 1000), _text(m.payload)) for m in messages]
 
 
-def _true(rows: Iterable[Row]) -> list[Said]:
+def _expected(rows: Iterable[Row]) -> list[Content]:
     return [(row.at, _text(row.payload)) for row in rows]
 
 
@@ -83,7 +83,7 @@ def _text(payload: Any) -> str:
 
 
 async def test_project_and_licenses_are_read(server: ForeignServer, session: IottlySession) -> None:
-    """Ping, the project, its licenses and the boards of those that are paired."""
+    """Ping, the project, its licenses and the boards of paired ones are read."""
     await session.ping()
     project = session.project(server.project)
     crowded, plain, silent = server.truth.devices
@@ -99,7 +99,7 @@ async def test_project_and_licenses_are_read(server: ForeignServer, session: Iot
 async def test_devices_are_read_and_renamed(
     server: ForeignServer, dialect: Dialect, session: IottlySession
 ) -> None:
-    """The list, one of it, and its new name in the answer and afterwards."""
+    """The list and one device are read; a new name is in the answer and afterwards."""
     devices = session.project(server.project).devices
     first = server.truth.devices[0]
     assert [one.id for one in await devices.list()] == server.truth.devices
@@ -111,16 +111,16 @@ async def test_devices_are_read_and_renamed(
 async def test_a_command_arrives_as_described(
     server: ForeignServer, session: IottlySession
 ) -> None:
-    """Once, with its prefix."""
+    """A command is sent once, and its keys have the prefix of its type."""
     project = session.project(server.project)
     await project.commands.send(server.truth.devices[0], "echo", {"content": "hi"})
     assert server.commands == [{"cmd_type": "echo", "values": {"echo.content": "hi"}}]
 
 
-async def test_errors_are_told_by_their_kind(
+async def test_errors_have_their_own_classes(
     server: ForeignServer, config: Config, session: IottlySession
 ) -> None:
-    """400, 401, 403 and 404 of either generation, and a device that is away."""
+    """400, 401, 403 and 404 of both generations, and an offline device, raise their errors."""
     project = session.project(server.project)
     with pytest.raises(BadRequestError):
         await project.commands.send(server.truth.devices[0], "unknown", {"content": "hi"})
@@ -133,39 +133,39 @@ async def test_errors_are_told_by_their_kind(
     with pytest.raises(DeviceOfflineError) as caught:
         await session.commands.send("dev_1", "uptime")
     assert (caught.value.code, caught.value.request_id) == ("device_offline", "req_1")
-    async with IottlySession("wrong", config=config, limiter=RateLimiter()) as stranger:
+    async with IottlySession("wrong", config=config, limiter=RateLimiter()) as unauthorized:
         with pytest.raises(UnauthorizedError):
-            await stranger.project(server.project).inspect()
+            await unauthorized.project(server.project).inspect()
         with pytest.raises(UnauthorizedError):
-            await stranger.devices.get("dev_1")
+            await unauthorized.devices.get("dev_1")
 
 
 async def test_the_history_is_read(server: ForeignServer, session: IottlySession) -> None:
-    """The latest of a device, all or by a filter, with the service's ids; none of a silent one."""
+    """The latest messages of a device are read, all or by a filter, with their ids."""
     messages = session.project(server.project).messages
     _, plain, silent = server.truth.devices
     rows = server.truth.rows[plain][::-1]
     latest = await messages.recent(plain, limit=20)
-    assert _heard(latest) == _true(rows[:20])
+    assert _got(latest) == _expected(rows[:20])
     assert [one.id for one in latest] == [row.oid for row in rows[:20]]
     since = datetime(2026, 3, 1, tzinfo=UTC)
     query = {"type": "userdefined", "timestamp": {"$gte": since}}
     chosen = await messages.recent(plain, limit=30, query=query)
-    assert _heard(chosen) == _true([row for row in rows if row.type == "userdefined"][:30])
+    assert _got(chosen) == _expected([row for row in rows if row.type == "userdefined"][:30])
     assert await messages.recent(silent) == []
 
 
 async def test_a_page_is_read(server: ForeignServer, session: IottlySession) -> None:
-    """By its number, which counts from 1 for the caller; empty where nothing matches."""
+    """A page is read by its number, counted from 1; it is empty if nothing matches."""
     messages = session.project(server.project).messages
     _, plain, silent = server.truth.devices
     page = await messages.page(plain, number=2, size=10)
-    assert _heard(page.messages) == _true(server.truth.rows[plain][::-1][10:20])
+    assert _got(page.messages) == _expected(server.truth.rows[plain][::-1][10:20])
     assert (await messages.page(silent)).messages == ()
 
 
 async def test_the_fleet_is_listed(server: ForeignServer, session: IottlySession) -> None:
-    """Every device once whatever the size of a page, and each by its id."""
+    """Every device comes once, whatever the size of a page, and each is found by its id."""
     expected = [f"dev_{number}" for number in range(42)]
     assert [one.id async for one in session.devices.list()] == expected
     assert [one.id async for one in session.devices.list(per_page=7)] == expected
@@ -177,53 +177,53 @@ async def test_the_fleet_is_listed(server: ForeignServer, session: IottlySession
 async def test_a_command_is_run_to_its_result(
     server: ForeignServer, session: IottlySession
 ) -> None:
-    """It is sent once, and waited for until it has completed."""
+    """A command is sent once, and its result is awaited."""
     result = await session.commands.run("dev_0", "uptime", timeout=5)
     assert (result.status, result.exit_code, result.stdout) == ("completed", 0, "up")
     assert server.fleet_commands == [{"command": "uptime", "timeout_s": 5}]
 
 
 @pytest.mark.parametrize("how", WALKS)
-async def test_walks_give_the_truth(
+async def test_walks_yield_every_message_once(
     server: ForeignServer, session: IottlySession, how: str
 ) -> None:
-    """Nothing lost, nothing twice, in order where order was asked for, each with its key."""
+    """Nothing is lost or repeated, order is kept where requested, and keys are unique."""
     messages = session.project(server.project).messages
     for device, rows in server.truth.rows.items():
         got = [one async for one in messages.walk(device, **WALKS[how])]
-        heard = _heard(got)
-        assert sorted(heard) == sorted(_true(rows))
+        found = _got(got)
+        assert sorted(found) == sorted(_expected(rows))
         if WALKS[how].get("ordered", True):
-            times = [time for time, _ in heard]
+            times = [time for time, _ in found]
             assert times == sorted(times, reverse=WALKS[how].get("order") == "desc")
         assert len({one.key for one in got}) == len(rows)
 
 
-async def test_a_walk_keeps_to_its_window_and_type(
+async def test_a_walk_keeps_to_its_range_and_type(
     server: ForeignServer, session: IottlySession
 ) -> None:
-    """From its start inclusive to its end exclusive, of one type."""
+    """A walk goes from its start, inclusive, to its end, exclusive, over one type."""
     messages = session.project(server.project).messages
     plain = server.truth.devices[1]
     rows = server.truth.rows[plain]
     start, end = rows[60], rows[200]
     walk = messages.walk(plain, start=start.time, end=end.time, type="userdefined")
     within = [r for r in rows if start.at <= r.at < end.at and r.type == "userdefined"]
-    assert sorted(_heard([one async for one in walk])) == sorted(_true(within))
+    assert sorted(_got([one async for one in walk])) == sorted(_expected(within))
 
 
 async def test_all_devices_are_walked_together(
     server: ForeignServer, session: IottlySession
 ) -> None:
-    """The walk of many gives what the server has, of each device."""
+    """A walk over many devices yields all messages of each device."""
     walk = session.project(server.project).messages.walk_many()
     got = [one async for one in walk]
     everything = chain.from_iterable(server.truth.rows.values())
-    assert sorted(_heard(got)) == sorted(_true(everything))
+    assert sorted(_got(got)) == sorted(_expected(everything))
 
 
-async def test_a_walk_is_gone_on_with(server: ForeignServer, session: IottlySession) -> None:
-    """Given up after every second batch, and begun anew from its cursor's text."""
+async def test_a_walk_is_resumed(server: ForeignServer, session: IottlySession) -> None:
+    """A walk is stopped after every second batch, and resumed from its cursor's text."""
     messages = session.project(server.project).messages
     crowded = server.truth.devices[0]
     got: list[Message] = []
@@ -241,11 +241,13 @@ async def test_a_walk_is_gone_on_with(server: ForeignServer, session: IottlySess
                     whole = False
                     break
     assert rounds > 1
-    assert sorted(_heard(got)) == sorted(_true(server.truth.rows[crowded]))
+    assert sorted(_got(got)) == sorted(_expected(server.truth.rows[crowded]))
 
 
-async def test_following_gives_what_is_there(server: ForeignServer, session: IottlySession) -> None:
-    """From a start on, whole and in order."""
+async def test_following_yields_what_is_there(
+    server: ForeignServer, session: IottlySession
+) -> None:
+    """Following yields all messages from a start on, in order."""
     messages = session.project(server.project).messages
     plain = server.truth.devices[1]
     rows = server.truth.rows[plain]
@@ -258,13 +260,13 @@ async def test_following_gives_what_is_there(server: ForeignServer, session: Iot
             got += batch.messages
             if len(got) >= len(wanted):
                 break
-    assert sorted(_heard(got)) == sorted(_true(wanted))
+    assert sorted(_got(got)) == sorted(_expected(wanted))
 
 
-async def test_what_is_ingested_is_the_truth(
+async def test_a_job_stores_every_message_once(
     server: ForeignServer, session: IottlySession, tmp_path: Path
 ) -> None:
-    """The JSON lines of a job hold each message of each device once."""
+    """The JSON lines of a job have each message of each device once."""
     path = tmp_path / "all.jsonl"
     await IngestJob(session, project=server.project, store=path).run()
     stored = [json.loads(line) for line in path.read_text("utf-8").splitlines()]

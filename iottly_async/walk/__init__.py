@@ -10,7 +10,8 @@ makes it skip five billion.
 and the time comes from the last page. Times are no keys, for several messages may share a
 millisecond, and a page may end in the midst of them. So the last millisecond of a full page is
 *held back*. All before it is complete and delivered; the next request begins with the held-back
-millisecond, and brings it whole. Only a millisecond that fills a page is read by page numbers.
+millisecond, and brings it whole. Page numbers are used only within a millisecond that fills a
+page (and on a server that rounds bounds).
 
 An example, with 4 messages a page; `a2` is the second message of millisecond 10:
 
@@ -33,8 +34,8 @@ both leave what request 2 brings of millisecond 10 as it is. An evenly filled ra
 - A walk ends at a fixed time, `settle` seconds before the server's present at its first answer
   (D11). What arrives later belongs to the next walk.
 - A cursor holds the intervals that are not delivered yet. It changes when a batch is delivered,
-  never when a page is fetched. Whoever stores a batch with its cursor loses nothing and repeats
-  nothing, whenever the process ends.
+  never when a page is fetched. A consumer that stores each batch with its cursor loses nothing
+  and repeats nothing, whenever the process ends.
 - No promise of the documents is relied on until an answer has shown that it is kept: bounds,
   page sizes and page numbers (`Quirks`). A server that breaks one costs some more requests, or
   ends the walk with an error; it never loses a message in silence.
@@ -122,7 +123,7 @@ def batches(
             consumer works on the last.
         ordered: whether batches come in the order of time. Without it a walk with many
             requests at once is a little faster and holds less in memory. Default True.
-        clock: tells the time if answers do not.
+        clock: gives the time if answers have none. Default: the system's clock.
         capacity: how many requests at once the quota can feed at this moment, None for any
             number; it is called again and again. Default None: no such limit.
         history: fetches messages with their ids, for `WalkSettings.verify_ties`. Default

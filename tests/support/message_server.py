@@ -1,14 +1,16 @@
-"""The paginated endpoint, simulated in memory on the virtual clock: the oracle of walks.
+"""The paginated endpoint, simulated in memory on the virtual clock.
 
-It is its own truth: after a walk, `truth()` is what there is in the store, row for row.
-Rows can become visible while a walk runs, and be deleted under it; the order among rows
-of one millisecond can be another with every request; and the server can have the ways
-in which real ones differ: bounds rounded down, short pages, a clock that is off.
+After a walk, `truth()` returns the rows that the walk should have found. Rows can become visible
+and be deleted while a walk runs. The order of the rows of one millisecond can change with every
+request. The server can differ as real ones do: bounds rounded down, short pages, a wrong clock.
 
+Example:
+    ```python
     server = MessageServer(rows, latency=0.05)
     async for batch in batches(server.fetch, query, settings=settings, clock=server.clock):
         ...
     assert server.requests == 12
+    ```
 """
 
 import asyncio
@@ -36,9 +38,9 @@ Identity = tuple[int, bytes]
 
 
 class Row(NamedTuple):
-    """A stored message: its time in milliseconds, a payload, a type, and whose it is.
+    """A stored message: its time in milliseconds, a payload, a type, and its device.
 
-    `serial` tells identical rows apart; it becomes the id that the history shows.
+    `serial` distinguishes identical rows; the history endpoint shows it as the id.
     """
 
     at: int
@@ -49,7 +51,7 @@ class Row(NamedTuple):
 
 
 def identity(message: Message) -> Identity:
-    """What tells a message from others that are not identical to it."""
+    """The time in milliseconds and the payload, by which tests compare messages."""
     return (round(message.timestamp.timestamp() * 1000), message.payload_json)
 
 
@@ -61,12 +63,13 @@ class MessageServer:
 
     Attributes:
         clock: the virtual clock for the walk.
-        requests: how many pages were asked for.
+        requests: how many pages were requested.
         skipped: rows that page numbers made the server skip.
-        log: every `PageRequest`, in the order they arrived.
-        under_way, peak: requests under way, now and at most.
-        before: called with each request and its number from 1, before it is answered;
-            may raise, delete or append.
+        log: every `PageRequest`, in the order of arrival.
+        under_way: requests that are not answered yet.
+        peak: requests under way at once, at most.
+        before: called with each request and its number, from 1, before it is answered. It may
+            raise, delete or append. None calls nothing.
     """
 
     def __init__(
@@ -85,19 +88,22 @@ class MessageServer:
         dated: bool = True,
         seed: int = 0,
     ) -> None:
-        """A server that holds `rows`.
+        """Serve `rows`.
 
         Args:
-            latency: seconds a request takes; the page is read halfway.
+            rows: stored from the start.
+            latency: seconds that a request takes; the page is read after half of them.
             jitter: share of the latency by which a request may be slower or faster.
             unstable: whether rows of one millisecond come in another order every time.
-            limit: the longest page it gives, whatever is asked for.
-            skips_by_asked: whether a page number counts in the size that was asked for, even
-                where the page given is shorter.
-            round_from, round_to: milliseconds to which it rounds the bounds down.
-            clock_offset: seconds that its clock, and its rows' times, are ahead.
-            zone_ms: milliseconds that its naive times are ahead of UTC.
-            dated: whether its answers tell the time.
+            limit: messages of the longest page, whatever is requested.
+            skips_by_asked: whether a page number counts in the requested size, even if the
+                page is shorter.
+            round_from: milliseconds to which `from` is rounded down; 1 rounds nothing.
+            round_to: milliseconds to which `to` is rounded down; 1 rounds nothing.
+            clock_offset: seconds that the server's clock, and its rows' times, are ahead.
+            zone_ms: milliseconds that the server's naive times are ahead of UTC.
+            dated: whether answers have a server time.
+            seed: of the jitter and of the unstable order.
         """
         self.clock = VirtualClock()
         self.requests = self.skipped = self.peak = 0
@@ -115,24 +121,24 @@ class MessageServer:
         self._random = random.Random(seed)
         self.under_way = 0
         self._rows: dict[str, list[Row]] = {}
-        self._coming: list[tuple[float, Row]] = []
+        self._pending: list[tuple[float, Row]] = []
         self._messages: dict[Row, Message] = {}
         for row in rows:
             self._rows.setdefault(row.device, []).append(row)
         for device_rows in self._rows.values():
             device_rows.sort(key=_at)
-        heapify(self._coming)
+        heapify(self._pending)
 
     def now_ms(self) -> int:
         """The server's clock, in milliseconds."""
         return int((self.clock.time() + self._offset) * 1000)
 
     def append(self, row: Row, *, visible_at_ms: int) -> None:
-        """Let `row` become visible at that moment of the server's clock."""
-        heappush(self._coming, (visible_at_ms, row))
+        """Make `row` visible at a moment of the server's clock, in milliseconds."""
+        heappush(self._pending, (visible_at_ms, row))
 
     def delete_before(self, at: int) -> None:
-        """Retention: drop every row older than `at`."""
+        """Delete every row older than `at`, as retention does."""
         for rows in self._rows.values():
             del rows[: bisect_left(rows, at, key=_at)]
 
@@ -143,15 +149,15 @@ class MessageServer:
         type: str = "all",  # noqa: A002 - the endpoint's own name
         device: str = "d1",
     ) -> list[Row]:
-        """The rows in the store between two times, oldest first."""
-        self._arrive()
+        """Return the stored rows between two times in milliseconds, oldest first."""
+        self._show_pending()
         rows = self._rows.get(device, [])
         low = 0 if start is None else bisect_left(rows, start, key=_at)
         high = len(rows) if end is None else bisect_left(rows, end, key=_at)
         return [row for row in rows[low:high] if type in ("all", row.type)]
 
     async def fetch(self, request: PageRequest) -> Fetched:
-        """Answer a page request, as the endpoint would."""
+        """Answer a page request, as the endpoint does."""
         self.requests += 1
         number = self.requests
         self.log.append(request)
@@ -170,7 +176,7 @@ class MessageServer:
         return Fetched(messages=[self._message(row) for row in rows], server_time=server_time)
 
     async def history(self, request: HistoryRequest) -> list[Message]:
-        """Answer for some messages of one millisecond, with their ids, in any order."""
+        """Answer a history request: messages of one millisecond with their ids, in any order."""
         self.requests += 1
         await asyncio.sleep(self._latency)
         rows = [
@@ -181,13 +187,13 @@ class MessageServer:
         self._random.shuffle(rows)
         return [attrs.evolve(self._message(row), id=_id(row)) for row in rows[: request.size]]
 
-    def _arrive(self) -> None:
-        while self._coming and self._coming[0][0] <= self.now_ms():
-            _, row = heappop(self._coming)
+    def _show_pending(self) -> None:
+        while self._pending and self._pending[0][0] <= self.now_ms():
+            _, row = heappop(self._pending)
             insort(self._rows.setdefault(row.device, []), row, key=_at)
 
     def _page(self, request: PageRequest) -> list[Row]:
-        self._arrive()
+        self._show_pending()
         rows = self._rows.get(request.device_id, [])
         if request.type != "all":
             rows = [row for row in rows if row.type == request.type]
@@ -210,7 +216,7 @@ class MessageServer:
         return page
 
     def _shuffled(self, rows: list[Row], low: int, high: int, first: int, last: int) -> list[Row]:
-        """The rows [first, last) of the query's [low, high), ties in any order."""
+        """Return the rows [first, last) of the query's [low, high), with ties in any order."""
         page = rows[first:last]
         if not self._unstable or len(page) < 1:
             return page

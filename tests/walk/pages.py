@@ -1,4 +1,4 @@
-"""Single pages, by the times of their messages."""
+"""Makes single pages from the times of their messages."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -13,17 +13,17 @@ from iottly_async.walk.quirks import Quirks
 __all__ = ["ZERO", "messages", "page_of", "quirks_of", "read"]
 
 ZERO = 1_767_225_600_000
-"""The millisecond from which the times count: a midnight."""
+"""The millisecond from which times are counted: a midnight."""
 
 
 def messages(times: Sequence[int], *, micros: int = 0) -> list[Message]:
-    """Messages at so many milliseconds from `ZERO`, and microseconds."""
+    """Messages at `times`, in milliseconds from `ZERO`, plus `micros` microseconds."""
     begin = from_epoch_ms(ZERO) + timedelta(microseconds=micros)
     return [Message(device_id="d", timestamp=begin + timedelta(milliseconds=at)) for at in times]
 
 
 def read(found: list[Message], axis: Axis = ASCENDING) -> Page:
-    """The page that these messages are."""
+    """Read these messages as a page."""
     request = PageRequest(
         device_id="d",
         start=None,
@@ -37,12 +37,12 @@ def read(found: list[Message], axis: Axis = ASCENDING) -> Page:
 
 
 def page_of(*times: int, axis: Axis = ASCENDING) -> Page:
-    """A page with messages of these times."""
+    """Make a page with messages of these times."""
     return read(messages(times), axis)
 
 
 def quirks_of(**known: int) -> Quirks:
-    """The quirks of a server of which so much is known."""
+    """Make quirks with these attributes set."""
     quirks = Quirks()
     for name, value in known.items():
         setattr(quirks, name, value)

@@ -1,4 +1,4 @@
-"""Random streams of messages, and walks over them to their end, through crashes."""
+"""Random streams of messages, and walks over them to their end, with crashes and resumes."""
 
 import asyncio
 import random
@@ -20,16 +20,16 @@ PAGE = 5
 """Messages a page in these tests, so that groups straddle pages all the time."""
 
 MOST_CRASHES = 12
-"""Of one walk."""
+"""Crashes of one walk, at most."""
 
 SPAN = 40_000
-"""Milliseconds that a random stream is long, at most."""
+"""Length of a random stream in milliseconds, at most."""
 
 BEGIN = NOW_MS - 100_000
-"""When random streams begin; they end long before the server's now."""
+"""When random streams begin, in milliseconds; they end long before the server's present."""
 
 GROUPS = [2, 3, PAGE - 1, PAGE, PAGE + 1, 2 * PAGE, 2 * PAGE + 2, 10 * PAGE]
-"""How many messages share a millisecond: the marks around one page, two, and many."""
+"""How many messages share a millisecond: around one page, around two, and many pages."""
 
 _group = st.tuples(st.just("group"), st.integers(0, SPAN - 1), st.sampled_from(GROUPS))
 _burst = st.tuples(st.just("burst"), st.integers(0, SPAN - 1), st.integers(1, 40))
@@ -41,7 +41,7 @@ streams = st.lists(_part, max_size=6)
 
 
 def rows_of(parts: list[tuple[str, int, int]], *, payloads: int = 1000, seed: int = 0) -> list[Row]:
-    """The rows of a stream's parts, with one of so many payloads each, of both types."""
+    """Make the rows of a stream's parts, of both types, with `payloads` different payloads."""
     chance = random.Random(seed)
     times: list[int] = []
     for kind, at, many in parts:
@@ -64,7 +64,7 @@ def rows_of(parts: list[tuple[str, int, int]], *, payloads: int = 1000, seed: in
 
 @define(kw_only=True)
 class Case:
-    """A stream, a server, a query and a consumer that may crash."""
+    """A stream, a query, a form of the walk, and a consumer that may crash."""
 
     parts: list[tuple[str, int, int]]
     payloads: int
@@ -79,12 +79,12 @@ class Case:
     seed: int
 
     def rows(self) -> list[Row]:
-        """The stream."""
+        """The rows of the stream."""
         return rows_of(self.parts, payloads=self.payloads, seed=self.seed)
 
     @property
     def query(self) -> WalkQuery:
-        """What is walked over."""
+        """The query of the walk."""
         return WalkQuery(
             project_id="p1",
             device_id="d1",
@@ -96,7 +96,7 @@ class Case:
 
     @property
     def in_order(self) -> bool:
-        """Whether batches are to come in the order of time."""
+        """Whether the walk promises batches in the order of time."""
         return self.ordered or self.concurrency == 1
 
 
@@ -111,7 +111,7 @@ def cases(
     ordered: bool | None = None,
     crashes: bool = True,
 ) -> Case:
-    """Any case; `concurrency` and `ordered` may be fixed."""
+    """Draw any case; `concurrency` and `ordered` may be fixed."""
     parts = draw(streams)
     # Ranges begin and end on a group as often as anywhere.
     marks = st.sampled_from([at for _, at, _ in parts] or [0])
@@ -136,7 +136,7 @@ def cases(
 
 @define(kw_only=True)
 class Walked:
-    """What a consumer stored, atomically with the cursor, until the walk was finished."""
+    """What a consumer has stored: messages together with the cursor that follows them."""
 
     messages: list[Message] = field(factory=list)
     cursor: Cursor | None = None
@@ -144,7 +144,7 @@ class Walked:
 
     @property
     def finished(self) -> bool:
-        """Whether the last cursor stored says so."""
+        """Whether the last stored cursor is finished."""
         return self.cursor is not None and self.cursor.finished
 
 
@@ -155,23 +155,23 @@ async def walk(
     *,
     before: Callable[[PageRequest, int], None] | None = None,
 ) -> Walked:
-    """Walk `case` to its end; crash as it says, and resume from the last stored cursor.
+    """Walk `case` to its end; crash as often as it says, and resume from the stored cursor.
 
-    A crash is one of: the request fails; the consumer leaves in the middle; the consumer's
-    task is cancelled at any moment.
+    A crash is one of: a request fails; the consumer stops in the middle; the consumer's task
+    is cancelled at any moment.
     """
     chance = random.Random(case.seed)
     store = Walked()
 
     def crashes() -> bool:
-        # So many and no more: a millisecond of many pages must be read in one go.
+        # A limited number: a millisecond of many pages must be read without a crash.
         return store.crashes < MOST_CRASHES and chance.random() < case.crashes / 4
 
     def fail(request: PageRequest, number: int) -> None:
         if before is not None:
             before(request, number)
         if crashes():
-            raise ServerError("it failed", status=500)
+            raise ServerError("injected", status=500)
 
     server.before = fail
 
@@ -210,5 +210,5 @@ async def walk(
 
 
 def counted(rows: list[Row]) -> Counter[tuple[int, bytes]]:
-    """The multiset of rows, as messages show them."""
+    """Count rows by what messages show of them: time and payload."""
     return Counter((row.at, row.payload) for row in rows)

@@ -1,4 +1,4 @@
-"""Cursors: of another query, of another server, from one form of the walk to another."""
+"""Cursors: of another query, of another server, and from one form of the walk to another."""
 
 from collections import Counter
 from typing import Any
@@ -28,7 +28,7 @@ def server_of(rows: int = 40) -> MessageServer:
 async def run(
     server: MessageServer, query: WalkQuery, *, batches_at_most: int | None = None, **how: Any
 ) -> tuple[list[Message], Cursor]:
-    """Messages and the last cursor of a walk, or of its first batches."""
+    """Collect the messages and the last cursor of a walk, or of its first batches."""
     generator = batches(server.fetch, query, settings=SETTINGS, clock=server.clock, **how)
     got: list[Message] = []
     number = 0
@@ -55,7 +55,7 @@ async def run(
 )
 @virtual
 async def test_a_cursor_of_another_query_is_refused_at_once(field: str, value: str | int) -> None:
-    """The error says what differs, and comes before anything is fetched or iterated."""
+    """The error says what differs, before anything is fetched or iterated."""
     server = server_of()
     _, cursor = await run(server, QUERY)
     other = attrs.evolve(QUERY, **{field: value})  # type: ignore[arg-type]
@@ -70,7 +70,7 @@ async def test_a_cursor_of_another_query_is_refused_at_once(field: str, value: s
 
 @virtual
 async def test_an_open_range_is_taken_from_the_cursor() -> None:
-    """Who passes a cursor need not repeat the range."""
+    """A query without a range takes it from the cursor."""
     server = server_of()
     first, cursor = await run(server, QUERY, batches_at_most=3)
     rest, _ = await run(server, WalkQuery(project_id="p1", device_id="d1"), cursor=cursor)
@@ -78,8 +78,8 @@ async def test_an_open_range_is_taken_from_the_cursor() -> None:
 
 
 @virtual
-async def test_a_finished_walk_of_a_closed_range_asks_nothing() -> None:
-    """Resumed, it says at once that it is finished."""
+async def test_a_finished_walk_of_a_closed_range_makes_no_request() -> None:
+    """Resumed, it yields a finished cursor at once."""
     server = server_of()
     _, cursor = await run(server, QUERY)
     before = server.requests
@@ -90,7 +90,7 @@ async def test_a_finished_walk_of_a_closed_range_asks_nothing() -> None:
 @pytest.mark.parametrize("form", [(1, True), (3, True), (3, False)])
 @virtual
 async def test_an_open_walk_goes_on_with_what_is_new(form: tuple[int, bool]) -> None:
-    """A walk without an end, finished a minute ago and resumed, hands out what came since."""
+    """A walk without an end, finished a minute ago and resumed, yields what came since."""
     how = {"concurrency": form[0], "ordered": form[1]}
     server = server_of()
     query = WalkQuery(project_id="p1", device_id="d1")
@@ -105,8 +105,8 @@ async def test_an_open_walk_goes_on_with_what_is_new(form: tuple[int, bool]) -> 
 
 
 @virtual
-async def test_an_end_in_the_future_is_reached_when_its_time_has_come() -> None:
-    """A walk up to tomorrow ends at the server's now; resumed tomorrow, it ends there."""
+async def test_a_walk_to_an_end_in_the_future_reaches_it_when_resumed_later() -> None:
+    """A walk up to tomorrow ends at the server's present; resumed tomorrow, it ends there."""
     server = server_of()
     query = attrs.evolve(QUERY, end=NOW_MS + 86_400_000)
     _, cursor = await run(server, query)
@@ -121,7 +121,7 @@ async def test_an_end_in_the_future_is_reached_when_its_time_has_come() -> None:
 
 @virtual
 async def test_a_descending_walk_keeps_the_end_that_it_started_with() -> None:
-    """What comes later is not handed out between what is older."""
+    """Messages that came later are not mixed into older ones."""
     server = server_of()
     query = WalkQuery(project_id="p1", device_id="d1", order="desc")
     first, cursor = await run(server, query, batches_at_most=2)
@@ -134,7 +134,7 @@ async def test_a_descending_walk_keeps_the_end_that_it_started_with() -> None:
 
 @virtual
 async def test_a_start_in_the_future_waits_for_its_time() -> None:
-    """A walk from tomorrow on finds nothing today, and what is new tomorrow."""
+    """A walk from tomorrow on finds nothing today, and tomorrow only what is new then."""
     server = server_of()
     query = WalkQuery(project_id="p1", device_id="d1", start=NOW_MS + 86_400_000)
     nothing, cursor = await run(server, query)
@@ -148,7 +148,7 @@ async def test_a_start_in_the_future_waits_for_its_time() -> None:
 
 @virtual
 async def test_a_cursor_from_the_servers_future_is_refused() -> None:
-    """A cursor of a server whose clock is a day ahead would leave a day out: it is refused."""
+    """A cursor of a server whose clock is a day ahead would skip a day, so it is refused."""
     ahead = MessageServer(clock_offset=86_400)
     query = WalkQuery(project_id="p1", device_id="d1")
     _, cursor = await run(ahead, query)
@@ -158,8 +158,8 @@ async def test_a_cursor_from_the_servers_future_is_refused() -> None:
 
 @virtual
 async def test_a_clock_that_goes_back_repeats_nothing() -> None:
-    """A server whose clock is set back a little between two walks: what was handed out
-    stays behind the cursor, and what comes later is found."""
+    """If a server's clock is set back a little between two walks, nothing comes again, and
+    later messages are found."""
     query = WalkQuery(project_id="p1", device_id="d1")
     rows = [Row(NOW_MS - 30_000 + 1000 * n, b"%d" % n) for n in range(34)]
     first, cursor = await run(MessageServer(rows, clock_offset=9.0), query)
@@ -175,8 +175,8 @@ async def test_a_clock_that_goes_back_repeats_nothing() -> None:
 
 
 @given(case=cases(), forms=st.lists(st.tuples(st.integers(1, 9), st.booleans()), min_size=2))
-def test_any_form_goes_on_where_another_left_off(case: Case, forms: list[tuple[int, bool]]) -> None:
-    """A cursor of a parallel walk, with its intervals, resumes a sequential one, and back."""
+def test_any_form_resumes_where_another_stopped(case: Case, forms: list[tuple[int, bool]]) -> None:
+    """A cursor of a parallel walk resumes a sequential one, and the reverse."""
 
     async def main() -> None:
         server = MessageServer(case.rows(), limit=PAGE, jitter=0.8, seed=case.seed)
@@ -202,8 +202,8 @@ def test_any_form_goes_on_where_another_left_off(case: Case, forms: list[tuple[i
 
 
 @virtual
-async def test_a_stored_batch_is_never_handed_out_again() -> None:
-    """The cursor moves with its batch only: what was prefetched and not taken comes again."""
+async def test_a_stored_batch_never_comes_again() -> None:
+    """The cursor moves only with its batch; what was fetched and not yielded comes again."""
     server = server_of()
     first, cursor = await run(server, QUERY, batches_at_most=1)
     await server.clock.sleep(10)
@@ -215,7 +215,7 @@ async def test_a_stored_batch_is_never_handed_out_again() -> None:
 
 @pytest.mark.parametrize("concurrency", [0, -1])
 def test_a_concurrency_of_less_than_one_is_refused(concurrency: int) -> None:
-    """At once, with what was given."""
+    """The error comes at once, and names the value."""
     server = MessageServer()
     with pytest.raises(ConfigurationError, match=str(concurrency)):
         batches(server.fetch, QUERY, settings=SETTINGS, concurrency=concurrency)
@@ -223,7 +223,7 @@ def test_a_concurrency_of_less_than_one_is_refused(concurrency: int) -> None:
 
 @given(case=cases(crashes=False))
 def test_a_cursor_survives_its_json(case: Case) -> None:
-    """Every cursor of a walk is equal to what is read back from its text."""
+    """A cursor is equal to the one that is read back from its text."""
 
     async def main() -> None:
         server = MessageServer(case.rows(), limit=PAGE)
@@ -265,8 +265,8 @@ WRITTEN = Cursor(
         WRITTEN.replace('"pinned_end":12', '"pinned_end":NaN'),
     ],
 )
-def test_what_is_no_cursor_is_refused(text: str | bytes) -> None:
-    """With one error that says what is expected, whatever the text is."""
+def test_text_that_is_no_cursor_is_refused(text: str | bytes) -> None:
+    """One error says what is expected, whatever the text is."""
     with pytest.raises(CursorMismatchError, match=r"not a cursor written by Cursor\.to_json"):
         Cursor.from_json(text)
 
@@ -287,8 +287,8 @@ def test_what_is_no_cursor_is_refused(text: str | bytes) -> None:
     ],
 )
 def test_an_altered_cursor_is_refused(old: str, new: str, says: str) -> None:
-    """Another version, another query under the old fingerprint, intervals that overlap,
-    times that no calendar has."""
+    """Refused are another version, another query under the old fingerprint, intervals that
+    overlap, and times that no calendar has."""
     assert old in WRITTEN
     with pytest.raises(CursorMismatchError, match=says):
         Cursor.from_json(WRITTEN.replace(old, new))

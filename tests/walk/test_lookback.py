@@ -26,7 +26,7 @@ async def walk_on(
     form: tuple[int, bool] = (1, True),
     leave_after: int | None = None,
 ) -> tuple[list[Message], Cursor]:
-    """Walk on from `cursor`, to the end or for so many batches."""
+    """Resume from `cursor`, to the end or for `leave_after` batches."""
     walk = batches(
         server.fetch,
         QUERY,
@@ -50,8 +50,8 @@ async def walk_on(
 
 
 @virtual
-async def test_a_late_message_is_handed_out_by_the_next_walk() -> None:
-    """A message that appears behind the old end comes with the next walk, and only it."""
+async def test_a_late_message_comes_with_the_next_walk() -> None:
+    """A message that appears before the old end comes with the next walk, and no other does."""
     settings = WalkSettings(settle=1.0, lookback=30.0)
     server = MessageServer([Row(NOW_MS - 1000 * n, b"%d" % n) for n in range(2, 60)])
     first, cursor = await walk_on(server, None, settings)
@@ -66,8 +66,8 @@ async def test_a_late_message_is_handed_out_by_the_next_walk() -> None:
 
 
 @virtual
-async def test_without_it_a_late_message_is_not_seen() -> None:
-    """A walk without a lookback goes on where the last one ended, and reads nothing again."""
+async def test_without_a_lookback_a_late_message_is_not_seen() -> None:
+    """A walk without a lookback resumes where the last one ended, and reads nothing again."""
     settings = WalkSettings(settle=1.0)
     server = MessageServer([Row(NOW_MS - 1000 * n, b"%d" % n) for n in range(2, 60)])
     _, cursor = await walk_on(server, None, settings)
@@ -79,7 +79,7 @@ async def test_without_it_a_late_message_is_not_seen() -> None:
 
 @virtual
 async def test_a_late_twin_gets_the_next_ordinal() -> None:
-    """A late message identical to one handed out before has a key of its own."""
+    """A late message that is identical to an earlier one has its own key."""
     settings = WalkSettings(settle=1.0, lookback=30.0)
     row = Row(NOW_MS - 5000, b"same", serial=1)
     server = MessageServer([row])
@@ -91,8 +91,8 @@ async def test_a_late_twin_gets_the_next_ordinal() -> None:
 
 
 @virtual
-async def test_the_cursor_remembers_no_more_than_the_stretch() -> None:
-    """What the cursor holds is bounded by the lookback, and nothing without one."""
+async def test_the_cursor_remembers_no_more_than_the_lookback() -> None:
+    """The cursor remembers messages of the lookback's time; none without a lookback."""
     rows = [Row(NOW_MS - 1000 * n, b"%d" % n) for n in range(5, 4000)]
     _, long = await walk_on(MessageServer(rows), None, WalkSettings(settle=1.0, lookback=30.0))
     _, none = await walk_on(MessageServer(rows), None, WalkSettings(settle=1.0))
@@ -104,7 +104,7 @@ async def test_the_cursor_remembers_no_more_than_the_stretch() -> None:
 @pytest.mark.parametrize("form", [(1, True), (4, True), (4, False)])
 @given(seed=st.integers(0, 2**16))
 def test_walks_with_lookback_lose_and_repeat_nothing(form: tuple[int, bool], seed: int) -> None:
-    """However late within the lookback, however often walks are broken off and resumed,
+    """However late messages come within the lookback, and however often walks stop and resume,
     every message comes once."""
 
     async def main() -> None:

@@ -1,4 +1,4 @@
-"""How many requests walks make, how many rows they make the server skip, how many they hold."""
+"""How many requests walks make, and how many rows they make the server skip."""
 
 import random
 
@@ -11,7 +11,7 @@ from iottly_async.walk import Quirks, WalkQuery, WalkSettings, batches, batches_
 from tests.support.message_server import NOW_MS, MessageServer, Row, identity
 from tests.support.virtual_time import run_virtual, virtual
 
-from .reference import requests_for
+from .request_count import requests_for
 from .streams import BEGIN, PAGE, SPAN, Case, cases
 
 DAY = 86_400_000
@@ -19,7 +19,7 @@ FULL = 100
 
 
 def stream(rows: int, ties: int = 1, seed: int = 0, span: int = 30 * DAY) -> list[Row]:
-    """So many rows over 30 days, in groups of 1 to `ties` that share a millisecond."""
+    """Make `rows` rows over 30 days, in groups of 1 to `ties` that share a millisecond."""
     chance = random.Random(seed)
     times: list[int] = []
     while len(times) < rows:
@@ -28,7 +28,7 @@ def stream(rows: int, ties: int = 1, seed: int = 0, span: int = 30 * DAY) -> lis
 
 
 def bursts(rows: int, seed: int = 0) -> list[Row]:
-    """Twelve bursts of minutes within a year."""
+    """Make twelve bursts of minutes to an hour within a year."""
     chance = random.Random(seed)
     times: list[int] = []
     for _ in range(12):
@@ -45,7 +45,7 @@ def ideal(rows: int) -> int:
 async def requests_of(
     rows: list[Row], concurrency: int, ordered: bool, order: Order = "asc"
 ) -> MessageServer:
-    """A server over which a whole walk has gone; every row is checked to have come once."""
+    """Walk over a server with `rows`, check that every row came once, and return the server."""
     server = MessageServer(rows, jitter=0.5)
     query = WalkQuery(
         project_id="p1", device_id="d1", order=order, start=rows[0].at - DAY, end=rows[-1].at + DAY
@@ -64,10 +64,10 @@ async def requests_of(
 
 
 @given(case=cases(concurrency=st.just(1), crashes=False))
-def test_a_sequential_walk_makes_the_requests_that_held_back_seek_needs(case: Case) -> None:
-    """Not one more than worked out from the times, and at most one fewer: behind a last
-    millisecond that ends with the range nothing is asked. On a server whose ways with bounds
-    and page numbers are not known yet, a millisecond of more than a page costs four more."""
+def test_a_sequential_walk_makes_the_requests_that_keyset_pagination_needs(case: Case) -> None:
+    """They are as many as computed from the times, or one fewer: after a last millisecond that
+    ends with the range, nothing is requested. On a server whose quirks are not known yet, a
+    millisecond of more than a page costs four more."""
 
     async def main() -> None:
         rows = case.rows()
@@ -91,8 +91,8 @@ def test_a_sequential_walk_makes_the_requests_that_held_back_seek_needs(case: Ca
 async def test_sequential_walks_make_hardly_more_requests_than_pages(
     ties: int, factor: float, order: Order
 ) -> None:
-    """1.02 times the ideal and 1 without ties, 1.03 with up to five a millisecond, and no
-    page number."""
+    """They make 1.02 times the fewest requests, and 1, without ties; 1.03 times with up to five
+    messages a millisecond. They send no page number."""
     server = await requests_of(stream(20_000, ties), 1, ordered=True, order=order)
     assert server.requests <= factor * ideal(20_000) + 1
     assert server.skipped == 0
@@ -105,7 +105,7 @@ async def test_sequential_walks_make_hardly_more_requests_than_pages(
 async def test_walks_without_order_skip_nothing_and_stay_within_five_percent(
     make: type, concurrency: int, order: Order
 ) -> None:
-    """1.05 times the ideal and 8 requests; no page number is ever sent."""
+    """They make at most 1.05 times the fewest requests, and 8. They send no page number."""
     rows = make(20_000)
     server = await requests_of(rows, concurrency, ordered=False, order=order)
     assert server.requests <= 1.05 * ideal(len(rows)) + 8
@@ -116,10 +116,9 @@ async def test_walks_without_order_skip_nothing_and_stay_within_five_percent(
 @pytest.mark.parametrize("order", ["asc", "desc"])
 @pytest.mark.parametrize("days", [0, 300], ids=["until now", "ended long ago"])
 @virtual
-async def test_a_range_without_ends_is_shared_out_as_well(days: int, order: Order) -> None:
-    """Without a start and an end, from the oldest message there is to the server's now, also
-    where the device fell silent long ago: sixteen at once are at least ten times as fast as
-    one, for one request more at most."""
+async def test_a_range_without_ends_is_split_as_well(days: int, order: Order) -> None:
+    """From the oldest message to the server's present, even if the device's last message is
+    old, a walk with 16 requests at once is at least 10 times as fast as with one."""
     rows = [row._replace(at=row.at - days * DAY) for row in stream(20_000)]
     spent = []
     for concurrency in (1, 16):
@@ -147,7 +146,7 @@ async def test_a_range_without_ends_is_shared_out_as_well(days: int, order: Orde
 async def test_walks_in_order_stay_within_six_percent(
     make: type, concurrency: int, order: Order
 ) -> None:
-    """1.06 times the ideal and 8 requests."""
+    """They make at most 1.06 times the fewest requests, and 8."""
     rows = make(20_000)
     server = await requests_of(rows, concurrency, ordered=True, order=order)
     assert server.requests <= 1.06 * ideal(len(rows)) + 8
@@ -155,8 +154,8 @@ async def test_walks_in_order_stay_within_six_percent(
 
 
 @virtual
-async def test_one_request_tells_that_there_is_nothing() -> None:
-    """An empty range costs one request in every form, and ends with a finished cursor."""
+async def test_an_empty_range_costs_one_request() -> None:
+    """In every form, it costs one request and ends with a finished cursor."""
     for concurrency, ordered in [(1, True), (8, True), (8, False)]:
         server = MessageServer()
         query = WalkQuery(project_id="p1", device_id="d1", start=BEGIN, end=BEGIN + 1)
@@ -177,8 +176,8 @@ async def test_one_request_tells_that_there_is_nothing() -> None:
 def test_a_newest_millisecond_of_whole_pages_is_read_a_few_times(
     moment: int, page: int, rows: int
 ) -> None:
-    """Downward, where its end falls between two pages: a page across both shows that nothing
-    lies between, so that the walk need not go on by single milliseconds."""
+    """If it ends between two pages, a descending walk requests a page that overlaps both. That
+    one shows that nothing lies between, so that no single milliseconds are requested."""
 
     async def main() -> None:
         server = MessageServer([Row(BEGIN + moment, b"%d" % n) for n in range(rows)], limit=page)
@@ -195,8 +194,8 @@ def test_a_newest_millisecond_of_whole_pages_is_read_a_few_times(
 @settings(max_examples=20)
 @given(seed=st.integers(0, 1000), devices=st.integers(1, 40), concurrency=st.integers(1, 32))
 def test_many_devices_in_one_pool(seed: int, devices: int, concurrency: int) -> None:
-    """Every message of every device comes once, each device ends with a finished cursor,
-    and the requests are hardly more than one by one."""
+    """Every message of every device comes once, each device ends with a finished cursor, and
+    the requests are hardly more than those of sequential walks."""
 
     async def main() -> None:
         chance = random.Random(seed)
@@ -224,7 +223,7 @@ def test_many_devices_in_one_pool(seed: int, devices: int, concurrency: int) -> 
             assert sorted(seen) == sorted((row.at, row.payload) for row in truth)
             alone += requests_for([row.at for row in truth], FULL)
         assert sorted(finished) == sorted(got)
-        # So short a walk may be unlucky with each of the thirteen cuts that it starts with.
+        # In so short a walk, each of the first thirteen splits may bring nothing.
         assert server.requests <= 1.05 * alone + 14
         assert server.peak <= concurrency
 

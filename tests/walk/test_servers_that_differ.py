@@ -1,4 +1,4 @@
-"""Servers that round bounds, cut pages short, are off the clock, or answer nonsense."""
+"""Servers that round bounds, limit pages, have a wrong clock, or send wrong answers."""
 
 import asyncio
 import logging
@@ -24,7 +24,7 @@ from tests.support.virtual_time import WALL_START, run_virtual, virtual
 from .streams import PAGE, Case, cases, counted, rows_of, walk
 
 FORMS = [(1, True), (4, True), (4, False)]
-"""Concurrency and order: the three forms of a walk."""
+"""Concurrency and order of the three forms of a walk."""
 
 
 QUERY = WalkQuery(project_id="p1", device_id="d1")
@@ -57,7 +57,7 @@ def seen(got: list[MessageBatch]) -> Counter[tuple[int, bytes]]:
 @given(case=cases(), unit=st.sampled_from([1000, 60_000, 86_400_000]), both=st.booleans())
 def test_bounds_rounded_down_lose_and_repeat_nothing(case: Case, unit: int, both: bool) -> None:
     """A `from` that the server rounds to a second, a minute or a day, and a `to` that it
-    rounds to a second, change nothing of what is handed out."""
+    rounds to a second, make no difference to the messages of a walk."""
 
     async def main() -> None:
         server = MessageServer(
@@ -81,8 +81,8 @@ def test_bounds_rounded_down_lose_and_repeat_nothing(case: Case, unit: int, both
 async def test_downward_an_upper_bound_rounded_down_loses_nothing(
     form: tuple[int, bool], group: int
 ) -> None:
-    """Groups in the midst of a second, asked for with a `to` that the server cuts to the
-    second: each is missed, asked for again more widely, and found."""
+    """A group within a second is missing if the server rounds `to` down to the second. It is
+    requested again with a wider bound, and found."""
     rows = [Row(NOW_MS - 60_000 + 1370 * (n // group), b"%d" % n) for n in range(30 * group)]
     server = MessageServer(rows, limit=PAGE, round_to=1000)
     asked = WalkQuery(project_id="p1", device_id="d1", order="desc")
@@ -92,7 +92,7 @@ async def test_downward_an_upper_bound_rounded_down_loses_nothing(
 
 @given(seed=st.integers(0, 2**16), form=st.sampled_from(FORMS))
 def test_retention_on_a_server_that_rounds(seed: int, form: tuple[int, bool]) -> None:
-    """Page numbers within a second shift when messages are deleted: what stays still comes."""
+    """Page numbers shift when messages are deleted; all messages that remain come."""
 
     async def main() -> None:
         rows = rows_of([("even", 4000, 250)], seed=seed)
@@ -122,8 +122,8 @@ def test_retention_on_a_server_that_rounds(seed: int, form: tuple[int, bool]) ->
 def test_rounded_bounds_with_unstable_ties(
     seed: int, order: str, form: tuple[int, bool], dense: int
 ) -> None:
-    """Where several pages lie in one second, the next page overlaps with what was held
-    back, so that ties in another order every time lose nothing."""
+    """If several pages lie in one second, the next page overlaps with what is held back. So
+    nothing is lost if ties come in another order every time."""
 
     async def main() -> None:
         rows = rows_of([("even", dense, 300)], seed=seed)
@@ -148,11 +148,11 @@ def test_rounded_bounds_with_unstable_ties(
     form=st.sampled_from(FORMS),
     by_asked=st.booleans(),
 )
-def test_pages_cut_to_fifty_are_not_taken_for_the_last(
+def test_pages_limited_to_fifty_are_not_the_last(
     parts: list[tuple[str, int, int]], order: str, form: tuple[int, bool], by_asked: bool
 ) -> None:
-    """A server that gives 50 whatever is asked for: nothing is lost, groups of more than
-    a page included, and whichever size its page numbers count in."""
+    """If a server sends 50 messages whatever is requested, nothing is lost, not even of groups
+    of more than a page, whichever size its page numbers count in."""
 
     async def main() -> None:
         rows = rows_of(parts)
@@ -167,9 +167,10 @@ def test_pages_cut_to_fifty_are_not_taken_for_the_last(
 
 
 @virtual
-async def test_a_short_page_is_confirmed_where_it_may_have_been_cut() -> None:
-    """A first page of ten or more that is not full costs one more request, for a server may
-    cut pages to its own size; behind a longer page, and where the server is known, none."""
+async def test_a_short_page_costs_a_request_only_if_it_may_be_limited() -> None:
+    """A first page of ten or more messages that is not full costs one more request, for a
+    server may limit pages to its own size. After a longer page, or on a known server, it costs
+    none."""
     quirks = Quirks()
     for many, requests in [(9, 1), (50, 2), (49, 1), (51, 2), (149, 2), (99, 1), (52, 1)]:
         server = MessageServer([Row(NOW_MS - 90_000 + n) for n in range(many)])
@@ -178,9 +179,9 @@ async def test_a_short_page_is_confirmed_where_it_may_have_been_cut() -> None:
 
 
 @virtual
-async def test_a_message_that_comes_late_does_not_make_the_server_doubtful() -> None:
-    """A first page that is followed by one more, which became visible meanwhile, is not taken
-    for one that the server has cut: short pages cost no second request from then on."""
+async def test_a_message_that_comes_late_does_not_change_the_quirks() -> None:
+    """If one message becomes visible after a first page, the page is not considered limited:
+    later short pages cost no second request."""
     quirks, late = Quirks(), Row(NOW_MS - 50_000, b"late")
     server = MessageServer([Row(NOW_MS - 90_000 + n, b"%d" % n) for n in range(40)])
     server.append(late, visible_at_ms=NOW_MS + 60)
@@ -196,10 +197,10 @@ async def test_a_message_that_comes_late_does_not_make_the_server_doubtful() -> 
 @pytest.mark.parametrize("order", ["asc", "desc"])
 @pytest.mark.parametrize("form", FORMS)
 @virtual
-async def test_pages_cut_to_any_size_are_not_taken_for_the_last(
+async def test_pages_limited_to_any_size_are_not_the_last(
     limit: int, order: Order, form: tuple[int, bool]
 ) -> None:
-    """Whatever the size to which a server cuts its pages, nothing is lost."""
+    """Whatever the size to which a server limits its pages, nothing is lost."""
     rows = rows_of([("even", 39_000, 300), ("group", 20_000, 130), ("even", 200, 40)])
     server = MessageServer(rows, limit=limit)
     asked = WalkQuery(project_id="p1", device_id="d1", order=order)
@@ -208,8 +209,8 @@ async def test_pages_cut_to_any_size_are_not_taken_for_the_last(
 
 @pytest.mark.parametrize("form", FORMS)
 @virtual
-async def test_a_page_out_of_order_is_never_handed_on(form: tuple[int, bool]) -> None:
-    """The walk ends with an error that names the device, and nothing of the page comes."""
+async def test_a_page_out_of_order_is_never_yielded(form: tuple[int, bool]) -> None:
+    """The walk ends with an error that names the device, and yields no message of the page."""
     rows = [Row(NOW_MS - 900_000 + 1000 * n, b"%d" % n) for n in range(600)]
     server = MessageServer(rows)
 
@@ -241,8 +242,8 @@ async def test_a_page_out_of_order_is_never_handed_on(form: tuple[int, bool]) ->
 async def test_an_error_in_the_middle_passes_through(
     form: tuple[int, bool], error: IottlyError
 ) -> None:
-    """A 404 that is a proxy's page, a 401: the error is raised itself, what came before
-    keeps its cursor, and no task is left."""
+    """A 404 with a proxy's page, or a 401, is raised itself. Batches before it keep their
+    cursors, and no task remains."""
     rows = [Row(NOW_MS - 90_000_000 + 1000 * n, b"%d" % n) for n in range(3000)]
     server = MessageServer(rows, jitter=0.5)
 
@@ -275,7 +276,7 @@ async def test_an_error_in_the_middle_passes_through(
 @pytest.mark.parametrize("offset", [-5.0, 5.0])
 @virtual
 async def test_the_end_is_pinned_in_the_servers_clock(offset: float) -> None:
-    """With a server 5 s off, a walk ends at its now less the settle time, not at ours."""
+    """A walk ends at the server's present less the settle time, even if its clock is 5 s off."""
     server = MessageServer(clock_offset=offset)
     [batch] = await collect(server, QUERY, WalkSettings(settle=2.0), FORMS[0])
     assert batch.cursor.pinned_end == NOW_MS + (offset - 2.0) * 1000
@@ -283,7 +284,7 @@ async def test_the_end_is_pinned_in_the_servers_clock(offset: float) -> None:
 
 @virtual
 async def test_without_a_date_the_local_clock_pins_the_end() -> None:
-    """An answer that tells no time leaves only the caller's own clock."""
+    """Without a `Date`, the local clock is used."""
     server = MessageServer(dated=False)
     [batch] = await collect(server, QUERY, WalkSettings(settle=2.0), FORMS[0])
     assert batch.cursor.pinned_end == pytest.approx((WALL_START - 2.0) * 1000 + 50, abs=50)
@@ -291,15 +292,15 @@ async def test_without_a_date_the_local_clock_pins_the_end() -> None:
 
 @pytest.mark.parametrize("order", ["asc", "desc"])
 @virtual
-async def test_times_ahead_of_the_servers_clock_are_remarked_on(
+async def test_times_ahead_of_the_servers_clock_are_warned_of(
     order: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Naive times of another zone lie in the server's future: one warning a walk says so."""
+    """Naive times of another time zone lie in the server's future; one warning a walk says so."""
     rows = [Row(NOW_MS - 10_000 * n, b"%d" % n) for n in range(300)]
     server = MessageServer(rows, zone_ms=2 * 3_600_000)
 
     async def fetch(request: PageRequest) -> Fetched:
-        # The bounds are taken for times of that zone as well.
+        # The server reads bounds as times of that zone as well.
         zone = 2 * 3_600_000
         start = None if request.start is None else request.start - zone
         end = None if request.end is None else request.end - zone
@@ -327,10 +328,10 @@ async def test_times_ahead_of_the_servers_clock_are_remarked_on(
 
 
 @virtual
-async def test_messages_within_the_settle_time_are_not_remarked_on(
+async def test_messages_within_the_settle_time_are_not_warned_of(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A message of this second is left for the next walk, without a word."""
+    """A message of the last second is left for the next walk, without a warning."""
     server = MessageServer([Row(NOW_MS - 60_000), Row(NOW_MS - 1)])
     with caplog.at_level(logging.WARNING, logger="iottly_async"):
         got = await collect(server, QUERY, WalkSettings(), FORMS[0])

@@ -1,4 +1,4 @@
-"""Every message of a range once, whatever the stream, the form of the walk, and the crashes."""
+"""Every message of a range comes once, whatever the stream, the form and the crashes."""
 
 import asyncio
 import random
@@ -18,7 +18,7 @@ from .streams import BEGIN, PAGE, SPAN, Case, Walked, cases, counted, walk
 
 
 def settings_of(case: Case) -> WalkSettings:
-    """A stable order is trusted as often as proven; another one must be proven."""
+    """Prove ties on a server with an unstable order, and in half of the other cases."""
     return WalkSettings(page_size=PAGE, verify_ties=case.unstable or case.seed % 2 == 0)
 
 
@@ -46,7 +46,7 @@ def check_whole(case: Case, walked: Walked, truth: list[Row]) -> None:
 def test_every_message_comes_once(
     data: st.DataObject, concurrency: st.SearchStrategy[int], ordered: bool
 ) -> None:
-    """What is handed out is what the store holds, in order where promised, through crashes."""
+    """A walk yields what the server holds, in order where promised, despite crashes."""
     case = data.draw(cases(concurrency=concurrency, ordered=ordered))
 
     async def main() -> None:
@@ -60,8 +60,8 @@ def test_every_message_comes_once(
 
 @given(case=cases())
 def test_messages_that_arrive_meanwhile_come_once_or_not_yet(case: Case) -> None:
-    """With appends during the walk, late ones within the settle time among them, what is
-    handed out is what the store holds up to the walk's end."""
+    """If messages are added during the walk, even late within the settle time, the walk yields
+    what the server holds up to the walk's end."""
     case.start = None
     case.end = None
 
@@ -83,9 +83,9 @@ def test_messages_that_arrive_meanwhile_come_once_or_not_yet(case: Case) -> None
 
 
 @given(case=cases(), every=st.integers(1, 6))
-def test_retention_takes_nothing_that_stays(case: Case, every: int) -> None:
-    """With old messages deleted during the walk, those that stay come once, and no other
-    comes twice."""
+def test_retention_loses_no_message_that_remains(case: Case, every: int) -> None:
+    """If old messages are deleted during the walk, those that remain come once, and the others
+    at most once."""
 
     async def main() -> None:
         server = server_of(case)
@@ -109,7 +109,7 @@ def test_retention_takes_nothing_that_stays(case: Case, every: int) -> None:
 
 @given(case=cases(crashes=False))
 def test_descending_is_the_exact_reverse(case: Case) -> None:
-    """Down is up reversed, message by message and key by key, and so is every other form."""
+    """A descending walk is an ascending one reversed, key by key, in every ordered form."""
 
     async def main() -> None:
         async def in_order(order: str, concurrency: int) -> list[Message]:
@@ -131,8 +131,8 @@ def test_descending_is_the_exact_reverse(case: Case) -> None:
 @pytest.mark.parametrize("order", ["asc", "desc"])
 @given(seed=st.integers(0, 2**16))
 def test_keys_and_order_are_the_same_in_every_form(order: str, seed: int) -> None:
-    """Over pages of many small groups, identical messages among them: sequential, in order
-    with eight at once, and without order, a message has the same key and place."""
+    """Over many small groups with identical messages, a message has the same key in every form
+    of the walk, and the same place in every ordered one."""
 
     async def main() -> None:
         chance = random.Random(seed)
@@ -166,7 +166,7 @@ def test_keys_and_order_are_the_same_in_every_form(order: str, seed: int) -> Non
 
 @given(case=cases(crashes=False))
 def test_batches_are_whole_milliseconds(case: Case) -> None:
-    """No millisecond is spread over two batches, and each cursor counts what came so far."""
+    """No millisecond is split between two batches, and each cursor counts what came so far."""
 
     async def main() -> None:
         server = server_of(case)

@@ -6,7 +6,7 @@ which: it must come again with the next page. If it is missing, it is requested 
 a wider bound. If it comes then, the server treats bounds differently; if not, it was deleted.
 
 A page shorter than requested is the last one, unless the server limits pages to a size of its
-own. Where the length cannot tell, the next page does.
+own. If its length does not decide it, the next page does.
 """
 
 from __future__ import annotations

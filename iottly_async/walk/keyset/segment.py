@@ -1,9 +1,9 @@
 """Keyset pagination over one segment of the axis, so that no millisecond is split.
 
-A page tells where it ends, and the millisecond in which it ends may go on beyond it. So the
-messages of that millisecond are held back: all before them is complete and returned, and the
-next page is requested from that millisecond on, which brings it whole. Page numbers are used
-only where one millisecond fills a page, and only within it.
+The millisecond in which a page ends may go on beyond the page. So its messages are held back:
+all before them is complete and returned, and the next page is requested from that millisecond
+on, which brings it whole. Page numbers are used only where no bound lies between two pages:
+within a millisecond that fills a page, and on a server that rounds bounds.
 
 Nothing here awaits. A page is read and decided on in one step, and `done` has moved before any
 other task runs. What depends on the server is decided elsewhere: from where to request

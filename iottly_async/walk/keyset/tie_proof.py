@@ -1,13 +1,13 @@
 """The proof that a millisecond of many pages was read whole, whatever its order (D6).
 
 Within one page all messages differ. Across pages one message may come twice and another never,
-if the order of the ties changes between requests. Still the pages together tell how many
+if the order of the ties changes between requests. Still the pages together show how many
 messages there are. So passes over the pages are repeated until the messages found are that
 many; each message counts as often as a single page has shown it. Where passes do not get
-there, the history endpoint tells even identical messages apart, by their ids.
+there, the history endpoint distinguishes even identical messages, by their ids.
 
 Example: 150 messages, 100 a page, in a new order with each request. Pass 1 finds 100 + 50
-messages, of which 120 differ. Pass 2 brings 20 of the missing, pass 3 the last 10: 150 found,
+messages, of which 120 differ. Pass 2 finds 20 of the missing 30, pass 3 the last 10: 150 found,
 150 counted, so the millisecond is whole.
 """
 

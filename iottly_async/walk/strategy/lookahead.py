@@ -149,7 +149,7 @@ def read_lookahead(page: Page, frontier: int, end: int, *, full: bool, axis: Axi
 def repeats(pages: Sequence[Page]) -> bool:
     """Whether a page is the same as the one before it: the server ignores page numbers.
 
-    Pages of a single millisecond do not count: their times cannot tell them apart.
+    Pages of a single millisecond do not count: their times do not distinguish them.
     """
     return any(
         one.first < one.last and (one.first, one.last) == (next_.first, next_.last)

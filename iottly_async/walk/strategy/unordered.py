@@ -56,7 +56,7 @@ class SplitBudget:
     def estimates_fail(self) -> bool:
         """Whether more than a tenth of the splits brought next to nothing.
 
-        Messages are not spread evenly then, and a segment's length does not tell what it holds.
+        Messages are not spread evenly then, and a segment's length does not show what it holds.
         """
         return self._missed > 2 + 0.1 * self._splits
 
@@ -101,7 +101,7 @@ class _Job:
 
 
 class UnorderedWalk:
-    """The pool of segments, its workers, and what they have fetched and nobody has taken yet."""
+    """The pool of segments, its workers, and what they have fetched but not delivered."""
 
     def __init__(
         self, source: PageSource, tracks: Iterator[Track], limit: Callable[[], int]

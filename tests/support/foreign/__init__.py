@@ -1,8 +1,8 @@
 """A second server of the Iottly API, written from the API's description alone.
 
-It shares nothing with the client and nothing with the emulator: no codec, no HTTP library, no
-model, no data. What it says is always right by the description, and how it says it is a
-`Dialect`: what the description leaves open, and what HTTP and JSON leave open.
+It shares nothing with the client or the emulator: no codec, no HTTP library, no model, no data.
+Its answers always agree with the description. A `Dialect` chooses everything that the
+description, HTTP and JSON leave open.
 """
 
 from .dialect import Dialect

@@ -1,4 +1,4 @@
-"""What a server may choose, where the description of the API lets it."""
+"""The choices of a server where the description of the API leaves them open."""
 
 from typing import Literal
 
@@ -13,28 +13,46 @@ FilterTime = Literal["iso", "iso-z", "epoch-ms", "epoch-s"]
 
 @frozen(kw_only=True)
 class Dialect:
-    """One way to speak the API; each default is what the description shows.
+    """One way to speak the API. Each default is what the description shows.
 
-    Objects: ``extra`` fields that nobody documents, everywhere; optional fields ``absent`` or
-    null (``nulls``); fields in ``reverse``; ``unknown_values`` of types and statuses; whole
-    numbers as ``floats``; a device's id as ``id_key``; device ids of messages in upper case
-    (``shouts``); the ``_id`` of the history as a text (``plain_ids``), and on pages too
-    (``ids_on_pages``).
-
-    Times: ``page_time`` on pages, ``history_date`` within ``$date``, ``seen`` of the fleet,
-    ``filter_time`` which is the only form that ``from`` and ``to`` are taken in.
-
-    JSON: non-ASCII as ``escapes``, ``pretty`` with line ends, behind a ``bom``.
-
-    HTTP: ``version``, ``framing`` of the body, its ``coding``, ``case`` of header names, with
-    ``quota`` headers, a ``date``, a ``media_type`` (None: no header), a ``reason``; ``noise`` of
-    cookies, long and repeated headers; ``hints`` before an answer (103); ``pieces`` of so many
-    bytes; whether connections are closed (``closes``), announced or not.
-
-    The API: number of the ``first_page``; an ``empty`` list of pages is 404 or 200; ``most``
-    rows of a page, ``most_devices`` of the fleet's; ``from`` is rounded down to ``rounds_to``
-    milliseconds; ``taken`` is the status of what changes something, ``offline`` that of a
-    device that is away.
+    Attributes:
+        name: of the dialect, for the test's id.
+        extra: whether objects have undocumented fields.
+        absent: whether optional fields are left out.
+        nulls: whether optional fields are null.
+        reverse: whether fields come in reverse order.
+        unknown_values: whether types and statuses have undocumented values.
+        floats: whether whole numbers are written as floats.
+        id_key: name of a device's id.
+        shouts: whether messages have their device's id in upper case.
+        plain_ids: whether the history's `_id` is a text.
+        ids_on_pages: whether pages have an `_id` too.
+        page_time: form of times on pages.
+        history_date: form of times within `$date`.
+        seen: the fleet's `last_seen_at`.
+        filter_time: the only form of `from` and `to` that is accepted.
+        escapes: whether JSON escapes non-ASCII characters.
+        pretty: whether JSON has line ends.
+        bom: whether the body begins with a byte order mark.
+        version: of HTTP.
+        framing: how the body's length is given.
+        coding: content coding of the body; "" for none.
+        case: of header names.
+        quota: whether answers have quota headers.
+        date: whether answers have a `Date`.
+        media_type: content type; None sends no header.
+        reason: text after the status.
+        noise: whether there are cookies, long headers and repeated headers.
+        hints: whether a 103 comes before each answer.
+        pieces: bytes a write; None writes each answer at once.
+        closes: whether the connection is closed after each answer.
+        first_page: number of the first page (D3).
+        empty: status of an empty list of pages (D4).
+        most: rows of a page, at most.
+        most_devices: devices of a fleet page, at most.
+        rounds_to: milliseconds to which `from` is rounded down.
+        taken: status of an accepted change.
+        offline: status of a command to an offline device.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The dialects that are spoken: some in every run, all of them in the long one."""
+"""The dialects: a dozen for every run, and all of them for the long run."""
 
 from typing import Final
 
@@ -6,7 +6,7 @@ from .dialect import Dialect
 
 USUAL: Final = (
     Dialect(name="as described"),
-    Dialect(name="fields nobody knows, in reverse", extra=True, reverse=True, ids_on_pages=True),
+    Dialect(name="undocumented fields, in reverse", extra=True, reverse=True, ids_on_pages=True),
     Dialect(name="nulls, and no quota", nulls=True, quota=False),
     Dialect(name="fields left out, and no clock", absent=True, date=False),
     Dialect(name="numberLong, +00:00", history_date="long", page_time="+00:00", id_key="id"),
@@ -17,7 +17,7 @@ USUAL: Final = (
     Dialect(name="pages from 0, of 50", first_page=0, most=50, most_devices=10),
     Dialect(name="from rounded to the second", rounds_to=1000, filter_time="iso-z"),
     Dialect(
-        name="much at once",
+        name="many deviations at once",
         extra=True,
         reverse=True,
         unknown_values=True,
@@ -39,7 +39,7 @@ USUAL: Final = (
 
 EVERY: Final = (
     *USUAL,
-    Dialect(name="fields nobody knows", extra=True),
+    Dialect(name="undocumented fields", extra=True),
     Dialect(name="fields left out", absent=True),
     Dialect(name="nulls", nulls=True),
     Dialect(name="in reverse", reverse=True),
@@ -65,9 +65,9 @@ EVERY: Final = (
     Dialect(name="$numberLong", history_date="long"),
     Dialect(name="seen elsewhere", seen="2026-05-06T16:22:00+02:00"),
     Dialect(name="seen in micro", seen="2026-05-06T14:22:00.000000Z"),
-    Dialect(name="asked with Z", filter_time="iso-z"),
-    Dialect(name="asked in epoch ms", filter_time="epoch-ms"),
-    Dialect(name="asked in epoch s", filter_time="epoch-s"),
+    Dialect(name="bounds with Z", filter_time="iso-z"),
+    Dialect(name="bounds in epoch ms", filter_time="epoch-ms"),
+    Dialect(name="bounds in epoch s", filter_time="epoch-s"),
     Dialect(name="escapes", escapes=True),
     Dialect(name="pretty", pretty=True),
     Dialect(name="byte order mark", bom=True),

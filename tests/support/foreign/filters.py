@@ -1,13 +1,13 @@
-"""MongoDB's filters, as far as the client asks by them: equal, and before or after."""
+"""The MongoDB filters that the client uses: equal, less and greater."""
 
 import operator
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from .asked import milliseconds
+from .request import milliseconds
 from .truth import Row
 
-_COMPARED: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
+_OPERATORS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "$eq": operator.eq,
     "$gt": operator.gt,
     "$gte": operator.ge,
@@ -16,9 +16,9 @@ _COMPARED: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
 }
 
 
-def fits(row: Row, wanted: Mapping[str, Any]) -> bool:
-    """Whether a row is one of a filter; ValueError for what is not spoken here."""
-    return all(_holds(_value(row, name), condition) for name, condition in wanted.items())
+def matches(row: Row, wanted: Mapping[str, Any]) -> bool:
+    """Whether a row matches a filter; ValueError for what is not supported."""
+    return all(_condition_holds(_value(row, name), condition) for name, condition in wanted.items())
 
 
 def _value(row: Row, name: str) -> Any:
@@ -29,15 +29,15 @@ def _value(row: Row, name: str) -> Any:
             return row.at
         case "_id":
             return row.oid
-    raise ValueError(f"no filter by {name} is spoken here")
+    raise ValueError(f"filters by {name} are not supported")
 
 
-def _holds(value: Any, condition: Any) -> bool:
+def _condition_holds(value: Any, condition: Any) -> bool:
     if not isinstance(condition, dict) or set(condition) <= {"$date", "$oid"}:
         condition = {"$eq": condition}
-    if unknown := condition.keys() - _COMPARED.keys():
-        raise ValueError(f"not spoken here: {unknown}")
-    return all(_COMPARED[name](value, _plain(other)) for name, other in condition.items())
+    if unknown := condition.keys() - _OPERATORS.keys():
+        raise ValueError(f"not supported: {unknown}")
+    return all(_OPERATORS[name](value, _plain(other)) for name, other in condition.items())
 
 
 def _plain(value: Any) -> Any:

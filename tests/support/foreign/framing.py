@@ -1,4 +1,4 @@
-"""An answer as the bytes of HTTP, as a dialect writes them."""
+"""Writes an answer as the bytes of HTTP, in a dialect."""
 
 import gzip
 import json
@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from email.utils import formatdate
 from typing import Final
 
-from .asked import Answer
 from .dialect import Dialect
+from .request import ForeignAnswer
 
 _HINTS: Final = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n"
-_QUOTA: Final = 600_000  # never what holds anything up
+_QUOTA: Final = 600_000  # so large that it never delays a request
 _NOISE: Final = (
     ("Set-Cookie", "a=b; Path=/"),
     ("Set-Cookie", "c=d"),
@@ -24,12 +24,12 @@ _NOISE: Final = (
 
 
 def closes(dialect: Dialect) -> bool:
-    """Whether the connection ends with the answer."""
+    """Whether the connection is closed after the answer."""
     return dialect.closes != "no" or dialect.framing == "close" or dialect.version == "1.0"
 
 
-def written(dialect: Dialect, answer: Answer) -> bytes:
-    """The whole answer, with what comes before it."""
+def written(dialect: Dialect, answer: ForeignAnswer) -> bytes:
+    """Write the whole answer, with an early hint before it if the dialect has one."""
     body = _body(dialect, answer)
     fields = list(_fields(dialect))
     if dialect.framing in ("chunked", "trailers"):
@@ -43,7 +43,7 @@ def written(dialect: Dialect, answer: Answer) -> bytes:
     return (_HINTS if dialect.hints else b"") + head.encode() + b"\r\n" + body
 
 
-def _body(dialect: Dialect, answer: Answer) -> bytes:
+def _body(dialect: Dialect, answer: ForeignAnswer) -> bytes:
     text = json.dumps(
         answer.value, ensure_ascii=dialect.escapes, indent=2 if dialect.pretty else None
     )

@@ -1,4 +1,4 @@
-"""How a dialect puts what the server has into JSON objects."""
+"""Writes the server's data as JSON objects, in a dialect."""
 
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta, timezone
@@ -14,21 +14,21 @@ _EAST: Final = timezone(timedelta(hours=2))
 
 
 class Phrasing:
-    """The nouns of the API, in a dialect."""
+    """Writes the objects of the API in a dialect."""
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
 
     def whole(self, number: int) -> int | float:
-        """A whole number."""
+        """Write a whole number; as a float, if the dialect has floats."""
         return float(number) if self._dialect.floats else number
 
     def known(self, value: str) -> str:
-        """A value that is named by the description, unless the dialect has its own."""
-        return "unheard-of" if self._dialect.unknown_values else value
+        """Write a documented value; an undocumented one, if the dialect has those."""
+        return "undocumented" if self._dialect.unknown_values else value
 
     def object(self, named: Object, optional: Collection[str] = ()) -> Object:
-        """An object of these fields, of which some may be missing."""
+        """Write an object; a dialect may leave out or null its `optional` fields."""
         dialect, said = self._dialect, dict(named)
         for name in optional:
             if dialect.absent:
@@ -40,15 +40,15 @@ class Phrasing:
         return dict(reversed(said.items())) if dialect.reverse else said
 
     def error(self, text: str) -> Object:
-        """An error of generation v1.0."""
+        """Write an error of generation v1.0."""
         return {"error": text}
 
     def fleet_error(self, code: str) -> Object:
-        """An error of generation v1."""
+        """Write an error of generation v1."""
         return {"error": self.object({"code": code, "message": "no", "request_id": "req_1"})}
 
     def project(self) -> Object:
-        """The project, as it is inspected."""
+        """Write the project."""
         optional = {
             "name": "Boilers",
             "projectgetagenturl": "https://agent",
@@ -59,7 +59,7 @@ class Phrasing:
         return self.object({"id": PROJECT, **optional}, optional)
 
     def device(self, id_: str, name: str) -> Object:
-        """A device of the project."""
+        """Write a device of the project."""
         optional = {
             "macaddress": "02:00",
             "name": name,
@@ -70,12 +70,12 @@ class Phrasing:
         return self.object({**optional, self._dialect.id_key: id_}, optional)
 
     def board(self, id_: str) -> Object:
-        """The board of a paired license."""
+        """Write the board of a paired license."""
         optional = {"macaddress": "02", "operatingstatus": "connected", "name": "n"}
         return self.object({**optional, "id": id_}, optional)
 
     def fleet_device(self, number: int) -> Object:
-        """A device of the fleet."""
+        """Write a device of the fleet."""
         optional = {
             "name": f"g{number}",
             "project_id": "prj_1",
@@ -85,7 +85,7 @@ class Phrasing:
         return self.object({"id": f"dev_{number}", **optional}, optional)
 
     def message(self, device: str, row: Row, *, history: bool) -> Object:
-        """A message, of the history or of a page."""
+        """Write a message, for the history or for a page."""
         dialect = self._dialect
         said: Object = {"from": device.upper() if dialect.shouts else device, "to": PROJECT}
         for name, ms in (("timestamp", row.at), ("devicetimestamp", row.device_at)):

@@ -1,25 +1,26 @@
-"""The server: connections, credentials, and which generation answers."""
+"""The server: its connections, its credentials, and the two generations of the API."""
 
 import asyncio
 from types import TracebackType
 from typing import Any, Self
 
-from .asked import Answer, Asked
 from .dialect import Dialect
 from .fleet_api import FleetApi
 from .framing import closes, written
 from .project_api import ProjectApi
+from .request import ForeignAnswer, ForeignRequest
 from .truth import KEY, PROJECT, truth
 
 
 class ForeignServer:
-    """A server on loopback that speaks a dialect, for as long as its block lasts.
+    """A server on loopback that speaks a dialect, while its `async with` block lasts.
 
     Attributes:
-        truth: what it has.
-        key, project: the credential, and the project that it opens.
-        url: where it listens.
-        requests: method, target and status of each, in order.
+        truth: its data.
+        key: the credential.
+        project: the project of the credential.
+        url: its address.
+        requests: method, target and status of each request, in order.
     """
 
     key = KEY
@@ -27,7 +28,7 @@ class ForeignServer:
 
     def __init__(self, dialect: Dialect) -> None:
         self.truth = truth(
-            odd_type="unheard-of" if dialect.unknown_values else "iottlyagent",
+            odd_type="undocumented" if dialect.unknown_values else "iottlyagent",
             whole_seconds=dialect.page_time == "seconds-apart",
         )
         self.url = ""
@@ -39,12 +40,12 @@ class ForeignServer:
 
     @property
     def commands(self) -> list[Any]:
-        """The bodies of the commands that project devices got."""
+        """The bodies of the commands sent to devices of the project."""
         return self._project.sent
 
     @property
     def fleet_commands(self) -> list[Any]:
-        """The bodies of the commands that devices of the fleet got."""
+        """The bodies of the commands sent to devices of the fleet."""
         return self._fleet.sent
 
     async def __aenter__(self) -> Self:
@@ -76,7 +77,7 @@ class ForeignServer:
                 if closes(self._dialect):
                     return
         except (asyncio.IncompleteReadError, ConnectionError):
-            return  # the client has gone
+            return  # the client has closed the connection
         finally:
             writer.close()
 
@@ -87,27 +88,27 @@ class ForeignServer:
         pairs = (field.split(":", 1) for field in fields)
         headers = {name.lower(): value.strip() for name, value in pairs}
         body = await reader.readexactly(int(headers.get("content-length", 0)))
-        answer = self._answer(Asked.of(method, target, headers, body))
+        answer = self._answer(ForeignRequest.of(method, target, headers, body))
         self.requests.append((method, target, answer.status))
         data = written(self._dialect, answer)
         step = self._dialect.pieces or len(data)
         for at in range(0, len(data), step):
             writer.write(data[at : at + step])
             await writer.drain()
-            await asyncio.sleep(0)  # draining alone lets nobody else run
+            await asyncio.sleep(0)  # draining alone does not let other tasks run
 
-    def _answer(self, asked: Asked) -> Answer:
-        headers = asked.headers
+    def _answer(self, request: ForeignRequest) -> ForeignAnswer:
+        headers = request.headers
         project, fleet = headers.get("authentication"), headers.get("authorization")
-        if asked.body is not None and headers.get("content-type") != "application/json":
-            return Answer(400, {"error": "a body of no known type"})
-        match asked.path[0]:
+        if request.body is not None and headers.get("content-type") != "application/json":
+            return ForeignAnswer(400, {"error": "a body of no known type"})
+        match request.path[0]:
             case "v1.0" if (project, fleet) == (f"bearer {KEY}", None):
-                return self._project.answer(asked)
+                return self._project.answer(request)
             case "v1" if (project, fleet) == (None, f"Bearer {KEY}"):
-                return self._fleet.answer(asked)
+                return self._fleet.answer(request)
             case "v1.0":
-                return Answer(401, {"error": "no"})
+                return ForeignAnswer(401, {"error": "no"})
             case "v1":
-                return Answer(401, {"error": {"code": "unauthorized", "message": "no"}})
-        return Answer(404, {"error": "no such generation"})
+                return ForeignAnswer(401, {"error": {"code": "unauthorized", "message": "no"}})
+        return ForeignAnswer(404, {"error": "no such generation"})

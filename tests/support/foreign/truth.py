@@ -1,4 +1,4 @@
-"""What the server has: devices, and their messages, the same in every run."""
+"""The server's data: devices and their messages, the same in every run."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -21,7 +21,7 @@ _TIED: Final = 130
 
 @frozen
 class Row:
-    """One message: its times in milliseconds since the epoch, and what it says."""
+    """One message, with its times in milliseconds since the epoch."""
 
     at: int
     device_at: int
@@ -32,16 +32,16 @@ class Row:
 
     @property
     def time(self) -> datetime:
-        """When it came, aware."""
+        """Its time, aware."""
         return _EPOCH + timedelta(milliseconds=self.at)
 
 
 @frozen
 class Truth:
-    """Three devices: one with 130 messages in one millisecond, one plain, one without any.
+    """Three devices: one with 130 messages in one millisecond, one plain, one without messages.
 
     Attributes:
-        rows: by device, oldest first.
+        rows: by device id, oldest first.
     """
 
     rows: Mapping[str, Sequence[Row]]
@@ -54,7 +54,7 @@ class Truth:
 
 @cache
 def truth(*, odd_type: str, whole_seconds: bool) -> Truth:
-    """The truth, where one message in ten is of `odd_type`, and times may be whole seconds."""
+    """Make the data; one message in ten has `odd_type`, and times may be whole seconds."""
     random = Random(5)
     ids = [str(UUID(int=random.getrandbits(128))) for _ in range(3)]
     unit = 1000 if whole_seconds else 1

@@ -29,14 +29,14 @@ from ..pages import ZERO, page_of, quirks_of
 def test_a_bound_is_as_wide_as_what_is_known_requires(
     axis: Axis, known: dict[str, int], held: int, asked: int
 ) -> None:
-    """The `from` or `to` sent so that the millisecond 1500 and all after it comes: to the
-    millisecond only where what is held back, or an answer before, shows that it is kept."""
+    """So that the millisecond 1500 and all after it comes, `from` or `to` is exact only if the
+    held-back messages, or an earlier answer, show that it is kept."""
     aimed = RequestBound(axis, quirks_of(**known)).anchor(axis.point(ZERO + 1500), held)
     assert axis.edge(aimed) - ZERO == asked
 
 
 class Answers(NamedTuple):
-    """To a bound at 1500, with one message of it held back, and to the wider one."""
+    """The answers to a bound at 1500, with one message held back there, and to a wider one."""
 
     axis: Axis
     first: tuple[int, ...]
@@ -66,10 +66,10 @@ class Answers(NamedTuple):
         Answers(DESCENDING, (1500,), None, {"rounding_ms": 1000}, 1000, ("rounding_ms", 1000)),
     ],
 )
-def test_what_was_held_back_tells_whether_the_bound_is_kept(answers: Answers) -> None:
-    """It is on the page: the bound is kept, or wider. It is not: asked for once more, from
-    further off; there then, the server left it out; still missing, it was deleted, or lies on
-    a page to come. A bound that was well off already tells nothing."""
+def test_held_back_messages_show_whether_the_bound_is_kept(answers: Answers) -> None:
+    """If they are on the page, the bound is kept. If not, they are requested once more with a
+    wider bound. If they come then, the server had excluded them; if not, they were deleted. A
+    bound that was wider already shows nothing."""
     axis, quirks = answers.axis, quirks_of(**dict([answers.known]))
     bound, at = RequestBound(axis, quirks), axis.point(ZERO + 1500)
     anchor = bound.anchor(at, 1)
@@ -86,10 +86,10 @@ def test_what_was_held_back_tells_whether_the_bound_is_kept(answers: Answers) ->
     assert bound.rounding_ms == answers.rounding_ms
 
 
-class Ended(NamedTuple):
-    """Two pages of so many messages in a row, 100 asked for, and what is known of them.
+class TwoPages(NamedTuple):
+    """Two pages in a row, of so many messages when 100 were requested, and what they show.
 
-    `contiguous` for pages by number that go on where the last one ended, and `late` for a
+    `contiguous` if the second page begins where the first ended, and `late` for a
     second page that shows nothing new.
     """
 
@@ -102,44 +102,44 @@ class Ended(NamedTuple):
 
 
 @pytest.mark.parametrize(
-    "ended",
+    "pages",
     [
-        Ended((100, 9), (True, False), (0, 0)),
-        Ended((9, 0), (False, False), (0, 0)),
-        Ended((50, 0), (True, False), (50, 0)),
-        Ended((50, 50), (True, True), (50, 50), short_pages=True),
-        Ended((50, 30), (True, False), (50, 0), short_pages=True),
-        Ended((50, 24), (True, False), (50, 0)),
-        Ended((50, 1), (True, False), (50, 0), late=False),
-        Ended((50, 1), (True, True), (50, 1), contiguous=True),
-        Ended((50, 0), (True, False), (50, 0), contiguous=True),
+        TwoPages((100, 9), (True, False), (0, 0)),
+        TwoPages((9, 0), (False, False), (0, 0)),
+        TwoPages((50, 0), (True, False), (50, 0)),
+        TwoPages((50, 50), (True, True), (50, 50), short_pages=True),
+        TwoPages((50, 30), (True, False), (50, 0), short_pages=True),
+        TwoPages((50, 24), (True, False), (50, 0)),
+        TwoPages((50, 1), (True, False), (50, 0), late=False),
+        TwoPages((50, 1), (True, True), (50, 1), contiguous=True),
+        TwoPages((50, 0), (True, False), (50, 0), contiguous=True),
     ],
 )
-def test_the_next_page_tells_whether_the_last_was_cut_short(ended: Ended) -> None:
-    """A short page of ten or more is doubtful until the next: with much behind it, it was
-    cut, and so may others be; with little or nothing, it was the last."""
+def test_the_next_page_shows_whether_the_last_was_limited(pages: TwoPages) -> None:
+    """A short page of ten or more messages is doubtful until the next page. If many messages
+    follow, it was limited, and others may be. If few or none follow, it was the last."""
     quirks = Quirks()
     ending, run = LastPageCheck(quirks), PageRun(100)
     done, full, doubtful = ZERO, [], []
-    for turn, length in enumerate(ended.lengths):
-        first = 100 * turn if ended.late else 0
+    for place, length in enumerate(pages.lengths):
+        first = 100 * place if pages.late else 0
         page = page_of(*range(first, first + length))
-        full.append(ending.is_full(page, run, done, ZERO + 1000, first=turn == 0))
+        full.append(ending.is_full(page, run, done, ZERO + 1000, first=place == 0))
         doubtful.append(ending.doubtful)
         done = page.last
-        if ended.contiguous:
+        if pages.contiguous:
             run.advance(length, 0)
             assert run.contiguous
-    assert (tuple(full), tuple(doubtful)) == (ended.full, ended.doubtful)
-    assert quirks.short_pages is ended.short_pages
+    assert (tuple(full), tuple(doubtful)) == (pages.full, pages.doubtful)
+    assert quirks.short_pages is pages.short_pages
 
 
 @pytest.mark.parametrize(
     ("end", "first", "trusted"), [(1000, True, True), (900, True, False), (1000, False, False)]
 )
-def test_a_length_that_ended_two_windows_is_trusted(end: int, first: bool, trusted: bool) -> None:
-    """Only if it was their first page, and they end where they did: of a window cut meanwhile
-    the messages behind may have gone to another."""
+def test_a_length_that_ended_two_segments_is_trusted(end: int, first: bool, trusted: bool) -> None:
+    """It is trusted only if it was their first page and they were not split meanwhile: the
+    messages that follow could be in another segment."""
     quirks = Quirks()
     for _ in range(2):
         ending, run = LastPageCheck(quirks), PageRun(100)
@@ -149,8 +149,8 @@ def test_a_length_that_ended_two_windows_is_trusted(end: int, first: bool, trust
     assert quirks.is_full(40, 100) is not trusted
 
 
-def test_a_page_that_overlaps_is_full_if_it_is_as_long_as_asked() -> None:
-    """Its size is no more than the server has been seen to give."""
+def test_an_overlapping_page_is_full_if_it_is_as_long_as_requested() -> None:
+    """Its size is no more than the server has sent before."""
     ending, run = LastPageCheck(Quirks()), PageRun(20)
     run.advance(20, 19)
     assert not run.contiguous
@@ -162,7 +162,7 @@ def test_a_page_that_overlaps_is_full_if_it_is_as_long_as_asked() -> None:
 
 
 def test_a_page_before_what_is_done_raises_no_doubt() -> None:
-    """A server that rounds bounds gives it again; the pages by number behind it tell."""
+    """A server that rounds bounds sends it again; the pages by number after it decide."""
     ending = LastPageCheck(Quirks())
     assert ending.is_full(page_of(*range(50)), PageRun(100), ZERO + 50, ZERO + 1000, first=True)
     assert not ending.doubtful

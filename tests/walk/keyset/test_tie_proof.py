@@ -1,4 +1,4 @@
-"""`verify_ties`: milliseconds over many pages on a server whose order among ties changes."""
+"""`verify_ties`: milliseconds of many pages on a server whose order of ties changes."""
 
 import random
 from collections import Counter
@@ -22,7 +22,7 @@ PROVE = WalkSettings(verify_ties=True)
 
 
 def group(size: int, *, payloads: int | None = None, around: int = 30, seed: int = 0) -> list[Row]:
-    """`size` rows of one millisecond between others, with so many payloads or all different."""
+    """Make `size` rows of one millisecond between others, with `payloads` payloads (None: all)."""
     chance = random.Random(seed)
     times = [AT - 1 - n for n in range(around)] + [AT] * size + [AT + 1 + n for n in range(around)]
     return [
@@ -48,7 +48,7 @@ async def walked(
 def test_passes_find_every_message(
     size: int, around: int, order: str, form: tuple[int, bool], seed: int
 ) -> None:
-    """Groups of any size, first, last or in the middle, are read whole without the history."""
+    """Groups of any size and place are read whole without the history endpoint."""
 
     async def main() -> None:
         rows = group(size, around=around, seed=seed)
@@ -64,7 +64,7 @@ def test_passes_find_every_message(
 
 @virtual
 async def test_five_thousand_in_one_millisecond() -> None:
-    """Five thousand messages in a random order each time take fewer than 24 passes."""
+    """5,000 messages, in another random order each time, take fewer than 24 passes."""
     rows = group(5000)
     server = MessageServer(rows, unstable=True)
     got = await walked(server, PROVE)
@@ -73,8 +73,8 @@ async def test_five_thousand_in_one_millisecond() -> None:
 
 
 @virtual
-async def test_without_it_an_unstable_order_would_lose_messages() -> None:
-    """The same server, trusted, shows some twice and some never: that is what is proven."""
+async def test_without_a_proof_an_unstable_order_loses_messages() -> None:
+    """Without `verify_ties`, some messages come twice and some never on such a server."""
     rows = group(700)
     got = await walked(MessageServer(rows, unstable=True), WalkSettings())
     assert len(got) == len(rows)
@@ -83,7 +83,7 @@ async def test_without_it_an_unstable_order_would_lose_messages() -> None:
 
 @virtual
 async def test_a_stable_order_costs_one_pass() -> None:
-    """Where every message is another one, one pass proves itself: at most one request more."""
+    """If all messages differ, one pass is proof enough, and costs no request more."""
     for settings in (PROVE, WalkSettings()):
         server = MessageServer(group(250))
         await walked(server, settings)
@@ -95,8 +95,8 @@ async def test_a_stable_order_costs_one_pass() -> None:
 @pytest.mark.parametrize("unstable", [False, True])
 @virtual
 async def test_the_history_tells_identical_messages_apart(payloads: int, unstable: bool) -> None:
-    """Where passes cannot prove it, for identical messages lie on several pages, the ids of
-    the history endpoint do, a hundred at a time and in any order."""
+    """If identical messages lie on several pages, passes prove nothing. The ids of the history
+    endpoint do, a hundred at a time and in any order."""
     rows = group(450, payloads=payloads)
     server = MessageServer(rows, unstable=unstable)
     got = await walked(server, PROVE, history=server.history)
@@ -107,7 +107,7 @@ async def test_the_history_tells_identical_messages_apart(payloads: int, unstabl
 
 @virtual
 async def test_without_a_history_the_error_names_the_millisecond() -> None:
-    """What cannot be proven is not handed out: the error tells which millisecond."""
+    """What cannot be proven is not yielded; the error names the millisecond."""
     server = MessageServer(group(250, payloads=1), unstable=True)
     with pytest.raises(UnstableTieOrderError) as caught:
         await walked(server, PROVE)
@@ -118,7 +118,7 @@ async def test_without_a_history_the_error_names_the_millisecond() -> None:
 
 @virtual
 async def test_a_history_that_shows_too_few_is_no_proof() -> None:
-    """The history must show as many as the pages told; otherwise the walk ends."""
+    """If the history shows fewer messages than the pages, the walk ends with an error."""
     server = MessageServer(group(250, payloads=1), unstable=True)
 
     async def some(request: HistoryRequest) -> list[Message]:
@@ -130,7 +130,7 @@ async def test_a_history_that_shows_too_few_is_no_proof() -> None:
 
 @virtual
 async def test_a_history_without_ids_is_no_proof() -> None:
-    """Messages without ids cannot be told apart."""
+    """Messages without ids cannot be distinguished, so the walk ends with an error."""
     server = MessageServer(group(250, payloads=1), unstable=True)
 
     async def bare(request: HistoryRequest) -> list[Message]:
@@ -145,7 +145,7 @@ async def test_a_history_without_ids_is_no_proof() -> None:
 
 @virtual
 async def test_messages_deleted_during_the_proof() -> None:
-    """When the millisecond is deleted between two passes, the walk goes on behind it."""
+    """If the millisecond is deleted between two passes, the walk goes on after it."""
     rows = group(250)
     server = MessageServer(rows, unstable=True)
 

@@ -1,4 +1,4 @@
-"""The gate: so many at once, the most urgent first, and no place is ever lost."""
+"""The semaphore with priorities: its order, its limit, and that no slot is ever lost."""
 
 import asyncio
 import random
@@ -11,14 +11,14 @@ from tests.support.virtual_time import run_virtual, settle, virtual
 
 
 @virtual
-async def test_the_most_urgent_is_next() -> None:
-    """Of those who wait the lowest number enters first, and equals in the order they came."""
+async def test_the_waiter_with_the_lowest_priority_number_is_next() -> None:
+    """Waiters of equal priority get their slots in the order in which they came."""
     semaphore = PrioritySemaphore(lambda: 1)
-    entered: list[str] = []
+    granted: list[str] = []
 
     async def enter(name: str, priority: int) -> None:
         await semaphore.acquire(priority)
-        entered.append(name)
+        granted.append(name)
 
     await semaphore.acquire()
     tasks = [
@@ -29,19 +29,19 @@ async def test_the_most_urgent_is_next() -> None:
         await settle()
         semaphore.release()
     await settle()
-    assert entered == ["a", "c", "b", "d"]
+    assert granted == ["a", "c", "b", "d"]
 
 
 @given(st.integers(0, 2**16), st.integers(1, 5))
-def test_no_place_is_lost_to_cancellation(seed: int, places: int) -> None:
-    """Whoever is cancelled, and whenever, all others get in, never more at once than places."""
+def test_no_slot_is_lost_to_cancellation(seed: int, slots: int) -> None:
+    """Whenever waiters are cancelled, all others get a slot, and never more than there are."""
 
     async def main() -> None:
         chance = random.Random(seed)
-        semaphore = PrioritySemaphore(lambda: places)
+        semaphore = PrioritySemaphore(lambda: slots)
         inside = most = through = 0
 
-        async def visit() -> None:
+        async def hold_a_slot() -> None:
             nonlocal inside, most, through
             await semaphore.acquire(chance.randrange(3))
             inside += 1
@@ -53,7 +53,7 @@ def test_no_place_is_lost_to_cancellation(seed: int, places: int) -> None:
                 semaphore.release()
             through += 1
 
-        tasks = [asyncio.ensure_future(visit()) for _ in range(40)]
+        tasks = [asyncio.ensure_future(hold_a_slot()) for _ in range(40)]
         spared = 0
         for task in tasks:
             if chance.random() < 0.5:
@@ -62,7 +62,7 @@ def test_no_place_is_lost_to_cancellation(seed: int, places: int) -> None:
             else:
                 spared += 1
         await asyncio.gather(*tasks, return_exceptions=True)
-        assert most <= places
+        assert most <= slots
         assert through >= spared
         await asyncio.wait_for(semaphore.acquire(), 1)
 
@@ -71,7 +71,7 @@ def test_no_place_is_lost_to_cancellation(seed: int, places: int) -> None:
 
 @virtual
 async def test_a_limit_that_rises_lets_more_in() -> None:
-    """With the next one to leave, as many enter as there is now room for."""
+    """The next release grants as many slots as the new limit has."""
     limit = 1
     semaphore = PrioritySemaphore(lambda: limit)
     await semaphore.acquire()
@@ -86,7 +86,7 @@ async def test_a_limit_that_rises_lets_more_in() -> None:
 
 
 def test_the_capacity_caps_the_concurrency() -> None:
-    """The lesser of the two; one at least; None is no cap."""
+    """The limit is the lesser of the two, and at least 1; None is no limit."""
     assert request_limit(8, None)() == 8
     assert [request_limit(8, lambda fed=fed: fed)() for fed in (None, 20, 5, 1, 0, -3)] == [  # type: ignore[misc]
         8,

@@ -1,4 +1,4 @@
-"""What a walk has under way: prefetch, back-pressure, limits, and that nothing is left behind."""
+"""Prefetching, back-pressure, limits, and that no task or request remains."""
 
 import asyncio
 import gc
@@ -20,7 +20,7 @@ PARALLEL = [(8, True), (8, False), (32, True), (32, False)]
 
 
 def server_of(rows: int, **how: float) -> MessageServer:
-    """Rows at even distances over a day."""
+    """Make a server with rows at even distances over a day."""
     step = 86_000_000 / max(1, rows)
     made = [Row(NOW_MS - 89_000_000 + int(step * n), b"%d" % n) for n in range(rows)]
     return MessageServer(made, **how)  # type: ignore[arg-type]
@@ -42,8 +42,8 @@ def walk(
 
 @virtual
 async def test_the_next_page_is_under_way_while_the_consumer_works() -> None:
-    """A consumer that takes as long as a request makes the walk no longer than either alone,
-    and no more than one page is fetched ahead."""
+    """A consumer that takes as long as a request does not double the time of the walk, and at
+    most one page is fetched ahead."""
     server = server_of(3000, latency=1.0)
     clock = server.clock
     begin = clock.monotonic()
@@ -59,8 +59,8 @@ async def test_the_next_page_is_under_way_while_the_consumer_works() -> None:
 @pytest.mark.parametrize("form", PARALLEL)
 @virtual
 async def test_what_is_held_for_a_slow_consumer_is_bounded(form: tuple[int, bool]) -> None:
-    """Two pages for each request at once without order, ten and what is under way with it,
-    however long the range is."""
+    """Without order, at most two pages are held for each request at once; in order, ten and
+    those under way. The length of the range does not matter."""
     concurrency, ordered = form
     server = server_of(60_000)
     held = most = 0
@@ -85,16 +85,16 @@ async def test_what_is_held_for_a_slow_consumer_is_bounded(form: tuple[int, bool
             held -= len(batch.messages)
             await server.clock.sleep(0.04)
     pages = (10 + 1) * concurrency + 2 * concurrency if ordered else 2 * concurrency
-    # What a page repeats of the one before is counted as held, and never handed out.
+    # What a page repeats of the one before is counted as held, and never delivered.
     repeated = held
     assert most - repeated <= 100 * pages
     assert server.peak <= concurrency
 
 
 @virtual
-async def test_what_appears_behind_the_scouts_is_bounded_too() -> None:
-    """Messages by the ten thousand that appear where the walk has planned for few: lanes
-    that are ahead wait, the first does not, and what is held stays bounded."""
+async def test_messages_that_appear_behind_the_lookahead_are_bounded_too() -> None:
+    """If 40,000 messages appear where the walk has planned for few, workers that are ahead
+    wait, the first one does not, and what is held stays bounded."""
     server = server_of(20_000)
     held = most = 0
 
@@ -125,8 +125,8 @@ async def test_what_appears_behind_the_scouts_is_bounded_too() -> None:
 
 
 @virtual
-async def test_the_first_lane_never_waits_for_another() -> None:
-    """In order, a consumer that takes nothing for an hour finds the walk going on at once."""
+async def test_the_first_worker_never_waits_for_another() -> None:
+    """In order, a walk goes on at once after its consumer has paused for an hour."""
     server = server_of(60_000)
     generator = walk(server, (16, True))
     async with aclosing(generator):
@@ -139,23 +139,23 @@ async def test_the_first_lane_never_waits_for_another() -> None:
 @pytest.mark.parametrize("form", PARALLEL)
 @virtual
 async def test_requests_at_once_follow_the_capacity(form: tuple[int, bool]) -> None:
-    """Never more are under way than the quota can feed at that moment, and never fewer than
-    one; when there is more, more are."""
+    """There are never more requests under way than the quota can feed at that moment, and
+    always at least one. When the capacity rises, so do the requests."""
     server = server_of(20_000)
-    now_fed: list[int | None] = [3]
+    capacity_now: list[int | None] = [3]
     over = 0
 
     def watch(_: PageRequest, number: int) -> None:
         nonlocal over
-        fed = now_fed[0]
+        fed = capacity_now[0]
         over += server.under_way > max(1, fed or 99)
         if number == 60:
-            now_fed[0] = 6
+            capacity_now[0] = 6
         if number == 150:
-            now_fed[0] = None
+            capacity_now[0] = None
 
     server.before = watch
-    generator = walk(server, form, capacity=lambda: now_fed[0])
+    generator = walk(server, form, capacity=lambda: capacity_now[0])
     count = sum([len(batch.messages) async for batch in generator])
     assert count == 20_000
     assert over == 0
@@ -165,7 +165,7 @@ async def test_requests_at_once_follow_the_capacity(form: tuple[int, bool]) -> N
 @pytest.mark.parametrize("form", PARALLEL)
 @virtual
 async def test_a_capacity_that_falls_is_followed(form: tuple[int, bool]) -> None:
-    """When the quota falls to nothing, one request at a time goes on, and the walk ends."""
+    """When the quota falls to nothing, the walk ends with one request at a time."""
     server = server_of(6000)
     fed = 8
     at_once: list[int] = []
@@ -192,8 +192,8 @@ def _nothing_left() -> Iterator[None]:
 
 @pytest.mark.parametrize("form", FORMS)
 @given(moment=st.floats(0.0, 1.5))
-def test_cancelled_at_any_moment_it_leaves_nothing(form: tuple[int, bool], moment: float) -> None:
-    """The consumer's task is cancelled: no task is left, and no request goes on."""
+def test_a_cancelled_walk_leaves_nothing(form: tuple[int, bool], moment: float) -> None:
+    """After the consumer's task is cancelled, no task and no request remains."""
 
     async def main() -> None:
         server = server_of(4000, jitter=0.5)
@@ -216,8 +216,8 @@ def test_cancelled_at_any_moment_it_leaves_nothing(form: tuple[int, bool], momen
 
 @pytest.mark.parametrize("form", FORMS)
 @virtual
-async def test_left_in_the_middle_it_leaves_nothing(form: tuple[int, bool]) -> None:
-    """`break` and `aclose()` end what is under way."""
+async def test_a_walk_that_is_closed_in_the_middle_leaves_nothing(form: tuple[int, bool]) -> None:
+    """`break` and `aclose()` end all tasks and requests."""
     server = server_of(4000, jitter=0.5)
     with _nothing_left():
         generator = walk(server, form)
@@ -229,7 +229,7 @@ async def test_left_in_the_middle_it_leaves_nothing(form: tuple[int, bool]) -> N
 
 @pytest.mark.parametrize("form", FORMS)
 @virtual
-async def test_forgotten_it_ends_by_itself(form: tuple[int, bool]) -> None:
+async def test_a_walk_that_is_dropped_ends_by_itself(form: tuple[int, bool]) -> None:
     """A generator that is dropped without `aclose()` leaves no task running."""
     server = server_of(4000, jitter=0.5)
     with _nothing_left():
@@ -243,8 +243,8 @@ async def test_forgotten_it_ends_by_itself(form: tuple[int, bool]) -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 @virtual
-async def test_never_begun_it_asks_nothing(form: tuple[int, bool]) -> None:
-    """A walk that nobody iterates makes no request and no task."""
+async def test_a_walk_that_is_never_iterated_makes_no_request(form: tuple[int, bool]) -> None:
+    """A walk that is not iterated makes no request and no task."""
     server = server_of(400)
     with _nothing_left():
         generator = walk(server, form)
@@ -255,7 +255,7 @@ async def test_never_begun_it_asks_nothing(form: tuple[int, bool]) -> None:
 
 @virtual
 async def test_a_pool_of_devices_is_bounded_too() -> None:
-    """Three hundred devices, eight requests at once: never more under way, never more held."""
+    """With 300 devices and 8 requests at once, no more are under way and few pages are held."""
     rows = [
         Row(NOW_MS - 80_000_000 + 1000 * n, b"%d" % n, device=f"d{device}")
         for device in range(0, 300, 3)
@@ -273,5 +273,5 @@ async def test_a_pool_of_devices_is_bounded_too() -> None:
         assert server.requests <= taken + 3 * 8
     assert taken == 300
     assert server.peak == 8
-    # Those that came first may have been cut short by the server: they are asked on.
+    # The server may have limited the first pages, so some devices cost a second request.
     assert 300 <= server.requests <= 308

@@ -1,4 +1,4 @@
-"""How many requests a sequential walk needs, worked out from the times alone."""
+"""Computes the requests that a sequential walk needs, from the times alone."""
 
 from collections import Counter
 
@@ -6,10 +6,10 @@ __all__ = ["requests_for"]
 
 
 def requests_for(times: list[int], page: int) -> int:
-    """The requests of a held-back seek over `times`, ascending, on a server that stands still.
+    """Count the requests of an ascending walk over `times`, on a server that does not change.
 
     A page that ends in a millisecond is followed by one that begins with it; a millisecond
-    of a page or more takes its own pages, and where it fills the last of them one more.
+    of a page or more takes its own pages, and one more if it fills the last of them.
     """
     sizes = Counter(times)
     place = requests = 0

@@ -1,6 +1,6 @@
-"""Servers that keep the documents' promises otherwise: the truth comes of it, or an error.
+"""Servers that break the documents' promises: a walk yields all messages, or an error.
 
-Never does a walk lose a message in silence, hand one out twice, or turn for ever.
+A walk never loses a message in silence, yields one twice, or goes on without an end.
 """
 
 import random
@@ -22,7 +22,7 @@ LIMIT = 20
 """Messages a page."""
 
 MOST = 1500
-"""Requests; a walk that makes more turns for ever."""
+"""Requests at most; a walk that makes more does not end."""
 
 FORMS = [(1, True), (4, True), (4, False)]
 
@@ -35,7 +35,7 @@ def as_it_is(request: PageRequest) -> PageRequest:
 
 
 def moved(start: int = 0, end: int = 0) -> Asked:
-    """Bounds taken for others."""
+    """A server that moves the bounds by so many milliseconds."""
 
     def ask(asked: PageRequest) -> PageRequest:
         return attrs.evolve(
@@ -48,7 +48,7 @@ def moved(start: int = 0, end: int = 0) -> Asked:
 
 
 def ignoring(*, start: bool = False, end: bool = False) -> Asked:
-    """No notice is taken of page numbers, nor of the bounds named."""
+    """A server that ignores page numbers, and the bounds named."""
 
     def ask(asked: PageRequest) -> PageRequest:
         low, high = None if start else asked.start, None if end else asked.end
@@ -62,7 +62,7 @@ def sorted_always(order: Order) -> Asked:
 
 
 def numbered_from(first: int) -> Asked:
-    """Page numbers that count from another number than the walk's."""
+    """A server whose page numbers begin with another number than the walk's (D3)."""
 
     def ask(asked: PageRequest) -> PageRequest:
         number = None if asked.number is None else max(1, asked.number + 1 - first)
@@ -87,7 +87,7 @@ def with_microseconds(page: list[Message]) -> list[Message]:
 
 
 def thinned(page: list[Message]) -> list[Message]:
-    """Filtered after the limit was applied, so that every page is short."""
+    """Filter after the limit was applied, so that every page is short."""
     return [one for one in page if int(one.payload_json) % 5]
 
 
@@ -102,7 +102,7 @@ def stuck() -> Answered:
 
 
 def rows(kind: str) -> list[Row]:
-    """Streams that are hard on page numbers, bounds and short pages."""
+    """Make a stream that is difficult for page numbers, bounds or short pages."""
     chance = random.Random(3)
     at = NOW_MS - 900_000
     times = {
@@ -125,12 +125,12 @@ async def walked(
     form: tuple[int, bool],
     round_from: int = 1,
 ) -> tuple[Counter[bytes], Counter[bytes], PageOrderError | None]:
-    """What a walk over such a server handed out, what there is, and how the walk ended."""
+    """Walk over such a server: what the walk yielded, what there is, and its error."""
     stream = rows(kind)
     server = MessageServer(stream, limit=LIMIT, jitter=0.5, round_from=round_from)
 
     async def fetch(request: PageRequest) -> Fetched:
-        assert server.requests < MOST, "it turns for ever"
+        assert server.requests < MOST, "the walk does not end"
         fetched = await server.fetch(ask(request))
         return attrs.evolve(fetched, messages=answer([*fetched.messages]))
 
@@ -158,10 +158,10 @@ async def walked(
 @pytest.mark.parametrize("start", [0, 1], ids=["from inclusive", "from exclusive"])
 @pytest.mark.parametrize("end", [0, 1], ids=["to exclusive", "to inclusive"])
 @virtual
-async def test_bounds_may_include_and_leave_out_what_they_like(
+async def test_bounds_may_be_inclusive_or_exclusive(
     end: int, start: int, kind: str, order: Order, form: tuple[int, bool]
 ) -> None:
-    """`from` exclusive, `to` inclusive: the walk finds out, and nothing is lost or repeated."""
+    """With an exclusive `from` or an inclusive `to`, nothing is lost or repeated."""
     got, truth, _ = await walked(kind, moved(start, end), list, order, form)
     assert got == truth
 
@@ -174,7 +174,7 @@ async def test_bounds_may_include_and_leave_out_what_they_like(
 async def test_times_may_be_coarser_or_finer(
     answer: Answered, kind: str, order: Order, form: tuple[int, bool]
 ) -> None:
-    """Times cut to the second while bounds are kept to the millisecond, or with microseconds."""
+    """Times may lack milliseconds while bounds have them, or have microseconds."""
     got, truth, _ = await walked(kind, as_it_is, answer, order, form)
     assert got == truth
 
@@ -185,12 +185,12 @@ async def test_times_may_be_coarser_or_finer(
 async def test_pages_filtered_after_their_limit_are_not_the_last(
     order: Order, form: tuple[int, bool]
 ) -> None:
-    """Where every page is shorter than asked for, each time by another number."""
+    """Every page may be shorter than requested, each by another number."""
     got, truth, _ = await walked("plain", as_it_is, thinned, order, form)
     assert got == Counter({payload: 1 for payload in truth if int(payload) % 5})
 
 
-LIES: dict[str, tuple[Asked, Callable[[], Answered], int]] = {
+BROKEN: dict[str, tuple[Asked, Callable[[], Answered], int]] = {
     "sort is always asc": (sorted_always("asc"), lambda: list, 1),
     "sort is always desc": (sorted_always("desc"), lambda: list, 1),
     "p is ignored": (ignoring(), lambda: list, 1),
@@ -202,20 +202,20 @@ LIES: dict[str, tuple[Asked, Callable[[], Answered], int]] = {
     "p counts from 0, from rounded": (numbered_from(0), lambda: list, 60_000),
     "p counts from 2": (numbered_from(2), lambda: list, 1),
     "pages of two thirds": (of_two_thirds, lambda: list, 1),
-    "one page for ever": (as_it_is, stuck, 1),
+    "always the same page": (as_it_is, stuck, 1),
 }
 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("order", ["asc", "desc"])
 @pytest.mark.parametrize("kind", ["mixed", "plain", "group first", "groups", "dense"])
-@pytest.mark.parametrize("lie", LIES)
+@pytest.mark.parametrize("promise", BROKEN)
 @virtual
-async def test_a_lie_is_an_error_or_makes_no_difference(
-    lie: str, kind: str, order: Order, form: tuple[int, bool]
+async def test_a_broken_promise_is_an_error_or_makes_no_difference(
+    promise: str, kind: str, order: Order, form: tuple[int, bool]
 ) -> None:
-    """The walk ends, with all there is or with `PageOrderError`; nothing comes twice."""
-    ask, answer, round_from = LIES[lie]
+    """The walk ends with all messages or with `PageOrderError`; none comes twice."""
+    ask, answer, round_from = BROKEN[promise]
     got, truth, error = await walked(kind, ask, answer(), order, form, round_from)
     assert not got - truth
     assert error is not None or got == truth
@@ -223,8 +223,8 @@ async def test_a_lie_is_an_error_or_makes_no_difference(
 
 @virtual
 async def test_what_a_walk_learned_is_known_to_the_next() -> None:
-    """With the quirks of a first walk, a second one over many in one millisecond asks for
-    nothing to find out how the server counts."""
+    """With the quirks that a first walk has learned, a second one over a large millisecond
+    makes no request to test page numbers."""
     quirks = Quirks()
     spent = []
     for _ in range(2):
@@ -239,6 +239,6 @@ async def test_what_a_walk_learned_is_known_to_the_next() -> None:
 
 @virtual
 async def test_the_error_says_what_to_set() -> None:
-    """A page number that counts otherwise is most often a wrong setting."""
+    """If page numbers do not count right, the error names the setting to change."""
     *_, error = await walked("group first", numbered_from(0), list, "asc", (1, True))
     assert "Config.first_page" in str(error)

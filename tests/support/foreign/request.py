@@ -1,4 +1,4 @@
-"""What is asked of the server, and what it answers: values without HTTP."""
+"""Requests to the server and its answers, as values without HTTP."""
 
 import json
 from collections.abc import Mapping
@@ -15,16 +15,16 @@ _MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 @frozen
-class Answer:
-    """A status, and the JSON value that is the body."""
+class ForeignAnswer:
+    """An answer: a status, and the JSON value of the body."""
 
     status: int
     value: Any
 
 
 @frozen(kw_only=True)
-class Asked:
-    """One request: ``path`` in its parts, decoded; header names in lower case."""
+class ForeignRequest:
+    """One request: `path` in decoded parts, header names in lower case, `body` as JSON."""
 
     method: str
     path: tuple[str, ...]
@@ -33,8 +33,10 @@ class Asked:
     body: Any
 
     @classmethod
-    def of(cls, method: str, target: str, headers: Mapping[str, str], body: bytes) -> "Asked":
-        """The request of these parts of HTTP."""
+    def of(
+        cls, method: str, target: str, headers: Mapping[str, str], body: bytes
+    ) -> "ForeignRequest":
+        """Make a request from these parts of HTTP."""
         parts = urlsplit(target)
         return cls(
             method=method,
@@ -47,7 +49,7 @@ class Asked:
         )
 
     def time(self, name: str, form: FilterTime) -> int | None:
-        """A time of the query, in milliseconds; ValueError where it is not in this form."""
+        """Read a time of the query, in milliseconds; ValueError if it is not in this form."""
         text = self.query.get(name)
         if text is None:
             return None
@@ -61,7 +63,7 @@ class Asked:
 
 
 def milliseconds(text: str) -> int:
-    """Of an ISO text with Z, since the epoch; ValueError for any other."""
+    """Read an ISO text with Z as milliseconds since the epoch; ValueError for any other text."""
     if not text.endswith("Z"):
         raise ValueError(text)
     return round((datetime.fromisoformat(text) - _EPOCH) / _MILLISECOND)

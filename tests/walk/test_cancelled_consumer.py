@@ -1,4 +1,4 @@
-"""A consumer that dies at any of its waits, and goes on from the last cursor that it stored."""
+"""A consumer is cancelled at any `await`, and resumes from the last cursor that it stored."""
 
 import asyncio
 from collections import Counter
@@ -18,7 +18,7 @@ FORMS = [(1, True), (4, True), (4, False)]
 
 
 def rows() -> list[Row]:
-    """Some forty rows: two large groups, one of them last, and gaps."""
+    """Make some forty rows: two large groups, one of them at the end, and gaps."""
     begin = NOW_MS - 60_000
     times = [n * 700 for n in range(20)] + [20_000] * (2 * PAGE + 2) + [40_000] * (PAGE + 1)
     return [Row(begin + at, b"%d" % n, serial=n) for n, at in enumerate(times)]
@@ -27,7 +27,7 @@ def rows() -> list[Row]:
 async def consume(
     server: MessageServer, store: Walked, order: Order, form: tuple[int, bool]
 ) -> None:
-    """Walk on from what is stored, and store each batch with its cursor in one step."""
+    """Resume from the stored cursor, and store each batch together with its cursor."""
     walk = batches(
         server.fetch,
         WalkQuery(project_id="p1", device_id="d1", order=order),
@@ -51,9 +51,9 @@ async def consume(
 async def test_cancelled_at_any_wait_and_resumed_in_any_form(
     form: tuple[int, bool], order: Order, moment: Moment
 ) -> None:
-    """Whichever of its waits is the last, what was stored and what the walk from its cursor
-    on brings, in this form or another, is every message once; no task is left."""
-    died = 0
+    """Wherever the first walk is cancelled, its stored messages and those of the resumed walk,
+    in any form, are every message once; no task remains."""
+    cancelled = 0
     for cut in cuts(moment):
         server, store = MessageServer(rows(), limit=PAGE, jitter=0.5), Walked()
         ended = await Stepped(consume(server, store, order, form), cut).ended_by_itself()
@@ -63,5 +63,5 @@ async def test_cancelled_at_any_wait_and_resumed_in_any_form(
         assert store.finished
         if ended:
             break
-        died += 1
-    assert died > 10
+        cancelled += 1
+    assert cancelled > 10
