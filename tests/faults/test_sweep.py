@@ -163,6 +163,7 @@ SWEEPS: dict[str, Sweep] = {
     "IottlySession.call": called,
     "IottlySession.ping": lambda world: world.session.ping(),
     "Project.inspect": lambda world: world.project.inspect(),
+    "Context.call": lambda world: world.project.inspect(),
     "Licenses.list": lambda world: world.project.licenses.list(),
     "Licenses.get": lambda world: world.project.licenses.get(world.token),
     "Devices.list": lambda world: world.project.devices.list(),
