@@ -1,4 +1,4 @@
-"""The README: its snippets run, and its tables name what there is."""
+"""The README: its snippets run, and its tables are complete."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .support.readme import README, blocks, command
 
 @pytest.fixture(scope="module")
 def environment() -> Iterator[dict[str, str]]:
-    """An emulated cloud, and the environment that points a program at it."""
+    """The environment variables that point a program at an emulator."""
     with EmulatorThread(devices=3, messages=600) as emulator:
         yield {
             **os.environ,
@@ -29,7 +29,7 @@ def environment() -> Iterator[dict[str, str]]:
 
 @pytest.mark.parametrize("snippet", blocks("python"), ids=lambda text: text.split("\n")[0])
 def test_every_python_snippet_runs_as_it_stands(snippet: str, environment: dict[str, str]) -> None:
-    """A reader who copies it gets what it says."""
+    """A reader can copy a snippet and run it."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", snippet],
         env=environment,
@@ -43,13 +43,13 @@ def test_every_python_snippet_runs_as_it_stands(snippet: str, environment: dict[
 
 
 def test_the_two_commands_are_one_line_each() -> None:
-    """Each can be copied whole."""
+    """Each can be copied as one line."""
     for name in ("demo", "test"):
         assert "\n" not in command(name)
 
 
 def test_every_error_is_in_the_table() -> None:
-    """The table of errors leaves none out but the roots of groups."""
+    """The table has every error class, except the base classes of groups."""
     text = README.read_text("utf-8")
     groups = {"IottlyError", "TransportError", "ApiError", "WalkError"}
     names = {name for name in iottly_async.__all__ if name.endswith("Error")} - groups
@@ -57,6 +57,6 @@ def test_every_error_is_in_the_table() -> None:
 
 
 def test_every_decision_is_explained() -> None:
-    """D1 to D12, which docstrings cite, each have their row."""
+    """D1 to D18, which docstrings cite, each have a row."""
     text = README.read_text("utf-8")
-    assert all(f"| D{number} | " in text for number in range(1, 13))
+    assert all(f"| D{number} | " in text for number in range(1, 19))

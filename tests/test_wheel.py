@@ -1,4 +1,4 @@
-"""The wheel: it builds, and works as installed, away from the sources."""
+"""The wheel: it builds, and works when it is installed without the sources."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ asyncio.run(main())
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project's wheel, built as an installer builds it."""
+    """The project's wheel, built by pip."""
     folder = tmp_path_factory.mktemp("wheel")
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
     subprocess.run([*pip, "wheel", "--no-deps", "-w", str(folder), str(ROOT)], check=True)
@@ -37,7 +37,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
-    """Every file of the package is in it, with its marker of types; no tests, no benchmarks."""
+    """It has every file of the package and `py.typed`, and no tests or benchmarks."""
     names = set(zipfile.ZipFile(wheel).namelist())
     package = {
         path.relative_to(ROOT).as_posix()
@@ -49,18 +49,18 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     assert {name.split("/")[0].split("-")[0] for name in names} == {"iottly_async"}
 
 
-def test_the_wheel_works_as_installed(wheel: Path, tmp_path: Path) -> None:
-    """In an environment of its own, with this one's dependencies, a walk runs."""
+def test_the_installed_wheel_works(wheel: Path, tmp_path: Path) -> None:
+    """A walk runs in a new environment, which borrows this one's dependencies."""
     home = tmp_path / "env"
     venv.create(home, with_pip=False)
     python = home / "bin" / "python"
     (site,) = (home / "lib").glob("python*/site-packages")
     zipfile.ZipFile(wheel).extractall(site)
     dependencies = next(path for path in sys.path if path.endswith("site-packages"))
-    # Behind its own packages in the path, so that the wheel's code is what is imported.
+    # They come after the environment's own packages, so the wheel's code is imported.
     (site / "dependencies.pth").write_text(dependencies + "\n", "utf-8")
     done = subprocess.run(
-        [python, "-P", "-c", USE], cwd=tmp_path, capture_output=True, text=True, check=False
+        [python, "-I", "-c", USE], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     count, file = done.stdout.split()
