@@ -29,12 +29,17 @@ process. It needs no API key. Requests and answers are JSON; a POST must say
   ``until``, ``licenses``, ``jsonl``.
 - ``GET faults``: the faults. ``POST faults``: add one; the fields of ``Fault``, of which ``kind``
   is required. ``DELETE faults``: remove all, and release what stalls.
-- ``GET clock``: the server's clock. ``POST clock``: change it. Fields: ``offset`` (seconds),
-  ``pin`` (a time, or null for now), ``unpin`` (true), ``advance`` (seconds).
+- ``GET outage``: the outage that lasts, or null. ``POST outage``: begin one; the fields of
+  ``ServiceOutage``, of which ``kind`` is required, and ``seconds`` too if ``kind`` is ``refuse``.
+  ``DELETE outage``: end it.
+- ``GET clock``: the server's clock. ``POST clock``: change it. Fields: ``offset`` and
+  ``stamp_offset`` (seconds), ``pin`` (a time, or null for now), ``unpin`` (true), ``advance``
+  (seconds).
 - ``GET requests``: the requests that arrived. ``DELETE requests``: forget them.
 - ``GET commands``: the commands that were executed.
 - ``POST append``: append messages. Fields: ``device_id`` (required), ``messages`` (a number or a
-  list), ``late_by`` (seconds). Or append at a steady rate: ``rate`` (messages a second; 0 stops),
+  list), ``late_by`` (seconds). Or rows of any form: ``device_id``, ``raw`` (a list), ``timestamp``,
+  ``late_by``. Or append at a steady rate: ``rate`` (messages a second; 0 stops),
   ``device_ids``.
 - ``GET webhooks``: the webhooks. ``POST webhooks``: add one; the fields of ``Webhook``, of which
   ``url`` is required. ``DELETE webhooks``: remove all.
@@ -47,6 +52,7 @@ process. It needs no API key. Requests and answers are JSON; a POST must say
 from .clock import EmulatorClock
 from .faults import Fault, FaultKind
 from .handle import EmulatorHandle
+from .outage import OutageKind, ServiceOutage
 from .quota import QuotaDecision
 from .records import CommandRecord, RequestRecord
 from .server import Emulator, run, serve
@@ -67,8 +73,10 @@ __all__ = [
     "EmulatorThread",
     "Fault",
     "FaultKind",
+    "OutageKind",
     "QuotaDecision",
     "RequestRecord",
+    "ServiceOutage",
     "Webhook",
     "run",
     "serve",

@@ -1,7 +1,8 @@
 """The server's clock: real time plus an offset, or a pinned time.
 
-Everything that the emulator dates uses this clock: the ``Date`` header, the timestamps of appended
-messages, the windows of the rate limit, and the progress of commands.
+Everything that the emulator dates uses this clock: the ``Date`` header, the windows of the rate
+limit, and the progress of commands. The timestamps of appended messages may come from a clock that
+differs from it by ``stamp_offset``.
 """
 
 import time
@@ -19,11 +20,20 @@ class EmulatorClock:
 
     Args:
         offset: How many seconds the server is ahead of real time. 0 by default.
+        stamp_offset: How many seconds the clock that gives messages their timestamps is ahead of
+            the server's clock. 0 by default.
         real: Where real time comes from, in epoch seconds. ``time.time`` by default.
     """
 
-    def __init__(self, offset: float = 0.0, *, real: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        offset: float = 0.0,
+        *,
+        stamp_offset: float = 0.0,
+        real: Callable[[], float] = time.time,
+    ) -> None:
         self._offset = offset
+        self._stamp_offset = stamp_offset
         self._pinned: float | None = None
         self._real = real
 
@@ -37,7 +47,19 @@ class EmulatorClock:
 
     @offset.setter
     def offset(self, value: float | timedelta) -> None:
-        self._offset = value.total_seconds() if isinstance(value, timedelta) else float(value)
+        self._offset = _seconds(value)
+
+    @property
+    def stamp_offset(self) -> float:
+        """How many seconds the clock that gives timestamps is ahead of the server's clock (D11).
+
+        Negative if it is behind. It can be set to seconds or to a ``timedelta``.
+        """
+        return self._stamp_offset
+
+    @stamp_offset.setter
+    def stamp_offset(self, value: float | timedelta) -> None:
+        self._stamp_offset = _seconds(value)
 
     @property
     def pinned(self) -> bool:
@@ -88,6 +110,14 @@ class EmulatorClock:
             self.time() * 1000 + 1e-3
         )  # so that a pinned millisecond is not rounded down to the one before
 
+    def stamp_ms(self) -> int:
+        """The timestamp that a message gets now, in whole milliseconds.
+
+        Returns:
+            Epoch milliseconds: the server's time plus ``stamp_offset``.
+        """
+        return self.now_ms() + round(1000 * self._stamp_offset)
+
     def now(self) -> datetime:
         """The server's time as a ``datetime``.
 
@@ -100,6 +130,15 @@ class EmulatorClock:
         """The clock as the control address shows it.
 
         Returns:
-            ``now`` (ISO text), ``offset`` (seconds) and ``pinned``.
+            ``now`` (ISO text), ``offset`` and ``stamp_offset`` (seconds), and ``pinned``.
         """
-        return {"now": self.now().isoformat(), "offset": self.offset, "pinned": self.pinned}
+        return {
+            "now": self.now().isoformat(),
+            "offset": self.offset,
+            "stamp_offset": self.stamp_offset,
+            "pinned": self.pinned,
+        }
+
+
+def _seconds(value: float | timedelta) -> float:
+    return value.total_seconds() if isinstance(value, timedelta) else float(value)

@@ -12,9 +12,10 @@ from typing import Any, Literal, get_args
 
 import attrs
 
+from .rows import raw_text
 from .settings import copied, one_of, seeded_random
 
-FaultKind = Literal["status", "html", "cut", "reset", "stall", "garbage", "empty"]
+FaultKind = Literal["status", "html", "cut", "reset", "stall", "garbage", "empty", "date", "row"]
 
 
 def _upper(text: str | None) -> str | None:
@@ -34,6 +35,10 @@ class Fault:
     - ``stall``: nothing happens for ``seconds``; then the request goes on as usual.
     - ``garbage``: 200 with a text that is not JSON.
     - ``empty``: 200 without a body.
+    - ``date``: the usual answer, but its ``Date`` is ``seconds`` ahead of the server's clock; its
+      other ``headers`` are set as well, so that ``Date`` can be any text.
+    - ``row``: the usual answer of the routes ``paginated`` and ``history``, but ``body`` stands in
+      place of one of its messages. An answer without that message stays as it is.
 
     Attributes:
         kind: What goes wrong; see above.
@@ -46,9 +51,12 @@ class Fault:
         after: Whether the handler runs first. False by default: the handler never runs.
         status: The answer's status. None, the default, is 500, and 502 for ``html``.
         body: The answer's body: text, bytes or a JSON value. None, the default, is the
-            generation's own error shape.
+            generation's own error shape. For ``row``, what stands in place of the message: a JSON
+            value, or bytes that are sent as they are; None is a text where an object belongs.
         headers: The answer's headers; none by default.
-        seconds: How long a stall lasts. None, the default, is until it is released.
+        seconds: How long a stall lasts. None, the default, is until it is released. For ``date``,
+            how far the date is ahead; negative is behind.
+        row: For ``row``, which message of the answer: 0, the default, is the first, -1 the last.
         injected: How often the fault was injected so far.
     """
 
@@ -65,6 +73,7 @@ class Fault:
     body: Any = None
     headers: Mapping[str, str] = attrs.field(factory=dict, converter=copied)
     seconds: float | None = None
+    row: int = 0
     injected: int = attrs.field(default=0, init=False)
     _passed: int = attrs.field(default=0, init=False)
 
@@ -73,6 +82,8 @@ class Fault:
             raise ValueError(f"count={self.count}: must be 1 or more, or None")
         if self.status is not None and not 200 <= self.status <= 599:
             raise ValueError(f"status={self.status}: must be 200 to 599")
+        if self.kind == "date" and self.seconds is None and not self.headers:
+            raise ValueError("date: needs seconds or headers")
 
     def matches(self, route: str | None, path: str, method: str) -> bool:
         """Whether a request is one that this fault is meant for.
@@ -86,6 +97,8 @@ class Fault:
             True if route and method match; counts nothing.
         """
         if self.method not in (None, method):
+            return False
+        if self.kind == "row" and route not in ("paginated", "history"):
             return False
         if self.route is None:
             return True
@@ -111,6 +124,14 @@ class Fault:
             return False
         self.injected += 1
         return True
+
+    def row_text(self) -> str:
+        """What stands in place of a message, if ``kind`` is ``row``.
+
+        Returns:
+            ``body`` as it is sent.
+        """
+        return raw_text("a text where a message belongs" if self.body is None else self.body)
 
     @property
     def exhausted(self) -> bool:

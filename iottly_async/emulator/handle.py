@@ -13,9 +13,10 @@ import attrs
 
 from .clock import EmulatorClock
 from .faults import Fault, FaultKind
+from .outage import OutageKind, ServiceOutage
 from .quota import QuotaDecision
 from .records import CommandRecord, RequestRecord
-from .settings import EmulatorOptions, EmulatorSettings
+from .settings import EmulatorOptions, EmulatorSettings, Latency
 from .state import EmulatorState
 from .webhooks import Delivery, Webhook
 
@@ -107,7 +108,7 @@ class EmulatorHandle(ABC):
         device_id: str,
         messages: int | Iterable[Mapping[str, Any]] = 1,
         *,
-        late_by: float | None = None,
+        late_by: Latency | None = None,
     ) -> list[int]:
         """Add messages of a device, as if the device had sent them now.
 
@@ -124,8 +125,8 @@ class EmulatorHandle(ABC):
         Args:
             device_id: The device's id of either generation.
             messages: How many messages to make up, or one mapping for each message.
-            late_by: Seconds from now until the messages become visible (D11). None takes the
-                setting ``late_by``.
+            late_by: Seconds from now until the messages become visible (D11), or a range to draw
+                from. None takes the setting ``late_by``.
 
         Returns:
             The row numbers of the new messages.
@@ -141,6 +142,44 @@ class EmulatorHandle(ABC):
             ```
         """
         return self._call(lambda: self._state.append(device_id, messages, late_by=late_by))
+
+    def append_raw(
+        self,
+        device_id: str,
+        rows: Iterable[object],
+        *,
+        timestamp: datetime | int | None = None,
+        late_by: Latency | None = None,
+    ) -> list[int]:
+        """Add rows of any form, to see what a client does with rows that it cannot read (D8).
+
+        They are sent as they are, wherever messages are sent. The fault ``row`` does the same to a
+        single answer.
+
+        Args:
+            device_id: The device's id of either generation.
+            rows: One for each row: a JSON value, or bytes that are sent as they are, JSON or not.
+            timestamp: The time at which the rows stand among the messages: aware, or epoch
+                milliseconds. None takes a row's own ``timestamp`` if it is an object with one that
+                can be read, and else the present time.
+            late_by: Seconds from now until the rows become visible (D11), or a range to draw from.
+                None takes the setting ``late_by``.
+
+        Returns:
+            The row numbers of the new rows.
+
+        Raises:
+            KeyError: There is no such device.
+            ValueError: A row is neither JSON nor UTF-8. Nothing is stored then.
+
+        Example:
+            ```python
+            emulator.append_raw(device_id, [{"from": device_id, "timestamp": "n/a"}, None])
+            ```
+        """
+        return self._call(
+            lambda: self._state.append_raw(device_id, rows, timestamp=timestamp, late_by=late_by)
+        )
 
     def stored(
         self,
@@ -163,8 +202,8 @@ class EmulatorHandle(ABC):
             A dict for each message, by time and then by row number. Its keys are ``id`` (the row
             number), ``oid``, ``device_id``, ``project_id``, ``timestamp`` and
             ``devicetimestamp`` (aware), the same two with ``_ms`` (epoch milliseconds), ``type``,
-            ``channel``, ``payload`` (None if it is not JSON), ``payload_json`` and
-            ``visible_at_ms``.
+            ``channel``, ``payload`` (None if it is not JSON), ``payload_json``,
+            ``visible_at_ms`` and ``raw`` (the text of a raw row, else None).
 
         Raises:
             KeyError: There is no such device.
@@ -233,7 +272,7 @@ class EmulatorHandle(ABC):
         """Delete the request records and start counting requests from 1 again."""
         self._call(lambda: self._state.records.forget_requests())
 
-    # -- faults and quota -------------------------------------------------------------------------
+    # -- faults, outages and quota ----------------------------------------------------------------
 
     def fault(
         self,
@@ -249,6 +288,7 @@ class EmulatorHandle(ABC):
         body: Any = None,
         headers: Mapping[str, str] | None = None,
         seconds: float | None = None,
+        row: int = 0,
     ) -> Fault:
         """Inject a fault into requests to come; by default into the next one.
 
@@ -264,9 +304,12 @@ class EmulatorHandle(ABC):
             status: The answer's status, for ``status`` and ``html``. None: 500, and 502 for
                 ``html``.
             body: The answer's body, for ``status``: text, bytes or a JSON value. None: the
-                generation's own error shape.
-            headers: The answer's headers, for ``status`` and ``html``. None: no extra headers.
-            seconds: How long a ``stall`` lasts. None: until ``release``.
+                generation's own error shape. For ``row``: what stands in place of a message.
+            headers: The answer's headers, for ``status``, ``html`` and ``date``. None: no extra
+                headers.
+            seconds: How long a ``stall`` lasts. None: until ``release``. For ``date``: how far
+                ahead the date is.
+            row: For ``row``: which message of the answer, from 0.
 
         Returns:
             The fault; its ``injected`` counts how often it was injected.
@@ -291,6 +334,7 @@ class EmulatorHandle(ABC):
             body=body,
             headers=headers or {},
             seconds=seconds,
+            row=row,
         )
         return self._call(lambda: self._state.faults.add(made))
 
@@ -301,6 +345,37 @@ class EmulatorHandle(ABC):
     def release(self) -> None:
         """Release the requests and streams that stall at present; the faults stay."""
         self._call(self._state.release)
+
+    def outage(
+        self, kind: OutageKind = "refuse", *, seconds: float | None = None, status: int = 503
+    ) -> None:
+        """Begin an outage of the whole service; replaces one that lasts.
+
+        Args:
+            kind: How the service is away: ``refuse``, ``reset``, ``html`` or ``hang``; see
+                ``ServiceOutage``.
+            seconds: How long it lasts. None: until ``end_outage``.
+            status: The status of ``html``: 502, 503 or 504.
+
+        Raises:
+            ValueError: A value is not allowed.
+
+        Example:
+            ```python
+            emulator.outage("html", status=502, seconds=10)
+            ```
+        """
+        made = ServiceOutage(kind=kind, seconds=seconds, status=status)
+        self._call(lambda: self._state.outages.begin(made))
+
+    def end_outage(self) -> None:
+        """End the outage; nothing happens if there is none."""
+        self._call(self._state.outages.end)
+
+    @property
+    def present_outage(self) -> ServiceOutage | None:
+        """The outage that lasts; None if there is none."""
+        return self._call(lambda: self._state.outages.present)
 
     def spend(self, requests: int = 1, *, key: str | None = None) -> QuotaDecision | None:
         """Use up quota, as another client with the same API key would.

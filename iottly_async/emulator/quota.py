@@ -17,7 +17,7 @@ class QuotaDecision:
     """What the rate limit decides about one request, and the quota after it.
 
     Attributes:
-        admitted: Whether the request may go on; otherwise it is answered with 429.
+        admitted: Whether the request may go on; otherwise it is refused.
         limit: How many requests fit into one window.
         remaining: How many requests are left.
         reset: When there is more quota, in epoch seconds of the server's clock.
@@ -28,26 +28,32 @@ class QuotaDecision:
     remaining: int
     reset: float
 
-    def headers(self, now: float, *, rounding: Rounding, retry_after: bool) -> dict[str, str]:
-        """The headers of the answer.
+    def headers(self, rounding: Rounding) -> dict[str, str]:
+        """The limit headers of the answer.
 
         Args:
-            now: The server's time in epoch seconds, from which ``Retry-After`` counts.
             rounding: How the reset is rounded to whole seconds: ``up`` or ``down``.
-            retry_after: Whether a refusal has a ``Retry-After`` header.
 
         Returns:
-            The three limit headers, and ``Retry-After`` where it applies.
+            The three limit headers.
         """
         reset = math.ceil(self.reset) if rounding == "up" else math.floor(self.reset)
-        named = {
+        return {
             "X-RateLimit-Limit": str(self.limit),
             "X-RateLimit-Remaining": str(self.remaining),
             "X-RateLimit-Reset": str(reset),
         }
-        if retry_after and not self.admitted:
-            named["Retry-After"] = str(max(1, math.ceil(self.reset - now)))
-        return named
+
+    def retry_after(self, now: float) -> str:
+        """The ``Retry-After`` header of a refusal.
+
+        Args:
+            now: The server's time in epoch seconds.
+
+        Returns:
+            Whole seconds, at least 1.
+        """
+        return str(max(1, math.ceil(self.reset - now)))
 
 
 class Quota(Protocol):

@@ -20,7 +20,8 @@ class Row(NamedTuple):
 
     ``timestamp``, ``device_timestamp`` and ``visible_at`` are epoch milliseconds; ``visible_at`` 0
     means "visible from the start". ``tail`` is ``"timestamp":…,"payload":…}``. The payload begins
-    at character ``payload_at`` of it and ends before the last brace.
+    at character ``payload_at`` of it and ends before the last brace. A raw row has ``payload_at``
+    -1, and ``tail`` is all that is sent for it.
     """
 
     device: int
@@ -35,9 +36,19 @@ class Row(NamedTuple):
     tail: str
 
     @property
+    def raw(self) -> str | None:
+        """The text of a raw row; None for an ordinary message."""
+        return self.tail if self.payload_at < 0 else None
+
+    @property
     def payload_json(self) -> str:
-        """The payload's text as it was given; it need not be valid JSON."""
-        return self.tail[self.payload_at : -1]
+        """The payload's text as it was given; it need not be valid JSON.
+
+        Of a raw row, ``null`` unless it is an object that has a payload.
+        """
+        if self.payload_at >= 0:
+            return self.tail[self.payload_at : -1]
+        return dump_json(raw_object(self).get("payload"))
 
     @property
     def object_id(self) -> str:
@@ -77,6 +88,34 @@ def make_row(
     )
 
 
+def raw_text(row: object) -> str:
+    """The text of a row of any form: a JSON value, or UTF-8 bytes that are sent as they are."""
+    return row.decode() if isinstance(row, bytes) else dump_json(row)
+
+
+def make_raw_row(
+    device: int,
+    timestamp: int,
+    id: int,  # noqa: A002 - the column's name
+    text: str,
+    *,
+    visible_at: int = 0,
+) -> Row:
+    """Make a row whose text is sent as it is, at the place of ``timestamp``."""
+    row = Row(device, timestamp, id, "userdefined", timestamp, visible_at, None, None, -1, text)
+    named = raw_object(row).get("type")
+    return row._replace(type=named) if isinstance(named, str) else row
+
+
+def raw_object(row: Row) -> dict[str, Any]:
+    """The JSON object of a raw row; an empty one if it is not an object."""
+    try:
+        value = load_json(row.tail)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
 def ids_json(device_id: str, project_id: str) -> str:
     """The fields with which every message of a device begins, each followed by a comma."""
     return f'"from":{dump_json(device_id)},"to":{dump_json(project_id)},'
@@ -84,7 +123,7 @@ def ids_json(device_id: str, project_id: str) -> str:
 
 def message_json(device_id: str, project_id: str, row: Row) -> str:
     """A message as the paginated endpoint, webhooks and streams send it."""
-    return f"{{{ids_json(device_id, project_id)}{row.tail}"
+    return row.raw or f"{{{ids_json(device_id, project_id)}{row.tail}"
 
 
 def stored_message(device_id: str, project_id: str, row: Row) -> dict[str, Any]:
@@ -107,6 +146,7 @@ def stored_message(device_id: str, project_id: str, row: Row) -> dict[str, Any]:
         "payload": payload,
         "payload_json": row.payload_json,
         "visible_at_ms": row.visible_at,
+        "raw": row.raw,
     }
 
 

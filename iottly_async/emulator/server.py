@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import signal
-import socket
 import threading
 from collections.abc import Callable
 from types import TracebackType
@@ -13,13 +12,13 @@ from aiohttp import web
 
 from .handle import EmulatorHandle
 from .http.dispatch import Dispatcher
+from .http.listener import Listener
 from .http.routes import ROUTE_NAMES
 from .settings import EmulatorOptions, EmulatorSettings
 from .state import EmulatorState
 
 T = TypeVar("T")
 _SHUTDOWN_TIMEOUT = 0.05
-_BACKLOG = 1024
 _MAX_LINE = 32_768  # bytes: the longest filter that is read fits in, percent-encoded
 
 
@@ -50,7 +49,8 @@ class Emulator(EmulatorHandle):
     ) -> None:
         super().__init__(settings, **options)
         self._running: EmulatorState | None = None
-        self._runner: web.ServerRunner | None = None
+        self._server: web.Server | None = None
+        self._listener: Listener | None = None
         self._url: str | None = None
 
     @property
@@ -105,37 +105,42 @@ class Emulator(EmulatorHandle):
             ValueError: ``jsonl`` or ``database`` does not hold what the settings say.
             RuntimeError: The emulator is already running.
         """
-        if self._runner is not None:
+        if self._server is not None:
             raise RuntimeError("the emulator is already running")
         state = await asyncio.to_thread(EmulatorState, self.settings, ROUTE_NAMES)
+        dispatcher = Dispatcher(state)
+        server = web.Server(dispatcher.handle, access_log=None, max_line_size=_MAX_LINE)
         try:
-            sock = _bind(self.settings.host, self.settings.port)
+            listener = Listener(server, self.settings.host, self.settings.port)
         except OSError:
             state.close()
             raise
-        host, port = sock.getsockname()[:2]
+        host, port = listener.address
         name = f"[{host}]" if ":" in host else host
         hosts = {name, "localhost", "127.0.0.1", "[::1]"}
-        dispatcher = Dispatcher(state, frozenset(f"{host}:{port}" for host in hosts))
-        self._runner = web.ServerRunner(
-            web.Server(dispatcher.handle, access_log=None, max_line_size=_MAX_LINE),
-            shutdown_timeout=_SHUTDOWN_TIMEOUT,
-        )
-        await self._runner.setup()
-        await web.SockSite(self._runner, sock, backlog=_BACKLOG).start()
+        dispatcher.hosts = frozenset(f"{host}:{port}" for host in hosts)
+        await listener.start()
+        state.outages.port = listener
         self._running, self._url = state, f"http://{name}:{port}"
+        self._server, self._listener = server, listener
         return self
 
     async def aclose(self) -> None:
         """Stop serving and cut off hanging requests; the records stay readable."""
-        runner, self._runner = self._runner, None
-        if runner is None:
+        server, self._server = self._server, None
+        listener, self._listener = self._listener, None
+        if server is None or listener is None:
             return
         state = self._state
+        state.outages.port = None
+        state.outages.end()
         state.appender.stop()
         await state.webhooks.aclose()
         state.streams.drop()
-        await runner.cleanup()
+        await listener.aclose()
+        await asyncio.sleep(0)  # requests that have arrived are handled before connections close
+        server.pre_shutdown()
+        await server.shutdown(_SHUTDOWN_TIMEOUT)
         state.close()
 
     async def __aenter__(self) -> Self:
@@ -186,9 +191,3 @@ def run(settings: EmulatorSettings | None = None, *, ready: Ready | None = None)
         ready: Called once with the running emulator. None: nothing is called.
     """
     asyncio.run(serve(settings, ready=ready))
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    address = "127.0.0.1" if host == "localhost" else host
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    return socket.create_server((address, port), family=family, backlog=_BACKLOG)

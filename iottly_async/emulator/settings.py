@@ -7,6 +7,7 @@ typed dictionary, so that a type checker can check ``Emulator(devices=3)``.
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from ipaddress import ip_address
+from math import inf
 from os import PathLike
 from random import Random
 from typing import Any, Literal, TypedDict, get_args
@@ -26,6 +27,8 @@ Tier = Literal["starter", "pro", "enterprise"]
 Algorithm = Literal["fixed", "sliding", "bucket"]
 DateForm = Literal["text", "epoch-ms", "numberLong"]
 Rounding = Literal["up", "down"]
+RateHeaders = Literal["both", "v1", "none"]
+RefusalBody = Literal["api", "html"]
 Latency = float | tuple[float, float]
 
 
@@ -52,6 +55,11 @@ def is_loopback(host: str | None) -> bool:
         return ip_address(host or "").is_loopback
     except ValueError:
         return False
+
+
+def as_range(value: Latency) -> tuple[float, float]:
+    """The lowest and the highest of a setting that is seconds or a range of seconds."""
+    return value if isinstance(value, tuple) else (value, value)
 
 
 def seeded_random(seed: int | str, purpose: str) -> Random:
@@ -93,17 +101,24 @@ class EmulatorSettings:
         rate_window: The window's length in seconds. 60 by default.
         rate_algorithm: How requests are counted: ``fixed`` windows (the default), a ``sliding``
             log, or a token ``bucket``.
-        rate_headers_v10: Whether v1.0 sends the three limit headers as well. v1 always does. True
-            by default.
+        rate_headers: Which generations send the three limit headers: ``both`` (the default),
+            ``v1`` alone, or ``none``.
+        refusal_status: The status of a request that the rate limit refuses: 429 (the default), or
+            503, as some proxies answer.
+        refusal_body: The body of a refusal: the ``api``'s own error (the default), or a proxy's
+            ``html`` page.
         reset_rounding: How ``X-RateLimit-Reset`` is rounded to whole seconds: ``up`` (the default)
             or ``down``.
-        retry_after: Whether a 429 has a ``Retry-After`` header. False by default.
+        retry_after: Whether a refusal has a ``Retry-After`` header. False by default.
         latency: How many seconds a request takes, or a range (low, high) to draw from. 0 by
             default.
         clock_offset: How many seconds the server's clock is ahead of real time; negative is
             behind. 0 by default.
-        late_by: How many seconds after it was appended a message becomes visible (D11). 0 by
+        stamp_offset: How many seconds the clock that gives messages their timestamps is ahead of
+            the server's clock, which the ``Date`` header shows (D11); negative is behind. 0 by
             default.
+        late_by: How many seconds after it was appended a message becomes visible (D11), or a
+            range (low, high) to draw from for each message. 0 by default.
         command_types: The command types that the project declares. ``echo`` and
             ``read_sensor_data`` by default.
         command_messages: Whether a device sends a message for each command that it executes.
@@ -143,13 +158,16 @@ class EmulatorSettings:
     rate_limit: int | Tier | None = None
     rate_window: float = attrs.field(default=60.0, validator=attrs.validators.gt(0))
     rate_algorithm: Algorithm = attrs.field(default="fixed", validator=one_of(get_args(Algorithm)))
-    rate_headers_v10: bool = True
+    rate_headers: RateHeaders = attrs.field(default="both", validator=one_of(get_args(RateHeaders)))
+    refusal_status: int = attrs.field(default=429, validator=one_of((429, 503)))
+    refusal_body: RefusalBody = attrs.field(default="api", validator=one_of(get_args(RefusalBody)))
     reset_rounding: Rounding = attrs.field(default="up", validator=one_of(get_args(Rounding)))
     retry_after: bool = False
 
     latency: Latency = 0.0
     clock_offset: float = 0.0
-    late_by: float = attrs.field(default=0.0, validator=attrs.validators.ge(0))
+    stamp_offset: float = 0.0
+    late_by: Latency = 0.0
     command_types: frozenset[str] = frozenset({"echo", "read_sensor_data"})
     command_messages: bool = False
     pending_for: float = attrs.field(default=0.05, validator=attrs.validators.ge(0))
@@ -170,9 +188,12 @@ class EmulatorSettings:
             )
         if isinstance(self.api_keys, str) or not self.api_keys or not all(self.api_keys):
             raise ValueError("api_keys: must be a tuple of at least one key, none of them empty")
-        low, high = self.latency_range
-        if not 0 <= low <= high:
-            raise ValueError(f"latency={self.latency!r}: must be seconds or an ascending range")
+        for name in ("latency", "late_by"):
+            low, high = as_range(getattr(self, name))
+            if not 0 <= low <= high < inf:
+                raise ValueError(
+                    f"{name}={getattr(self, name)!r}: must be seconds or an ascending range"
+                )
         if self.until.tzinfo is None:
             raise ValueError("until: must be an aware datetime; this one has no timezone")
         if self.messages and not self.devices:
@@ -195,7 +216,7 @@ class EmulatorSettings:
     @property
     def latency_range(self) -> tuple[float, float]:
         """The lowest and the highest latency of a request, in seconds."""
-        return self.latency if isinstance(self.latency, tuple) else (self.latency, self.latency)
+        return as_range(self.latency)
 
 
 class EmulatorOptions(TypedDict, total=False):
@@ -218,12 +239,15 @@ class EmulatorOptions(TypedDict, total=False):
     rate_limit: int | Tier | None
     rate_window: float
     rate_algorithm: Algorithm
-    rate_headers_v10: bool
+    rate_headers: RateHeaders
+    refusal_status: int
+    refusal_body: RefusalBody
     reset_rounding: Rounding
     retry_after: bool
     latency: Latency
     clock_offset: float
-    late_by: float
+    stamp_offset: float
+    late_by: Latency
     command_types: frozenset[str]
     command_messages: bool
     pending_for: float

@@ -19,11 +19,12 @@ from .faults import Faults
 from .fleet.devices import Device
 from .fleet.payloads import PROFILES
 from .fleet.provision import create_fleet, expire_messages, reset_fleet, restore_fleet
+from .outage import Outages, ServiceOutage
 from .publisher import Publisher
 from .quota import Quotas
 from .records import CommandRecord, Records
-from .rows import Row, dump_json, make_row, stored_message
-from .settings import EmulatorSettings, seeded_random
+from .rows import Row, dump_json, make_raw_row, make_row, raw_text, stored_message
+from .settings import EmulatorSettings, Latency, as_range, seeded_random
 from .store import MessageStore
 from .streams import Streams
 from .times import DAY_MS, to_ms
@@ -38,12 +39,13 @@ class EmulatorState:
 
     def __init__(self, settings: EmulatorSettings, route_names: frozenset[str]) -> None:
         self.settings = settings
-        self.clock = EmulatorClock(settings.clock_offset)
+        self.clock = EmulatorClock(settings.clock_offset, stamp_offset=settings.stamp_offset)
         self.stalled = Signal()
         self.appender = Appender(self.append)
         self.webhooks = Webhooks()
         self.streams = Streams(self.clock)
         self.publisher = Publisher(self.clock, self._publish)
+        self.outages = Outages(on_begin=self._begin_outage, on_end=self._end_outage)
         self.store = MessageStore(settings.database)
         self._route_names = route_names
         try:
@@ -71,8 +73,10 @@ class EmulatorState:
         self.webhooks.clear()
         self.streams.drop()
         self.stalled.send()
+        self.outages.end()
         self.clock.unpin()
         self.clock.offset = self.settings.clock_offset
+        self.clock.stamp_offset = self.settings.stamp_offset
         self._start_over()
 
     def load_jsonl(self, path: str | PathLike[str]) -> int:
@@ -101,7 +105,7 @@ class EmulatorState:
         device_id: str,
         messages: int | Iterable[Mapping[str, Any]] = 1,
         *,
-        late_by: float | None = None,
+        late_by: Latency | None = None,
     ) -> list[int]:
         """Add messages of a device; see ``EmulatorHandle.append``."""
         device = self.fleet.find(device_id)
@@ -111,11 +115,42 @@ class EmulatorState:
             given: list[Mapping[str, Any]] = [{} for _ in range(messages)]
         else:
             given = list(messages)
-        late_ms = round(1000 * (self.settings.late_by if late_by is None else late_by))
+        late = as_range(self.settings.late_by if late_by is None else late_by)
         rows = [
-            self._new_row(device, message, self._next_id + i, late_ms)
+            self._new_row(device, message, self._next_id + i, late)
             for i, message in enumerate(given)
         ]
+        return self._add(device, rows)
+
+    def append_raw(
+        self,
+        device_id: str,
+        rows: Iterable[object],
+        *,
+        timestamp: datetime | int | None = None,
+        late_by: Latency | None = None,
+    ) -> list[int]:
+        """Add rows that are sent as they are; see ``EmulatorHandle.append_raw``."""
+        device = self.fleet.find(device_id)
+        at = self.clock.stamp_ms() if timestamp is None else to_ms(timestamp)
+        late = as_range(self.settings.late_by if late_by is None else late_by)
+        made = []
+        for id_, given in enumerate(rows, start=self._next_id):
+            own = _own_timestamp(given) if timestamp is None else None
+            text = raw_text(given)
+            own_or_given = at if own is None else own
+            visible_at = self._visible_at(late)
+            made.append(make_raw_row(device.number, own_or_given, id_, text, visible_at=visible_at))
+        return self._add(device, made)
+
+    def _visible_at(self, late: tuple[float, float]) -> int:
+        """When a message that is appended now becomes visible (epoch ms); 0 if at once."""
+        low, high = late
+        seconds = low if low == high else self.rng.uniform(low, high)
+        return self.clock.now_ms() + round(1000 * seconds) if seconds else 0
+
+    def _add(self, device: Device, rows: list[Row]) -> list[int]:
+        """Store and publish new rows; returns their numbers."""
         self.store.insert(rows)
         self._next_id += len(rows)
         self.publisher.add(device, rows)
@@ -153,14 +188,15 @@ class EmulatorState:
         self.webhooks.publish(device, row, self.fleet.project_id)
         self.streams.publish(device, row, self.fleet.project_id)
 
-    def _new_row(self, device: Device, given: Mapping[str, Any], id_: int, late_ms: int) -> Row:
+    def _new_row(
+        self, device: Device, given: Mapping[str, Any], id_: int, late: tuple[float, float]
+    ) -> Row:
         unknown = set(given) - _FIELDS
         if unknown:
             raise ValueError(
                 f"a message has no field {min(unknown)!r}; it has {', '.join(sorted(_FIELDS))}"
             )
-        now = self.clock.now_ms()
-        timestamp = to_ms(given["timestamp"]) if "timestamp" in given else now
+        timestamp = to_ms(given["timestamp"]) if "timestamp" in given else self.clock.stamp_ms()
         sent = to_ms(given["devicetimestamp"]) if "devicetimestamp" in given else timestamp
         if "payload_json" in given:
             text = str(given["payload_json"])
@@ -175,7 +211,7 @@ class EmulatorState:
             given.get("type", "userdefined"),
             sent,
             text,
-            visible_at=now + late_ms if late_ms else 0,
+            visible_at=self._visible_at(late),
             channel=given.get("channel", device.channel),
         )
 
@@ -222,3 +258,27 @@ class EmulatorState:
         """Release the requests and streams that stall at present."""
         self.stalled.send()
         self.streams.release()
+
+    # -- outages ----------------------------------------------------------------------------------
+
+    def _begin_outage(self, outage: ServiceOutage) -> None:
+        """Disturb the streams as the outage disturbs everything else."""
+        if outage.kind == "hang":
+            self.streams.stall()
+        else:
+            self.streams.drop()
+
+    def _end_outage(self, outage: ServiceOutage) -> None:
+        """Reset the streams that fell silent."""
+        if outage.kind == "hang":
+            self.streams.drop()
+
+
+def _own_timestamp(given: object) -> int | None:
+    """The time (ms) that a raw row states itself; None if it states none that can be read."""
+    if not isinstance(given, Mapping):
+        return None
+    try:
+        return to_ms(given.get("timestamp"))
+    except (ValueError, OverflowError):
+        return None

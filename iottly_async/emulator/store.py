@@ -121,8 +121,8 @@ class MessageStore:
         offset: int,
         now: int,
         salt: int | None = None,
-    ) -> list[str]:
-        """The JSON tails of one page of the messages that are visible at ``now``.
+    ) -> list[tuple[int, str]]:
+        """``payload_at`` and ``tail`` of one page of the messages that are visible at ``now``.
 
         ``salt`` orders the rows of each millisecond in its own way (D6). None keeps them in the
         order of insertion, or reversed if the page descends.
@@ -130,7 +130,7 @@ class MessageStore:
         order = "ASC" if ascending else "DESC"
         ties = f"id {order}" if salt is None else "(id * :salt) % 1000003, id"
         found = self._select(
-            "tail",
+            "payload_at, tail",
             f"ORDER BY timestamp {order}, {ties} LIMIT :limit OFFSET :offset",
             device=device,
             start=start,
@@ -141,7 +141,7 @@ class MessageStore:
             limit=limit,
             offset=offset,
         )
-        return [tail for (tail,) in found]
+        return found.fetchall()
 
     def newest(
         self,

@@ -38,10 +38,12 @@ async def test_clock(api: Api) -> None:
     assert pinned.json == {
         "now": "2026-03-01T12:00:01.500000+00:00",
         "offset": 0.0,
+        "stamp_offset": 0.0,
         "pinned": True,
     }
-    running = await control(api, "POST", "clock", {"unpin": True, "offset": -5})
-    assert (running.json["offset"], running.json["pinned"]) == (-5, False)
+    change = {"unpin": True, "offset": -5, "stamp_offset": 3}
+    running = (await control(api, "POST", "clock", change)).json
+    assert (running["offset"], running["stamp_offset"], running["pinned"]) == (-5, 3, False)
     assert (await control(api, "GET", "clock")).json["offset"] == -5
 
 

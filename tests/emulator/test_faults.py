@@ -204,6 +204,52 @@ async def test_probability(api: Api) -> None:
     assert 5 < seen[0].count(500) < 35
 
 
+@pytest.mark.parametrize(
+    ("seconds", "date"),
+    [(3600, "Sun, 01 Mar 2026 13:00:00 GMT"), (-90, "Sun, 01 Mar 2026 11:58:30 GMT")],
+)
+async def test_a_wild_date(api: Api, seconds: float, date: str) -> None:
+    """One answer has a `Date` that is off; the rest of it is as usual, and so is the next."""
+    api.emulator.clock.pin("2026-03-01T12:00:00Z")  # type: ignore[arg-type]
+    usual = await api.page()
+    api.emulator.fault("date", seconds=seconds)
+    wild = await api.page()
+    assert (wild.status, wild.headers["Date"]) == (200, date)
+    assert wild.body == usual.body
+    assert (await api.page()).headers["Date"] == usual.headers["Date"]
+
+
+async def test_a_date_that_is_no_date(api: Api) -> None:
+    """The `Date` can be any text; without seconds or headers the fault is refused."""
+    api.emulator.fault("date", headers={"Date": "yesterday"})
+    assert (await api.page()).headers["Date"] == "yesterday"
+    with pytest.raises(ValueError, match="seconds or headers"):
+        api.emulator.fault("date")
+
+
+@pytest.mark.parametrize("row", [0, 2, -1])
+async def test_an_odd_row(api: Api, row: int) -> None:
+    """One message of one answer is replaced; asked again, the page is whole."""
+    usual = (await api.page(l=5)).json["messages"]
+    api.emulator.fault("row", body={"from": None}, row=row)
+    assert (await api.get("/v1/devices")).status == 200
+    odd = (await api.page(l=5)).json["messages"]
+    assert odd[row] == {"from": None}
+    odd[row] = usual[row]
+    assert odd == usual
+    assert (await api.page(l=5)).json["messages"] == usual
+
+
+async def test_an_odd_row_of_the_history(api: Api) -> None:
+    """The history has odd rows too; bytes are sent as they are, JSON or not."""
+    api.emulator.fault("row")
+    assert isinstance((await api.get(api.history)).json["messages"][0], str)
+    api.emulator.fault("row", body=b'{"from": NaN')
+    assert b'"messages":[{"from": NaN,{' in (await api.get(api.history)).body
+    api.emulator.fault("row", row=70)
+    assert (await api.get(api.history)).json["messages"]
+
+
 async def test_clearing(api: Api) -> None:
     """A fault that was removed is not injected any more."""
     api.emulator.fault("status", count=None)

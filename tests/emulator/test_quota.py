@@ -7,7 +7,7 @@ import pytest
 
 from iottly_async.emulator import Emulator
 from iottly_async.emulator.quota import FixedWindow, QuotaDecision, SlidingLog, TokenBucket
-from iottly_async.emulator.settings import Algorithm, Rounding
+from iottly_async.emulator.settings import Algorithm, RefusalBody, Rounding
 
 from .conftest import Api
 
@@ -84,13 +84,40 @@ async def test_every_answer_has_the_headers(http: aiohttp.ClientSession) -> None
 
 async def test_v10_may_be_without_headers(http: aiohttp.ClientSession) -> None:
     """The headers can be omitted on v1.0; both generations still share the quota (D1)."""
-    async with Emulator(
-        devices=1, messages=5, rate_limit="starter", rate_headers_v10=False
-    ) as emulator:
+    async with Emulator(devices=1, messages=5, rate_limit="starter", rate_headers="v1") as emulator:
         api = Api(emulator, http)
         assert "X-RateLimit-Limit" not in (await api.page()).headers
         headers = (await api.get("/v1/devices")).headers
         assert (headers["X-RateLimit-Limit"], headers["X-RateLimit-Remaining"]) == ("60", "58")
+
+
+@pytest.mark.parametrize("algorithm", ["fixed", "sliding", "bucket"])
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("body", ["api", "html"])
+async def test_refusals_without_headers(
+    http: aiohttp.ClientSession, algorithm: Algorithm, status: int, body: RefusalBody
+) -> None:
+    """A refusal may have no header that tells the limit, and a proxy's page as its body (D17)."""
+    async with Emulator(
+        devices=1,
+        messages=5,
+        rate_limit=2,
+        rate_algorithm=algorithm,
+        rate_headers="none",
+        refusal_status=status,
+        refusal_body=body,
+    ) as emulator:
+        emulator.clock.pin()
+        api = Api(emulator, http)
+        for path in (api.pages, "/v1/devices"):
+            answers = [await api.get(path) for _ in range(3)]
+            assert [a.status for a in answers[-1:]] == [status]
+            assert not [name for a in answers for name in a.headers if "RateLimit" in name]
+            assert "Retry-After" not in answers[-1].headers
+            if body == "html":
+                assert answers[-1].headers["Content-Type"] == "text/html"
+            else:
+                assert "error" in answers[-1].json
 
 
 async def test_unlimited(api: Api) -> None:

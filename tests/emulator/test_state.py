@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import aiohttp
 import pytest
 
 from iottly_async.emulator import Emulator
@@ -49,6 +50,7 @@ async def test_what_can_be_given(empty: Api) -> None:
         "payload": {"à": [1, None]},
         "payload_json": '{"à":[1,null]}',
         "visible_at_ms": 0,
+        "raw": None,
     }
 
 
@@ -97,6 +99,33 @@ async def test_late_by_default() -> None:
         seeded, appended = emulator.stored(emulator.device_ids[0])
         assert seeded["visible_at_ms"] == 0
         assert appended["visible_at_ms"] - appended["timestamp_ms"] == 1500
+
+
+async def test_lateness_that_varies(empty: Api) -> None:
+    """With a range, each message is late by its own time within it."""
+    emulator, device = empty.emulator, empty.emulator.device_ids[0]
+    emulator.clock.pin(NOON)
+    emulator.append(device, 200, late_by=(0.5, 1.5))
+    late = [row["visible_at_ms"] - row["timestamp_ms"] for row in emulator.stored(device)]
+    assert min(late) >= 500
+    assert max(late) <= 1500
+    assert 900 < sum(late) / len(late) < 1100
+
+
+@pytest.mark.parametrize("seconds", [-8, 8, 3600])
+async def test_the_clock_that_stamps(seconds: float, http: aiohttp.ClientSession) -> None:
+    """Timestamps may come from another clock than `Date`; messages are visible at once (D11)."""
+    async with Emulator(devices=1, messages=0, stamp_offset=seconds) as emulator:
+        emulator.clock.pin(NOON)
+        emulator.append(emulator.device_ids[0])
+        answer = await Api(emulator, http).page()
+        assert answer.headers["Date"] == "Sun, 01 Mar 2026 12:00:00 GMT"
+        (message,) = emulator.stored(emulator.device_ids[0])
+        assert message["timestamp"] == NOON + timedelta(seconds=seconds)
+        assert len(answer.json["messages"]) == 1
+        emulator.clock.stamp_offset = timedelta(0)
+        emulator.append(emulator.device_ids[0])
+        assert NOON in [row["timestamp"] for row in emulator.stored(emulator.device_ids[0])]
 
 
 async def test_retention(api: Api) -> None:

@@ -1,6 +1,7 @@
 """Answers and errors, in the shape of the request's generation."""
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
@@ -25,6 +26,13 @@ _CODES = {
     503: "unavailable",
     504: "timeout",
 }
+
+
+_PAGE = """<!DOCTYPE html>
+<html><head><title>{status} {phrase}</title></head>
+<body><h1>{status} {phrase}</h1><p>The proxy had no answer from upstream.</p></body></html>
+"""
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 
 class HttpError(Exception):
@@ -68,6 +76,14 @@ def error_answer(generation: str | None, refusal: HttpError, number: int) -> web
     answer = json_answer(body, refusal.status)
     answer.headers.update(refusal.headers)
     return answer
+
+
+def proxy_page(status: int, headers: Mapping[str, str] | None = None) -> web.Response:
+    """The HTML page with which a proxy answers instead of the API."""
+    page = _PAGE.format(status=status, phrase=_PHRASES.get(status, "Error"))
+    return web.Response(
+        body=page.encode(), status=status, content_type="text/html", headers=dict(headers or {})
+    )
 
 
 def code_of(status: int) -> str:

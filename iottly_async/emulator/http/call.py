@@ -6,6 +6,7 @@ from typing import Any
 import attrs
 from aiohttp import web
 
+from ..faults import Fault
 from ..fleet.devices import Device
 from ..records import RequestRecord
 from ..rows import load_json
@@ -15,12 +16,16 @@ from .answers import HttpError
 
 @attrs.define(kw_only=True)
 class Call:
-    """What a handler gets: the state, the names from the path, the request and its record."""
+    """What a handler gets: the state, the names from the path, the request and its record.
+
+    ``fault`` is the fault that is injected into the request; None if there is none.
+    """
 
     state: EmulatorState
     request: web.BaseRequest
     params: Mapping[str, str]
     record: RequestRecord
+    fault: Fault | None = None
 
     @property
     def query(self) -> Mapping[str, str]:

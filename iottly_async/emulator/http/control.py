@@ -5,6 +5,7 @@ everywhere, and a body must be declared as JSON. The docstring of ``iottly_async
 what it offers.
 """
 
+import asyncio
 import json
 from collections.abc import Callable
 from datetime import datetime
@@ -14,6 +15,7 @@ import attrs
 from aiohttp import web
 
 from ..faults import Fault
+from ..outage import ServiceOutage
 from ..state import EmulatorState
 from ..times import to_datetime, to_ms
 from ..webhooks import Webhook
@@ -23,7 +25,11 @@ from .call import read_json_object
 CONTROL = "/_emulator/"
 
 _SEED_FIELDS = frozenset({"seed", "devices", "messages", "days", "until", "licenses", "jsonl"})
+_APPEND_FIELDS = frozenset(
+    {"device_id", "messages", "late_by", "raw", "timestamp", "rate", "device_ids"}
+)
 _WEBHOOK_FIELDS = frozenset(field.name for field in attrs.fields(Webhook))
+_OUTAGE_FIELDS = frozenset(field.name for field in attrs.fields(ServiceOutage))
 _FAULT_FIELDS = frozenset(field.name for field in attrs.fields(Fault) if field.init)
 
 Body = dict[str, Any]
@@ -35,6 +41,7 @@ class Control:
 
     def __init__(self, state: EmulatorState) -> None:
         self._state = state
+        self._transport: asyncio.BaseTransport | None = None
         self._table: dict[tuple[str, str], ControlHandler] = {
             ("GET", "state"): lambda _: state_json(state),
             ("POST", "reset"): self._reset,
@@ -42,6 +49,9 @@ class Control:
             ("GET", "faults"): lambda _: [fault.as_json() for fault in state.faults.active],
             ("POST", "faults"): self._add_fault,
             ("DELETE", "faults"): self._clear_faults,
+            ("GET", "outage"): lambda _: _outage_json(state),
+            ("POST", "outage"): self._begin_outage,
+            ("DELETE", "outage"): self._end_outage,
             ("GET", "clock"): lambda _: state.clock.as_json(),
             ("POST", "clock"): self._set_clock,
             ("GET", "requests"): lambda _: [r.as_json() for r in state.records.requests],
@@ -64,6 +74,7 @@ class Control:
             if handler is None:
                 raise self._no_such_name(name)
             body = await self._body(request)
+            self._transport = request.transport  # no other request is handled until it is used
             return json_answer(handler(body))
         except HttpError as error:
             return error_answer(None, error, 0)
@@ -103,13 +114,27 @@ class Control:
         self._state.clear_faults()
         return []
 
+    def _begin_outage(self, body: Body) -> object:
+        _only(body, _OUTAGE_FIELDS)
+        outage = ServiceOutage(**body)
+        if outage.kind == "refuse" and outage.seconds is None:
+            raise ValueError("seconds: needed, as a closed port cannot be told to open again")
+        self._state.outages.begin(outage, spare=self._transport)
+        return _outage_json(self._state)
+
+    def _end_outage(self, _: Body) -> object:
+        self._state.outages.end()
+        return _outage_json(self._state)
+
     def _set_clock(self, body: Body) -> object:
-        _only(body, frozenset({"offset", "pin", "unpin", "advance"}))
+        _only(body, frozenset({"offset", "stamp_offset", "pin", "unpin", "advance"}))
         clock = self._state.clock
         if body.get("unpin"):
             clock.unpin()
         if "offset" in body:
             clock.offset = float(body["offset"])
+        if "stamp_offset" in body:
+            clock.stamp_offset = float(body["stamp_offset"])
         if "pin" in body:
             clock.pin(None if body["pin"] is None else to_ms(body["pin"]))
         if "advance" in body:
@@ -147,13 +172,24 @@ class Control:
         return {"streams": streams.count}
 
     def _append(self, body: Body) -> object:
-        _only(body, frozenset({"device_id", "messages", "late_by", "rate", "device_ids"}))
-        if "rate" not in body:
-            device = body.get("device_id")
-            if not isinstance(device, str):
-                raise ValueError("device_id: must be the id of a device")
-            messages, late_by = body.get("messages", 1), body.get("late_by")
+        _only(body, _APPEND_FIELDS)
+        if "rate" in body:
+            return self._append_steadily(body)
+        device = body.get("device_id")
+        if not isinstance(device, str):
+            raise ValueError("device_id: must be the id of a device")  # noqa: TRY004 - a 400
+        late_by = body.get("late_by")
+        late_by = tuple(late_by) if isinstance(late_by, list) else late_by
+        if "raw" not in body:
+            messages = body.get("messages", 1)
             return {"ids": self._state.append(device, messages, late_by=late_by)}
+        at = None if body.get("timestamp") is None else to_ms(body["timestamp"])
+        rows = body["raw"]
+        if not isinstance(rows, list):
+            raise ValueError("raw: must be a list")  # noqa: TRY004 - a 400
+        return {"ids": self._state.append_raw(device, rows, timestamp=at, late_by=late_by)}
+
+    def _append_steadily(self, body: Body) -> object:
         if body["rate"]:
             self._state.start_appending(float(body["rate"]), body.get("device_ids"))
         else:
@@ -166,6 +202,11 @@ def _only(body: Body, known: frozenset[str]) -> None:
     if unknown:
         fields = ", ".join(sorted(known)) or "none"
         raise ValueError(f"unknown field {unknown[0]!r}; known fields: {fields}")
+
+
+def _outage_json(state: EmulatorState) -> dict[str, Any] | None:
+    present = state.outages.present
+    return None if present is None else present.as_json()
 
 
 def state_json(state: EmulatorState) -> dict[str, Any]:
@@ -192,6 +233,7 @@ def state_json(state: EmulatorState) -> dict[str, Any]:
         "requests": state.records.total,
         "commands": len(state.records.commands),
         "faults": [fault.as_json() for fault in state.faults.active],
+        "outage": _outage_json(state),
         "appending": state.appender.rate,
         "clock": state.clock.as_json(),
         "settings": json.loads(json.dumps(settings, default=_plain)),

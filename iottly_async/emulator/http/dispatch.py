@@ -1,4 +1,4 @@
-"""The way of a request: host, fault, credential, quota, handler, answer.
+"""The way of a request: host, outage, fault, credential, quota, handler, answer.
 
 The steps run in this order. A request that one step refuses does not reach the next.
 """
@@ -8,11 +8,13 @@ from email.utils import formatdate
 
 from aiohttp import web
 
+from ..aio import reset_connection
 from ..faults import Fault
+from ..outage import ServiceOutage
 from ..quota import QuotaDecision
 from ..records import RequestRecord
 from ..state import EmulatorState
-from .answers import V1, V1_0, HttpError, error_answer
+from .answers import V1, V1_0, HttpError, error_answer, proxy_page
 from .call import Call
 from .control import CONTROL, Control
 from .inject import inject
@@ -24,9 +26,9 @@ _CREDENTIALS = {V1_0: ("Authentication", "bearer "), V1: ("Authorization", "Bear
 class Dispatcher:
     """Handles every request; ``hosts`` are the ``Host`` headers that are accepted."""
 
-    def __init__(self, state: EmulatorState, hosts: frozenset[str]) -> None:
+    def __init__(self, state: EmulatorState) -> None:
+        self.hosts: frozenset[str] = frozenset()
         self._state = state
-        self._hosts = hosts
         self._router = Router()
         self._control = Control(state)
         self._date = (0, "")
@@ -34,7 +36,7 @@ class Dispatcher:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
         path = request.rel_url.raw_path
-        if request.headers.get("Host", "").lower() not in self._hosts:
+        if request.headers.get("Host", "").lower() not in self.hosts:
             return self._add_date(error_answer(None, HttpError(421, "unknown host"), 0))
         if path.startswith(CONTROL):
             return self._add_date(await self._control.handle(request, path))
@@ -45,7 +47,8 @@ class Dispatcher:
         state = self._state
         match = self._router.match(request.method, path)
         route = None if match.route is None else match.route.name
-        fault = state.faults.select(route, path, request.method)
+        outage = state.outages.present
+        fault = None if outage else state.faults.select(route, path, request.method)
         record = RequestRecord(
             time=state.clock.time(),
             method=request.method,
@@ -53,10 +56,12 @@ class Dispatcher:
             query_string=request.rel_url.raw_query_string,
             generation=generation_of(path),
             route=route,
-            fault=None if fault is None else fault.kind,
+            fault="outage" if outage else None if fault is None else fault.kind,
         )
         state.records.add_request(record)
-        call = Call(state=state, request=request, params=match.params, record=record)
+        if outage is not None:
+            return await self._answer_in_outage(request, record, outage)
+        call = Call(state=state, request=request, params=match.params, record=record, fault=fault)
         if fault is None:
             answer = await self._answer(call, match)
         else:
@@ -64,16 +69,33 @@ class Dispatcher:
         record.status = None if fault is not None and fault.kind == "reset" else answer.status
         return answer
 
+    async def _answer_in_outage(
+        self, request: web.BaseRequest, record: RequestRecord, outage: ServiceOutage
+    ) -> web.StreamResponse:
+        """What is sent while the service is away; most often the connection is reset."""
+        if outage.kind == "html":
+            record.status = outage.status
+            return self._add_date(proxy_page(outage.status))
+        if outage.kind == "hang":
+            await self._state.outages.until_end()
+        reset_connection(request.transport)
+        return web.Response(status=500)
+
     async def _answer_with_fault(
         self, call: Call, match: Match, fault: Fault
     ) -> web.StreamResponse:
-        """What is sent if a fault is injected; a stall only delays the usual answer."""
+        """What is sent if a fault is injected; some kinds only delay or change the answer."""
         if fault.kind == "stall":
             if not fault.after:
                 await self._state.stalled.wait(fault.seconds)
             answer = await self._answer(call, match)
             if fault.after:
                 await self._state.stalled.wait(fault.seconds)
+            return answer
+        if fault.kind in ("date", "row"):
+            answer = await self._answer(call, match)
+            if fault.kind == "date" and not answer.prepared:
+                self._forge_date(answer, fault)
             return answer
         usual = await self._answer(call, match) if fault.after else None
         faulty = await inject(fault, call, usual)
@@ -93,7 +115,7 @@ class Dispatcher:
             record.refused = decision is not None and not decision.admitted
             answer = await self._call_handler(call, match)
         except HttpError as error:
-            answer = error_answer(record.generation, error, record.number)
+            answer = self._refusal(error, record)
         if not answer.prepared:
             if decision is not None:
                 self._add_limit(answer, decision, record.generation)
@@ -122,7 +144,8 @@ class Dispatcher:
     async def _call_handler(self, call: Call, match: Match) -> web.StreamResponse:
         """Run the route's handler, unless quota, path or project refuse the request."""
         if call.record.refused:
-            raise HttpError(429, "rate limit exceeded, try again later")
+            status = self._state.settings.refusal_status
+            raise HttpError(status, "rate limit exceeded, try again later", code="rate_limited")
         if match.allowed:
             allow = {"Allow": ", ".join(match.allowed)}
             raise HttpError(405, "method not allowed", headers=allow)
@@ -134,18 +157,28 @@ class Dispatcher:
         call.record.handled = True
         return await match.route.handler(call)
 
+    def _refusal(self, error: HttpError, record: RequestRecord) -> web.Response:
+        """The answer to a request that ended with an error, in the form that the settings want."""
+        if record.refused and self._state.settings.refusal_body == "html":
+            return proxy_page(error.status)
+        return error_answer(record.generation, error, record.number)
+
     def _add_limit(
         self, answer: web.StreamResponse, decision: QuotaDecision, generation: str | None
     ) -> None:
         """Add the limit headers, if the settings want them on this generation."""
         settings = self._state.settings
-        if generation == V1 or settings.rate_headers_v10:
-            headers = decision.headers(
-                self._state.clock.time(),
-                rounding=settings.reset_rounding,
-                retry_after=settings.retry_after,
-            )
-            answer.headers.update(headers)
+        if settings.rate_headers == "both" or (settings.rate_headers, generation) == ("v1", V1):
+            answer.headers.update(decision.headers(settings.reset_rounding))
+        if settings.retry_after and not decision.admitted:
+            answer.headers["Retry-After"] = decision.retry_after(self._state.clock.time())
+
+    def _forge_date(self, answer: web.StreamResponse, fault: Fault) -> None:
+        """Set the ``Date`` of a fault."""
+        if fault.seconds is not None:
+            shown = self._state.clock.time() + fault.seconds
+            answer.headers["Date"] = formatdate(shown, usegmt=True)
+        answer.headers.update(fault.headers)
 
     def _add_date(self, answer: web.StreamResponse) -> web.StreamResponse:
         second = int(self._state.clock.time())

@@ -4,29 +4,23 @@ from aiohttp import web
 
 from ..aio import reset_connection
 from ..faults import Fault
-from .answers import code_of, error_body, json_answer
+from .answers import code_of, error_body, json_answer, proxy_page
 from .call import Call
 
-_PAGE = """<!DOCTYPE html>
-<html><head><title>{status} Bad Gateway</title></head>
-<body><h1>{status} Bad Gateway</h1><p>The proxy had no answer from upstream.</p></body></html>
-"""
 _GARBAGE = b'{"messages": [{"from": "3781de91-d446-4c64-825d-756dd60f2d'
 
 
 async def inject(fault: Fault, call: Call, usual: web.StreamResponse | None) -> web.StreamResponse:
     """What is sent instead of the ``usual`` answer (None: no handler has run).
 
-    Serves every kind but ``stall``. After ``cut`` and ``reset`` the connection is closed.
+    Serves the kinds that replace the answer: not ``stall``, ``date`` and ``row``. After ``cut`` and
+    ``reset`` the connection is closed.
     """
     match fault.kind:
         case "status":
             return _status(fault, call)
         case "html":
-            status = fault.status or 502
-            page = _PAGE.format(status=status).encode()
-            headers = dict(fault.headers)
-            return web.Response(body=page, status=status, content_type="text/html", headers=headers)
+            return proxy_page(fault.status or 502, fault.headers)
         case "garbage":
             return web.Response(body=_GARBAGE, content_type="application/json")
         case "empty":

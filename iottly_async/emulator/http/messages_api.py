@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from ..fleet.devices import Device
-from ..rows import MESSAGE_TYPES, Row, ids_json, load_json, quoted
+from ..rows import MESSAGE_TYPES, Row, ids_json, load_json, quoted, raw_object
 from ..settings import DateForm
 from ..times import date_text, read_text
 from .answers import HttpError, raw_answer
@@ -50,7 +50,8 @@ async def paginated(call: Call) -> web.Response:
     if not tails:
         raise HttpError(404, "no messages found")
     head = "{" + _message_start(call, device)
-    return raw_answer(f'{{"messages":[{head}{f",{head}".join(tails)}]}}')
+    texts = [tail if payload_at < 0 else head + tail for payload_at, tail in tails]
+    return raw_answer(f'{{"messages":[{_joined(call, texts)}]}}')
 
 
 async def history(call: Call) -> web.Response:
@@ -68,8 +69,16 @@ async def history(call: Call) -> web.Response:
         rows = await _matching(call, device, wanted, size)
     call.record.rows = len(rows)
     form, start = call.state.settings.date_form, _message_start(call, device)
-    texts = ",".join(_history_json(row, start, form) for row in rows)
-    return raw_answer(f'{{"status":200,"messages":[{texts}]}}')
+    texts = [row.raw or _history_json(row, start, form) for row in rows]
+    return raw_answer(f'{{"status":200,"messages":[{_joined(call, texts)}]}}')
+
+
+def _joined(call: Call, texts: list[str]) -> str:
+    """The texts of an answer's messages, joined; one of them is replaced if a fault says so."""
+    fault = call.fault
+    if fault is not None and fault.kind == "row" and -len(texts) <= fault.row < len(texts):
+        texts[fault.row] = fault.row_text()
+    return ",".join(texts)
 
 
 def _choice(call: Call, name: str, choices: tuple[str, ...]) -> str:
@@ -136,6 +145,11 @@ async def _matching(call: Call, device: Device, wanted: Filter, size: int) -> li
 
 def _document(row: Row, device: Device, project_id: str) -> dict[str, Any]:
     """A message as a filter sees it; without a payload if that is not JSON."""
+    if row.raw is not None:
+        return raw_object(row) | {
+            "_id": ObjectId(row.object_id),
+            "timestamp": Instant(row.timestamp),
+        }
     document = {
         "_id": ObjectId(row.object_id),
         "from": device.id,
