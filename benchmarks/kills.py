@@ -42,13 +42,13 @@ def main(argv: list[str]) -> list[Figure]:
                 one.complete()
                 lost, surplus = differing(one.place, emulator)
                 keys = keys_of(one.place)
-            twins = len(keys) - len(set(keys))
+            duplicates = len(keys) - len(set(keys))
             print(
                 f"  {store:<11} {one.killed['request']} kills at requests, "
                 f"{one.killed['step']} at steps, {len(keys):,} rows, "
                 f"{time.monotonic() - begun:.0f} s",
                 flush=True,
             )
-            wrong = lost + surplus + twins
+            wrong = lost + surplus + duplicates
             figures.append(Figure(f"{store}: rows lost, repeated or wrong", wrong, 0, unit=""))
     return figures

@@ -43,20 +43,20 @@ class Watched:
 
     def __init__(self, job: IngestJob) -> None:
         self.job = job
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
         self.last: Progress | None = None
         self.report: IngestReport | None = None
 
-    def tell(self, progress: Progress) -> None:
+    def on_progress(self, progress: Progress) -> None:
         """Remember a progress."""
         self.last = progress
-        self._news.set()
+        self._changed.set()
 
     async def until(self, condition: Callable[[Progress], bool]) -> Progress:
         """Wait for the first progress that meets the condition."""
         while self.last is None or not condition(self.last):
-            self._news.clear()
-            await self._news.wait()
+            self._changed.clear()
+            await self._changed.wait()
         return self.last
 
 
@@ -69,7 +69,7 @@ async def following(
         IngestJob(session, project=emulator.project_id, store=path, **{**FOLLOW, **more})
     )
     async with asyncio.timeout(60):
-        running = asyncio.create_task(watched.job.run(watched.tell))
+        running = asyncio.create_task(watched.job.run(watched.on_progress))
         waiting = asyncio.create_task(watched.until(lambda progress: progress.following))
         await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
