@@ -30,9 +30,11 @@ STEPS: Final = {"duckdb": 30, "jsonl": 60, "jsonl.zst": 60, "parquet": 80, "post
 """The highest step of a store at which a job is killed."""
 MOST, NET = 40, 6
 """Requests between two kills at most, and how many more a job may make before it stalls."""
+_MOST_FOR_A_STEP: Final = 3 * MOST
+"""Requests that a job may make before the step at which it is killed."""
 _PAGE: Final = 20
 """Messages a request while jobs are killed. A small page makes many requests."""
-_ROWS_A_KILL: Final = (MOST + NET + 4) * _PAGE
+_ROWS_A_KILL: Final = (MOST + NET + _MOST_FOR_A_STEP) // 2 * _PAGE + 4 * _PAGE
 _BROKEN: Final[tuple[FaultKind, ...]] = ("reset", "cut", "html")
 _SIGKILL: Final = -9
 
@@ -109,7 +111,7 @@ class Trial:
         self._killed(job, "request")
 
     def _kill_at_step(self, number: int) -> None:
-        self._stall_at(MOST + NET)
+        self._stall_at(_MOST_FOR_A_STEP)
         if self._proxy is None:
             job = self.start(page_size=_PAGE, step=number)
         else:
@@ -134,7 +136,7 @@ class Trial:
         """Kill a job that has stalled before it came to its step."""
         while not ended.is_set():
             with suppress(TimeoutError):
-                self.emulator.until_requests(MOST + NET + 1, timeout=0.05)
+                self.emulator.until_requests(_MOST_FOR_A_STEP + 1, timeout=0.05)
                 stalled.set()
                 job.kill()
                 return
