@@ -1,11 +1,12 @@
-"""Live: how late a message comes by poll, webhook and stream, and what drops and quotas do.
+"""Live: the latency of a message by poll, webhook and stream, and the effect of drops and quotas.
 
-Parts: `latency` (append to consumer), `drops` (a stream that is cut again and again while
-messages are appended), `settle` (what settle and lookback cost and buy), `policy` (many
-devices under a quota, against a plain round robin and a floor, in virtual time), `fleet` (the
-same on a real server), `webhooks` (a second through the FastAPI router, against a route by
-hand; also a benchmark of its own). The emulator runs in the same process; where a part is
-scaled, a second of it stands for so many seconds, and ages are told in those.
+Parts: `latency` (append to consumer), `drops` (a stream that is dropped repeatedly while
+messages are appended), `settle` (latency and lost rows by settle and lookback), `policy` (many
+devices under a quota, compared with a round robin and a lower bound, in virtual time), `fleet`
+(the same on a real server), `webhooks` (webhooks a second through the FastAPI router, compared
+with a route written by hand; also a benchmark of its own). The emulator runs in the same
+process. If a part is scaled, one of its seconds stands for several, and ages are given in
+scaled seconds.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ PARTS: Final[Mapping[str, Callable[[bool], Awaitable[list[Figure]]]]] = {
 
 
 def main(argv: list[str]) -> list[Figure]:
-    """Measure the parts that are asked for."""
+    """Measure the parts that the arguments name."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks live", description=__doc__)
     parser.add_argument("--part", choices=PARTS, action="append", help="only these parts")
     parser.add_argument("--quick", action="store_true", help="fewer messages, drops and devices")

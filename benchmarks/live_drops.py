@@ -1,4 +1,4 @@
-"""A stream that is cut again and again while messages go on: each comes once, in order."""
+"""A stream that is dropped repeatedly while messages arrive: each comes once, in order."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PATIENCE = 10.0
 
 
 async def drops(quick: bool) -> list[Figure]:
-    """Losses, repetitions, inversions after so many drops."""
+    """Measure lost, repeated and inverted messages."""
     count = 100 if quick else 1000
     figures: list[Figure] = []
     for late in (0.0, 0.03):
@@ -52,7 +52,7 @@ async def _run(count: int, late: float) -> list[Figure]:
             patience = perf_counter() + _PATIENCE
             while len(taken) < due and perf_counter() < patience:  # noqa: ASYNC110 - a bound
                 await asyncio.sleep(0.01)
-            await asyncio.sleep(0.1)  # what comes now is one too many
+            await asyncio.sleep(0.1)  # a message that comes now is repeated
             taker.cancel()
             await asyncio.gather(taker, return_exceptions=True)
         stored = [
@@ -108,7 +108,7 @@ def _figures(
         Figure(f"{named}: messages lost", lost, 0, unit=""),
         Figure(f"{named}: messages repeated", repeated, 0, unit=""),
     ]
-    # A row that the service itself shows late comes late: only without such is order promised.
+    # Order is promised only if no row becomes visible late.
     bound = None if late else 0
     figures.append(Figure(f"{named}: messages out of order", inversions, bound, unit=""))
     return figures

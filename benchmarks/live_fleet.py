@@ -1,8 +1,8 @@
 """Many devices under a quota on a real server: how old the oldest unseen message gets.
 
-The fleet of `live_laws` is followed under the Pro tier's 600 requests a minute, by a plain
-round robin over all devices with the whole quota, by `follow_many`, and by `follow_many`
-with the stream for a doorbell. Time is scaled; `live_policy` does the same in virtual time.
+The fleet of `live_laws` is followed at the Pro tier's 600 requests a minute by a round robin
+with the whole quota, by `follow_many`, and by `follow_many` with the stream as doorbell. Time
+is scaled; `live_policy` does the same in virtual time.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from attrs import evolve
 from iottly_async import Cursor, FollowPace, IottlySession, MessageBatch
 from iottly_async.clock import SYSTEM_CLOCK
 from iottly_async.emulator import Emulator
-from iottly_async.follow.server_time import ServerTime
+from iottly_async.follow.timed_pages import TimedPages
 from iottly_async.resources import Messages
 from iottly_async.walk import WalkSettings, batches
 
@@ -58,15 +58,15 @@ class Fleet(Observed):
 
 
 async def _round_robin(session: IottlySession, fleet: Fleet, emulator: Emulator) -> None:
-    """Every device in turn, by a few workers, as fast as the quota allows."""
+    """Poll every device in turn, by a few workers, as fast as the quota allows."""
     messages = session.project(emulator.project_id).messages
-    source = ServerTime(messages.fetch, SYSTEM_CLOCK, settle=0.0)
+    source = TimedPages(messages.fetch, SYSTEM_CLOCK, settle=0.0)
     settings = WalkSettings(page_size=100, settle=0.0)
     start = int(emulator.clock.time() * 1000)
     cursors: dict[str, Cursor] = {}
-    turns = cycle(emulator.device_ids)
+    devices = cycle(emulator.device_ids)
 
-    async def look(device_id: str) -> None:
+    async def poll(device_id: str) -> None:
         cursor = cursors.get(device_id)
         query = messages.query(device_id)
         if cursor is None:
@@ -81,7 +81,7 @@ async def _round_robin(session: IottlySession, fleet: Fleet, emulator: Emulator)
 
     async def work() -> None:
         while True:
-            await look(next(turns))
+            await poll(next(devices))
 
     async with asyncio.TaskGroup() as group:
         for _ in range(_WORKERS):
@@ -105,7 +105,7 @@ async def _follow(session: IottlySession, fleet: Fleet, emulator: Emulator, *, b
 
 
 async def fleet(quick: bool) -> list[Figure]:
-    """The age of the oldest unseen message, for each contender."""
+    """Measure the age of the oldest unseen message for each contender."""
     devices, warm, measured = (400, 650.0, 450.0) if quick else (2000, 650.0, 700.0)
     limit = _A_MINUTE * devices // 2000
     print(f"{devices} devices, {limit} requests a minute, seconds scaled by {_SCALE:g}")

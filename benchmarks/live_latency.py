@@ -1,4 +1,4 @@
-"""From a message's append to its consumer: by polling, by webhook, by stream."""
+"""The latency from a message's append to its consumer: by poll, webhook and stream."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _HEADER = "X-Secret"
 _RARE = FollowPace(slowest=3600)
 
 
-class Course:
-    """Messages that are sent now and then, and how late each came."""
+class Delivery:
+    """Messages that are sent at random times, and the latency of each."""
 
     def __init__(self, emulator: Emulator, count: int, gap: float) -> None:
         self._emulator = emulator
@@ -36,13 +36,13 @@ class Course:
         self.all_came = asyncio.Event()
 
     def came(self, message: Message) -> None:
-        """The consumer has a message."""
+        """Record that the consumer has a message."""
         self.late.append(perf_counter() - self._sent[message.payload["n"]])
         if len(self.late) == self._count:
             self.all_came.set()
 
     async def run(self, consumer: asyncio.Task[None]) -> list[float]:
-        """Send them all; seconds that each took, once all have come."""
+        """Send all messages; return the latency of each in seconds once all have come."""
         chance = random.Random(1)
         for n in range(self._count):
             await asyncio.sleep(chance.expovariate(1 / self._gap))
@@ -55,23 +55,25 @@ class Course:
         return self.late
 
 
-async def _by_follow(messages: Messages, course: Course, device_id: str, **options: Any) -> None:
+async def _by_follow(
+    messages: Messages, delivery: Delivery, device_id: str, **options: Any
+) -> None:
     follow: AsyncGenerator[MessageBatch, None] = messages.follow(device_id, settle=0, **options)
     async with aclosing(follow):
         async for batch in follow:
             for message in batch.messages:
-                course.came(message)
+                delivery.came(message)
 
 
-async def _by_stream(session: IottlySession, course: Course) -> None:
+async def _by_stream(session: IottlySession, delivery: Delivery) -> None:
     async with session.stream() as stream:
         async for message in stream.messages():
-            course.came(message)
+            delivery.came(message)
 
 
 @asynccontextmanager
 async def _receiver(came: Any) -> AsyncIterator[str]:
-    """An address that takes webhooks."""
+    """Serve an address that receives webhooks."""
 
     async def handle(request: web.BaseRequest) -> web.Response:
         message = parse_webhook(
@@ -91,15 +93,15 @@ async def _receiver(came: Any) -> AsyncIterator[str]:
 
 
 async def latency(quick: bool) -> list[Figure]:
-    """p50 and p99 of each way."""
+    """Measure p50 and p99 of each way."""
     count = 40 if quick else 400
     figures: list[Figure] = []
     for name in ("poll", "webhook", "webhook, then walk", "stream", "stream, then walk"):
         slow = name == "poll"
         number, gap = (count // 2, 0.4) if slow else (count, 0.05)
         async with Emulator(devices=1, messages=0) as emulator, session_on(emulator) as session:
-            course = Course(emulator, number, gap)
-            late = await _way(name, emulator, session, course)
+            delivery = Delivery(emulator, number, gap)
+            late = await _way(name, emulator, session, delivery)
         for part in (0.5, 0.99):
             label = f"{name}: append to consumer, p{round(part * 100)}"
             figures.append(Figure(label, 1000 * percentile(late, part), unit="ms"))
@@ -112,44 +114,44 @@ async def latency(quick: bool) -> list[Figure]:
 
 
 async def _way(
-    name: str, emulator: Emulator, session: IottlySession, course: Course
+    name: str, emulator: Emulator, session: IottlySession, delivery: Delivery
 ) -> list[float]:
     messages = session.project(emulator.project_id).messages
     device_id = emulator.device_ids[0]
     headers = {_HEADER: _SECRET}
     if name == "poll":
-        task = asyncio.create_task(_by_follow(messages, course, device_id))
+        task = asyncio.create_task(_by_follow(messages, delivery, device_id))
         await emulator.until_requests(3, route="paginated")
-        return await course.run(task)
+        return await delivery.run(task)
     if name == "stream":
-        task = asyncio.create_task(_by_stream(session, course))
+        task = asyncio.create_task(_by_stream(session, delivery))
         await emulator.until_streams(1)
-        return await course.run(task)
+        return await delivery.run(task)
     if name == "stream, then walk":
         async with session.stream() as stream:
             await stream.until_connected()
             task = asyncio.create_task(
                 _by_follow(
-                    messages, course, device_id, doorbell=stream, pace=FollowPace(slowest=3600)
+                    messages, delivery, device_id, doorbell=stream, pace=FollowPace(slowest=3600)
                 )
             )
             await emulator.until_requests(3, route="paginated")
-            return await course.run(task)
+            return await delivery.run(task)
     bell = Doorbell()
     direct = name == "webhook"
     async with _receiver(
-        course.came if direct else lambda message: bell.ring(message.device_id)
+        delivery.came if direct else lambda message: bell.ring(message.device_id)
     ) as url:
         emulator.add_webhook(url, headers=headers)
         if direct:
-            return await course.run(asyncio.create_task(_nobody()))
+            return await delivery.run(asyncio.create_task(_no_consumer()))
         task = asyncio.create_task(
-            _by_follow(messages, course, device_id, doorbell=bell, pace=_RARE)
+            _by_follow(messages, delivery, device_id, doorbell=bell, pace=_RARE)
         )
         await emulator.until_requests(3, route="paginated")
-        return await course.run(task)
+        return await delivery.run(task)
 
 
-async def _nobody() -> None:
-    """In place of a consumer, where the receiver is one itself."""
+async def _no_consumer() -> None:
+    """Stands for the consumer if the receiver is one itself."""
     await asyncio.get_running_loop().create_future()

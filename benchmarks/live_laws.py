@@ -1,4 +1,4 @@
-"""How the devices of a fleet send: most by the clock, some at random, a fifth not at all."""
+"""When the devices of a fleet send: most periodically, some at random, a fifth not at all."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PERIODS = ((60.0, 0.05), (300.0, 0.15), (900.0, 0.2), (3600.0, 0.2))
 """Periods in seconds, and the part of the devices that have them."""
 
 HISTORY = 20
-"""Messages that each device has sent before it is followed."""
+"""Messages that each device has sent before following begins."""
 
 _RANDOM = 0.2
 _MEAN = 900.0
@@ -18,8 +18,8 @@ _JITTER = 0.02
 
 
 @frozen
-class ByTheClock:
-    """A device that sends every `period` seconds, two per cent of which it errs."""
+class Periodic:
+    """A device that sends every `period` seconds, with a deviation of two per cent."""
 
     period: float
     chance: random.Random
@@ -29,7 +29,7 @@ class ByTheClock:
 
 
 @frozen
-class AtRandom:
+class Random:
     """A device that sends at random, every `mean` seconds on average."""
 
     mean: float
@@ -39,12 +39,12 @@ class AtRandom:
         return max(self.chance.expovariate(1 / self.mean), 1.0)
 
 
-Law = ByTheClock | AtRandom | None
-"""How long a device waits between two messages; None for a silent one."""
+Law = Periodic | Random | None
+"""Draws the pause between two messages of a device; None for a silent one."""
 
 
 def laws(devices: int) -> list[Law]:
-    """Those of so many devices."""
+    """The laws of this many devices."""
     chance = random.Random(11)
     return [_law(chance) for _ in range(devices)]
 
@@ -53,8 +53,8 @@ def _law(chance: random.Random) -> Law:
     part = chance.random()
     for period, share in PERIODS:
         if part < share:
-            return ByTheClock(period, chance)
+            return Periodic(period, chance)
         part -= share
     if part < _RANDOM:
-        return AtRandom(_MEAN * chance.lognormvariate(0.0, 1.0), chance)
+        return Random(_MEAN * chance.lognormvariate(0.0, 1.0), chance)
     return None

@@ -1,4 +1,4 @@
-"""A fleet that sends by `live_laws`, and how late what it sends is seen."""
+"""A fleet that sends by `live_laws`, and how late its messages are seen."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from .live_laws import HISTORY, laws
 
 
 class Observed(ABC):
-    """Devices that send, and what of it was seen; all times in seconds of the fleet.
+    """Devices that send, and which of their messages were seen; times are the fleet's seconds.
 
     Attributes:
-        ages: of messages, when they were handed out.
-        oldest: the age of the oldest message that was not, second by second.
-        measuring: whether the two are noted.
+        ages: of messages, when they were yielded.
+        oldest: the age of the oldest unseen message, second by second.
+        measuring: whether the two are recorded.
     """
 
     def __init__(self, device_ids: Sequence[str]) -> None:
         self._unseen: dict[str, deque[float]] = {each: deque() for each in device_ids}
-        self._turns: list[tuple[float, int, str, Callable[[], float]]] = []
+        self._next: list[tuple[float, int, str, Callable[[], float]]] = []
         self.ages: list[float] = []
         self.oldest: list[float] = []
         self.measuring = False
@@ -36,18 +36,18 @@ class Observed(ABC):
 
     @abstractmethod
     async def pause(self, seconds: float) -> None:
-        """Wait so many seconds."""
+        """Wait this many seconds."""
 
     @abstractmethod
     def sent_before(self, device_id: str, ago: Sequence[float]) -> None:
-        """Give a device messages of so many seconds ago, oldest first."""
+        """Give a device messages from this many seconds ago, oldest first."""
 
     @abstractmethod
     def send(self, device_id: str) -> None:
         """Let a device send now."""
 
     def saw(self, batch: MessageBatch) -> None:
-        """Messages were handed out."""
+        """Record that messages were yielded."""
         now, unseen = self.now(), self._unseen[batch.cursor.device_id]
         for _ in batch.messages:
             if unseen:
@@ -56,7 +56,7 @@ class Observed(ABC):
                     self.ages.append(age)
 
     def fill(self) -> None:
-        """Give each device a history of its own law, and its next turn."""
+        """Give each device a history by its law, and the time of its next message."""
         chance, now = random.Random(12), self.now()
         for number, (device_id, wait) in enumerate(
             zip(self._unseen, laws(len(self._unseen)), strict=True)
@@ -69,11 +69,11 @@ class Observed(ABC):
                 at -= wait()
                 past.append(max(-at, 1.0))
             self.sent_before(device_id, past[::-1])
-            self._turns.append((now + ahead, number, device_id, wait))
-        heapify(self._turns)
+            self._next.append((now + ahead, number, device_id, wait))
+        heapify(self._next)
 
     async def watch(self, contender: Awaitable[None], warm: float, seconds: float) -> None:
-        """Let them be looked at for so long, and note what came of it after `warm` seconds."""
+        """Run a contender, and record ages after `warm` seconds."""
         tasks = [asyncio.ensure_future(each) for each in (contender, self._run(), self._sample())]
         try:
             for wait in (warm, seconds):
@@ -89,16 +89,16 @@ class Observed(ABC):
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run(self) -> None:
-        """Let them send, each by its own law, without end."""
+        """Let the devices send by their laws, without end."""
         while True:
-            at, number, device_id, wait = self._turns[0]
+            at, number, device_id, wait = self._next[0]
             await self.pause(max(at - self.now(), 0.0))
             self._unseen[device_id].append(self.now())
             self.send(device_id)
-            heapreplace(self._turns, (at + wait(), number, device_id, wait))
+            heapreplace(self._next, (at + wait(), number, device_id, wait))
 
     async def _sample(self) -> None:
-        """Note the age of the oldest unseen message, second by second."""
+        """Record the age of the oldest unseen message, second by second."""
         while True:
             await self.pause(1.0)
             if self.measuring:

@@ -1,11 +1,11 @@
-"""Whom to look at next, in virtual time: many devices under a quota, no sockets, every run alike.
+"""Which device to poll next, in virtual time: many devices under a quota, without sockets.
 
-The fleet of `live_laws`, the follower as it is, and a service that is a list of rows with a
-round trip and a quota by the minute. Beside the follower stand a plain round robin at an even
-pace, the follower rung by a doorbell, and two figures by arithmetic. A look at every device in
-turn takes devices / limit, 200 s: who knows nothing of the devices cannot have the oldest
-unseen message younger. Who knows each device's law can, but for those that send at random:
-what chance alone leaves is the floor.
+Every run has the same result. It uses the fleet of `live_laws`, the real follower, and a
+service that is a list of rows with a round trip and a quota a minute. The follower is compared
+with a round robin at an even pace, with itself and a doorbell, and with two computed figures.
+One poll of every device takes devices / limit, 200 s: without knowledge of the devices the
+oldest unseen message cannot be younger. With knowledge of each device's law it can, except for
+devices that send at random, which set the lower bound.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from iottly_async.walk import Fetched, PageRequest, WalkQuery, WalkSettings, bat
 from tests.support.virtual_time import VirtualClock, run_virtual
 
 from .live_common import percentile
-from .live_laws import AtRandom, ByTheClock, laws
+from .live_laws import Periodic, Random, laws
 from .live_observed import Observed
 from .table import Figure
 
@@ -39,7 +39,7 @@ _SETTINGS = WalkSettings(page_size=100, settle=0.0)
 
 
 class Service:
-    """Rows, a round trip, and so many requests a minute."""
+    """A service: rows, a round trip, and a quota a minute."""
 
     def __init__(self, clock: VirtualClock, devices: int, limit: int) -> None:
         self._clock = clock
@@ -53,11 +53,11 @@ class Service:
 
     @property
     def device_ids(self) -> list[str]:
-        """All of them."""
+        """The ids of all devices."""
         return list(self._rows)
 
     def append(self, device_id: str, at: float) -> None:
-        """A message, of that moment of the wall clock."""
+        """Append a message with this time of the wall clock."""
         time = floor(at * 1000)
         times, messages = self._rows[device_id]
         times.append(time)
@@ -65,15 +65,15 @@ class Service:
             Message(device_id=device_id, timestamp=datetime.fromtimestamp(time / 1000, UTC))
         )
 
-    def _turn(self) -> None:
+    def _renew(self) -> None:
         now = self._clock.time()
         if now >= self._resets_at:
             self._left = self.limit
             self._resets_at += _WINDOW * (1 + (now - self._resets_at) // _WINDOW)
 
     def quota(self) -> Quota:
-        """What is left, as the headers would tell."""
-        self._turn()
+        """The quota as the headers would give it."""
+        self._renew()
         return Quota(
             limit=self.limit,
             remaining=self._left,
@@ -85,11 +85,11 @@ class Service:
         )
 
     async def fetch(self, request: PageRequest) -> Fetched:
-        """One page, once there is quota for it."""
-        self._turn()
+        """Fetch a page once there is quota for it."""
+        self._renew()
         while self._left == 0:
             await self._clock.sleep(self._resets_at - self._clock.time())
-            self._turn()
+            self._renew()
         self._left -= 1
         self.requests += 1
         await self._clock.sleep(_TRIP / 2)
@@ -138,25 +138,25 @@ def _query(device_id: str, start: int | None = None) -> WalkQuery:
 async def _round_robin(
     service: Service, observed: Fleet, clock: VirtualClock, _bell: Doorbell
 ) -> None:
-    """Every device in turn, evenly."""
+    """Poll every device in turn, evenly."""
     start = floor(clock.time() * 1000)
     queries = {each: _query(each, start) for each in service.device_ids}
 
-    async def look(device_id: str) -> None:
+    async def poll(device_id: str) -> None:
         walk = batches(service.fetch, queries[device_id], settings=_SETTINGS, clock=clock)
         async with aclosing(walk):
             async for batch in walk:
                 observed.saw(batch)
                 queries[device_id] = evolve(queries[device_id], start=batch.cursor.pinned_end)
 
-    async with asyncio.TaskGroup() as looks:
+    async with asyncio.TaskGroup() as polls:
         for device_id in cycle(service.device_ids):
-            looks.create_task(look(device_id))
+            polls.create_task(poll(device_id))
             await clock.sleep(_WINDOW / service.limit)
 
 
 async def _follow(
-    service: Service, observed: Fleet, clock: VirtualClock, bell: Doorbell, *, rung: bool
+    service: Service, observed: Fleet, clock: VirtualClock, bell: Doorbell, *, doorbell: bool
 ) -> None:
     async def devices() -> list[str]:
         return service.device_ids
@@ -173,7 +173,7 @@ async def _follow(
         settings=_SETTINGS,
         start=floor(clock.time() * 1000),
         cursors={},
-        doorbell=bell if rung else None,
+        doorbell=bell if doorbell else None,
         pace=FollowPace(share=1.0),
         concurrency=8,
         empty=False,
@@ -199,12 +199,14 @@ async def _measured(
 
 
 def chance_alone(devices: int, limit: int) -> float:
-    """The oldest unseen message, on average, of a fleet whose clocks never err and whose silent
-    devices are known as such: what sends by the clock costs one request a message and is seen
-    at once, and all other requests go, evenly, to the devices that nobody can foretell."""
+    """The lower bound: the mean age of the oldest unseen message if all laws were known.
+
+    A periodic device costs one request a message, and its messages are seen at once. All
+    other requests are spread evenly over the devices that send at random.
+    """
     chance, all_laws = random.Random(12), laws(devices)
-    means = [each.mean for each in all_laws if isinstance(each, AtRandom)]
-    by_the_clock = sum(1.0 / each.period for each in all_laws if isinstance(each, ByTheClock))
+    means = [each.mean for each in all_laws if isinstance(each, Random)]
+    by_the_clock = sum(1.0 / each.period for each in all_laws if isinstance(each, Periodic))
     every = len(means) / (limit / _WINDOW - by_the_clock)
     rounds = 400
     total = 0.0
@@ -212,13 +214,13 @@ def chance_alone(devices: int, limit: int) -> float:
         ages = (chance.random() * every - chance.expovariate(1 / mean) for mean in means)
         total += max(0.0, *ages)
     print(
-        f"by arithmetic: {len(means)} devices at random, one look in {every:.0f} s each", flush=True
+        f"by arithmetic: {len(means)} devices at random, one poll in {every:.0f} s each", flush=True
     )
     return total / rounds
 
 
 async def policy(quick: bool) -> list[Figure]:
-    """The figures; in a thread, for virtual time needs a loop of its own."""
+    """The figures. They are computed in a thread: virtual time needs an event loop of its own."""
     return await asyncio.to_thread(_figures, quick)
 
 
@@ -230,12 +232,12 @@ def _figures(quick: bool) -> list[Figure]:
     left = chance_alone(devices, limit)
     contenders: dict[str, Contender] = {
         "round robin": _round_robin,
-        "follow": partial(_follow, rung=False),
-        "follow, rung by a doorbell": partial(_follow, rung=True),
+        "follow": partial(_follow, doorbell=False),
+        "follow, with a doorbell": partial(_follow, doorbell=True),
     }
     figures = [
-        Figure("a look at every device in turn takes", whole, unit="s"),
-        Figure("oldest unseen message, what chance alone leaves", left, unit="s"),
+        Figure("one poll of every device takes", whole, unit="s"),
+        Figure("oldest unseen message, lower bound by chance", left, unit="s"),
     ]
     means: dict[str, float] = {}
     for name, contender in contenders.items():
@@ -256,5 +258,5 @@ def _figures(quick: bool) -> list[Figure]:
     figures.append(
         Figure("oldest unseen: follow / round robin", means["follow"] / means["round robin"], 0.5)
     )
-    figures.append(Figure("oldest unseen: follow / what chance leaves", means["follow"] / left))
+    figures.append(Figure("oldest unseen: follow / lower bound by chance", means["follow"] / left))
     return figures

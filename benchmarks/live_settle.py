@@ -1,4 +1,4 @@
-"""What settle and lookback cost in latency and buy in rows that became visible late (D11)."""
+"""The latency and the lost rows by `settle` and `lookback`, if rows become visible late (D11)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _WAYS = ((0.0, 0.0), (1.0, 0.0), (5.0, 0.0), (0.0, 30.0), (5.0, 30.0))
 
 
 async def settle(quick: bool) -> list[Figure]:
-    """Rows lost, and the latency of a row in the middle, for each way."""
+    """Measure lost rows and the median latency for each setting."""
     count = 400 if quick else 4000
     chance = random.Random(3)
     async with Emulator(devices=1, messages=0) as emulator, session_on(emulator) as session:

@@ -5,9 +5,10 @@ walk's promises: no message is lost or repeated, and each device's messages come
 What this room adds is the decision when to poll which device:
 
 - `traffic`: when a device is expected to send next, from when it has sent before.
-- `budget`: when the next request may go, from what the quota has left.
+- `budget`: when the next poll may be sent, from the remaining quota.
 - `wakeups`: when a wake-up from a doorbell is answered by a poll.
 - `schedule`: which device is due first.
+- `timed_pages`: pages with a precise time of the server.
 - `poll`: one poll of one device.
 - `follower`: the tasks around these.
 """

@@ -1,8 +1,8 @@
-"""When the next poll may go, from what the quota has left. Pure.
+"""When the next poll may be sent, from the remaining quota. Pure.
 
-What is left of the window is spread over the rest of it, so that its last second is served
-as well as its first. A share is left to other users of the key, and another part to polls
-that a doorbell asks for.
+The remaining requests of the window are spread over the rest of it, so that the last second
+gets as many as the first. A share is reserved for other users of the key, and a part for
+polls that answer wake-ups.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class PollBudget:
         return self._wakeup_rate * exp((self._wakeup_rate_at - now) / _WINDOW)
 
     def next_at(self, quota: Quota, now: float, wall: float) -> float:
-        """When the next poll may go.
+        """When the next poll may be sent.
 
         Args:
             quota: as it is known now.
@@ -60,13 +60,13 @@ class PollBudget:
         """
         if quota.limit is None or quota.remaining is None or quota.resets_at is None:
             return now
-        left = max(quota.resets_at.timestamp() - wall, 0.0)
+        seconds = max(quota.resets_at.timestamp() - wall, 0.0)
         free = quota.remaining - quota.limit * (1.0 - self._share) - quota.waiting
         # Wake-ups do not wait for the pace. What they used recently is kept for them.
-        free -= self._recent_wakeups(now) * left
+        free -= self._recent_wakeups(now) * seconds
         if free < 1.0:
-            return now + left
-        return self._last_poll + left / free
+            return now + seconds
+        return self._last_poll + seconds / free
 
     def round_time(self, quota: Quota, devices: int) -> float:
         """Seconds that one poll of every device takes at the quota; 0 without a limit."""

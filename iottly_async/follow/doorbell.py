@@ -56,7 +56,7 @@ class Doorbell:
         self._rung.set()
 
     def __aiter__(self) -> AsyncIterator[str | None]:
-        """Yield the devices that were rung for, None for all of them; it never ends."""
+        """Yield the ids of devices that may have sent, None for all of them, without end."""
         return self._rings()
 
     async def _rings(self) -> AsyncIterator[str | None]:

@@ -23,7 +23,7 @@ from .doorbell import is_doorbell, listen
 from .pace import FollowPace
 from .poll import FollowedDevice, Poller
 from .schedule import Reason, Schedule
-from .server_time import ServerTime
+from .timed_pages import TimedPages
 from .traffic import Rhythm, Traffic
 from .wakeups import WakeUps
 
@@ -60,9 +60,9 @@ class Follower:
         empty: whether a poll without messages yields a batch too, for its cursor.
         fetch: fetches a page.
         history: fetches messages with their ids.
-        quota: tells the quota at this moment.
+        quota: gives the quota as it is known now.
         policy: how long to wait after a failure.
-        clock: tells the time.
+        clock: gives the time.
         hold: runs what it is given until the session closes, which it raises.
 
     Raises:
@@ -87,7 +87,7 @@ class Follower:
     hold: Hold
 
     _budget: PollBudget = attrs.field(init=False)
-    _pages: ServerTime = attrs.field(init=False)
+    _pages: TimedPages = attrs.field(init=False)
     _poller: Poller = attrs.field(init=False)
     _batches: Channel[MessageBatch] = attrs.field(init=False)
     _slots: asyncio.Semaphore = attrs.field(init=False)
@@ -102,7 +102,7 @@ class Follower:
                 f"awaitable, not {type(self.doorbell).__name__}"
             )
         self._budget = PollBudget(self.pace.share)
-        self._pages = ServerTime(self.fetch, self.clock, settle=self.settings.settle)
+        self._pages = TimedPages(self.fetch, self.clock, settle=self.settings.settle)
         self._batches = Channel(self.concurrency)
         self._slots = asyncio.Semaphore(self.concurrency)
         self._tasks = TaskGroup(self._batches.fail)
@@ -184,12 +184,12 @@ class Follower:
             await self._schedule.wait(min(due, wakeup, list_at) - now)
 
     def _next_regular(self, now: float) -> tuple[Reason, float]:
-        """The next poll that no doorbell asked for: its reason, and when it may begin."""
+        """The next poll that answers no wake-up: its reason, and when it may begin."""
         expected = self._schedule.first_due("expected")
         overdue = self._schedule.first_due("overdue")
         if min(expected, overdue) <= now or overdue == inf:
             return ("expected", expected) if expected <= overdue else ("overdue", overdue)
-        # Quota that is left over is used for the device that was not polled for longest.
+        # Unused quota goes to the device whose last poll was longest ago.
         spare = self._schedule.first("overdue").polled_at + self.pace.slowest
         return ("expected", expected) if expected <= spare else ("overdue", spare)
 
@@ -219,7 +219,7 @@ class Follower:
         query = self.query(device_id)
         if cursor is None:
             query = attrs.evolve(query, start=self.start)
-        now = self._pages.at(self.clock.monotonic())
+        now = self._pages.server_time(self.clock.monotonic())
         return FollowedDevice(
             query, cursor, Traffic(now, self.pace.fastest), WakeUps(self.settings.settle)
         )
@@ -243,7 +243,7 @@ class Follower:
             now,
             doubt=self._pages.doubt,
             found=device.found,
-            newest=self._pages.when(device.newest),
+            newest=self._pages.monotonic(device.newest),
         )
         if retry_after is not None:
             self._schedule.put(device, now + retry_after, "expected")
@@ -257,7 +257,7 @@ class Follower:
         round_time = self._budget.round_time(self.quota(), len(self._devices))
         goal = max(pace.goal, round_time / _GOAL_PARTS)
         sent = device.traffic.next_poll(goal) if device.unsettled is None else device.unsettled
-        expected = self._pages.when(sent) + self.settings.settle
+        expected = self._pages.monotonic(sent) + self.settings.settle
         expected = max(expected, device.polled_at + pace.fastest)
         self._schedule.put(device, expected, "expected")
         rhythm = device.traffic.rhythm

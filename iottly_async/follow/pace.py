@@ -28,7 +28,7 @@ class FollowPace:
     """How often `messages.follow` and `messages.follow_many` poll a device.
 
     A poll is a request for the device's new messages. Each device is polled when it is
-    expected to have sent, as its last messages tell, and within the bounds given here.
+    expected to have sent, judging by its last messages, and within these bounds.
 
     Example:
         At most half of the quota, and each device at least every five minutes:

@@ -12,7 +12,7 @@ import attrs
 from ..clock import Clock
 from ..models import Cursor, MessageBatch
 from ..walk import Fetched, History, PageRequest, WalkQuery, WalkSettings, batches
-from .server_time import ServerTime
+from .timed_pages import TimedPages
 from .traffic import Traffic
 from .wakeups import WakeUps
 
@@ -60,12 +60,12 @@ class Poller:
         pages: where pages come from, with the server's time.
         history: where messages with ids come from, for walks that verify ties.
         settings: of the walks.
-        clock: tells the time where answers do not.
+        clock: gives the time if an answer has none.
         deliver: takes a batch; returns once there is room for the next one.
         empty: whether a batch without messages is delivered too, for its cursor.
     """
 
-    pages: ServerTime
+    pages: TimedPages
     history: History
     settings: WalkSettings
     clock: Clock
@@ -112,7 +112,7 @@ class Poller:
         times = [message.timestamp.timestamp() for message in reversed(messages)]
         # Messages that are still to be delivered are observed when they are.
         device.traffic.observe(time for time in times if time * 1000 < start)
-        device.traffic.seen_until = max(start / 1000, self.pages.at(device.polled_at))
+        device.traffic.seen_until = max(start / 1000, self.pages.server_time(device.polled_at))
         return bool(times) and times[-1] * 1000 >= start
 
     async def _read(self, device: FollowedDevice) -> None:

@@ -24,7 +24,7 @@ class Context:
         requester: makes calls.
         pipeline: of the session: its settings, its quota, and waits that end with it.
         answers: reads the bodies of answers.
-        clock: tells the time.
+        clock: gives the time.
         timeout: seconds that a call may take, of the session or the view.
         quirks: what walks have learned of the server.
     """

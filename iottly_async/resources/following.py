@@ -101,10 +101,10 @@ class Follows(Walks):
         """Yield the messages of many devices as they come, without end.
 
         Each device is polled when it is expected to have sent. Its last messages, which are
-        requested first, tell its rhythm. What the quota has left is spread over all
-        devices. A poll is a walk from the device's cursor, so no message is lost or
-        repeated, and each device's messages come in order, whatever fails. A fault of the
-        service delays messages, and is logged.
+        requested first, show its rhythm. The remaining quota is spread over all devices. A
+        poll is a walk from the device's cursor, so no message is lost or repeated, and each
+        device's messages come in order, whatever fails. A fault of the service delays
+        messages, and is logged.
 
         A message is yielded `settle` seconds after its time at the earliest. Until then,
         one with an earlier time may still become visible (D11). Each second of `settle` is

@@ -1,4 +1,4 @@
-"""Messages as JSON for the codec's tests: one row of each form, and answers of them."""
+"""Messages as JSON for the codec's tests, in each form, and answers with them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DEVICE: Final = "3781de91-d446-4c64-825d-756dd60f2dab"
 
 
 def paged(**changes: Any) -> dict[str, Any]:
-    """A row of the paginated endpoint, whole, with these fields changed or added."""
+    """A message of the paginated endpoint, with these fields changed or added."""
     row = {
         "from": DEVICE,
         "to": PROJECT,
@@ -27,7 +27,7 @@ def paged(**changes: Any) -> dict[str, Any]:
 
 
 def stored(**changes: Any) -> dict[str, Any]:
-    """The same message as the history gives it."""
+    """The same message in the form of the history."""
     row = paged(
         timestamp={"$date": "2018-07-27T17:50:04.968Z"},
         devicetimestamp={"$date": "2018-07-27T17:49:51.000Z"},
@@ -42,13 +42,13 @@ def answer(*rows: Any, **around: Any) -> bytes:
 
 
 def raw_answer(*rows: str | bytes) -> bytes:
-    """The body of an answer with these rows as they are, JSON or not."""
+    """The body of an answer with these rows, which need not be JSON."""
     slices = [row.encode() if isinstance(row, str) else row for row in rows]
     return b'{"messages": [' + b", ".join(slices) + b"]}"
 
 
 def raw_row(payload: str | bytes, **changes: Any) -> bytes:
-    """A row of the paginated endpoint with this payload as it is, JSON or not."""
+    """A message of the paginated endpoint with this payload, which need not be JSON."""
     text = json.dumps(paged(payload="PAYLOAD", **changes)).encode()
     data = payload.encode() if isinstance(payload, str) else payload
     return text.replace(b'"PAYLOAD"', data)

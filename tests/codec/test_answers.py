@@ -1,4 +1,4 @@
-"""Every model but the messages: each field missing, null and of each wrong type."""
+"""All models except messages: each field missing, null, and of each wrong type."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def read(model: str, value: Any) -> Any:
 
 @each_field
 def test_a_whole_object_is_read(model: str, name: str) -> None:
-    """Each field of an object arrives in the model, and none of them as an extra."""
+    """Each documented field is read into its attribute, and not into `extra`."""
     form = FORMS[model]
     found = read(model, form.whole)
     value = getattr(found, form.names.get(name, name))
@@ -158,7 +158,7 @@ def _time(text: str) -> datetime:
 @each_field
 @pytest.mark.parametrize("how", ["missing", "null"])
 def test_a_field_is_missing_or_null(model: str, name: str, how: str) -> None:
-    """A field may be missing or null, but where the model cannot stand without it (D8)."""
+    """A field may be missing or null, unless the model requires it (D8)."""
     form = FORMS[model]
     value = {key: text for key, text in form.whole.items() if key != name}
     if how == "null":
@@ -182,7 +182,7 @@ WRONG: Final[dict[str, Any]] = {
 
 
 def _right(name: str) -> set[str]:
-    """The kinds of value that are right for a field."""
+    """The types of value that a field accepts."""
     return {"number"} if name in NUMBERS | TIMES else {"text"}
 
 
@@ -193,7 +193,7 @@ WRONG_FIELDS: Final = [
 
 @pytest.mark.parametrize(("model", "name", "kind"), sorted(WRONG_FIELDS), ids=str)
 def test_a_wrong_type_is_an_error_at_its_path(model: str, name: str, kind: str) -> None:
-    """No value is turned into another type: the error names the path, never the value."""
+    """No value is converted to another type: the error names the path, never the value."""
     form = FORMS[model]
     with pytest.raises(DecodeError, match="expected") as caught:
         read(model, {**form.whole, name: WRONG[kind]})
@@ -205,7 +205,7 @@ def test_a_wrong_type_is_an_error_at_its_path(model: str, name: str, kind: str) 
 
 @each_model
 def test_what_the_documents_do_not_name_is_extra(model: str) -> None:
-    """A field that is not documented is kept by its name on the wire, null as well (D8)."""
+    """An undocumented field is kept by its name on the wire, also if it is null (D8)."""
     more = {"installing": False, "fwsyncstatus": None, "deploymentgroup": {"a": [1]}, "extra": 1}
     assert read(model, {**FORMS[model].whole, **more}).extra == more
 
@@ -213,7 +213,7 @@ def test_what_the_documents_do_not_name_is_extra(model: str) -> None:
 @each_model
 @pytest.mark.parametrize("value", [[], "", "text", 0, 7, True, False], ids=repr)
 def test_what_is_no_object_is_an_error(model: str, value: Any) -> None:
-    """Another type where the object belongs is an error at the object's path."""
+    """Another type instead of an object is an error at the object's path."""
     form = FORMS[model]
     with pytest.raises(DecodeError, match="expected an object") as caught:
         read(model, value)
@@ -234,7 +234,7 @@ def test_what_is_no_object_is_an_error(model: str, value: Any) -> None:
 def test_an_unknown_value_of_an_enumeration_is_kept(
     model: str, name: str, attribute: str, kind: type
 ) -> None:
-    """A value that the documents do not name is kept, as one of the enumeration (D8)."""
+    """An undocumented value of an enumeration is kept (D8)."""
     found = getattr(read(model, {**FORMS[model].whole, name: "hibernating"}), attribute)
     assert found == "hibernating"
     assert isinstance(found, kind)
@@ -254,7 +254,7 @@ def test_an_unknown_value_of_an_enumeration_is_kept(
     ids=str,
 )
 def test_every_form_of_a_time_is_read(model: str, form: Any) -> None:
-    """The fleet's times are read in every form too, and are aware (D5, D7)."""
+    """The fleet's times are read in every form, and are aware (D5, D7)."""
     name = "last_seen_at" if model == "FleetDevice" else "completed_at"
     found = getattr(read(model, {**FORMS[model].whole, name: form}), name)
     assert found == datetime(2026, 5, 6, 14, 22, tzinfo=UTC)
@@ -263,7 +263,7 @@ def test_every_form_of_a_time_is_read(model: str, form: Any) -> None:
 
 @pytest.mark.parametrize("board", [{}, None], ids=repr)
 def test_an_available_licence_has_no_board(board: Any) -> None:
-    """The board of a licence that is available is empty on the wire and None here."""
+    """An available licence has an empty board on the wire, and None in the model."""
     answer = json.dumps({TOKEN: {"status": "available", "board": board}}).encode()
     assert ANSWERS.license(answer, TOKEN).board is None
 
@@ -287,20 +287,20 @@ def test_a_page_of_the_fleet_that_does_not_number_itself(meta: dict[str, Any]) -
 
 @pytest.mark.parametrize("meta", ["{}", '{"total": null}'])
 def test_a_page_of_the_fleet_needs_the_total(meta: str) -> None:
-    """Without the total nobody knows whether a page follows."""
+    """An answer without the total is an error."""
     with pytest.raises(DecodeError) as caught:
         ANSWERS.fleet_page(b'{"data": [], "meta": %s}' % meta.encode(), 1, 20)
     assert caught.value.path == "$.meta.total"
 
 
 def test_a_whole_number_may_be_written_with_a_point() -> None:
-    """JSON has one kind of number: 0.0 is the whole number 0."""
+    """0.0 is read as the whole number 0: JSON has one type of number."""
     result = read("CommandResult", {**FORMS["CommandResult"].whole, "exit_code": 0.0})
     assert (result.exit_code, type(result.exit_code)) == (0, int)
 
 
 def test_a_device_may_call_its_id_as_licences_do() -> None:
-    """Where `ID` is missing, `id` is read, and is then no extra field."""
+    """If `ID` is missing, `id` is read instead, and is not in `extra`."""
     device = read("Device", {"id": "9af7", "name": "sensor"})
     assert (device.id, device.extra) == ("9af7", {})
     assert read("Device", {**DEVICE, "id": 7}).extra == {"id": 7}
@@ -316,7 +316,7 @@ def test_a_device_may_call_its_id_as_licences_do() -> None:
     ],
 )
 def test_a_page_of_the_fleet_of_another_shape(text: str, path: str) -> None:
-    """What is not around the devices as documented is an error at its path."""
+    """A wrong structure around the devices is an error at its path."""
     with pytest.raises(DecodeError) as caught:
         ANSWERS.fleet_page(text.encode(), 1, 20)
     assert caught.value.path == path
@@ -363,7 +363,7 @@ READERS: Final[list[Callable[[bytes], Any]]] = [
     ids=lambda data: repr(data)[:20],
 )
 def test_what_is_not_json_is_an_error(read: Callable[[bytes], Any], data: bytes) -> None:
-    """Whatever arrives instead of JSON is our error at the root, and none of another library."""
+    """A body that is not JSON raises DecodeError at the root, and no other library's error."""
     with pytest.raises(DecodeError) as caught:
         read(data)
     assert caught.value.path == "$"
@@ -371,7 +371,7 @@ def test_what_is_not_json_is_an_error(read: Callable[[bytes], Any], data: bytes)
 
 
 def test_duplicate_keys_and_a_byte_order_mark() -> None:
-    """Of duplicate keys the last wins, and a byte order mark is passed over."""
+    """Of duplicate keys the last wins, and a byte order mark is ignored."""
     assert ANSWERS.project(b'\xef\xbb\xbf{"id": "a", "id": "b"}').id == "b"
 
 
@@ -418,7 +418,7 @@ def test_an_answer_about_something_else_is_an_error(read: Callable[[], Any], pat
     ],
 )
 def test_an_id_in_other_letters_is_the_same(found: str, asked: str) -> None:
-    """Upper or lower case makes no other id; the model has it as the service writes it."""
+    """Ids are compared without case; the model has the service's spelling."""
     assert found == asked
 
 
@@ -441,5 +441,5 @@ def test_an_id_in_other_letters_is_the_same(found: str, asked: str) -> None:
     ],
 )
 def test_errors_of_both_generations(text: str, found: Any) -> None:
-    """Text, code and request id in either form; None where the answer is not the API's own."""
+    """An error answer is read in either form; None if it is not the API's own."""
     assert read_error(text.encode()) == found

@@ -1,4 +1,4 @@
-"""The slicer: equal to a reader on JSON, refuses garbage, and takes time in proportion."""
+"""JSON is cut like a decoder would read it, garbage is refused, and the time is linear."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ shapes: st.SearchStrategy[dict[str, Any]] = st.builds(
 
 
 def same(piece: bytes, value: object) -> bool:
-    """Whether a slice is what was written for a value; NaN is like NaN."""
+    """Whether a slice decodes to a value; NaN equals NaN."""
     return json.dumps(json.loads(piece), sort_keys=True) == json.dumps(value, sort_keys=True)
 
 
 @given(st.dictionaries(texts, values), shapes)
 def test_an_object_is_cut_into_its_members(value: dict[str, object], shape: dict[str, Any]) -> None:
-    """The members of any JSON object are found, by name and with what belongs to each."""
+    """The members of any JSON object are found, each with its value."""
     members = split_object(json.dumps(value, **shape).encode())
     assert list(members) == list(value)
     assert all(same(members[name], value[name]) for name in value)
@@ -43,7 +43,7 @@ def test_an_object_is_cut_into_its_members(value: dict[str, object], shape: dict
 
 @given(st.lists(values), shapes)
 def test_an_array_is_cut_into_its_elements(value: list[object], shape: dict[str, Any]) -> None:
-    """The elements of any JSON array are found, in order and whole."""
+    """The elements of any JSON array are found, in order."""
     elements = list(split_array(json.dumps(value, **shape).encode()))
     assert len(elements) == len(value)
     assert all(map(same, elements, value))
@@ -58,7 +58,7 @@ jsonish = st.text('{}[]",:\\ u0d8ntrf1e-.\n\x00é').map(str.encode)
 @example(b"{" * 5000)
 @example(b"\xff")
 def test_garbage_is_refused_and_nothing_else_happens(data: bytes) -> None:
-    """Whatever the bytes are, they are cut or refused as no JSON; no other error comes."""
+    """Any bytes are cut or raise NotJSON, and no other error."""
     with suppress(NotJSON):
         split_object(data)
     with suppress(NotJSON):
@@ -67,7 +67,7 @@ def test_garbage_is_refused_and_nothing_else_happens(data: bytes) -> None:
 
 @given(st.binary() | jsonish)
 def test_a_page_of_garbage_is_a_decode_error(data: bytes) -> None:
-    """Garbage where a page, a message or a payload belongs is read, or is our error."""
+    """Garbage instead of a page, a message or a payload is read or raises DecodeError."""
     for body in (data, b'{"messages": %s}' % data, b'{"messages": [{"payload": %s}]}' % data):
         with suppress(DecodeError):
             read_page(body)
@@ -107,12 +107,12 @@ def test_what_is_no_array_is_refused(data: bytes) -> None:
 
 
 def test_names_with_escapes_are_the_names_they_mean() -> None:
-    """A name is compared as it reads; half a surrogate pair in one is replaced."""
+    """Escapes in a key are decoded; a lone surrogate in it is replaced."""
     assert list(split_object(rb'{"t\u0079pe": 1, "\ud800": 2, "a\"b": 3}')) == ["type", "?", 'a"b']
 
 
 def test_of_duplicate_names_the_last_wins() -> None:
-    """As with every other reader here."""
+    """Of duplicate keys the last wins."""
     assert split_object(b'{"a": 1, "a": [2]}') == {"a": b"[2]"}
 
 
@@ -120,7 +120,7 @@ def test_of_duplicate_names_the_last_wins() -> None:
     "unit", [b'\\"', b'"', b"[", b"{", b'{"a":', b'"a",', b"1,", b" ", b"\\", b'[[],"'], ids=repr
 )
 def test_the_work_grows_with_the_input_and_no_faster(unit: bytes) -> None:
-    """However often a piece is repeated, no byte is looked at again and again.
+    """The time grows linearly, however often a part is repeated.
 
     Were it otherwise, a megabyte of them would take hours.
     """

@@ -1,4 +1,4 @@
-"""Messages out of answers: fields, forms of a time, unknown fields, paths of errors."""
+"""Messages are read from answers: fields, forms of a time, unknown fields, paths of errors."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ WAYS: list[tuple[Callable[..., dict[str, Any]], Callable[[bytes], list[Message]]
 ]
 BOTH = pytest.mark.parametrize(("row", "read"), WAYS, ids=["paginated", "history"])
 FALLING = {"strange": 1}
-"""A field that the documents do not name: it sends a page the slower way."""
+"""An undocumented field, which makes a page take the slower path."""
 
 
 @BOTH
@@ -43,7 +43,7 @@ def test_every_field_is_read(
     read: Callable[[bytes], list[Message]],
     beside: dict[str, Any],
 ) -> None:
-    """A whole row becomes a message with each of its fields, whichever way it is read."""
+    """Each field of a row is read into the message, on the fast path and on the slower one."""
     (message,) = read(answer(row(**beside)))
     assert message == Message(
         device_id=DEVICE,
@@ -67,7 +67,7 @@ def test_a_field_may_be_missing_or_null(
     name: str,
     how: str,
 ) -> None:
-    """A message stands without a field: the ids are those asked for, the rest is None (D8)."""
+    """A field may be missing: ids are then the requested ones, others None (D8)."""
     given = row()
     given.pop(name)
     if how == "null":
@@ -91,7 +91,7 @@ def test_a_field_may_be_missing_or_null(
 def test_a_message_needs_its_time(
     row: Callable[..., dict[str, Any]], read: Callable[[bytes], list[Message]], how: str
 ) -> None:
-    """Without a timestamp a message cannot stand; the path tells which one it is."""
+    """A message without a timestamp is an error, and the path names the message."""
     given = row()
     given.pop("timestamp")
     if how == "null":
@@ -130,7 +130,7 @@ def test_a_wrong_type_is_an_error_at_its_path(
     value: Any,
     path: str,
 ) -> None:
-    """A field of a wrong type is an error that names where it is, and nothing is coerced."""
+    """A field of a wrong type is an error at its path; nothing is converted."""
     with pytest.raises(DecodeError) as caught:
         read(answer(row(), row(), row(**{name: value})))
     assert caught.value.path == f"$.messages[2]{path[1:]}"
@@ -138,7 +138,7 @@ def test_a_wrong_type_is_an_error_at_its_path(
 
 @pytest.mark.parametrize("value", ["abcdefgh", ["abcdefgh"], {"$date": "abcdefgh"}])
 def test_an_error_never_holds_the_value(value: Any) -> None:
-    """The text of an error tells what was expected, never what stood there."""
+    """The text of an error says what was expected, never the value."""
     with pytest.raises(DecodeError) as caught:
         read_page(answer(paged(devicetimestamp=value)))
     assert "abcdefgh" not in repr(caught.value)
@@ -173,7 +173,7 @@ def test_every_form_of_a_time_is_the_same_time(
     form: Any,
     beside: dict[str, Any],
 ) -> None:
-    """Text, epoch milliseconds and the forms of $date are read as one aware time (D5, D7)."""
+    """Text, epoch milliseconds and all forms of $date are read as an aware time (D5, D7)."""
     (message,) = read(answer(row(timestamp=form, devicetimestamp=form, **beside)))
     assert message.timestamp == message.device_timestamp == AT
     assert message.timestamp.tzinfo is UTC
@@ -193,21 +193,21 @@ def test_every_form_of_a_time_is_the_same_time(
     ],
 )
 def test_times_at_the_edges(text: Any, time: datetime) -> None:
-    """Times before 1970, at the ends of the calendar and without seconds are read as they are."""
+    """Times before 1970, at the ends of the calendar and without seconds are read."""
     (message,) = read_page(answer(paged(timestamp=text)))
     assert message.timestamp == time
 
 
 @pytest.mark.parametrize("form", ["0001-01-01T00:00:00+14:00", 10**15, -(10**15)])
 def test_a_time_outside_the_calendar_is_an_error(form: Any) -> None:
-    """A time that no datetime can hold is an error of ours at its path."""
+    """A time that no datetime can hold raises DecodeError at its path."""
     with pytest.raises(DecodeError) as caught:
         read_page(answer(paged(timestamp=form)))
     assert caught.value.path == "$.messages[0].timestamp"
 
 
 def test_what_is_finer_than_a_microsecond_is_rounded_alike() -> None:
-    """A time with nanoseconds is one and the same time whichever way its page is read."""
+    """A time with nanoseconds is the same on both paths."""
     text = "2018-07-27T17:50:04.9689996"
     (fast,) = read_page(answer(paged(timestamp=text)))
     (slower,) = read_page(answer(paged(timestamp=text, **FALLING)))
@@ -219,7 +219,7 @@ def test_what_is_finer_than_a_microsecond_is_rounded_alike() -> None:
 def test_an_unknown_type_is_kept(
     row: Callable[..., dict[str, Any]], read: Callable[[bytes], list[Message]]
 ) -> None:
-    """A type that the documents do not name is kept as its text."""
+    """An undocumented type is kept as its text."""
     for beside in ({}, FALLING):
         (message,) = read(answer(row(type="firmware", **beside)))
         assert message.type == "firmware"
@@ -231,21 +231,21 @@ def test_an_unknown_type_is_kept(
 def test_unknown_fields_are_kept(
     row: Callable[..., dict[str, Any]], read: Callable[[bytes], list[Message]]
 ) -> None:
-    """What the documents do not name is kept in `extra` by its name, per message (D8)."""
+    """An undocumented field is kept in the message's `extra` by its name (D8)."""
     rows = [row(hops=3), row(), row(gateway={"id": [1, None]}, hops=None)]
     found = [message.extra for message in read(answer(*rows, total=3))]
     assert found == [{"hops": 3}, {}, {"gateway": {"id": [1, None]}, "hops": None}]
 
 
 def test_an_unknown_field_that_is_not_json_is_kept_as_bytes() -> None:
-    """A field that nobody asked for never fails a page, whatever is in it (D8)."""
+    """An undocumented field never fails a page, whatever its value (D8)."""
     row = b'{"timestamp": 0, "a": "\\ud800", "b": 1e999, "c": 2, "d": "\xff"}'
     (message,) = read_page(raw_answer(row))
     assert message.extra == {"a": b'"\\ud800"', "b": b"1e999", "c": 2, "d": b'"\xff"'}
 
 
 def test_many_unknown_names_on_one_page() -> None:
-    """Rows that share no unknown name keep each its own."""
+    """Each message keeps its own undocumented fields."""
     rows = [paged(**{f"field{index}": index}) for index in range(100)]
     found = [message.extra for message in read_page(answer(*rows))]
     assert found == [{f"field{index}": index} for index in range(100)]
@@ -284,7 +284,7 @@ BODIES: list[tuple[bytes, str]] = [
 
 @pytest.mark.parametrize(("body", "path"), BODIES, ids=repr)
 def test_what_is_no_answer_is_an_error(body: bytes, path: str) -> None:
-    """Another shape around the messages is an error that says where it begins."""
+    """A wrong structure around the messages is an error at its path."""
     for read in (read_page, read_history):
         with pytest.raises(DecodeError) as caught:
             read(body)
@@ -292,14 +292,14 @@ def test_what_is_no_answer_is_an_error(body: bytes, path: str) -> None:
 
 
 def test_a_byte_order_mark_is_passed_over() -> None:
-    """A byte order mark before the JSON does no harm."""
+    """A byte order mark before the JSON is ignored."""
     body = b"\xef\xbb\xbf" + answer(paged())
     assert read_page(body) == read_page(answer(paged()))
     assert decode_message(b"\xef\xbb\xbf" + raw_row("{}")).payload == {}
 
 
 def test_the_last_of_duplicate_keys_wins() -> None:
-    """Of a field that stands twice the last counts, whichever way the page is read."""
+    """Of duplicate fields the last wins, on both paths."""
     row = raw_row("1")[:-1] + b', "payload": 2, "from": "a", "from": "b"'
     for beside in (b"}", b', "x": 1, "x": 2}', b', "x": NaN}'):
         (message,) = read_page(raw_answer(row + beside))
@@ -307,7 +307,7 @@ def test_the_last_of_duplicate_keys_wins() -> None:
 
 
 def test_a_message_alone_must_name_its_device() -> None:
-    """A message that stands alone and names no device is an error; a project it may lack."""
+    """A single message must name its device, but not its project."""
     message = decode_message(b'{"from": "d", "timestamp": 0}')
     assert (message.device_id, message.project_id) == ("d", None)
     with pytest.raises(DecodeError, match="device's id") as caught:
@@ -317,6 +317,6 @@ def test_a_message_alone_must_name_its_device() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"null", b"{", b"NaN"])
 def test_what_is_no_message_is_an_error(body: bytes) -> None:
-    """Anything but an object is no message."""
+    """A message that is not an object is an error."""
     with pytest.raises(DecodeError, match="expected an object"):
         decode_message(body)

@@ -1,4 +1,4 @@
-"""Payloads that no reader accepts: passed on unread, an error of ours when looked at."""
+"""Payloads that no decoder accepts are kept as bytes, and raise DecodeError when read."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ unreadable = pytest.mark.parametrize("payload", UNREADABLE.values(), ids=UNREADA
 
 
 def alone(body: bytes) -> list[Message]:
-    """A message that stands alone, as a list."""
+    """Read a single message, as a list."""
     return [decode_message(body)]
 
 
 @unreadable
 @pytest.mark.parametrize("read", [read_page, read_history])
-def test_an_unreadable_payload_holds_up_no_page(
+def test_an_unreadable_payload_does_not_fail_its_page(
     payload: bytes, read: Callable[[bytes], list[Message]]
 ) -> None:
-    """A page with one such payload is read whole, and the payload is there as it came."""
+    """A page with such a payload is read, and the payload's bytes are kept."""
     good = raw_row('{"v": 1}')
     messages = read(raw_answer(good, raw_row(payload), good))
     assert [message.payload_json for message in messages] == [b'{"v": 1}', payload, b'{"v": 1}']
@@ -54,8 +54,8 @@ def test_an_unreadable_payload_holds_up_no_page(
 
 
 @unreadable
-def test_an_unreadable_payload_is_an_error_when_looked_at(payload: bytes) -> None:
-    """Looking at it raises our error each time, with its path and nothing of the payload."""
+def test_an_unreadable_payload_is_an_error_when_it_is_read(payload: bytes) -> None:
+    """Each read raises DecodeError, which names the path and quotes nothing of the payload."""
     (message,) = alone(raw_row(payload))
     for _ in range(2):
         with pytest.raises(DecodeError, match="payload is n") as caught:
@@ -66,7 +66,7 @@ def test_an_unreadable_payload_is_an_error_when_looked_at(payload: bytes) -> Non
 
 @unreadable
 def test_an_unreadable_payload_has_a_key(payload: bytes) -> None:
-    """Its key is made of its bytes: equal for the same message, whatever page it came on."""
+    """The key is made from the bytes, so it is the same on every page."""
     (first,) = alone(raw_row(payload))
     second = read_page(raw_answer(raw_row("{}"), raw_row(payload)))[1]
     assert first.key == second.key
@@ -91,7 +91,7 @@ def test_an_unreadable_payload_has_a_key(payload: bytes) -> None:
     ids=lambda part: repr(part)[:24],
 )
 def test_what_is_json_is_read(payload: bytes, value: object) -> None:
-    """Any JSON is a payload, and of duplicate keys the last wins."""
+    """Any JSON value is a payload; of duplicate keys the last wins."""
     (message,) = read_page(raw_answer(raw_row(payload)))
     assert message.payload_json == payload
     if value is not None:
@@ -100,15 +100,15 @@ def test_what_is_json_is_read(payload: bytes, value: object) -> None:
 
 
 def test_a_payload_is_decoded_once() -> None:
-    """The decoded payload is kept: a second look gives the same object."""
+    """The decoded payload is kept: a second read returns the same object."""
     (message,) = read_page(raw_answer(raw_row('{"v": [1]}')))
     assert message.payload is message.payload
 
 
 @pytest.mark.parametrize("name", ["from", "to", "type", "channel", "timestamp", "_id"])
 @pytest.mark.parametrize("value", [b'"\\ud800"', b'"\xff"', b"NaN", b"1e999", b"[" * 10_000])
-def test_what_is_no_json_in_a_field_is_an_error(name: str, value: bytes) -> None:
-    """Outside a payload, what is not JSON is an error at its path, never another exception."""
+def test_invalid_json_in_a_field_is_an_error(name: str, value: bytes) -> None:
+    """Invalid JSON outside a payload raises DecodeError at its path, and no other error."""
     closing = b"]" * value.count(b"[")
     row = raw_row("{}")[:-1] + b', "%s": %s}' % (name.encode(), value + closing)
     with pytest.raises(DecodeError) as caught:
@@ -117,7 +117,7 @@ def test_what_is_no_json_in_a_field_is_an_error(name: str, value: bytes) -> None
 
 
 def test_a_page_cut_short_is_an_error() -> None:
-    """A page that ends anywhere before its end is an error, wherever it is cut."""
+    """A truncated page is an error, wherever it is cut."""
     body = raw_answer(raw_row('{"v": "x"}'), raw_row("NaN"))
     for length in range(len(body)):
         with pytest.raises(DecodeError):

@@ -1,4 +1,4 @@
-"""What is sent: bodies and query parameters, and what is refused before a byte leaves."""
+"""Arguments are written as bodies and query parameters, or refused before anything is sent."""
 
 from __future__ import annotations
 
@@ -43,25 +43,25 @@ from iottly_async.config import TimestampFormat
     ],
 )
 def test_keys_of_a_command_get_their_prefix(values: dict[str, Any], sent: dict[str, Any]) -> None:
-    """Each key of `values` has the command's prefix on the wire, once (v1.0, "Command API")."""
+    """Each key of `values` has the command's prefix once (v1.0, "Command API")."""
     assert json.loads(encode_command("echo", values)) == {"cmd_type": "echo", "values": sent}
 
 
 def test_the_callers_mapping_is_left_as_it_was() -> None:
-    """Encoding changes nothing of what it is given."""
+    """Encoding does not change its argument."""
     values = {"content": {"deep": [1, 2]}}
     encode_command("echo", values)
     assert values == {"content": {"deep": [1, 2]}}
 
 
 def test_a_key_with_and_without_its_prefix_is_refused() -> None:
-    """Two keys that would be one on the wire are refused, not merged."""
+    """Two keys that would become the same on the wire are refused."""
     with pytest.raises(ConfigurationError, match=r"'echo\.a' twice"):
         encode_command("echo", {"a": 1, "echo.a": 2})
 
 
 class Text(str):
-    """A text of the caller's own kind."""
+    """A subclass of str."""
 
     __slots__ = ()
 
@@ -88,7 +88,7 @@ class Text(str):
     ids=repr,
 )
 def test_what_json_holds_is_sent_as_it_is(value: Any) -> None:
-    """Any value of JSON is sent, tuples and other mappings too."""
+    """Any value of JSON is accepted, also tuples and other mappings."""
     sent = json.loads(encode_command("c", {"v": value}))["values"]["c.v"]
     assert sent == json.loads(json.dumps(value, default=dict))
 
@@ -150,20 +150,20 @@ REFUSED: list[tuple[str, Callable[[], object], str]] = [
     ("call", "text"), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED]
 )
 def test_what_cannot_be_sent_is_refused(call: Callable[[], object], text: str) -> None:
-    """Each is refused before a byte leaves, by an error that names the argument."""
+    """The error names the argument."""
     with pytest.raises(ConfigurationError, match=text) as caught:
         call()
     assert caught.value.sent == "no"
 
 
 def test_a_fleet_command_says_its_timeout() -> None:
-    """Seconds are whole on the wire where they are whole, as the page prints them."""
+    """Whole seconds are written as an integer, as in the documents."""
     assert encode_fleet_command("uptime", 10.0) == b'{"command":"uptime","timeout_s":10}'
     assert encode_fleet_command("uptime", 0.5) == b'{"command":"uptime","timeout_s":0.5}'
 
 
 def test_the_history_is_asked_for_with_a_filter() -> None:
-    """The filter is one parameter of JSON; without one there is none."""
+    """The filter is one parameter of JSON; without a filter there is none."""
     assert history_query(10, None) == [("numMessages", "10")]
     query = {"type": "userdefined", "payload.t": {"$gt": 30}}
     (_, (name, text)) = history_query(100, query)
@@ -190,7 +190,7 @@ def test_a_time_in_a_filter_is_a_date_of_mongodb() -> None:
     ],
 )
 def test_a_page_is_asked_for(form: TimestampFormat, since: str, until: str) -> None:
-    """A page's parameters, with its times in the form that is set (D2)."""
+    """A page's times are written in the form of the setting (D2)."""
     query = page_query(
         number=3,
         size=100,
@@ -211,7 +211,7 @@ def test_a_page_is_asked_for(form: TimestampFormat, since: str, until: str) -> N
 
 
 def test_the_first_page_goes_without_a_number() -> None:
-    """Neither a number nor a bound is sent where there is none (D3)."""
+    """The first page has no number (D3), and an open bound is not sent."""
     query = page_query(
         number=None, size=1, start=None, end=None, type="all", order="desc", form="iso"
     )
@@ -219,7 +219,7 @@ def test_the_first_page_goes_without_a_number() -> None:
 
 
 def test_a_page_of_the_fleet_is_asked_for() -> None:
-    """The fleet's pages have numbers from 1 and sizes up to 100."""
+    """The fleet's pages have numbers from 1, and sizes of up to 100."""
     assert fleet_query(2, 100) == [("page", "2"), ("per_page", "100")]
 
 
@@ -239,13 +239,13 @@ plain = st.recursive(
 
 @given(plain)
 def test_plain_values_pass_unchanged(value: Any) -> None:
-    """Whatever JSON can hold is what it was."""
+    """Any JSON value is written and read back unchanged."""
     assert json_value(value, "values") == value
 
 
 @given(st.dictionaries(st.text(), plain | st.text()))
 def test_a_command_is_sent_or_refused(values: dict[str, Any]) -> None:
-    """Any texts, half surrogate pairs too, become valid UTF-8 JSON or a refusal."""
+    """Any text becomes valid UTF-8 JSON or is refused, also one with lone surrogates."""
     try:
         body = encode_command("c", values)
     except ConfigurationError:

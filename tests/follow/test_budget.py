@@ -13,7 +13,7 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def quota(remaining: int, resets_in: float, limit: int = 600) -> Quota:
-    """What is left, at noon."""
+    """A quota at noon."""
     return Quota(
         limit=limit,
         remaining=remaining,
@@ -26,8 +26,8 @@ def quota(remaining: int, resets_in: float, limit: int = 600) -> Quota:
     )
 
 
-def test_what_is_left_is_spread_over_the_window() -> None:
-    """A tenth of the quota kept back, the rest lasts until the window ends."""
+def test_the_remaining_quota_is_spread_over_the_window() -> None:
+    """A tenth of the quota is reserved, and the rest lasts until the window ends."""
     budget = PollBudget(0.9)
     budget.spend(100.0)
     assert budget.next_at(quota(360, 30.0), 100.0, NOON.timestamp()) == pytest.approx(100.1)
@@ -36,7 +36,7 @@ def test_what_is_left_is_spread_over_the_window() -> None:
 
 
 def test_without_a_limit_there_is_no_pace() -> None:
-    """Where nothing is known of a quota, requests go at once."""
+    """While no quota is known, polls are sent at once."""
     unknown = Quota(
         limit=None,
         remaining=None,

@@ -1,4 +1,4 @@
-"""Following devices of the emulator: every message once, in order, and as soon as may be."""
+"""Following devices of the emulator: each message comes once, in order, and soon."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PATIENT: dict[str, Any] = {"settle": 0, "pace": FollowPace(fastest=3600, slowest
 
 
 def session_on(emulator: Emulator) -> IottlySession:
-    """A session that tries again at once."""
+    """A session that retries at once."""
     retry = RetryPolicy(initial_delay=0.01, max_delay=0.02)
     config = Config(base_url=emulator.base_url, retry=retry)
     return IottlySession(emulator.api_key, config=config, limiter=RateLimiter())
@@ -64,7 +64,7 @@ def send(fleet: Emulator, device: int, *values: int) -> None:
 async def take(
     follow: AsyncGenerator[MessageBatch, None], count: int
 ) -> tuple[list[int], dict[str, Cursor]]:
-    """The numbers of the next messages, and the last cursor of each device."""
+    """Take the next messages: their numbers, and the last cursor of each device."""
     found: list[int] = []
     cursors: dict[str, Cursor] = {}
     async with asyncio.timeout(10):
@@ -76,12 +76,12 @@ async def take(
 
 
 async def started(fleet: Emulator) -> None:
-    """Once every device was looked at."""
+    """Wait until every device was polled."""
     await fleet.until_requests(3, route="paginated")
 
 
 async def test_messages_come_as_they_are_sent(fleet: Emulator, messages: Messages) -> None:
-    """From now on, in order, each once; what was sent before is not handed out."""
+    """New messages are yielded in order, each once; earlier ones are not."""
     send(fleet, 0, 1, 2)
     fleet.clock.advance(2)
     async with aclosing(messages.follow(fleet.device_ids[0], **QUICK)) as follow:
@@ -94,7 +94,7 @@ async def test_messages_come_as_they_are_sent(fleet: Emulator, messages: Message
 
 
 async def test_it_goes_on_from_a_cursor(fleet: Emulator, messages: Messages) -> None:
-    """Stopped and resumed from JSON, nothing is lost and nothing comes again."""
+    """After a stop and a resume from JSON no message is lost or repeated."""
     device = fleet.device_ids[0]
     start = fleet.clock.now()
     send(fleet, 0, 1, 2)
@@ -108,7 +108,7 @@ async def test_it_goes_on_from_a_cursor(fleet: Emulator, messages: Messages) -> 
 
 
 async def test_many_devices(fleet: Emulator, messages: Messages) -> None:
-    """All devices of the project are followed, each in its own order."""
+    """All devices of the project are followed, each in order."""
     async with aclosing(messages.follow_many(start=fleet.clock.now(), **QUICK)) as follow:
         send(fleet, 0, 1, 3, 5)
         send(fleet, 1, 2, 4)
@@ -118,10 +118,10 @@ async def test_many_devices(fleet: Emulator, messages: Messages) -> None:
         assert set(cursors) == set(fleet.device_ids)
 
 
-async def test_nothing_is_handed_out_before_it_is_settled(
+async def test_no_message_is_yielded_before_it_is_settled(
     fleet: Emulator, messages: Messages
 ) -> None:
-    """Within `settle` a message waits, and one that shows itself late meanwhile keeps its place."""
+    """A message is yielded after `settle`, behind one that became visible late meanwhile."""
     fleet.clock.pin()
     device = fleet.device_ids[0]
     options = {**QUICK, "settle": 5, "start": fleet.clock.now()}
@@ -139,7 +139,7 @@ async def test_nothing_is_handed_out_before_it_is_settled(
 async def test_lookback_finds_what_came_later_than_settle(
     fleet: Emulator, messages: Messages
 ) -> None:
-    """With a look back the late message comes once, after those that were there in time."""
+    """With a lookback a late message comes once, after those that were visible in time."""
     fleet.clock.pin()
     device = fleet.device_ids[0]
     options = {**QUICK, "lookback": 30, "start": fleet.clock.now()}
@@ -156,8 +156,8 @@ async def test_lookback_finds_what_came_later_than_settle(
         assert (await take(follow, 1))[0] == [3]
 
 
-async def test_a_doorbell_makes_it_look_at_once(fleet: Emulator, messages: Messages) -> None:
-    """A device that is looked at every hour is looked at when the bell rings for it."""
+async def test_a_doorbell_causes_a_poll_at_once(fleet: Emulator, messages: Messages) -> None:
+    """A device that is polled every hour is polled when the doorbell rings for it."""
     bell = Doorbell()
     async with aclosing(messages.follow_many(doorbell=bell, **PATIENT)) as follow:
         waiting = asyncio.ensure_future(take(follow, 1))
@@ -172,7 +172,7 @@ async def test_a_doorbell_makes_it_look_at_once(fleet: Emulator, messages: Messa
 
 @pytest.mark.parametrize("kind", ["iterable", "callable", "awaitable"])
 async def test_what_can_be_a_doorbell(fleet: Emulator, messages: Messages, kind: str) -> None:
-    """An async-iterable, a callable that is awaited again and again, one awaitable."""
+    """A doorbell is an async-iterable, a callable that is awaited repeatedly, or an awaitable."""
     queue: asyncio.Queue[object] = asyncio.Queue()
 
     async def rings() -> AsyncIterator[object]:
@@ -192,7 +192,7 @@ async def test_what_can_be_a_doorbell(fleet: Emulator, messages: Messages, kind:
 
 
 async def test_a_stream_as_a_doorbell(fleet: Emulator) -> None:
-    """The stream says that there is a message, and the walk brings it."""
+    """A message of the stream causes a poll, and the poll yields it."""
     async with session_on(fleet) as session:
         messages = session.project(fleet.project_id).messages
         stream = session.stream()
@@ -208,7 +208,7 @@ async def test_a_stream_as_a_doorbell(fleet: Emulator) -> None:
 async def test_a_doorbell_that_fails_costs_no_message(
     fleet: Emulator, messages: Messages, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Following goes on by polling, and says so."""
+    """A doorbell that fails is logged, and polls go on."""
 
     async def broken() -> None:
         raise RuntimeError("no bell")
@@ -221,8 +221,8 @@ async def test_a_doorbell_that_fails_costs_no_message(
     assert "the doorbell failed" in caplog.text
 
 
-async def test_a_ring_that_is_lost_costs_time_and_no_message(fleet: Emulator) -> None:
-    """The stream at the door loses its frame: the message comes at the next look all the same."""
+async def test_a_lost_wakeup_costs_time_and_no_message(fleet: Emulator) -> None:
+    """If the stream loses a frame, the next regular poll yields the message."""
     async with session_on(fleet) as session:
         messages, stream = session.project(fleet.project_id).messages, session.stream()
         rare = {**PATIENT, "pace": FollowPace(fastest=0.2, slowest=0.2)}
@@ -236,8 +236,10 @@ async def test_a_ring_that_is_lost_costs_time_and_no_message(fleet: Emulator) ->
         assert stream.stats.messages == 0
 
 
-async def test_a_bell_that_never_waits_stops_nothing(fleet: Emulator, messages: Messages) -> None:
-    """An awaitable that is always ready rings without end, and all else goes on."""
+async def test_a_doorbell_that_never_waits_blocks_nothing(
+    fleet: Emulator, messages: Messages
+) -> None:
+    """A doorbell that rings without end does not block the event loop."""
 
     async def always() -> None:
         """Ready at once."""
@@ -250,8 +252,8 @@ async def test_a_bell_that_never_waits_stops_nothing(fleet: Emulator, messages: 
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_whatever_befalls_it_each_message_comes_once_in_order(seed: int) -> None:
-    """Under ties, identical rows, faults, rings and restarts: each device's rows of the store."""
+async def test_each_message_comes_once_in_order_whatever_fails(seed: int) -> None:
+    """With ties, identical rows, faults, wake-ups and restarts, each row comes once, in order."""
     chance = random.Random(seed)
     async with Emulator(devices=3, messages=0) as fleet, session_on(fleet) as session:
         messages, bell = session.project(fleet.project_id).messages, Doorbell()
@@ -290,7 +292,7 @@ async def test_whatever_befalls_it_each_message_comes_once_in_order(seed: int) -
 async def test_a_failing_service_delays_and_loses_nothing(
     fleet: Emulator, messages: Messages
 ) -> None:
-    """Faults beyond what a call retries are waited out."""
+    """A fault that outlasts the retries of a call delays messages, and loses none."""
     async with aclosing(messages.follow(fleet.device_ids[0], **QUICK)) as follow:
         waiting = asyncio.ensure_future(take(follow, 3))
         await fleet.until_requests(2, route="paginated")
@@ -300,7 +302,7 @@ async def test_a_failing_service_delays_and_loses_nothing(
 
 
 async def test_a_key_that_is_refused_ends_it(fleet: Emulator) -> None:
-    """What will not pass is raised to the consumer."""
+    """An error that does not pass by itself is raised to the consumer."""
     config = Config(base_url=fleet.base_url)
     async with IottlySession("wrong", config=config, limiter=RateLimiter()) as session:
         messages = session.project(fleet.project_id).messages
@@ -309,7 +311,7 @@ async def test_a_key_that_is_refused_ends_it(fleet: Emulator) -> None:
 
 
 async def test_one_budget_for_all_devices() -> None:
-    """Under a quota looks are spread over the window, and it is never run into."""
+    """Polls are spread over the window of the quota, and none is refused."""
     async with Emulator(devices=10, messages=0, rate_limit=15, rate_window=0.5) as fleet:
         async with session_on(fleet) as session:
             messages = session.project(fleet.project_id).messages
@@ -322,7 +324,7 @@ async def test_one_budget_for_all_devices() -> None:
 
 
 async def test_closing_the_session_ends_it(fleet: Emulator) -> None:
-    """Who waits for the next batch is told so, although nothing is under way."""
+    """A consumer that waits for a batch gets `SessionClosedError`, also between two polls."""
     session = session_on(fleet)
     follow = session.project(fleet.project_id).messages.follow(fleet.device_ids[0], **PATIENT)
     waiting = asyncio.ensure_future(anext(follow))
@@ -333,8 +335,8 @@ async def test_closing_the_session_ends_it(fleet: Emulator) -> None:
         await waiting
 
 
-async def test_leaving_at_once(messages: Messages, fleet: Emulator) -> None:
-    """Cancelled before anything was looked at, it leaves nothing unawaited."""
+async def test_cancelling_at_once(messages: Messages, fleet: Emulator) -> None:
+    """A follower that is cancelled before its first poll leaves no task behind."""
     follow = messages.follow_many(**QUICK)
     waiting = asyncio.ensure_future(anext(follow))
     await asyncio.sleep(0)
@@ -345,15 +347,15 @@ async def test_leaving_at_once(messages: Messages, fleet: Emulator) -> None:
     assert len(fleet.requests) == 0
 
 
-def left_of(before: set[asyncio.Task[Any]]) -> set[asyncio.Task[Any]]:
-    """Tasks of followers that were not there before."""
+def new_tasks(before: set[asyncio.Task[Any]]) -> set[asyncio.Task[Any]]:
+    """The tasks of followers that are new since `before`."""
     rooms = ("iottly_async/follow/", "iottly_async/pipeline/")
     new = asyncio.all_tasks() - before
     return {task for task in new if any(room in repr(task) for room in rooms)}
 
 
 async def test_following_that_is_dropped_ends(fleet: Emulator, messages: Messages) -> None:
-    """Left by `break` and never closed, it asks the service nothing more."""
+    """A follower that is left by `break` and never closed stops polling."""
     before = asyncio.all_tasks()
 
     async def first() -> int:
@@ -366,17 +368,17 @@ async def test_following_that_is_dropped_ends(fleet: Emulator, messages: Message
     send(fleet, 0, 1)
     assert await waiting == 1
     async with asyncio.timeout(10):
-        while left_of(before):  # noqa: ASYNC110 - nothing tells when they end
+        while new_tasks(before):  # noqa: ASYNC110 - nothing tells when they end
             await asyncio.sleep(0)
 
 
-async def test_leaving_leaves_no_task(fleet: Emulator, messages: Messages) -> None:
-    """Closing the generator ends every look."""
+async def test_closing_leaves_no_task(fleet: Emulator, messages: Messages) -> None:
+    """Closing the generator ends every poll."""
     before = asyncio.all_tasks()
     async with aclosing(messages.follow_many(start=fleet.clock.now(), **QUICK)) as follow:
         send(fleet, 0, 1)
         await take(follow, 1)
-    assert not left_of(before)
+    assert not new_tasks(before)
 
 
 @pytest.mark.parametrize(
@@ -393,7 +395,7 @@ async def test_leaving_leaves_no_task(fleet: Emulator, messages: Messages) -> No
     ],
 )
 async def test_what_is_refused(messages: Messages, wrong: dict[str, Any]) -> None:
-    """Arguments that make no sense are refused by the call itself."""
+    """Wrong arguments are refused by the call itself."""
     with pytest.raises(ConfigurationError):
         messages.follow_many(**wrong)
 

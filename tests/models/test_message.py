@@ -30,7 +30,7 @@ ROME = timezone(timedelta(hours=2))
 
 
 def made(**changes: Any) -> Message:
-    """A message made by hand."""
+    """A message that a user creates."""
     fields: dict[str, Any] = {"device_id": "d", "timestamp": AT, "payload_json": b'{"v": 1}'}
     return Message(**(fields | changes))
 
@@ -42,7 +42,7 @@ def read() -> Message:
 
 @pytest.mark.parametrize("name", [field.name for field in attrs.fields(Message)])
 def test_it_is_frozen(name: str) -> None:
-    """No field can be set or deleted, whether it was made by hand or read from a page."""
+    """No field can be set or deleted, of a created message or of one from a page."""
     for message in (made(), read()):
         with pytest.raises(attrs.exceptions.FrozenInstanceError):
             setattr(message, name, None)
@@ -51,7 +51,7 @@ def test_it_is_frozen(name: str) -> None:
 
 
 def test_it_is_slotted() -> None:
-    """It has no dictionary, and takes no further attribute."""
+    """A message has no dictionary, and accepts no further attribute."""
     for message in (made(), read()):
         assert not hasattr(message, "__dict__")
         with pytest.raises(AttributeError):
@@ -59,14 +59,14 @@ def test_it_is_slotted() -> None:
 
 
 def test_its_fields_are_given_by_name() -> None:
-    """Positions mean nothing: every field is keyword-only."""
+    """Every field is keyword-only."""
     with pytest.raises(TypeError):
         Message("d", AT)  # type: ignore[call-arg, arg-type]
 
 
 @pytest.mark.parametrize("name", ["timestamp", "device_timestamp"])
 def test_a_naive_time_is_refused(name: str) -> None:
-    """A time without a zone says no instant (D5), also in a copy."""
+    """A naive time is refused (D5), also in a copy."""
     with pytest.raises(ConfigurationError, match=f"{name} must be an aware"):
         made(**{name: AT.replace(tzinfo=None)})
     changes: dict[str, Any] = {name: AT.replace(tzinfo=None)}
@@ -75,7 +75,7 @@ def test_a_naive_time_is_refused(name: str) -> None:
 
 
 def test_one_read_from_a_page_is_a_message_like_any_other() -> None:
-    """What the fast way fills is of the class itself, and equals one made by hand."""
+    """A message of the fast path has the class `Message`, and equals a created one."""
     message = read()
     assert type(message) is Message
     again = Message(
@@ -91,18 +91,18 @@ def test_one_read_from_a_page_is_a_message_like_any_other() -> None:
 
 
 def test_a_draft_has_the_slots_of_a_message() -> None:
-    """The draft that is turned into a message has its slots, all of them, and no more."""
+    """A message draft has exactly the slots of a message."""
     assert set(MessageDraft.__slots__) == {field.name for field in attrs.fields(Message)}
 
 
 def test_a_draft_has_the_slots_of_a_cursor() -> None:
-    """And so has that of a cursor, which can be referred to weakly beside."""
+    """A cursor draft has the slots of a cursor, and one for weak references."""
     names = {field.name for field in attrs.fields(Cursor)}
     assert set(CursorDraft.__slots__) == names | {"__weakref__"}
 
 
 def test_equality_is_by_content() -> None:
-    """Messages are equal when their fields are; whether the payload was looked at is none."""
+    """Messages are equal if their fields are, whether or not the payload was decoded."""
     one, other = made(), made()
     assert one.payload == {"v": 1}
     assert one == other
@@ -112,13 +112,13 @@ def test_equality_is_by_content() -> None:
 
 
 def test_extras_do_not_hinder_hashing() -> None:
-    """A message with a mapping in `extra` can be a member of a set."""
+    """A message with a mapping in `extra` can be in a set."""
     assert made(extra={"a": {"b": []}}) in {made(extra={"a": {"b": []}})}
 
 
 @pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
 def test_it_can_be_pickled(protocol: int) -> None:
-    """It comes back equal, with its key and its number, unknown types kept."""
+    """A pickled message comes back equal, with its key and its number."""
     for message in (made(), read(), read().numbered(2), made(type=MessageType("new"))):
         again = pickle.loads(pickle.dumps(message, protocol))
         assert again == message
@@ -135,7 +135,7 @@ def test_it_can_be_copied_and_changed() -> None:
 
 
 def test_its_repr_does_not_decode_the_payload() -> None:
-    """The repr shows the JSON that arrived, and nothing that is kept for itself."""
+    """The repr shows the JSON that arrived, and no private field."""
     text = repr(made(payload_json=b"NaN"))
     assert "payload_json=b'NaN'" in text
     assert "_digest" not in text
@@ -143,7 +143,7 @@ def test_its_repr_does_not_decode_the_payload() -> None:
 
 
 def test_its_key_is_the_same_for_ever() -> None:
-    """The key of a message is fixed: stores that were filled long ago depend on it."""
+    """The key of a message never changes: existing stores depend on it."""
     assert read().key == "f986c2beb5b36921cb8b8137d94b74fb"
     assert made().key == "0fd8e56b1c890e5442e6b24569699c10"
 
@@ -158,7 +158,7 @@ def test_both_endpoints_give_one_key() -> None:
 
 
 def test_the_way_it_was_read_does_not_change_the_key() -> None:
-    """The order of keys, spaces and unknown fields do not make another message of it."""
+    """The order of keys, spaces and undocumented fields do not change the key."""
     first = raw_row('{"a": 1, "b": {"c": 2, "d": [1.5]}}')
     second = raw_row('{ "b":{"d":[1.50],"c":2},"a":1 }', strange=True)
     one, other = read_page(raw_answer(first, second))
@@ -180,13 +180,13 @@ def test_the_way_it_was_read_does_not_change_the_key() -> None:
     ids=str,
 )
 def test_another_content_has_another_key(change: dict[str, Any]) -> None:
-    """A message that differs in anything but id and extras has another key."""
+    """A message that differs in anything but `id` and `extra` has another key."""
     assert made(**change).key != made().key
     assert made(id="x", extra={"a": 1}).key == made().key
 
 
 def test_digests_made_together_are_those_made_one_by_one() -> None:
-    """`digest_all` gives each message what its own `digest` would be, whatever its times."""
+    """`digest_all` computes the same digests as `digest`, whatever the times."""
     times = [AT, AT.replace(microsecond=0), AT.replace(microsecond=968_999), AT.astimezone(ROME)]
 
     def messages() -> list[Message]:
@@ -205,7 +205,7 @@ def test_digests_made_together_are_those_made_one_by_one() -> None:
 
 
 def test_times_as_texts_are_in_utc_and_in_milliseconds() -> None:
-    """Whatever their zone and however fine, with a fraction also where it is 0."""
+    """Times of any zone and precision are written in UTC, always with milliseconds."""
     times = [AT, None, AT.replace(microsecond=0), AT.replace(microsecond=968_999)]
     texts = ["2018-07-27T17:50:04.968Z", None, "2018-07-27T17:50:04.000Z"]
     assert iso_texts(times) == [*texts, texts[0]]
@@ -213,7 +213,7 @@ def test_times_as_texts_are_in_utc_and_in_milliseconds() -> None:
 
 
 def test_identical_messages_are_told_apart_by_a_number() -> None:
-    """`numbered` gives a message its ordinal: the digest stays, the key gets it as an ending."""
+    """`numbered` keeps the digest, and adds the number to the key."""
     message = made()
     assert message.numbered(0) is message
     second = message.numbered(1)

@@ -1,4 +1,4 @@
-"""The types of the public surface, as a type checker sees them; mypy reads this file."""
+"""The types of the public API as a type checker sees them; mypy reads this file."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from iottly_async import (
 
 
 def messages(message: Message, page: MessagePage, batch: MessageBatch, cursor: Cursor) -> None:
-    """What a reader of messages relies on."""
+    """The types of a message's attributes."""
     assert_type(message.device_id, str)
     assert_type(message.project_id, str | None)
     assert_type(message.timestamp, datetime)
@@ -53,7 +53,7 @@ def messages(message: Message, page: MessagePage, batch: MessageBatch, cursor: C
 def nouns(
     project: ProjectInfo, license_: License, board: Board, device: Device, quota: Quota
 ) -> None:
-    """What a reader of v1.0's other models relies on."""
+    """The types of the attributes of v1.0's other models."""
     assert_type(project.id, str)
     assert_type(project.agent_api_host, str | None)
     assert_type(license_.status, LicenseStatus)
@@ -65,7 +65,7 @@ def nouns(
 
 
 def fleet(page: FleetDevicePage, device: FleetDevice, sent: Command, ran: CommandResult) -> None:
-    """What a reader of v1's models relies on."""
+    """The types of the attributes of v1's models."""
     assert_type(page.devices, tuple[FleetDevice, ...])
     assert_type(page.total, int)
     assert_type(device.status, FleetStatus | None)
@@ -76,7 +76,7 @@ def fleet(page: FleetDevicePage, device: FleetDevice, sent: Command, ran: Comman
 
 
 async def resources(session: IottlySession) -> None:
-    """What a caller of each resource gets."""
+    """The types that the methods return."""
     project = session.project("p")
     assert_type(await session.ping(), None)
     assert_type(await project.inspect(), ProjectInfo)
@@ -105,7 +105,7 @@ async def resources(session: IottlySession) -> None:
 
 
 async def refused(session: IottlySession) -> None:
-    """What a type checker refuses; were it not refused, the ignores would be errors."""
+    """A type checker refuses these calls; otherwise the ignores would be errors."""
     walk = session.project("p").messages.walk
     walk("d", order="up")  # type: ignore[arg-type]
     walk("d", type="other")  # type: ignore[arg-type]
@@ -118,7 +118,7 @@ async def refused(session: IottlySession) -> None:
 
 
 def test_walks_are_iterated_over_as_any_async_iterator() -> None:
-    """A walk can be handed to whatever takes an async iterator of messages."""
+    """A walk can be passed as an async iterator of messages."""
 
     def takes(source: AsyncIterator[Message]) -> AsyncIterator[Message]:
         return source

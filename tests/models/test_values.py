@@ -1,4 +1,4 @@
-"""The other models as values: frozen, slotted, hashable, picklable, enumerations open."""
+"""The other models are frozen, slotted, hashable and picklable; enumerations are open."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ each = pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__
 
 @each
 def test_it_is_frozen_and_slotted(value: Any) -> None:
-    """No field can be set, and there is no dictionary for others."""
+    """No field can be set, and a model has no dictionary."""
     for field in attrs.fields(type(value)):
         with pytest.raises(attrs.exceptions.FrozenInstanceError):
             setattr(value, field.name, None)
@@ -77,20 +77,20 @@ def test_it_is_frozen_and_slotted(value: Any) -> None:
 
 @each
 def test_it_is_keyword_only(value: Any) -> None:
-    """Positions mean nothing, so that fields can be added."""
+    """Every field is keyword-only, so that fields can be added."""
     assert all(field.kw_only for field in attrs.fields(type(value)))
 
 
 @each
 def test_it_can_be_hashed_and_pickled(value: Any) -> None:
-    """It comes back from a pickle equal, and with an equal hash."""
+    """A pickled model comes back equal, and with an equal hash."""
     again = pickle.loads(pickle.dumps(value))
     assert again == value
     assert hash(again) == hash(value)
 
 
 def test_a_batch_is_a_value_too() -> None:
-    """A batch is frozen and can be pickled; its list is the consumer's own."""
+    """A batch is frozen and can be pickled; its list may be changed."""
     batch = MessageBatch(messages=[MESSAGE], cursor=CURSOR)
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         batch.cursor = CURSOR  # type: ignore[misc]
@@ -116,7 +116,7 @@ def test_an_enumeration_keeps_what_it_does_not_know(kind: Any) -> None:
 
 @pytest.mark.parametrize("kind", ENUMERATIONS)
 def test_known_values_are_members(kind: Any) -> None:
-    """A documented value is the member itself, also out of a pickle."""
+    """A documented value is the member itself, also after a pickle."""
     for member in kind:
         assert kind(member.value) is member
         assert pickle.loads(pickle.dumps(member)) is member
@@ -125,7 +125,7 @@ def test_known_values_are_members(kind: Any) -> None:
 
 @pytest.mark.parametrize("value", [None, 1, b"paired", ["paired"]], ids=repr)
 def test_an_enumeration_is_of_texts(value: Any) -> None:
-    """What is no text is no value of an enumeration."""
+    """A value that is not a text is refused."""
     with pytest.raises(ValueError, match="not a valid"):
         LicenseStatus(value)
 
@@ -135,5 +135,5 @@ def test_an_enumeration_is_of_texts(value: Any) -> None:
     [("pending", False), ("running", False), ("completed", True), ("failed", True), ("odd", True)],
 )
 def test_when_a_command_is_finished(status: str, finished: bool) -> None:
-    """A command is finished unless it is pending or running; an unknown status ends a wait."""
+    """A command is finished unless it is pending or running, also with an unknown status."""
     assert CommandStatus(status).finished is finished

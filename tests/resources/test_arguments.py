@@ -1,4 +1,4 @@
-"""What a caller gives wrongly: refused by name, with the way out, before anything is sent."""
+"""Wrong arguments are refused by name before anything is sent."""
 
 from __future__ import annotations
 
@@ -65,18 +65,18 @@ WRONG: dict[str, tuple[Callable[[Messages], Any], str]] = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-async def test_what_a_walk_cannot_take_is_refused_by_the_call_itself(
+async def test_a_wrong_argument_of_a_walk_is_refused_by_the_call_itself(
     session: IottlySession, emulator: Emulator, name: str
 ) -> None:
-    """The call raises, not the iteration; the text names the argument; nothing is sent."""
+    """The call raises, not the iteration. The text names the argument, and nothing is sent."""
     call, words = WRONG[name]
     with pytest.raises(ConfigurationError, match=words):
         call(session.project("p").messages)
     assert emulator.requests == []
 
 
-def test_what_is_no_text_is_no_cursor() -> None:
-    """A row without a cursor, read from a database as None, is told as what it is."""
+def test_none_is_not_a_cursor() -> None:
+    """A database row without a cursor is refused with a text that says so."""
     with pytest.raises(CursorMismatchError, match=r"not a cursor written by Cursor\.to_json"):
         Cursor.from_json(None)  # type: ignore[arg-type]
 
@@ -91,6 +91,6 @@ def test_what_is_no_text_is_no_cursor() -> None:
     ],
 )
 def test_a_session_of_wrong_parts_is_refused(arguments: dict[str, Any], words: str) -> None:
-    """The session names the part that does not fit when it is made, not when it is used."""
+    """A session is refused when it is created, and the error names the argument."""
     with pytest.raises(ConfigurationError, match=words):
         IottlySession(**arguments)

@@ -18,20 +18,20 @@ from iottly_async.emulator import Emulator
 
 
 async def test_all_devices_are_walked_by_meta(session: IottlySession, emulator: Emulator) -> None:
-    """Three devices, two a page, are two requests, none of them empty."""
+    """Three devices at two a page cost two requests."""
     found = [device.id async for device in session.devices.list(per_page=2)]
     assert found == emulator.fleet_ids
     assert len(emulator.requests) == 2
 
 
 async def test_a_page_tells_of_the_whole(session: IottlySession) -> None:
-    """Total, number and size of the page are the service's own."""
+    """A page has the service's total, number and size."""
     page = await session.devices.page(2, 2)
     assert (page.total, page.number, page.per_page, len(page.devices)) == (3, 2, 2, 1)
 
 
 async def test_one_device_is_got(session: IottlySession, emulator: Emulator) -> None:
-    """By its id; its times are aware."""
+    """A device is fetched by its id, and its times are aware."""
     device = await session.devices.get(emulator.fleet_ids[0])
     assert device.id == emulator.fleet_ids[0]
     assert device.last_seen_at is not None
@@ -51,7 +51,7 @@ async def test_a_command_is_sent_and_waited_for(session: IottlySession, emulator
 async def test_a_command_that_does_not_end_is_given_up_waiting_for(
     emulator: Emulator, session: IottlySession
 ) -> None:
-    """The deadline of `wait` is its own, and says that the command may still end."""
+    """`wait` has a timeout of its own; its error says that the command may still end."""
     emulator.clock.pin()
     taken = await session.commands.send(emulator.fleet_ids[0], "uptime")
     with pytest.raises(DeadlineExceededError, match="may still end"):
@@ -61,7 +61,7 @@ async def test_a_command_that_does_not_end_is_given_up_waiting_for(
 
 
 async def test_an_offline_device_is_told_by_its_code() -> None:
-    """The error is DeviceOfflineError, with the service's request id; nothing was executed."""
+    """A command to an offline device is a DeviceOfflineError, and is not executed."""
     async with (
         Emulator(devices=20, messages=100) as emulator,
         IottlySession(emulator.api_key, config=Config(base_url=emulator.base_url)) as session,
@@ -83,7 +83,7 @@ async def test_what_is_not_there_is_not_found(session: IottlySession) -> None:
 
 
 async def test_bad_arguments_are_refused_unsent(session: IottlySession, emulator: Emulator) -> None:
-    """Numbers out of bounds, an empty command and a bad id send nothing."""
+    """Wrong numbers, an empty command and a wrong id are refused before anything is sent."""
     for call in (
         session.devices.page(0),
         session.devices.page(1, 101),

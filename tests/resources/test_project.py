@@ -26,12 +26,12 @@ def project(session: IottlySession, emulator: Emulator) -> Project:
 
 
 async def test_ping_answers(session: IottlySession) -> None:
-    """A key that is accepted gets a sign of life."""
+    """A ping with an accepted key returns."""
     await session.ping()
 
 
 async def test_inspect_tells_of_the_project(project: Project) -> None:
-    """Every documented field is there, under its plain name."""
+    """The summary has every documented field, under its plain name."""
     info = await project.inspect()
     assert info.id == project.id
     assert None not in (info.name, info.agent_url, info.agent_file, info.agent_api_host, info.board)
@@ -39,7 +39,7 @@ async def test_inspect_tells_of_the_project(project: Project) -> None:
 
 
 async def test_licenses_are_listed_and_each_is_got(project: Project) -> None:
-    """Paired licences have a board, available ones none; one is got by its token."""
+    """Paired licences have a board, available ones have none; `get` finds one by its token."""
     licenses = await project.licenses.list()
     assert {one.status for one in licenses} == set(LicenseStatus)
     for one in licenses:
@@ -48,7 +48,7 @@ async def test_licenses_are_listed_and_each_is_got(project: Project) -> None:
 
 
 async def test_devices_are_listed_and_each_is_got(project: Project, emulator: Emulator) -> None:
-    """The list has every device, and one got by its id is the same."""
+    """The list has every device, and `get` returns the same one."""
     devices = await project.devices.list()
     assert [device.id for device in devices] == emulator.device_ids
     assert await project.devices.get(devices[1].id) == devices[1]
@@ -56,7 +56,7 @@ async def test_devices_are_listed_and_each_is_got(project: Project, emulator: Em
 
 
 async def test_a_renamed_device_has_its_new_name(project: Project, emulator: Emulator) -> None:
-    """The answer is the updated device, and the next reading agrees."""
+    """`rename` returns the renamed device, and a later `get` does too."""
     device_id = emulator.device_ids[0]
     renamed = await project.devices.rename(device_id, "my-sensor-01")
     assert renamed.name == "my-sensor-01"
@@ -64,7 +64,7 @@ async def test_a_renamed_device_has_its_new_name(project: Project, emulator: Emu
 
 
 async def test_a_commands_keys_get_their_prefix(project: Project, emulator: Emulator) -> None:
-    """A key with its prefix keeps it, one without gets it, and the command arrives once."""
+    """Keys without the prefix get it, and the command arrives once."""
     await project.commands.send(
         emulator.device_ids[0], "echo", {"content": "a", "echo.x": [1, None]}
     )
@@ -76,7 +76,7 @@ async def test_a_commands_keys_get_their_prefix(project: Project, emulator: Emul
 
 
 async def test_an_undeclared_command_is_a_bad_request(project: Project, emulator: Emulator) -> None:
-    """The service's explanation is in the error's text."""
+    """The error's text has the service's explanation."""
     with pytest.raises(BadRequestError, match="no_such_type"):
         await project.commands.send(emulator.device_ids[0], "no_such_type")
 
@@ -105,7 +105,7 @@ async def test_a_command_that_cannot_be_is_refused_unsent(
 
 
 def circular() -> dict[str, object]:
-    """A mapping that holds itself."""
+    """A mapping that contains itself."""
     values: dict[str, object] = {}
     values["a"] = values
     return values
@@ -118,7 +118,7 @@ async def test_values_that_hold_themselves_are_refused(project: Project) -> None
 
 
 async def test_the_latest_messages_come_newest_first(project: Project, emulator: Emulator) -> None:
-    """They have the service's id, which pages do not, and obey the filter."""
+    """Recent messages have the service's id, and match the filter."""
     device_id = emulator.device_ids[0]
     messages = await project.messages.recent(device_id, limit=20, query={"type": "userdefined"})
     truth = emulator.stored(device_id, type="userdefined")[-20:][::-1]
@@ -139,7 +139,7 @@ async def test_a_filter_may_hold_aware_times(project: Project, emulator: Emulato
 
 
 async def test_a_page_is_the_endpoints_own(project: Project, emulator: Emulator) -> None:
-    """Pages by number, in the order and range asked for."""
+    """Pages are fetched by number, in the order and range asked for."""
     device_id = emulator.device_ids[0]
     truth = [row["timestamp"] for row in emulator.stored(device_id)]
     first = await project.messages.page(device_id, size=7, order="asc")
@@ -152,7 +152,7 @@ async def test_a_page_is_the_endpoints_own(project: Project, emulator: Emulator)
 
 
 async def test_no_message_is_an_empty_page(project: Project, emulator: Emulator) -> None:
-    """The endpoint's 404 means that none matches (D4)."""
+    """A 404 of the endpoint is an empty page (D4)."""
     page = await project.messages.page(emulator.device_ids[0], end=datetime(2001, 1, 1, tzinfo=UTC))
     assert page.messages == ()
 
@@ -177,7 +177,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 async def test_a_page_that_cannot_be_is_refused_unsent(
     project: Project, emulator: Emulator, arguments: dict[str, object], words: str
 ) -> None:
-    """The error names the argument, what was given and what is accepted."""
+    """The error names the argument, its value and what is accepted."""
     with pytest.raises(ConfigurationError, match=words):
         await project.messages.page(emulator.device_ids[0], **arguments)  # type: ignore[arg-type]
     assert emulator.requests == []
@@ -212,6 +212,6 @@ async def test_what_is_not_there_is_not_found(project: Project) -> None:
 
 
 async def test_another_project_is_forbidden(session: IottlySession) -> None:
-    """A key gives no access to another project."""
+    """Another project's key is a ForbiddenError."""
     with pytest.raises(ForbiddenError):
         await session.project("0" * 24).inspect()

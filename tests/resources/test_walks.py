@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Iterable
 from datetime import timedelta
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 
-from iottly_async import Config, Cursor, CursorMismatchError, IottlySession, Message, RateLimiter
+from iottly_async import (
+    Config,
+    Cursor,
+    CursorMismatchError,
+    IottlySession,
+    Message,
+    MessageBatch,
+    RateLimiter,
+)
 from iottly_async.emulator import Emulator
+from iottly_async.resources.walks import Walks
 
 Row = tuple[Any, ...]
 
 
 def session_on(emulator: Emulator, **settings: Any) -> IottlySession:
-    """A session of its own limiter on an emulator."""
+    """A session on an emulator, with a limiter of its own."""
     config = Config(base_url=emulator.base_url, **settings)
     return IottlySession(emulator.api_key, config=config, limiter=RateLimiter())
 
 
 def walked(messages: Iterable[Message]) -> list[Row]:
-    """What a walk handed out, as rows to compare."""
+    """The messages of a walk as rows to compare."""
     return [
         (m.timestamp, m.device_timestamp, m.type, m.channel, m.payload_json.decode())
         for m in messages
@@ -31,7 +41,7 @@ def walked(messages: Iterable[Message]) -> list[Row]:
 
 
 def stored(emulator: Emulator, device_id: str, **selection: Any) -> list[Row]:
-    """What the emulator has, as the same rows, oldest first."""
+    """The emulator's messages as rows to compare, oldest first."""
     return [
         (
             row["timestamp"],
@@ -45,7 +55,7 @@ def stored(emulator: Emulator, device_id: str, **selection: Any) -> list[Row]:
 
 
 def assert_same(found: list[Row], truth: list[Row], *, order: str) -> None:
-    """The same rows as often each, in the order asked for; ties in any order (D6)."""
+    """Assert that both have the same rows, in the order asked for; ties in any order (D6)."""
     assert Counter(found) == Counter(truth)
     times = [row[0] for row in found]
     assert times == sorted(times, reverse=order == "desc")
@@ -54,7 +64,7 @@ def assert_same(found: list[Row], truth: list[Row], *, order: str) -> None:
 @pytest.mark.parametrize("order", ["asc", "desc"])
 @pytest.mark.parametrize("kind", ["all", "userdefined", "iottlyagent"])
 async def test_every_message_of_a_range_once(order: Any, kind: Any) -> None:
-    """Up and down, of each type: the emulator's rows, in requests within the bound."""
+    """Walks in both orders and of each type yield the emulator's rows, in few requests."""
     async with Emulator(devices=3, messages=6000) as emulator, session_on(emulator) as session:
         messages = session.project(emulator.project_id).messages
         for device_id in emulator.device_ids:
@@ -68,7 +78,7 @@ async def test_every_message_of_a_range_once(order: Any, kind: Any) -> None:
 
 @pytest.mark.parametrize("form", ["iso", "iso-z", "epoch-ms", "epoch-s"])
 async def test_a_walk_asks_in_the_form_that_is_set(form: Any) -> None:
-    """Whatever the form of a time, it is the same instant, to the millisecond (D2)."""
+    """A time in each form of the setting is the same instant, to the millisecond (D2)."""
     async with (
         Emulator(devices=1, messages=700) as emulator,
         session_on(emulator, timestamp_format=form) as session,
@@ -80,7 +90,7 @@ async def test_a_walk_asks_in_the_form_that_is_set(form: Any) -> None:
 
 
 async def test_a_walk_that_is_left_early_is_no_failure() -> None:
-    """The page that was being fetched meanwhile is cancelled, and counts as no error."""
+    """The page that is under way is cancelled, and its error is not raised."""
     async with Emulator(devices=1, messages=700) as emulator, session_on(emulator) as session:
         walk = session.project(emulator.project_id).messages.walk(emulator.device_ids[0])
         await anext(walk)
@@ -90,7 +100,7 @@ async def test_a_walk_that_is_left_early_is_no_failure() -> None:
 
 
 async def test_identical_messages_of_a_millisecond_are_all_there() -> None:
-    """Rows that are the same to the last byte come as often as they are, with unlike keys."""
+    """Identical rows are all yielded, each with its own key."""
     async with Emulator(devices=1, messages=0) as emulator, session_on(emulator) as session:
         device_id = emulator.device_ids[0]
         emulator.clock.pin()
@@ -107,7 +117,7 @@ async def test_identical_messages_of_a_millisecond_are_all_there() -> None:
 @pytest.mark.parametrize("size", [99, 100, 101, 250])
 @pytest.mark.parametrize("order", ["asc", "desc"])
 async def test_a_millisecond_of_many_messages_is_handed_out_whole(size: int, order: Any) -> None:
-    """A group larger than a page is read by page numbers, and comes in one batch."""
+    """A millisecond larger than a page is read by page numbers, and is one batch."""
     async with Emulator(devices=1, messages=500) as emulator, session_on(emulator) as session:
         device_id = emulator.device_ids[0]
         emulator.clock.pin()
@@ -128,7 +138,7 @@ async def test_a_millisecond_of_many_messages_is_handed_out_whole(size: int, ord
 
 @pytest.mark.parametrize("order", ["asc", "desc"])
 async def test_messages_that_arrive_meanwhile_shift_nothing(order: Any) -> None:
-    """While the device goes on sending, the walk's pinned range comes whole and once."""
+    """While the device sends, the walk yields its pinned range completely, each row once."""
     async with Emulator(devices=1, messages=3000) as emulator, session_on(emulator) as session:
         device_id = emulator.device_ids[0]
         messages = session.project(emulator.project_id).messages
@@ -145,7 +155,7 @@ async def test_messages_that_arrive_meanwhile_shift_nothing(order: Any) -> None:
 
 @pytest.mark.parametrize("order", ["asc", "desc"])
 async def test_a_walk_goes_on_from_any_of_its_cursors(order: Any) -> None:
-    """Stopped after each batch in turn and resumed from JSON, nothing is lost or repeated."""
+    """After a stop at any batch and a resume from JSON no row is lost or repeated."""
     async with Emulator(devices=1, messages=900) as emulator, session_on(emulator) as session:
         device_id = emulator.device_ids[0]
         messages = session.project(emulator.project_id).messages
@@ -163,7 +173,7 @@ async def test_a_walk_goes_on_from_any_of_its_cursors(order: Any) -> None:
 
 
 async def test_a_range_is_inclusive_at_its_start_and_exclusive_at_its_end() -> None:
-    """A range between two messages' times has the first and not the last."""
+    """A range includes the message at its start, and excludes the one at its end."""
     async with Emulator(devices=1, messages=1000) as emulator, session_on(emulator) as session:
         device_id = emulator.device_ids[0]
         truth = stored(emulator, device_id)
@@ -174,7 +184,7 @@ async def test_a_range_is_inclusive_at_its_start_and_exclusive_at_its_end() -> N
 
 
 async def test_a_cursor_of_another_query_is_refused() -> None:
-    """The error says what differs."""
+    """The error names what differs."""
     async with Emulator(devices=1, messages=500) as emulator, session_on(emulator) as session:
         messages = session.project(emulator.project_id).messages
         async for batch in messages.batches(emulator.device_ids[0]):
@@ -183,7 +193,7 @@ async def test_a_cursor_of_another_query_is_refused() -> None:
 
 
 async def test_a_walk_ends_settle_before_the_servers_now() -> None:
-    """D11, in the server's clock: an hour ahead of ours, its messages are still all read."""
+    """A walk ends by the server's clock (D11): one that is an hour ahead loses no message."""
     async with (
         Emulator(devices=1, messages=0, clock_offset=3600) as emulator,
         session_on(emulator, settle=5) as session,
@@ -199,7 +209,7 @@ async def test_a_walk_ends_settle_before_the_servers_now() -> None:
 
 
 async def test_a_device_without_messages_is_one_request() -> None:
-    """Nothing there is no error, and no second question."""
+    """A device without messages costs one request and is no error."""
     async with Emulator(devices=1, messages=0) as emulator, session_on(emulator) as session:
         messages = session.project(emulator.project_id).messages
         batches = [batch async for batch in messages.batches(emulator.device_ids[0])]
@@ -209,7 +219,7 @@ async def test_a_device_without_messages_is_one_request() -> None:
 
 
 async def test_leaving_a_walk_leaves_nothing_behind() -> None:
-    """`break` cancels the page that was fetched ahead."""
+    """`break` cancels the request for the next page."""
     async with Emulator(devices=1, messages=2000) as emulator, session_on(emulator) as session:
         messages = session.project(emulator.project_id).messages
         walk = messages.walk(emulator.device_ids[0])
@@ -220,14 +230,14 @@ async def test_leaving_a_walk_leaves_nothing_behind() -> None:
 
 
 def is_ours(task: asyncio.Task[Any]) -> bool:
-    """Whether a task runs the library's code: not the emulator's, not this test."""
+    """Whether a task runs the library's code, not the emulator's or a test's."""
     code = getattr(task.get_coro(), "cr_code", None)
     path = getattr(code, "co_filename", "")
     return "iottly_async" in path and "emulator" not in path
 
 
 async def test_the_quota_is_waited_for_not_run_into() -> None:
-    """Under a limit of 8 in a tenth of a second a walk is never refused, nor late."""
+    """At a quota of 8 requests in 0.1 s a walk is never refused, and not slower than that."""
     async with (
         Emulator(devices=1, messages=4000, rate_limit=8, rate_window=1.0) as emulator,
         session_on(emulator, timeout=timedelta(seconds=0.9)) as session,
@@ -243,7 +253,7 @@ async def test_the_quota_is_waited_for_not_run_into() -> None:
 @pytest.mark.parametrize("ordered", [True, False])
 @pytest.mark.parametrize("order", ["asc", "desc"])
 async def test_many_requests_at_once_lose_and_repeat_nothing(order: Any, ordered: bool) -> None:
-    """With eight requests under way and messages arriving, the range is the same."""
+    """A walk with eight requests at the same time, while messages arrive, yields the same range."""
     async with (
         Emulator(devices=1, messages=12_000, latency=0.002) as emulator,
         session_on(emulator) as session,
@@ -264,7 +274,7 @@ async def test_many_requests_at_once_lose_and_repeat_nothing(order: Any, ordered
 
 
 async def test_a_whole_project_is_walked_in_one_pool() -> None:
-    """Every device's messages come once, and each device ends with a finished cursor."""
+    """Each device's messages come once, and its last cursor is finished."""
     async with Emulator(devices=6, messages=6000) as emulator, session_on(emulator) as session:
         messages = session.project(emulator.project_id).messages
         found: dict[str, list[Message]] = {}
@@ -295,7 +305,7 @@ async def test_ties_are_proven_on_a_service_that_shuffles_them() -> None:
 
 
 async def test_a_late_message_is_handed_out_by_a_lookback() -> None:
-    """What became visible behind the cursor comes with the next walk, and nothing twice."""
+    """A message that became visible late comes with the next walk, and none comes twice."""
     async with Emulator(devices=1, messages=0) as emulator, session_on(emulator) as session:
         device_id = emulator.device_ids[0]
         emulator.clock.pin()
@@ -309,3 +319,19 @@ async def test_a_late_message_is_handed_out_by_a_lookback() -> None:
         later = [m async for m in messages.walk(device_id, lookback=60, cursor=cursor)]
         assert sum(len(batch.messages) for batch in first) == 5
         assert [m.payload for m in later] == ["late"]
+
+
+@pytest.mark.parametrize(
+    ("walk", "batches"),
+    [(Walks.walk, Walks.batches), (Walks.walk_many, Walks.batches_many)],
+    ids=["walk", "walk_many"],
+)
+def test_walk_takes_the_arguments_of_batches(walk: Any, batches: Any) -> None:
+    """`walk` has the names, types and defaults of `batches`; only what it yields differs."""
+    assert inspect.signature(walk).parameters == inspect.signature(batches).parameters
+    taken, given = get_type_hints(walk), get_type_hints(batches)
+    assert taken.pop("return") == AsyncGenerator[Message, None]
+    assert given.pop("return") == AsyncGenerator[MessageBatch, None]
+    assert taken == given
+    assert walk.__qualname__.startswith("Walks.walk")
+    assert inspect.isasyncgenfunction(walk)
