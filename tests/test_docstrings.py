@@ -1,33 +1,57 @@
-"""The docstrings of what a user calls: each argument, field and attribute is told of."""
+"""The docstrings: public names have all their sections, and none needs reStructuredText."""
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import attrs
 import pytest
 
 import iottly_async
-from iottly_async import emulator, resources
-from iottly_async.webhooks import parse as webhook
 
-_OURS = "iottly_async."
+ROOT = Path(__file__).parents[1]
+MODULES = [
+    import_module(f"iottly_async.{name}")
+    for name in (
+        *("resources", "emulator", "webhooks.parse", "webhooks.dedupe"),
+        *("ingest", "ingest.coverage", "ingest.partitions"),
+        *("integrations.fastapi", "integrations.dask", "integrations.otel"),
+    )
+]
+STARTING_POINTS = [
+    *("IottlySession", "Config", "Project", "Messages.walk", "Messages.batches"),
+    *("Messages.follow", "Commands.send", "FleetCommands.run", "IottlySession.stream", "Cursor"),
+    *("RateLimiter", "RedisLimiter", "RetryPolicy", "IngestJob", "Store", "survey", "plan"),
+    *("Emulator", "EmulatorThread", "Emulator.fault", "parse_webhook", "WebhookReceiver"),
+    *("lifespan", "webhook_router", "message_events", "instrumented"),
+]
+NOTHING = {"None", "Never", "NoReturn"}
 
 
-def told(text: str, name: str) -> bool:
-    """Whether a docstring names something, as a word of its own."""
-    return re.search(rf"\b{re.escape(name)}\b", text) is not None
+def names_of(module: ModuleType) -> list[str]:
+    """The public classes and functions of a module."""
+    listed = getattr(module, "__all__", None)
+    if listed is not None:
+        return list(listed)
+    return [
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_") and getattr(value, "__module__", "") == module.__name__
+    ]
 
 
 def faces() -> dict[str, Any]:
-    """Every class and function that a user is given by name."""
+    """Every class and function that a user gets by name, or from another one."""
     found = {name: getattr(iottly_async, name) for name in iottly_async.__all__}
-    found |= {name: getattr(resources, name) for name in resources.__all__}
-    found |= {name: getattr(emulator, name) for name in emulator.__all__}
-    found |= {"parse_webhook": webhook.parse_webhook, "WebhookReceiver": webhook.WebhookReceiver}
+    for module in MODULES:
+        found |= {name: getattr(module, name) for name in names_of(module)}
     found |= {"RedisLimiter": iottly_async.RedisLimiter}
     project = iottly_async.IottlySession("key").project("p")
     parts = (project, project.licenses, project.devices, project.commands)
@@ -46,30 +70,68 @@ def methods() -> Iterator[Any]:
         if not inspect.isclass(face):
             continue
         for member, method in inspect.getmembers(face, inspect.isfunction):
-            if not member.startswith("_") and method.__module__.startswith(_OURS):
+            if not member.startswith("_") and method.__module__.startswith("iottly_async."):
                 yield pytest.param(method, inspect.getdoc(face) or "", id=f"{name}.{member}")
 
 
+def has_entry(text: str, name: str) -> bool:
+    """Whether a section of a docstring has an entry for a name."""
+    return re.search(rf"^\s+\*{{0,2}}{re.escape(name)}: ", text, re.MULTILINE) is not None
+
+
 @pytest.mark.parametrize(("method", "of_class"), [*methods()])
-def test_every_argument_is_told_of(method: Any, of_class: str) -> None:
-    """A method's docstring, or its class's, names every argument it takes."""
+def test_every_argument_is_documented(method: Any, of_class: str) -> None:
+    """The docstring of a method, or of its class, has an entry for every argument."""
     text = f"{inspect.getdoc(method) or ''}\n{of_class}"
     given = [name for name in inspect.signature(method).parameters if name != "self"]
-    assert [name for name in given if not told(text, name)] == []
+    assert [name for name in given if not has_entry(text, name)] == []
+
+
+@pytest.mark.parametrize(("method", "of_class"), [*methods()])
+def test_every_result_is_documented(method: Any, of_class: str) -> None:
+    """What returns or yields something has a section `Returns:` or `Yields:`."""
+    returned = str(inspect.signature(method).return_annotation)
+    if returned not in NOTHING:
+        text = inspect.getdoc(method) or ""
+        assert re.search(r"^(Returns|Yields):\n\s+\S", text, re.MULTILINE), returned
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_every_field_is_told_of(name: str) -> None:
-    """A model's docstring names every field that a user may set or read."""
+def test_every_field_is_documented(name: str) -> None:
+    """The docstring of a model has an entry for every public field."""
     text = inspect.getdoc(MODELS[name]) or ""
     fields = [field.name for field in attrs.fields(MODELS[name])]
     public = [field for field in fields if not field.startswith("_")]
-    assert [field for field in public if not told(text, field)] == []
+    assert [field for field in public if not has_entry(text, field)] == []
 
 
-@pytest.mark.parametrize("name", ["IottlySession", "RateLimiter", "RedisLimiter"])
-def test_every_argument_of_a_class_is_told_of(name: str) -> None:
-    """The docstring of a class that a user makes names what it is made of."""
+@pytest.mark.parametrize("name", ["IottlySession", "RateLimiter", "RedisLimiter", "IngestJob"])
+def test_every_argument_of_a_class_is_documented(name: str) -> None:
+    """The docstring of a class that a user creates has an entry for every argument."""
     text = inspect.getdoc(FACES[name]) or ""
     given = list(inspect.signature(FACES[name]).parameters)
-    assert [each for each in given if not told(text, each)] == []
+    assert [each for each in given if not has_entry(text, each)] == []
+
+
+@pytest.mark.parametrize("name", STARTING_POINTS)
+def test_a_starting_point_has_an_example(name: str) -> None:
+    """What people use first shows how."""
+    first, _, member = name.partition(".")
+    face = getattr(FACES[first], member) if member else FACES[first]
+    assert "Example" in (inspect.getdoc(face) or "")
+
+
+def docstrings() -> Iterator[tuple[str, str]]:
+    """Every docstring of the package and the benchmarks, with its file and line."""
+    documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    for folder in ("iottly_async", "benchmarks"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(node, documented) and (text := ast.get_docstring(node)):
+                    yield f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 1)}", text
+
+
+def test_no_docstring_needs_restructuredtext() -> None:
+    """There is no `::` block, no table and no underlined heading, which Google style lacks."""
+    markup = re.compile(r"::\s*$|^\s*(={3,}|-{3,})(\s|$)", re.MULTILINE)
+    assert [place for place, text in docstrings() if markup.search(text)] == []
