@@ -28,7 +28,7 @@ MODULES = [
 STARTING_POINTS = [
     *("IottlySession", "Config", "Project", "Messages.walk", "Messages.batches"),
     *("Messages.follow", "Commands.send", "FleetCommands.run", "IottlySession.stream", "Cursor"),
-    *("RateLimiter", "RedisLimiter", "RetryPolicy", "IngestJob", "Store", "survey", "plan"),
+    *("RateLimiter", "RedisLimiter", "RetryPolicy", "IngestJob", "Store", "survey"),
     *("Emulator", "EmulatorThread", "Emulator.fault", "parse_webhook", "WebhookReceiver"),
     *("lifespan", "webhook_router", "message_events", "instrumented"),
 ]
@@ -62,6 +62,11 @@ FACES = faces()
 MODELS = {name: face for name, face in FACES.items() if attrs.has(face)}
 
 
+def is_method(member: object) -> bool:
+    """Whether a member of a class is a method or a class method."""
+    return inspect.isfunction(member) or inspect.ismethod(member)
+
+
 def methods() -> Iterator[Any]:
     """Every public method and function, with the docstring of its class."""
     for name, face in FACES.items():
@@ -69,7 +74,7 @@ def methods() -> Iterator[Any]:
             yield pytest.param(face, "", id=name)
         if not inspect.isclass(face):
             continue
-        for member, method in inspect.getmembers(face, inspect.isfunction):
+        for member, method in inspect.getmembers(face, is_method):
             if not member.startswith("_") and method.__module__.startswith("iottly_async."):
                 yield pytest.param(method, inspect.getdoc(face) or "", id=f"{name}.{member}")
 

@@ -1,11 +1,13 @@
 """The layout of a Parquet store; a user's queries may rely on it.
 
-The store is a folder::
+The store is a folder:
 
-    telemetry.parquet/
-      project=59c1…/device=3781…/date=2026-04-05/part-00000017.parquet
-      _rejected/part-00000017.jsonl         messages that failed validation, with the reason
-      _ingest/part.json                     the job's state file: `Manifest`
+```text
+telemetry.parquet/
+  project=59c1…/device=3781…/date=2026-04-05/part-00000017.parquet
+  _rejected/part-00000017.jsonl         messages that failed validation, with the reason
+  _ingest/part.json                     the job's state file: `Manifest`
+```
 
 ``date`` is the day of ``timestamp`` in UTC. Ids are percent-encoded as in a URL, which
 readers of such folders undo. Each file has these columns:
