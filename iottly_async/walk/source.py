@@ -25,7 +25,7 @@ class PageSource:
         self._history = history
         self._clock = clock
 
-    async def ask(self, track: Track, segment: Segment) -> CompleteInterval:
+    async def fetch(self, track: Track, segment: Segment) -> CompleteInterval:
         """Fetch what `segment` wants next, and return what is complete with it.
 
         Nothing is awaited between the answer's arrival and the segment's decision.

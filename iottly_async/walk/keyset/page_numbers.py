@@ -12,7 +12,7 @@ millisecond, which then comes again whole. Its size is free, which makes its fir
 Only within a millisecond that fills a page is the next page *contiguous*: it begins where the
 last one ended.
 
-Contiguous pages rely on numbers alone. A server that ignores them would be asked for ever. A
+Contiguous pages rely on numbers alone. On a server that ignores them, they would never end. A
 server that counts them from another first number (D3) would skip a page of the millisecond, or
 send it twice. Both show in whether a message exists at a given rank, whatever the order of the
 ties: a `NumberingTest` asks for that, once for each server.

@@ -160,7 +160,7 @@ class OrderedWalk:
         """Fetch the first page; more while it may be short, or holds a single millisecond."""
         messages: list[Message] = []
         while True:
-            complete = await self._ask(segment, _LOOKAHEAD_PRIORITY)
+            complete = await self._fetch(segment, _LOOKAHEAD_PRIORITY)
             self._add_complete(complete)
             messages += complete.messages
             if segment.finished or (messages and segment.certain):
@@ -224,17 +224,17 @@ class OrderedWalk:
             while not self._may_fetch(stage):
                 stage.may_go_on.clear()
                 await stage.may_go_on.wait()
-            complete = await self._ask(segment, stage.number)
+            complete = await self._fetch(segment, stage.number)
             if not segment.finished and not segment.run.contiguous:
                 lookahead.note_held_back(segment.held_back)
             self._put(stage, complete)
         stage.closed = True
         self._tasks.changed.set()
 
-    async def _ask(self, segment: Segment, priority: int) -> CompleteInterval:
+    async def _fetch(self, segment: Segment, priority: int) -> CompleteInterval:
         await self._slots.acquire(priority)
         try:
-            return await self._source.ask(self._track, segment)
+            return await self._source.fetch(self._track, segment)
         finally:
             self._slots.release()
 

@@ -43,6 +43,6 @@ async def _fetch_all(source: PageSource, track: Track, found: Rendezvous[Complet
     try:
         for segment in track.segments():
             while not segment.finished:
-                await found.give(await source.ask(track, segment))
+                await found.give(await source.fetch(track, segment))
     finally:
         found.close()

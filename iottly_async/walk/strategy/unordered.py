@@ -224,7 +224,7 @@ class UnorderedWalk:
                 self._slots.release()
                 return
             first = segment.fresh
-            complete = await self._source.ask(track, segment)
+            complete = await self._source.fetch(track, segment)
             self._budget.note_page(0 if segment.run.contiguous else segment.held_back / size)
             if job.is_split and segment.finished:
                 share = min(1.0, len(complete.messages) / size)
