@@ -1,15 +1,15 @@
-"""What an answer says about the quota: its header fields read into a notice, pure.
+"""Reads an answer's limit headers into an observation. Pure.
 
-Three spellings are known, the first that is whole wins:
+Three spellings are known; the first that is complete wins:
 
-- `X-RateLimit-Limit`, `-Remaining`, `-Reset`, which the service documents (Reset in epoch
-  seconds; milliseconds and delta seconds are recognised by their size);
+- `X-RateLimit-Limit`, `-Remaining`, `-Reset`, which the service documents. Reset is in epoch
+  seconds; milliseconds and delta seconds are recognised by their size.
 - `RateLimit` and `RateLimit-Policy`, the IETF draft's structured fields
-  (``"default";r=50;t=30`` with ``"default";q=100;w=60``), and its single-line ancestor
-  (``limit=100, remaining=50, reset=30``);
+  (`"default";r=50;t=30` with `"default";q=100;w=60`), and its single-line ancestor
+  (`limit=100, remaining=50, reset=30`).
 - `RateLimit-Limit`, `-Remaining`, `-Reset`, the draft's older three fields, in delta seconds.
 
-Anything that does not parse is no notice: nonsense is ignored, never an error.
+Headers that do not parse are ignored; they are never an error.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from ..times import http_date
 __all__ = ["Observation", "ObservationReader", "read_observation", "retry_after"]
 
 _DELTA_BELOW = 1e8
-"""A Reset below this is seconds from now: as an epoch it would lie before March 1973."""
+"""A Reset below this is in delta seconds: as an epoch it would lie before March 1973."""
 
 _MILLISECONDS_FROM = 1e11
-"""A Reset from here on is milliseconds: as seconds it would lie after the year 5000."""
+"""A Reset from here on is in milliseconds: as seconds it would lie after the year 5000."""
 
 _MEMBER = re.compile(
     r'\s*(?:"(?P<quoted>[^"\\]*)"|(?P<token>[A-Za-z*][\w.:%*/-]*))(?P<rest>[^,"]*)'
@@ -38,15 +38,15 @@ _PAIR = re.compile(r"(limit|remaining|reset|w)\s*=\s*(\d+)")
 
 
 class Observation(NamedTuple):
-    """What one answer says.
+    """What one answer says about the quota.
 
     Attributes:
-        limit: requests a window; None where the field that came does not say.
+        limit: requests a window; None if the header does not say.
         remaining: requests left when the answer was made.
         reset: when the window ends: epoch seconds of the server's clock, or seconds
-            from the answer where `relative`.
-        relative: how `reset` counts.
-        window: the window's length in seconds; None where the server does not say.
+            from the answer if `relative`.
+        relative: whether `reset` is in delta seconds.
+        window: the window's length in seconds; None if the server does not say.
     """
 
     limit: int | None
@@ -58,7 +58,7 @@ class Observation(NamedTuple):
 
 @lru_cache(maxsize=2048)
 def whole_number(text: str | None) -> int | None:
-    """Plain ASCII digits as an int; None for anything else (signs, spaces, 5,000 digits)."""
+    """Plain ASCII digits as an int; None for anything else (signs, spaces, thousands of digits)."""
     if text is not None and len(text) < 19 and text.isascii() and text.isdigit():
         return int(text)
     return None
@@ -76,7 +76,14 @@ def _number(text: str | None) -> float | None:
 
 
 def read_observation(headers: Mapping[str, str]) -> Observation | None:
-    """The notice in one answer's `headers` (lower-case names); None where there is none."""
+    """Read the limit headers of one answer.
+
+    Args:
+        headers: lower-case names.
+
+    Returns:
+        None if there are none, or if they contradict each other.
+    """
     if "x-ratelimit-remaining" not in headers:
         return _read_standard(headers)
     limit = whole_number(headers.get("x-ratelimit-limit"))
@@ -90,30 +97,32 @@ def read_observation(headers: Mapping[str, str]) -> Observation | None:
 
 
 class ObservationReader:
-    """Reads the notices of one server, whose Remaining may leave out the request it answers.
+    """Reads the limit headers of one server, whose Remaining may not count the request itself.
 
-    Such a server gives itself away at a window's beginning, where all of the limit is
-    left after a request. One is taken off from then on: Remaining is what is left now.
+    Such a server shows at the beginning of a window, when the whole limit is left after a
+    request. From then on one is taken off, so that `remaining` is what is left now.
+
+    Attributes:
+        leaves_out: whether Remaining does not count the request that it answers.
     """
 
     __slots__ = ("leaves_out",)
 
     def __init__(self) -> None:
         self.leaves_out = False
-        """Whether Remaining leaves out the request that it answers."""
 
     def read(self, status: int, headers: Mapping[str, str]) -> Observation | None:
-        """The notice of an answer with this status; None where there is none."""
-        notice = read_observation(headers)
-        if notice is None or status == 429:
-            return notice
-        if notice.remaining == notice.limit:
+        """Read the limit headers of an answer with this status; None if there are none."""
+        observation = read_observation(headers)
+        if observation is None or status == 429:
+            return observation
+        if observation.remaining == observation.limit:
             self.leaves_out = status < 400 or self.leaves_out
-        elif notice.remaining == 0:
+        elif observation.remaining == 0:
             self.leaves_out = False
         if not self.leaves_out:
-            return notice
-        return notice._replace(remaining=notice.remaining - 1)
+            return observation
+        return observation._replace(remaining=observation.remaining - 1)
 
 
 def _read_standard(headers: Mapping[str, str]) -> Observation | None:
@@ -124,13 +133,13 @@ def _read_standard(headers: Mapping[str, str]) -> Observation | None:
     reset = _number(headers.get("ratelimit-reset"))
     if remaining is None or reset is None:
         return None
-    # "100, 100;w=60": the limit, then the policies that it comes from.
+    # "100, 100;w=60": the limit, then the policies that it is made of.
     limit = whole_number(re.split(r"[,;\s]", headers.get("ratelimit-limit", ""), maxsplit=1)[0])
     return _checked(limit, remaining, reset, None)
 
 
 def _read_structured(field: str, policy_field: str) -> Observation | None:
-    """Of several policies the one with the fewest requests left counts."""
+    """Read structured fields; of several policies the one with the fewest requests left counts."""
     policies = {name: values for name, values in _members(policy_field) if "q" in values}
     tightest: Observation | None = None
     for name, values in _members(field):
@@ -139,12 +148,12 @@ def _read_structured(field: str, policy_field: str) -> Observation | None:
         policy = policies.get(name, {})
         quota, window = policy.get("q"), policy.get("w")
         limit = int(quota) if quota is not None else None
-        notice = _checked(limit, int(values["r"]), values["t"], window)
-        if notice is not None and (
+        observation = _checked(limit, int(values["r"]), values["t"], window)
+        if observation is not None and (
             tightest is None
-            or (notice.remaining, -notice.reset) < (tightest.remaining, -tightest.reset)
+            or (observation.remaining, -observation.reset) < (tightest.remaining, -tightest.reset)
         ):
-            tightest = notice
+            tightest = observation
     return tightest
 
 
@@ -171,21 +180,21 @@ def _read_pairs(field: str) -> Observation | None:
 def _checked(
     limit: int | None, remaining: int, reset: float, window: float | None
 ) -> Observation | None:
-    """A notice in delta seconds, unless its numbers contradict each other."""
+    """An observation in delta seconds, unless its numbers contradict each other."""
     if reset >= _DELTA_BELOW or limit == 0 or (limit is not None and remaining > limit):
         return None
     return Observation(limit, remaining, reset, relative=True, window=window or None)
 
 
 def retry_after(headers: Mapping[str, str], server_now: float) -> float | None:
-    """Seconds to wait by `Retry-After`: plain seconds or a date.
+    """Seconds to wait by `Retry-After`, which holds plain seconds or a date.
 
     Args:
-        headers: lower-case names. A date is read against the answer's own `Date`.
+        headers: lower-case names. A date is compared with the answer's own `Date`.
         server_now: the server's time, for an answer without `Date`.
 
     Returns:
-        0 or more; None where the field is absent or says neither (RFC 9110, 10.2.3).
+        0 or more; None if the field is absent or is neither (RFC 9110, section 10.2.3).
     """
     text = headers.get("retry-after")
     if text is None:

@@ -166,7 +166,7 @@ class RateLimiter:
         if first:
             self._set_timer(now, wall)
         elif deadline is not None and deadline <= queue.next_deadline():
-            self._grant()  # a waiter that gives up sooner than all others may change who is next
+            self._grant()  # a waiter that gives up sooner than all others may change which is next
         try:
             return await future
         except BaseException:

@@ -1,4 +1,4 @@
-"""Grants permits: who may send now, and when the next one may. Pure.
+"""Grants permits: whether a request may go now, and when the next one may. Pure.
 
 What may still be sent is what the server has left, less the reserve and what is in flight.
 Time is passed in: `now` is monotonic, `wall` the local wall clock.
@@ -116,13 +116,13 @@ class PermitIssuer:
         free = self._free(now)
         if free < 1:
             back = max(state.supply.next_at(1 - free, now), now + _SOON)
-            # With a rolling quota whatever is in flight tells as much as a probe would.
-            told = self.in_flight > 0 and isinstance(state.supply, Rolling)
-            probe_at = inf if told or self._probe is not None else state.probe_at(now, wall)
+            # With a rolling quota any request in flight tells as much as a probe would.
+            awaited = self.in_flight > 0 and isinstance(state.supply, Rolling)
+            probe_at = inf if awaited or self._probe is not None else state.probe_at(now, wall)
             return min(back, probe_at), probe_at <= back
         if isinstance(state.supply, Rolling) and free <= state.kept and free < waiting:
-            # More wait than can go, so somebody has to wait in any case: the last request
-            # goes when it tells most, unless somebody would give up before.
+            # More requests wait than can go, so some have to wait in any case. The last one
+            # goes when its answer tells most, unless a waiter would give up before.
             test_at = state.supply.test_at
             if test_at <= give_up_at:
                 return (test_at if self._probe is None else inf), True

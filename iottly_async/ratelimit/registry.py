@@ -1,8 +1,7 @@
-"""One limiter a key, host and thread, whichever sessions use it.
+"""The limiters that sessions share: one for each key, host and thread (D1).
 
-The registry holds its limiters weakly: when the last session that uses one is gone, so is
-the limiter, and a later one begins by asking the server. It never sees a key, only the
-key's fingerprint.
+Limiters are held weakly. When the last session that uses one is gone, so is the limiter, and
+a later one learns the quota anew. The registry never sees a key, only its fingerprint.
 """
 
 from __future__ import annotations
@@ -22,17 +21,22 @@ _lock = Lock()
 
 @runtime_checkable
 class _Nameless(Protocol):
-    """A limiter that takes its quota's name from who uses it."""
+    """A limiter whose quota is named by the session that uses it."""
 
     def serve(self, quota: str) -> None:
         """Name the quota."""
 
 
 def chosen_limiter(given: object, key_fingerprint: str, host: str) -> Limiter:
-    """The limiter to use for this key and host where a caller gave `given`; None is the shared one.
+    """The limiter of a session.
+
+    Args:
+        given: the limiter that the caller gave; None for the shared one.
+        key_fingerprint: identifies the key without revealing it.
+        host: the server's host, and port if it has one.
 
     Raises:
-        ConfigurationError: it is no limiter, or serves another key or host already.
+        ConfigurationError: `given` is no limiter, or serves another key or host already.
     """
     if given is None:
         return shared_limiter(key_fingerprint, host)
@@ -48,13 +52,13 @@ def chosen_limiter(given: object, key_fingerprint: str, host: str) -> Limiter:
 def shared_limiter(key_fingerprint: str, host: str) -> RateLimiter:
     """The limiter of this key and host (D1) for sessions made in the calling thread.
 
-    A thread has its own, because event loops that run at once would need a lock around
-    every request; limiters of one key keep in step through the server's headers, as
+    Each thread has its own, because event loops that run at the same time would need a lock
+    around every request. Limiters of one key keep in step through the server's headers, as
     those of two processes do.
 
     Args:
-        key_fingerprint: what tells keys apart without being one.
-        host: the server's host, and port where it has one.
+        key_fingerprint: identifies the key without revealing it.
+        host: the server's host, and port if it has one.
     """
     with _lock:
         at = (key_fingerprint, host, get_ident())
@@ -65,10 +69,13 @@ def shared_limiter(key_fingerprint: str, host: str) -> RateLimiter:
 
 
 def forget_limiters(host: str) -> None:
-    """Let sessions made from now on start anew with this host, as if it were another server.
+    """Forget the limiters of a host, so that new sessions learn its quota anew.
 
-    For tests, where one emulator at one address stands for many services in turn, and a
-    gate that one of them closed must not hold up the next.
+    For tests, where one emulator at one address stands for many services in turn, and the
+    cooldown of one must not delay the next.
+
+    Args:
+        host: the server's host, and port if it has one.
     """
     with _lock:
         for at in [at for at in _limiters if at[1] == host]:

@@ -45,7 +45,7 @@ class ServerWindow:
     """The current window of the server.
 
     Attributes:
-        known: whether an answer has told of a window.
+        known: whether an answer has shown a window.
         limit: requests a window.
         reset: when the window ends: epoch seconds of the server's clock, or the local
             monotonic time if `relative`.

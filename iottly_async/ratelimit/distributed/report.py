@@ -37,7 +37,7 @@ class Report:
 
     Attributes:
         over: permits that are over, by generation.
-        window: of the newest window; None if no answer told of one.
+        window: of the newest window; None if no answer showed one.
         cooldown_until: monotonic time before which nothing may go; None if nothing was refused.
         probed: whether a probe was answered.
         bare: whether answers came without limit headers.
