@@ -1,11 +1,12 @@
-"""The limiter and others: share of a quota used, refusals, wall-clock over ideal, and micro costs.
+"""The limiter and others: share of a quota used, refusals, time over the ideal, and CPU.
 
-Each scenario is one server process; all clients take turns at it, each a process of its
-own that begins with an unused quota at the same part of the window. 950 requests at 200 a
-window end within a window, so that no client pays or saves a whole one by a hair.
+Part "virtual" has the quotas that exist, with windows of 60 s, in virtual time. The parts with
+real servers have windows of two seconds. There, each scenario is one server process. The
+clients use it one after another, each a process of its own that begins with an unused quota
+at the same part of the window. 950 requests at 200 a window end within a window, so that no
+client pays or saves a whole window by a hair.
 
-"ideal" is what a client would need that knew the server's state by magic and were
-infinitely quick: only the waiting that the quota itself asks for.
+"Ideal" is the least time: only the waiting that the quota itself asks for.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import json
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,9 +28,9 @@ from .limiter_micro import micro
 from .limiter_quota import ideal
 from .limiter_server import quota_server
 from .limiter_virtual import virtual
-from .table import Figure
+from .table import Figure, Row, run_parts
 
-QUICK: Final = ["--part", "micro", "--turns", "9"]
+QUICK: Final = ["--part", "micro", "--part", "virtual", "--rounds", "9"]
 
 LIMIT, WINDOW, REQUESTS, WORKERS = 200, 2.0, 950, 50
 PHASE: Final = 0.35
@@ -54,7 +56,7 @@ def run(
     processes: int = 1,
     redis: str | None = None,
 ) -> Result:
-    """Let one kind of client get its requests done."""
+    """Let one kind of client make its requests."""
     options = dict(zip(server[::2], server[1::2], strict=True))
     skew = float(options.get("--skew", "0"))
     algorithm = options.get("--algorithm", "fixed")
@@ -93,7 +95,7 @@ def _share(admitted: Sequence[float], window: float) -> float | None:
 
 
 def scenarios(given: argparse.Namespace) -> list[Figure]:
-    """Every scenario and every client, or those that are asked for."""
+    """Every scenario and every client, or those that the arguments name."""
     results: dict[tuple[str, str], Result] = {}
     with ExitStack() as stack:
         redis = _redis(stack)
@@ -104,18 +106,18 @@ def scenarios(given: argparse.Namespace) -> list[Figure]:
                     if client == "redis":
                         _forget(redis)
                     results[name, client] = one = run(client, base, server, redis=redis)
-                    _tell(name, client, one)
+                    _print(name, client, one)
     return [row.figure(results) for row in ROWS if results.keys() >= row.needs]
 
 
 def long_window(_: argparse.Namespace) -> list[Figure]:
-    """A window of 20 seconds, where rounding and round trips weigh less."""
+    """A window of 20 seconds, in which rounding and round trips weigh less."""
     window, requests = 20.0, 450
     with quota_server("--limit", str(LIMIT), "--window", str(window)) as base:
         ours = run("burst", base, (), requests=requests, window=window)
-        _tell("fixed, 20 s", "burst", ours)
+        _print("fixed, 20 s", "burst", ours)
         theirs = run("backoff", base, (), requests=requests, window=window)
-        _tell("fixed, 20 s", "backoff", theirs)
+        _print("fixed, 20 s", "backoff", theirs)
     return [
         Figure("fixed window of 20 s: wall-clock / ideal", ours.wall, 1.02),
         Figure("fixed window of 20 s: refusals a request", ours.refusals, 0, unit=""),
@@ -124,7 +126,7 @@ def long_window(_: argparse.Namespace) -> list[Figure]:
 
 
 def processes(given: argparse.Namespace) -> list[Figure]:
-    """Several processes on one key: through Redis, by headers alone, and as others do it."""
+    """Several processes on one key: through Redis, by headers alone, and with other limiters."""
     return [figure for count in given.processes or (3, 8) for figure in _compete(count, given)]
 
 
@@ -140,14 +142,14 @@ def _compete(count: int, given: argparse.Namespace) -> list[Figure]:
             results[client] = one = run(
                 client, base, (), requests=requests, processes=count, redis=redis
             )
-            _tell(f"{count} processes", client, one)
+            _print(f"{count} processes", client, one)
     figures = []
     if "redis" in results:
         shared, name = results["redis"], f"{count} processes, Redis"
         figures += [
             Figure(f"{name}: refusals a request", shared.refusals, 0, unit=""),
-            Figure(f"{name}: wall-clock / ideal", shared.wall, 1.03),
-            Figure(f"{name}: calls to Redis a turn", shared.calls, 1.0, unit=""),
+            Figure(f"{name}: wall-clock / ideal", shared.wall, 1.2),
+            Figure(f"{name}: calls to Redis a permit", shared.calls, 1.0, unit=""),
         ]
     if "burst" in results:
         name = f"{count} processes, headers alone: refusals a request"
@@ -168,7 +170,7 @@ def _forget(redis: str) -> None:
         client.flushdb()
 
 
-def _tell(scenario: str, client: str, one: Result) -> None:
+def _print(scenario: str, client: str, one: Result) -> None:
     share = "     " if one.share is None else f"{one.share:5.3f}"
     others = "" if one.others is None else f"  other client {one.others:.2f}"
     calls = f"  Redis {one.calls:.2f}" if one.calls else ""
@@ -181,22 +183,22 @@ def _tell(scenario: str, client: str, one: Result) -> None:
 
 
 def picture(given: argparse.Namespace) -> list[Figure]:
-    """Requests a second against the quota, ours and the vendor's advice, as a PNG."""
+    """Draw requests a second against the quota, ours and the vendor's advice, as a PNG."""
     from .limiter_picture import draw
 
     window = 6.0
-    lanes = {}
+    results = {}
     with quota_server("--limit", str(LIMIT), "--window", str(window)) as base:
         for client in ("burst", "spread", "backoff", "aiolimiter"):
-            lanes[client] = run(client, base, (), requests=REQUESTS, window=window)
-            _tell("picture", client, lanes[client])
-    draw(Path(given.png), lanes, limit=LIMIT, window=window, first_turn=(1 - PHASE) * window)
+            results[client] = run(client, base, (), requests=REQUESTS, window=window)
+            _print("picture", client, results[client])
+    draw(Path(given.png), results, limit=LIMIT, window=window, first_end=(1 - PHASE) * window)
     print(f"drawn: {given.png}")
     return []
 
 
 PARTS: Final[Mapping[str, Callable[[argparse.Namespace], list[Figure]]]] = {
-    "micro": lambda given: micro(given.turns),
+    "micro": lambda given: micro(given.rounds),
     "virtual": virtual,
     "scenarios": scenarios,
     "processes": processes,
@@ -205,8 +207,8 @@ PARTS: Final[Mapping[str, Callable[[argparse.Namespace], list[Figure]]]] = {
 }
 
 
-def main(argv: list[str]) -> list[Figure]:
-    """Measure the parts that are asked for; all take some twenty minutes."""
+def main(argv: list[str]) -> Iterator[Row]:
+    """Measure the parts that the arguments name; all take some twenty minutes."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks limiter", description=__doc__)
     parser.add_argument("--part", choices=PARTS, action="append", help="only these parts")
     parser.add_argument("--client", choices=CLIENTS, action="append", help="only these clients")
@@ -214,10 +216,7 @@ def main(argv: list[str]) -> list[Figure]:
     parser.add_argument(
         "--processes", type=int, action="append", help="so many on one key; 3, then 8"
     )
-    parser.add_argument("--turns", type=int, default=31, help="of the micro figures")
+    parser.add_argument("--rounds", type=int, default=31, help="of the micro figures")
     parser.add_argument("--png", default="docs/limiter.png", help="where the picture goes")
     given = parser.parse_args(argv)
-    figures: list[Figure] = []
-    for part in given.part or PARTS:
-        figures += PARTS[part](given)
-    return figures
+    yield from run_parts({part: partial(PARTS[part], given) for part in given.part or PARTS})

@@ -1,4 +1,4 @@
-"""A client process that gets requests done through one limiter or another.
+"""A client process that makes requests through one limiter or another.
 
     python -m benchmarks.limiter_clients burst http://127.0.0.1:PORT --requests 950
 
@@ -70,13 +70,13 @@ async def _ours(given: argparse.Namespace) -> AsyncIterator[Work]:
         async def work() -> None:
             refused = False
             while True:
-                ticket = await limiter.acquire(refused=refused)
+                permit = await limiter.acquire(refused=refused)
                 try:
                     status, headers = await _send(session, given.base)
                 except BaseException:
-                    limiter.lost(ticket)
+                    limiter.lost(permit)
                     raise
-                limiter.answered(ticket, status, headers)
+                limiter.answered(permit, status, headers)
                 if status != 429:
                     return
                 refused = True
@@ -173,13 +173,13 @@ def _client(given: argparse.Namespace) -> Any:
 
 async def _run(given: argparse.Namespace) -> dict[str, Any]:
     """All requests by so many workers; seconds on the wall and of CPU."""
-    left = given.requests
+    unsent = given.requests
     async with _client(given) as work:
 
         async def worker() -> None:
-            nonlocal left
-            while left > 0:
-                left -= 1
+            nonlocal unsent
+            while unsent > 0:
+                unsent -= 1
                 await work()
 
         await _begin(given)

@@ -1,4 +1,4 @@
-"""What the limiter is to reach: each figure with the results that it is made of."""
+"""The figures of real servers with two-second windows, and their bounds."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ __all__ = ["ROWS", "Result", "Row"]
 
 
 class Result(NamedTuple):
-    """What became of one client, or of several processes of one kind.
+    """The result of one client, or of several processes of one kind.
 
     Attributes:
-        wall: wall-clock over ideal.
-        refusals: refusals a request.
-        share: of the quota, in the windows between the first and the last; None where
-            windows are not fixed.
-        others: what the other client got of its wish; None where there is none.
-        calls: calls to Redis a request.
-        seconds: wall-clock.
-        admitted: seconds after the beginning.
-        refused: the same.
+        wall: Seconds over the least seconds that the quota allows.
+        refusals: Refusals a request.
+        share: The share of the quota that was used in the windows between the first and the
+            last; None if windows are not fixed.
+        others: The share of its wish that the other client got; None if there is none.
+        calls: Calls to Redis a request.
+        seconds: Seconds in all.
+        admitted: When requests were admitted, in seconds after the beginning.
+        refused: When requests were refused, in seconds after the beginning.
     """
 
     wall: float
@@ -36,16 +36,16 @@ class Result(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A figure made of one or two results.
+    """A figure computed from one or two results.
 
     Attributes:
-        name: of the figure.
-        of: the scenario and the client.
-        value: makes the figure of that result, and of the other one where there is one.
-        bound: what it is to reach.
-        against: the other one's scenario and client.
-        sense: as of `Figure`.
-        unit: as of `Figure`.
+        name: The name of the figure.
+        of: The scenario and the client.
+        value: Computes the figure from that result, and from the second if there is one.
+        bound: The value to reach.
+        against: The scenario and the client of the second result; None for one result.
+        sense: As of `Figure`.
+        unit: As of `Figure`.
     """
 
     name: str
@@ -58,11 +58,11 @@ class Row(NamedTuple):
 
     @property
     def needs(self) -> set[tuple[str, str]]:
-        """The results that it is made of."""
+        """The results that the figure needs."""
         return {self.of} if self.against is None else {self.of, self.against}
 
     def figure(self, results: Mapping[tuple[str, str], Result]) -> Figure:
-        """The figure, with all results at hand."""
+        """Compute the figure from the results."""
         other = () if self.against is None else (results[self.against],)
         value = self.value(results[self.of], *other)
         return Figure(self.name, value or 0.0, self.bound, self.sense, self.unit)
@@ -85,29 +85,31 @@ def _none_refused(what: str, scenario: str) -> Row:
 
 
 ROWS: Final = (
-    _none_refused("fixed window", "fixed"),
-    Row("fixed window: share of the quota", FIXED, lambda one: one.share, 0.995, None, ">=", ""),
-    Row("fixed window: wall-clock / ideal", FIXED, _wall, 1.05),
-    Row("wall-clock / back-off with full jitter", FIXED, _against, 0.45, ("fixed", "backoff")),
-    Row("5 s ahead: wall-clock / unskewed", ("5 s ahead", "burst"), _against, 1.03, FIXED),
-    _none_refused("5 s ahead", "5 s ahead"),
-    Row("5 s behind: wall-clock / unskewed", ("5 s behind", "burst"), _against, 1.03, FIXED),
-    _none_refused("5 s behind", "5 s behind"),
+    _none_refused("2 s, fixed window", "fixed"),
     Row(
-        "another client, 30 %: refusals a request",
+        "2 s, fixed window: share of the quota", FIXED, lambda one: one.share, 0.995, None, ">=", ""
+    ),
+    Row("2 s, fixed window: wall-clock / ideal", FIXED, _wall, 1.2),
+    Row("2 s, wall-clock / back-off with full jitter", FIXED, _against, 0.45, ("fixed", "backoff")),
+    Row("2 s, clock 5 s ahead: wall-clock / ideal", ("5 s ahead", "burst"), _wall, 1.2),
+    _none_refused("2 s, clock 5 s ahead", "5 s ahead"),
+    Row("2 s, clock 5 s behind: wall-clock / ideal", ("5 s behind", "burst"), _wall, 1.2),
+    _none_refused("2 s, clock 5 s behind", "5 s behind"),
+    Row(
+        "2 s, another client, 30 %: refusals a request",
         ("other 30 %", "burst"),
         lambda one: one.refusals,
         0.01,
         unit="",
     ),
     Row(
-        "another client: `spread` leaves of its wish",
+        "2 s, another client: `spread` leaves of its wish",
         ("other 30 %", "spread"),
         lambda one: one.others,
         *(0.75, None, ">=", ""),
     ),
-    Row("bucket: wall-clock / ideal", ("bucket", "burst"), _wall, 1.02),
-    _none_refused("bucket", "bucket"),
-    Row("sliding: wall-clock / ideal", ("sliding", "burst"), _wall, 1.2),
-    _none_refused("sliding", "sliding"),
+    Row("2 s, token bucket: wall-clock / ideal", ("bucket", "burst"), _wall, 1.05),
+    _none_refused("2 s, token bucket", "bucket"),
+    Row("2 s, sliding log: wall-clock / ideal", ("sliding", "burst"), _wall, 1.6),
+    _none_refused("2 s, sliding log", "sliding"),
 )

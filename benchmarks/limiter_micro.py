@@ -1,4 +1,4 @@
-"""What a turn costs where nobody waits, and what ten thousand waiters cost."""
+"""The cost of a permit without waiters, and of ten thousand waiters."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LIMIT = 10**9
 Loop = Callable[[int], Awaitable[None]]
 
 
-def _notice(remaining: int, now: float) -> dict[str, str]:
+def _headers(remaining: int, now: float) -> dict[str, str]:
     return {
         "date": formatdate(int(now), usegmt=True),
         "server": "quota",
@@ -32,35 +32,35 @@ def _notice(remaining: int, now: float) -> dict[str, str]:
 
 
 async def _opened() -> tuple[RateLimiter, dict[str, str]]:
-    """A limiter that knows a quota that is never used up, and the header fields it was told."""
+    """A limiter that knows a quota that is never used up, and the headers of an answer."""
     limiter = RateLimiter()
-    headers = _notice(_LIMIT - 1, time.time())
+    headers = _headers(_LIMIT - 1, time.time())
     limiter.answered(await limiter.acquire(), 200, headers)
     limiter.answered(await limiter.acquire(), 200, headers)
     return limiter, headers
 
 
-async def _race(loops: Mapping[str, Loop], turns: int, count: int) -> list[dict[str, float]]:
-    """Seconds of CPU that each loop takes for `count`, turn by turn."""
+async def _race(loops: Mapping[str, Loop], rounds: int, count: int) -> list[dict[str, float]]:
+    """Seconds of CPU that each loop takes for `count` iterations, round by round."""
     found = []
-    for _ in range(turns):
-        turn = {}
+    for _ in range(rounds):
+        seconds = {}
         for name, loop in loops.items():
             began = time.process_time()
             await loop(count)
-            turn[name] = time.process_time() - began
-        found.append(turn)
+            seconds[name] = time.process_time() - began
+        found.append(seconds)
     return found
 
 
-def _figure(text: str, turns: list[dict[str, float]], name: str, bound: float | None) -> Figure:
-    ratios = [turn[name] / turn["base"] for turn in turns]
+def _figure(text: str, found: list[dict[str, float]], name: str, bound: float | None) -> Figure:
+    ratios = [one[name] / one["base"] for one in found]
     low, _, high = quantiles(ratios, n=4)
     return Figure(text, median(ratios), bound, spread=(low, high))
 
 
-async def uncontended(turns: int) -> list[Figure]:
-    """Acquire and release, against `asyncio.Semaphore`."""
+async def uncontended(rounds: int) -> list[Figure]:
+    """Acquire and give back, beside `asyncio.Semaphore`."""
     semaphore = asyncio.Semaphore(10)
     limiter, headers = await _opened()
 
@@ -81,12 +81,12 @@ async def uncontended(turns: int) -> list[Figure]:
             end(await acquire(), 200, headers)
 
     loops = {"base": base, "unused": unused, "answered": answered}
-    found = await _race(loops, turns, 5000)
-    least = min(turn["base"] for turn in found) / 5000 * 1e9
-    print(f"asyncio.Semaphore, acquire and release: {least:.0f} ns")
+    found = await _race(loops, rounds, 5000)
+    least = {name: min(one[name] for one in found) / 5000 * 1e6 for name in loops}
     return [
-        _figure("acquire and release / asyncio.Semaphore", found, "unused", 1.0),
-        _figure("acquire, and an answer's headers / the same", found, "answered", 3.0),
+        Figure("asyncio.Semaphore, acquire and release", least["base"], unit="µs"),
+        Figure("a permit, acquired and given back unused", least["unused"], 5, unit="µs"),
+        Figure("a permit, acquired and answered", least["answered"], 15, unit="µs"),
     ]
 
 
@@ -115,49 +115,49 @@ async def _waiters(count: int) -> None:
 
     tasks = [asyncio.create_task(wait()) for _ in range(count)]
     await asyncio.sleep(0)
-    limiter.answered(probe, 200, _notice(_LIMIT - 1, time.time()))
+    limiter.answered(probe, 200, _headers(_LIMIT - 1, time.time()))
     await asyncio.gather(*tasks)
 
 
-async def waiting(turns: int, count: int = 10_000) -> list[Figure]:
-    """So many waiters, against bare futures and tasks; their order; cancellations."""
+async def waiting(rounds: int, count: int = 10_000) -> list[Figure]:
+    """`count` waiters, against bare futures and tasks; their order; cancellations."""
     gc.collect()
-    found = await _race({"base": _bare, "ours": _waiters}, turns, count)
-    least = min(turn["base"] for turn in found) / count * 1e6
+    found = await _race({"base": _bare, "ours": _waiters}, rounds, count)
+    least = min(one["base"] for one in found) / count * 1e6
     print(f"a bare future and task: {least:.1f} µs")
     inversions, left_over = await _order_and_cancellations(count)
     return [
         _figure(f"{count} waiters, CPU each / a bare future and task", found, "ours", 1.3),
         Figure("inversions among them", inversions, 0, unit=""),
-        Figure("turns amiss after half were cancelled", left_over, 0, unit=""),
+        Figure("permits lost or made up after half were cancelled", left_over, 0, unit=""),
     ]
 
 
 async def _order_and_cancellations(count: int) -> tuple[int, int]:
-    """How many were served out of order; how many turns were lost or made up."""
+    """How many were served out of order, and how many permits were lost or made up."""
     limiter = RateLimiter()
     probe = await limiter.acquire()
     served: list[int] = []
 
     async def wait(number: int) -> None:
-        ticket = await limiter.acquire()
+        permit = await limiter.acquire()
         served.append(number)
-        limiter.lost(ticket)
+        limiter.lost(permit)
 
     tasks = [asyncio.create_task(wait(number)) for number in range(count)]
     await asyncio.sleep(0)
     for task in tasks[::4]:
         task.cancel()
     remaining = count // 2
-    notice = _notice(remaining, time.time()) | {"x-ratelimit-limit": str(remaining + 1)}
-    limiter.answered(probe, 200, notice)
+    headers = _headers(remaining, time.time()) | {"x-ratelimit-limit": str(remaining + 1)}
+    limiter.answered(probe, 200, headers)
     for task in tasks[2::4]:
-        task.cancel()  # in the tick in which many of them were granted their turn
+        task.cancel()  # in the tick in which many of them were granted their permit
     for _ in range(10):
         await asyncio.sleep(0)
     inversions = sum(sooner > later for sooner, later in pairwise(served))
     quota = limiter.quota()
-    # As many turns as there are who have not given up: each of them has had one.
+    # There are as many permits as waiters that have not left: each of them has had one.
     amiss = abs(remaining - len(served)) + quota.waiting + quota.in_flight
     for task in tasks:
         task.cancel()
@@ -165,6 +165,6 @@ async def _order_and_cancellations(count: int) -> tuple[int, int]:
     return inversions, amiss
 
 
-def micro(turns: int) -> list[Figure]:
-    """All figures of this module."""
-    return [*asyncio.run(uncontended(turns)), *asyncio.run(waiting(max(turns // 3, 3)))]
+def micro(rounds: int) -> list[Figure]:
+    """All figures of this file."""
+    return [*asyncio.run(uncontended(rounds)), *asyncio.run(waiting(max(rounds // 3, 3)))]

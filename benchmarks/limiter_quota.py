@@ -1,6 +1,6 @@
-"""Three ways in which a server counts a key's requests; time is passed in, nothing is shared.
+"""Three ways in which a server counts the requests of a key. Time is passed in.
 
-This is the other side of the limiter: it knows nothing of it, nor of the emulator's.
+This is the server's side. It shares no code with the limiter, nor with the emulator.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ ALGORITHMS = ("fixed", "sliding", "sliding-newest", "bucket")
 
 
 class Verdict(NamedTuple):
-    """What the server decides: `reset` by its own clock, not rounded."""
+    """The server's decision; `reset` is by its own clock, not rounded."""
 
     admitted: bool
     remaining: int

@@ -1,10 +1,10 @@
-"""A server process with a quota, for whoever measures or tests limiters.
+"""A server process with a quota, for benchmarks and tests of limiters.
 
     python -m benchmarks.limiter_server --algorithm sliding --limit 200 --window 2
 
-It prints its port, and serves until its stdin ends. `GET /` anything is counted; its own
-addresses are not: `/_counts` tells what was admitted and refused, ours and the other
-client's, and when; `/_reset` begins anew.
+It prints its port, and serves until its stdin ends. Every `GET` is counted, except two addresses
+of its own: `/_counts` answers what was admitted and refused and when, ours and the other
+client's; `/_reset` begins anew.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Each figure is the worst of several runs, which begin at different parts of the window. The
 server is simulated and shares no code with the limiter. For the processes that share a quota
-the script runs in a real Redis, but with the virtual time.
+the script runs in a real Redis, with the virtual time as its clock.
 """
 
 from __future__ import annotations
@@ -148,6 +148,12 @@ CASES: Final[Sequence[tuple[str, dict[str, Any], dict[str, Any], dict[str, float
     ("fixed, Starter", {"limit": STARTER}, {}, {"refusals": 0, "share": 0.9995, "time": 1.01}),
     ("fixed, Pro, clock 5 s ahead", {"skew": 5.0}, {}, {"refusals": 0, "time": 1.02}),
     ("fixed, Pro, clock 5 s behind", {"skew": -5.0}, {}, {"refusals": 0, "time": 1.02}),
+    (
+        "fixed, Starter, clock 5 s ahead",
+        {"limit": STARTER, "skew": 5.0},
+        {},
+        {"refusals": 0, "time": 1.02},
+    ),
     ("fixed, Pro, another client at 30 %", {}, {"other": 0.3}, {"refusals": 0.001}),
     ("sliding log, Pro", {"algorithm": "sliding"}, {}, {"refusals": 0, "time": 1.03}),
     (
@@ -185,7 +191,7 @@ def _figures(name: str, results: Sequence[VirtualResult], bounds: dict[str, floa
 
 
 def virtual(_: argparse.Namespace) -> list[Figure]:
-    """Every case, from every phase."""
+    """Run every case from every phase."""
     figures = []
     for name, server, options, bounds in CASES:
         results = [
