@@ -77,7 +77,7 @@ async def _append(emulator: Emulator, late: float, chance: random.Random) -> Non
 async def _take(stream: Stream, taken: list[Message]) -> None:
     async with aclosing(stream.messages()) as messages:
         async for message in messages:
-            taken.append(message)  # noqa: PERF401 - it is looked at meanwhile
+            taken.append(message)  # noqa: PERF401 - other tasks read it meanwhile
 
 
 def _figures(
