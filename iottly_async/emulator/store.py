@@ -7,9 +7,9 @@ real service. Row numbers count insertions. Every value is a bound parameter.
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 from .rows import Row
@@ -49,18 +49,25 @@ class MessageStore:
             raise
 
     def _prepare(self) -> None:
-        if self._path is not None and Path(self._path).stat().st_size:
-            try:
-                (owner,) = self._db.execute("PRAGMA application_id").fetchone()
-            except sqlite3.DatabaseError:
-                owner = None
-            if owner != _APPLICATION_ID:
-                raise ValueError(f"database={str(self._path)!r}: not a file that an emulator made")
+        """Check that the file is an emulator's, or make its tables.
+
+        A start that was killed may leave a file without any table; it counts as new.
+        """
+        try:
+            (owner,) = self._db.execute("PRAGMA application_id").fetchone()
+            (tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.DatabaseError:
+            owner, tables = None, None
+        if owner == _APPLICATION_ID and tables:
+            self._db.execute("PRAGMA synchronous = NORMAL")
             return
+        if tables != 0:
+            raise ValueError(f"database={str(self._path)!r}: not a file that an emulator made")
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
-        self._db.executescript(_SCHEMA)
-        self._db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+        self._db.executescript(
+            f"BEGIN; {_SCHEMA} PRAGMA application_id = {_APPLICATION_ID}; COMMIT;"
+        )
 
     def close(self) -> None:
         """Close the database; messages in memory are lost."""
@@ -77,11 +84,20 @@ class MessageStore:
         self._write(None, rows)
 
     def _write(self, first: str | None, rows: Iterable[Row]) -> None:
-        self._db.execute("BEGIN")
-        try:
+        with self.transaction():
             if first is not None:
                 self._db.execute(first)
             self._db.executemany(_INSERT, rows)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All that is written in the block, or nothing; a block within another belongs to it."""
+        if self._db.in_transaction:
+            yield
+            return
+        self._db.execute("BEGIN")
+        try:
+            yield
         except BaseException:
             self._db.execute("ROLLBACK")
             raise

@@ -4,35 +4,133 @@ import json
 import signal
 import subprocess
 import sys
-from urllib.request import urlopen
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
 
+import attrs
 import pytest
 
-from iottly_async.emulator import DEVELOPMENT_KEY
+from iottly_async.emulator import DEVELOPMENT_KEY, EmulatorSettings
 from iottly_async.emulator.__main__ import main
+
+
+@contextmanager
+def process(*options: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
+    """A process, and what it printed at its start."""
+    command = [sys.executable, "-m", "iottly_async.emulator", *options]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
+        try:
+            assert running.stdout is not None
+            lines = [running.stdout.readline().strip() for _ in range(3)]
+            yield running, dict(line.split("=", 1) for line in lines)
+        finally:
+            running.kill()
+
+
+def control(base_url: str, name: str, body: Any = None) -> Any:
+    """Ask the control address."""
+    data = None if body is None else json.dumps(body).encode()
+    request = Request(f"{base_url}/_emulator/{name}", data, {"Content-Type": "application/json"})
+    with urlopen(request, timeout=10) as answer:
+        return json.load(answer)
+
+
+def rows(base_url: str, project: str, device: str) -> list[Any]:
+    """The newest messages of a device."""
+    request = Request(f"{base_url}/v1.0/project/{project}/device/{device}/messages/paginated?l=100")
+    request.add_header("Authentication", f"bearer {DEVELOPMENT_KEY}")
+    with urlopen(request, timeout=10) as answer:
+        return json.load(answer)["messages"]  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_serves_until_a_signal(number: signal.Signals) -> None:
     """It prints its address, serves, and ends cleanly on either signal."""
-    command = [sys.executable, "-m", "iottly_async.emulator", "--devices=1", "--messages=3"]
-    with subprocess.Popen(
-        [*command, "--append-rate=5"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            assert process.stdout is not None
-            lines = [process.stdout.readline().strip() for _ in range(3)]
-            printed = dict(line.split("=", 1) for line in lines)
-            with urlopen(f"{printed['IOTTLY_BASE_URL']}/_emulator/state", timeout=10) as answer:
-                state = json.load(answer)
-            process.send_signal(number)
-            _, errors = process.communicate(timeout=10)
-        finally:
-            process.kill()
-    assert (process.returncode, errors) == (0, "")
+    with process("--devices=1", "--messages=3", "--append-rate=5") as (running, printed):
+        state = control(printed["IOTTLY_BASE_URL"], "state")
+        running.send_signal(number)
+        _, errors = running.communicate(timeout=10)
+    assert (running.returncode, errors) == (0, "")
     assert printed["IOTTLY_API_KEY"] == DEVELOPMENT_KEY
     assert printed["IOTTLY_PROJECT"] == state["project_id"]
     assert state["appending"] == 5
+
+
+def test_killed_and_started_again(tmp_path: Path) -> None:
+    """After a kill it starts again on its port, and its file still has every message."""
+    options = ["--devices=1", "--messages=20", f"--database={tmp_path / 'fleet.db'}"]
+    with process(*options) as (running, printed):
+        url, project = printed["IOTTLY_BASE_URL"], printed["IOTTLY_PROJECT"]
+        device = control(url, "state")["devices"][0]["id"]
+        control(url, "append", {"device_id": device, "messages": 7})
+        before = rows(url, project, device)
+        running.kill()
+    assert len(before) == 27
+    with process(*options, f"--port={url.rsplit(':', 1)[1]}") as (_, printed):
+        assert printed["IOTTLY_BASE_URL"] == url
+        assert rows(url, project, device) == before
+
+
+def test_the_same_seed_again() -> None:
+    """Without a file, the same seed gives the same messages after a kill."""
+    options = ["--devices=2", "--messages=40", "--seed=spring"]
+    found = []
+    port = "0"
+    for _ in range(2):
+        with process(*options, f"--port={port}") as (_, printed):
+            url = printed["IOTTLY_BASE_URL"]
+            port = url.rsplit(":", 1)[1]
+            device = control(url, "state")["devices"][0]["id"]
+            found.append((url, rows(url, printed["IOTTLY_PROJECT"], device)))
+    assert found[0] == found[1]
+
+
+def test_settings_of_options_and_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each setting is an option and a variable of the environment; the option goes first."""
+    monkeypatch.setenv("IOTTLY_EMULATOR_DEVICES", "3")
+    monkeypatch.setenv("IOTTLY_EMULATOR_MESSAGES", "9")
+    monkeypatch.setenv("IOTTLY_EMULATOR_RATE_LIMIT", "pro")
+    monkeypatch.setenv("IOTTLY_EMULATOR_APPEND_RATE", "2.5")
+    monkeypatch.setenv("IOTTLY_EMULATOR_SEED", "")
+    options = ["--devices=2", "--late-by=0.5,1.5", "--round-from", "--command-types=echo,blink"]
+    with process(*options, "--rate-headers=none", "--refusal-status=503") as (_, printed):
+        state = control(printed["IOTTLY_BASE_URL"], "state")
+    settings = state["settings"]
+    assert (settings["devices"], settings["messages"], settings["seed"]) == (2, 9, 1)
+    assert (settings["rate_limit"], settings["rate_headers"]) == ("pro", "none")
+    assert (settings["late_by"], settings["round_from"]) == ([0.5, 1.5], True)
+    assert (settings["refusal_status"], settings["command_types"]) == (503, ["blink", "echo"])
+    assert state["appending"] == 2.5
+
+
+def test_every_setting_can_be_given_as_text(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--help` names each setting and says what it is."""
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    shown = capsys.readouterr().out
+    for field in attrs.fields(EmulatorSettings):
+        _, option, text = shown.partition(f"\n  --{field.name.replace('_', '-')}")
+        assert option, field.name
+        assert len(text.split("\n  --")[0].split()) > 5, field.name
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("ROUND_FROM", "maybe"), ("PORT", "http"), ("UNTIL", "soon"), ("APPEND_RATE", "many")],
+)
+def test_a_variable_that_is_refused(
+    name: str, text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A variable that cannot be read ends it with code 2 and one line that names it."""
+    monkeypatch.setenv(f"IOTTLY_EMULATOR_{name}", text)
+    assert main([]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"IOTTLY_EMULATOR_{name}='{text}'" in line
 
 
 @pytest.mark.parametrize("arguments", [["--rate-limit=gold"], ["--days=0"], ["--jsonl=missing"]])

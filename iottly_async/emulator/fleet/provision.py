@@ -28,12 +28,12 @@ def create_fleet(store: MessageStore, settings: EmulatorSettings) -> Fleet:
     Raises what ``load_jsonl`` raises; the store is then unchanged.
     """
     fleet, rows = _make(settings)
-    store.replace(rows)
-    store.set_meta("inputs", None)  # invalid until everything below is stored
-    store.set_meta("fleet", _fleet_json(fleet))
-    store.set_meta("seeded_id", store.last_id())
-    store.set_meta("expired", False)
-    store.set_meta("inputs", _inputs(settings))
+    with store.transaction():
+        store.replace(rows)
+        store.set_meta("fleet", _fleet_json(fleet))
+        store.set_meta("seeded_id", store.last_id())
+        store.set_meta("expired", False)
+        store.set_meta("inputs", _inputs(settings))
     return fleet
 
 
