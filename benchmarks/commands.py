@@ -49,7 +49,7 @@ async def measure(commands: int, reads: int, seed: int) -> list[Figure]:
         executed: Counter[str] = Counter(record["body"]["command"] for record in records)
         reading = Storm(base_url, DEVELOPMENT_KEY, device, a_fifth, at_once=20)
         failures = await reading.reads(reads)
-    print("\ncommands by what befell each request:")
+    print("\ncommands by the fault of each request:")
     for fault, count in sorted(storm.injected.items()):
         print(f"  {count:8}  {fault}")
     print("\ncommands by the outcome that the caller got, and by executions:")

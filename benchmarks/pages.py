@@ -15,7 +15,7 @@ DEVICE: Final = "3781de91-d446-4c64-825d-756dd60f2dab"
 START: Final = datetime(2018, 7, 27, tzinfo=UTC)
 STEP: Final = timedelta(seconds=1, milliseconds=7)
 SIZE: Final = 100
-PREBUILT: Final = 100_000  # a range of at most so many messages has its pages in memory
+PREBUILT: Final = 100_000  # the pages of a range of at most this many messages are built beforehand
 
 
 def timestamp(number: int) -> datetime:
@@ -23,13 +23,13 @@ def timestamp(number: int) -> datetime:
     return START + number * STEP
 
 
-def row(index: int, *, stored: bool = False, **beside: Any) -> bytes:
+def row(index: int, *, stored: bool = False, **fields: Any) -> bytes:
     """Make one message.
 
     Args:
         index: The message's number; each number has its own readings.
         stored: Use the form of the history instead of the paginated endpoint's.
-        beside: Fields that the documents do not name.
+        fields: More fields, that the documents do not name.
 
     Returns:
         The message as JSON.
@@ -52,7 +52,7 @@ def row(index: int, *, stored: bool = False, **beside: Any) -> bytes:
     }
     if stored:
         message["_id"] = {"$oid": f"{chance.getrandbits(96):024x}"}
-    return json.dumps(message | beside, separators=(",", ":")).encode()
+    return json.dumps(message | fields, separators=(",", ":")).encode()
 
 
 def _time(at: datetime, stored: bool) -> Any:

@@ -135,7 +135,7 @@ class Monitor:
         self._started = time.monotonic()
 
     async def until(self, seconds: float) -> None:
-        """Monitor for so many seconds, with audits in between and one at the end."""
+        """Monitor for `seconds`, with audits in between and one at the end."""
         shown = audited = 0.0
         while (now := time.monotonic() - self._started) < seconds:
             if now - shown >= 10:
@@ -173,7 +173,7 @@ class Monitor:
 
 
 async def soak(seconds: float, share: float, seed: int) -> list[Figure]:
-    """Run the load for so many seconds; a share of its requests has a fault."""
+    """Run the load for `seconds`; a share of its requests has a fault."""
     chance = random.Random(seed)
     faults = [fault for fault in NETWORK_FAULTS if fault != "none"]
     weights = [_WEIGHTS.get(fault, 1.0) for fault in faults]
