@@ -29,7 +29,7 @@ def row(index: int, *, stored: bool = False, **fields: Any) -> bytes:
     Args:
         index: The message's number; each number has its own readings.
         stored: Use the form of the history instead of the paginated endpoint's.
-        fields: More fields, that the documents do not name.
+        fields: Additional fields, such as ones that the documents do not name.
 
     Returns:
         The message as JSON.

@@ -98,7 +98,7 @@ def _posting(port: int, path: str, webhooks: int, connections: int, numbers: Ite
         remaining = iter(repeat(None, webhooks))
         senders = [_Sender(port, path, remaining, numbers) for _ in range(connections)]
         await asyncio.gather(*(sender.run() for sender in senders))
-        return sum(sender.taken for sender in senders)
+        return sum(sender.accepted for sender in senders)
 
     return work
 
@@ -116,7 +116,7 @@ class _Sender:
         )
         self._remaining = remaining
         self._numbers = numbers
-        self.taken = 0
+        self.accepted = 0
 
     async def run(self) -> None:
         """Post, and wait for each response."""
@@ -127,7 +127,7 @@ class _Sender:
             answer = await reader.readuntil(b"\r\n\r\n")
             if not answer.startswith(b"HTTP/1.1 204 "):
                 raise RuntimeError(f"refused: {answer.decode().splitlines()[0]}")
-            self.taken += 1
+            self.accepted += 1
         writer.close()
         await writer.wait_closed()
 
