@@ -1,4 +1,4 @@
-"""Worker processes against a server process, and what became of it all."""
+"""Worker processes against a server process, and the outcome."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ LIMIT, WINDOW = 80, 2
 
 @dataclass
 class Outcome:
-    """What the workers and the server say."""
+    """What the workers and the server report."""
 
     workers: list[dict[str, Any]]
     admitted: int
@@ -22,12 +22,12 @@ class Outcome:
 
     @property
     def done(self) -> int:
-        """Requests that were done, by what the workers say."""
+        """Requests that were done, as the workers report."""
         return sum(worker["done"] for worker in self.workers)
 
 
 async def start_worker(base: str, *options: str) -> asyncio.subprocess.Process:
-    """One worker, with these options."""
+    """Start a worker with these options."""
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.ratelimit.worker", base, *options),
         stdout=asyncio.subprocess.PIPE,
@@ -35,7 +35,7 @@ async def start_worker(base: str, *options: str) -> asyncio.subprocess.Process:
 
 
 def counts(base: str) -> dict[str, Any]:
-    """What the server has counted."""
+    """The counts of the server."""
     with urllib.request.urlopen(base + "/_counts") as answer:
         told: dict[str, Any] = json.load(answer)
     return told
@@ -44,7 +44,7 @@ def counts(base: str) -> dict[str, Any]:
 async def compete(
     processes: int, *worker: str, requests: int, server: tuple[str, ...] = ()
 ) -> Outcome:
-    """So many processes share a server's quota for so many requests in all."""
+    """Let `processes` processes share a server's quota for `requests` requests in all."""
     options = ("--limit", str(LIMIT), "--window", str(WINDOW), *server)
     with quota_server(*options) as base:
         mine = ("--processes", str(processes), "--requests", str(requests // processes))

@@ -1,4 +1,4 @@
-"""A server with a quota, simulated in virtual time, and clients that use it up.
+"""A server with a quota, simulated in virtual time, and clients that use up the quota.
 
 The server shares no code with the limiter. It counts a request when it arrives, answers
 after a latency, and keeps what it admitted and refused, so a test can compare.
@@ -110,7 +110,7 @@ class SimulatedServer:
         return (200 if admitted else 429), headers
 
     async def other_client(self, share: float) -> None:
-        """Somebody else on the same key, who wishes for `share` of the quota, evenly."""
+        """Send as another client on the same key, evenly, for `share` of the quota."""
         gap = self.window / (share * self.limit)
         while True:
             await asyncio.sleep(gap * self._random.uniform(0.5, 1.5))
@@ -137,7 +137,7 @@ async def call(limiter: Limiter, server: SimulatedServer) -> None:
 
 
 async def use_up(limiter: Limiter, server: SimulatedServer, requests: int, workers: int) -> float:
-    """`requests` requests by so many workers; returns the seconds that they took."""
+    """Make `requests` requests by `workers` workers; returns the seconds that they took."""
     unsent = requests
 
     async def work() -> None:

@@ -31,11 +31,11 @@ async def _statuses(algorithm: Algorithm, ahead: float) -> Counter[int | None]:
         clock_offset=ahead,
     ) as emulator:
         config = Config(base_url=emulator.base_url)
-        gate = asyncio.Semaphore(30)
+        slots = asyncio.Semaphore(30)
         async with IottlySession(emulator.api_key, config=config, limiter=RateLimiter()) as session:
 
             async def ping() -> None:
-                async with gate:
+                async with slots:
                     await session.ping()
 
             await asyncio.gather(*(ping() for _ in range(LIMIT * 5 // 2)))
@@ -45,7 +45,7 @@ async def _statuses(algorithm: Algorithm, ahead: float) -> Counter[int | None]:
 
 @pytest.fixture(scope="module")
 def statuses() -> Mapping[str, Counter[int | None]]:
-    """What became of all cases, side by side."""
+    """The statuses of all cases, which run at the same time."""
 
     async def main() -> dict[str, Counter[int | None]]:
         async with asyncio.TaskGroup() as group:

@@ -1,4 +1,4 @@
-"""The limiter with people waiting at it, in virtual time."""
+"""The limiter with waiters, in virtual time."""
 
 import asyncio
 import threading
@@ -24,13 +24,13 @@ async def known(server: SimulatedServer, **options: object) -> RateLimiter:
 
 
 async def hold(one: RateLimiter, count: int) -> list[Permit]:
-    """So many permits, not given back."""
+    """Acquire `count` permits and keep them."""
     return [await one.acquire() for _ in range(count)]
 
 
 @virtual
-async def test_turns_come_in_the_order_of_asking() -> None:
-    """First in, first out, through a window's end."""
+async def test_permits_come_in_the_order_of_asking() -> None:
+    """Waiters have their permits in the order of arrival, also across a window's end."""
     one, server = limiter(), SimulatedServer(limit=20)
     order: list[int] = []
 
@@ -48,7 +48,7 @@ async def test_turns_come_in_the_order_of_asking() -> None:
 
 @virtual
 async def test_a_newcomer_does_not_overtake() -> None:
-    """A turn that comes free goes to who waits, not to who asks in the same moment."""
+    """A freed permit goes to a waiter, not to a call that asks at the same moment."""
     server = SimulatedServer(limit=20)
     one = await known(server)
     held = await hold(one, 19)
@@ -69,7 +69,7 @@ async def test_a_newcomer_does_not_overtake() -> None:
 
 @virtual
 async def test_a_permit_is_over_once() -> None:
-    """More end calls than one change nothing."""
+    """Only the first end call of a permit counts."""
     server = SimulatedServer(limit=20)
     one = await known(server)
     permit = await one.acquire()
@@ -81,8 +81,8 @@ async def test_a_permit_is_over_once() -> None:
 
 
 @virtual
-async def test_who_is_cancelled_leaves_the_turn_to_the_next() -> None:
-    """A waiter cancelled in the tick in which it is granted hands its turn on."""
+async def test_a_cancelled_waiter_leaves_its_permit_to_the_next() -> None:
+    """A waiter that is cancelled in the tick of its granting passes its permit on."""
     server = SimulatedServer(limit=20, window=600)
     one = await known(server)
     held = await hold(one, 19)
@@ -97,8 +97,8 @@ async def test_who_is_cancelled_leaves_the_turn_to_the_next() -> None:
 
 
 @virtual
-async def test_the_cancelled_neither_hold_nor_hinder() -> None:
-    """Half of ten thousand give up at odd moments; all others have their turn."""
+async def test_cancelled_waiters_hold_no_permit() -> None:
+    """Half of ten thousand waiters are cancelled at odd moments; all others have their permit."""
     one, server = limiter(), SimulatedServer(limit=20_000)
     tasks = [asyncio.create_task(call(one, server)) for _ in range(10_000)]
     for task in tasks[::2]:
@@ -111,7 +111,7 @@ async def test_the_cancelled_neither_hold_nor_hinder() -> None:
 
 @virtual
 async def test_the_refused_go_ahead() -> None:
-    """Who was told 429 has the first turn after the gate."""
+    """A request that was refused goes first after the cooldown."""
     server = SimulatedServer(limit=20, window=600)
     one = await known(server)
     held = await hold(one, 19)
@@ -133,8 +133,8 @@ async def test_the_refused_go_ahead() -> None:
 
 
 @virtual
-async def test_a_turn_too_late_fails_at_once() -> None:
-    """A deadline before the next turn is an error now, which says when there would be one."""
+async def test_a_permit_too_late_fails_at_once() -> None:
+    """If the next permit comes after the deadline, the error is raised at once and says when."""
     server = SimulatedServer(limit=20, window=60)
     one = await known(server)
     await hold(one, 19)
@@ -150,7 +150,7 @@ async def test_a_turn_too_late_fails_at_once() -> None:
 
 @virtual
 async def test_a_place_too_far_back_fails_at_once() -> None:
-    """A queue that fills more windows than there is time for takes nobody in."""
+    """If the queue fills more windows than the deadline allows, the error is raised at once."""
     server = SimulatedServer(limit=20, window=10)
     one = limiter()
     await use_up(one, server, 45, 45)  # windows seen from their beginning
@@ -205,8 +205,8 @@ async def test_a_permit_that_is_kept_back_goes_to_the_last_waiter() -> None:
 
 
 @virtual
-async def test_a_gate_ends_the_waits_that_it_makes_vain() -> None:
-    """When a 429 pushes the next turn beyond a waiter's deadline, it is told at once."""
+async def test_a_cooldown_ends_the_waits_that_it_makes_vain() -> None:
+    """If a 429 moves the next permit beyond a waiter's deadline, the wait ends at once."""
     server = SimulatedServer(limit=20, window=2)
     one = await known(server)
     held = await hold(one, 19)
@@ -225,7 +225,7 @@ async def test_a_gate_ends_the_waits_that_it_makes_vain() -> None:
 
 @virtual
 async def test_a_wait_ends_at_its_deadline() -> None:
-    """While a probe is out nobody knows when there is a turn; the deadline ends the wait."""
+    """While a probe is in flight the next permit is not known, and the deadline ends the wait."""
     one = limiter()
     await one.acquire()
     with pytest.raises(RateLimitedError, match="depends on an answer") as caught:
@@ -237,7 +237,7 @@ async def test_a_wait_ends_at_its_deadline() -> None:
 
 @virtual
 async def test_a_click_passes_ahead_of_a_backfill() -> None:
-    """A higher priority waits for few turns, and the lower is not starved."""
+    """A higher priority waits for few permits, and the lower one is not starved."""
     one, server = limiter(), SimulatedServer(limit=20, window=2)
     clicks: list[float] = []
 
@@ -260,30 +260,30 @@ async def test_a_click_passes_ahead_of_a_backfill() -> None:
 
 
 @virtual
-async def test_the_quota_is_told() -> None:
-    """The snapshot has the limit, what is left, the end of the window and who waits."""
+async def test_the_quota_is_shown() -> None:
+    """The snapshot has the limit, what is left, the window's end, and how many wait."""
     one = limiter()
     before = one.quota()
     assert (before.limit, before.remaining, before.source) == (None, None, "unknown")
     server = SimulatedServer(limit=60, window=60)
     await call(one, server)
     await hold(one, 2)
-    told = one.quota()
-    assert (told.limit, told.remaining, told.in_flight, told.waiting) == (60, 57, 2, 0)
-    assert told.source == "server"
-    assert told.resets_at is not None
-    ends = told.resets_at.timestamp() - VirtualClock().time()
+    known = one.quota()
+    assert (known.limit, known.remaining, known.in_flight, known.waiting) == (60, 57, 2, 0)
+    assert known.source == "server"
+    assert known.resets_at is not None
+    ends = known.resets_at.timestamp() - VirtualClock().time()
     assert 0 < ends <= 61.1
-    assert told.resets_at.utcoffset() is not None
+    assert known.resets_at.utcoffset() is not None
 
 
 @virtual
-async def test_a_configured_tier_is_told() -> None:
-    """Where no header comes, the snapshot says that the quota is our own."""
+async def test_a_configured_tier_is_shown() -> None:
+    """Without headers the snapshot says that the quota is configured."""
     one, server = limiter(tier="starter"), SimulatedServer(style="none", limit=10**9)
     await call(one, server)
-    told = one.quota()
-    assert (told.limit, told.remaining, told.source) == (60, 59, "configured")
+    known = one.quota()
+    assert (known.limit, known.remaining, known.source) == (60, 59, "configured")
 
 
 @pytest.mark.parametrize(
@@ -301,15 +301,15 @@ async def test_a_configured_tier_is_told() -> None:
         {"tier": True},
     ],
 )
-def test_senseless_settings_are_refused(options: dict[str, object]) -> None:
-    """An argument that cannot be meant is named."""
+def test_wrong_settings_are_refused(options: dict[str, object]) -> None:
+    """The error names the wrong argument."""
     name = next(iter(options))
     with pytest.raises(ConfigurationError, match=name):
         RateLimiter(**options)  # type: ignore[arg-type]
 
 
 def test_one_loop_after_another() -> None:
-    """What is known of the quota outlives the event loop in which it was learnt."""
+    """What was learned of the quota outlives the event loop."""
     one = RateLimiter()
     spent: list[int] = []
 
@@ -333,8 +333,8 @@ def test_one_loop_after_another() -> None:
     assert one.quota().remaining == 91
 
 
-def test_a_loop_that_ended_hinders_no_later_one() -> None:
-    """Tasks that waited, and a probe that was out, when a loop ended are let go."""
+def test_a_loop_that_has_ended_holds_up_no_later_one() -> None:
+    """Waiters and a probe of an event loop that has ended do not hold up the next loop."""
     one = RateLimiter()
 
     async def leave() -> None:
@@ -353,8 +353,33 @@ def test_a_loop_that_ended_hinders_no_later_one() -> None:
     asyncio.run(go_on())
 
 
+def test_calls_left_behind_are_not_counted_as_waiting() -> None:
+    """Calls that waited when their loop was closed are dropped; `waiting` is never negative."""
+    one = RateLimiter()
+
+    async def start() -> list[asyncio.Task[Permit]]:
+        await one.acquire()
+        tasks = [asyncio.ensure_future(one.acquire()) for _ in range(5)]
+        await asyncio.sleep(0)
+        return tasks
+
+    async def go_on() -> None:
+        one.answered(await one.acquire(), 200, {})
+        assert one.quota().waiting == 0
+
+    loop = asyncio.new_event_loop()
+    tasks = loop.run_until_complete(start())
+    loop.close()
+    asyncio.run(go_on())
+    for task in tasks:
+        task.get_coro().close()  # type: ignore[union-attr]
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+    assert one.quota().waiting == 0
+    asyncio.run(go_on())
+
+
 def test_two_loops_at_once_are_refused() -> None:
-    """A limiter that works for a running loop says so to another thread's."""
+    """A limiter that works for a running loop refuses the loop of another thread."""
     one = RateLimiter()
     ready, done = threading.Event(), threading.Event()
 

@@ -1,4 +1,4 @@
-"""The arithmetic against a model of a server, driven by whatever hypothesis thinks of.
+"""Granting permits against a model of a server, driven by hypothesis.
 
 Tickets are granted at any time; requests arrive late, or never; answers come in any
 order, or never; time passes within and over windows; both clocks may be wrong. The
@@ -64,7 +64,7 @@ class FixedWindowAlone(RuleBasedStateMachine):
         wall_ahead: float,
         reserve: float,
     ) -> None:
-        """A server, two clocks that may be wrong, and a bucket that knows nothing."""
+        """A server, two clocks that may be wrong, and an issuer that knows nothing."""
         self.limit, self.window, self.reserve = limit, window, reserve
         self.now = 1000.0 + phase
         self.server_ahead, self.wall_ahead = server_ahead, wall_ahead
@@ -101,12 +101,12 @@ class FixedWindowAlone(RuleBasedStateMachine):
 
     @rule(target=requests, waiting=st.integers(1, 5))
     def ask(self, waiting: int) -> Request:
-        """Somebody wants a turn; where there is none, the bucket says when or on what it hangs."""
+        """Ask for a permit; if there is none, the issuer says when, or waits for an answer."""
         permit = self.issuer.take(self.now, self.wall(), waiting)
         if permit is None:
-            turn = self.issuer.next_at(self.now, self.wall(), waiting)
-            assert turn is not None or self.in_flight > 0, "nothing would ever wake the queue"
-            assert turn is None or turn >= self.now
+            next_at = self.issuer.next_at(self.now, self.wall(), waiting)
+            assert next_at is not None or self.in_flight > 0, "nothing would ever wake the queue"
+            assert next_at is None or next_at >= self.now
             return Request(Permit(), 0, 0)
         self.in_flight += 1
         return Request(permit, permit.number, self.heard_of)
@@ -119,7 +119,7 @@ class FixedWindowAlone(RuleBasedStateMachine):
 
     @rule(request=consumes(requests))
     def answer(self, request: Request) -> None:
-        """The answer reaches the client, in whatever order."""
+        """The answer reaches the client; answers arrive in any order."""
         if not request.number:
             return
         if request.headers is None:
@@ -156,10 +156,10 @@ class FixedWindowAlone(RuleBasedStateMachine):
     @precondition(lambda self: self.in_flight == 0)
     @rule()
     def sleep_until_the_next_at(self) -> None:
-        """As the timer would: until the bucket says that there can be a turn."""
-        turn = self.issuer.next_at(self.now, self.wall(), 1)
-        assert turn is not None
-        self.now = max(self.now, turn)
+        """Sleep until the time for which the timer would be set."""
+        next_at = self.issuer.next_at(self.now, self.wall(), 1)
+        assert next_at is not None
+        self.now = max(self.now, next_at)
 
     @invariant()
     def nothing_was_refused(self) -> None:
@@ -174,7 +174,7 @@ class FixedWindowAlone(RuleBasedStateMachine):
 
     @invariant()
     def permits_are_conserved(self) -> None:
-        """What was granted and is not over is what the callers hold."""
+        """Permits that are granted and not over are those that callers hold."""
         if hasattr(self, "issuer"):
             assert self.issuer.granted - self.issuer.ended == self.in_flight
 
@@ -182,8 +182,8 @@ class FixedWindowAlone(RuleBasedStateMachine):
 class AnyServer(RuleBasedStateMachine):
     """Any algorithm, other clients, garbled headers, duplicated end calls, the waiters' side.
 
-    Refusals may happen here. What must hold: permits are conserved, everybody who waits
-    has a turn in the end, and within a priority the order is that of asking.
+    Refusals may happen here. What must hold: permits are conserved, every waiter has a permit in
+    the end, and within a priority permits come in the order of asking.
     """
 
     @initialize(
@@ -197,7 +197,7 @@ class AnyServer(RuleBasedStateMachine):
     def start(
         self, algorithm: str, limit: int, window: int, mode: Mode, tier: Tier | None, seed: int
     ) -> None:
-        """A limiter on a virtual loop that the machine turns."""
+        """A limiter on a virtual event loop."""
         self.runner = asyncio.Runner(loop_factory=VirtualLoop)
         clock = VirtualClock(seed=seed, loop=self.runner.get_loop())
         self.limit, self.quota = limit, quota(algorithm, limit, window)
@@ -209,7 +209,7 @@ class AnyServer(RuleBasedStateMachine):
         self.served: dict[int, list[int]] = {}
         self.garbled = False
 
-    def turn(self, seconds: float = 0.0) -> None:
+    def pass_time(self, seconds: float = 0.0) -> None:
         """Let the loop run, and time pass."""
 
         async def pause() -> None:
@@ -220,7 +220,7 @@ class AnyServer(RuleBasedStateMachine):
 
     @rule(priority=st.sampled_from([0, 0, 5]), patience=st.none() | st.floats(0, 100))
     def ask(self, priority: int, patience: float | None) -> None:
-        """Somebody asks for a turn, and perhaps only until a deadline."""
+        """Ask for a permit, with or without a deadline."""
         number = len(self.tasks)
         loop = self.runner.get_loop()
         deadline = None if patience is None else loop.time() + patience
@@ -236,7 +236,7 @@ class AnyServer(RuleBasedStateMachine):
             self.served.setdefault(priority, []).append(number)
 
         self.tasks.append(loop.create_task(wait()))
-        self.turn()
+        self.pass_time()
 
     @precondition(lambda self: self.permits)
     @rule(data=st.data(), garbled=st.booleans())
@@ -252,7 +252,7 @@ class AnyServer(RuleBasedStateMachine):
             "x-ratelimit-reset": "soon" if garbled else str(math.ceil(reset)),
         }
         self.limiter.answered(permit, 200 if admitted else 429, headers)
-        self.turn()
+        self.pass_time()
 
     def take(self, data: st.DataObject) -> Permit:
         """One of the permits that are out."""
@@ -266,7 +266,7 @@ class AnyServer(RuleBasedStateMachine):
     def lose(self, data: st.DataObject, sent: bool) -> None:
         """A request ends without an answer."""
         (self.limiter.lost if sent else self.limiter.unused)(self.take(data))
-        self.turn()
+        self.pass_time()
 
     @precondition(lambda self: self.over)
     @rule(data=st.data())
@@ -279,13 +279,13 @@ class AnyServer(RuleBasedStateMachine):
 
     @rule(data=st.data(), granted=st.booleans())
     def cancel(self, data: st.DataObject, granted: bool) -> None:
-        """A waiter is cancelled, some in the very tick in which they are granted their turn."""
+        """Cancel a waiter, sometimes in the tick in which its permit is granted."""
         waiting = [task for task in self.tasks if not task.done()]
         if waiting:
             if granted and self.permits:
                 self.limiter.unused(self.take(data))
             data.draw(st.sampled_from(waiting)).cancel()
-            self.turn()
+            self.pass_time()
 
     @rule(count=st.integers(1, 10))
     def others(self, count: int) -> None:
@@ -297,37 +297,37 @@ class AnyServer(RuleBasedStateMachine):
     @rule(seconds=st.floats(0.0, 90.0))
     def wait(self, seconds: float) -> None:
         """Time passes."""
-        self.turn(seconds)
+        self.pass_time(seconds)
 
     @invariant()
     def permits_are_conserved(self) -> None:
-        """What is in flight is what callers hold; what waits is what has not been served."""
+        """Permits in flight are those that callers hold; waiters are those not served yet."""
         if hasattr(self, "limiter"):
             known = self.limiter.quota()
             assert known.in_flight == len(self.permits)
             assert known.waiting == sum(not task.done() for task in self.tasks)
 
     @invariant()
-    def nobody_overtakes(self) -> None:
-        """Within a priority, turns come in the order of asking."""
+    def no_waiter_overtakes(self) -> None:
+        """Within a priority, permits come in the order of asking."""
         if hasattr(self, "limiter"):
             for priority, served in self.served.items():
                 assert served == self.asked[priority][: len(served)]
 
     def teardown(self) -> None:
-        """Let all permits end, and see that everybody had a turn."""
+        """End all permits, and check that every waiter had one."""
         if not hasattr(self, "limiter"):
             return
         for _ in range(3 * len(self.tasks) + 10):
             for permit in self.permits:
                 self.limiter.unused(permit)
             self.permits.clear()
-            self.turn(3700.0)
+            self.pass_time(3700.0)
         waiting = [task for task in self.tasks if not task.done()]
         for task in self.tasks:
             task.cancelled() or (task.done() and task.exception())
         self.runner.close()
-        assert not waiting, "somebody was forgotten"
+        assert not waiting, "a waiter was forgotten"
 
 
 TestFixedWindowAlone = FixedWindowAlone.TestCase

@@ -1,7 +1,6 @@
-"""Real clients and real servers, each a process, with clocks that are wrong.
+"""Real clients and real servers, each a process, with wrong clocks.
 
-All cases run side by side, as they spend their time waiting; nothing here is about how
-long anything takes.
+All cases run at the same time, because they mostly wait. No test here is about durations.
 """
 
 import asyncio
@@ -37,19 +36,19 @@ async def _run_all() -> dict[str, Outcome]:
 
 @pytest.fixture(scope="module")
 def outcomes() -> Mapping[str, Outcome]:
-    """What became of all cases."""
+    """The outcomes of all cases."""
     return asyncio.run(_run_all())
 
 
 @pytest.mark.parametrize("case", ALONE)
 def test_alone_nothing_is_refused(outcomes: Mapping[str, Outcome], case: str) -> None:
-    """One process alone on a key is never told 429, whatever the server counts by."""
+    """One process alone on a key is never refused, by any way of counting."""
     assert outcomes[case].refused == 0
     assert outcomes[case].done == REQUESTS
 
 
 @pytest.mark.parametrize("case", ALONE)
-def test_turns_are_granted_in_order(outcomes: Mapping[str, Outcome], case: str) -> None:
+def test_permits_are_granted_in_order(outcomes: Mapping[str, Outcome], case: str) -> None:
     """Permits reach the workers in the order of their numbers, and all are given back."""
     (worker,) = outcomes[case].workers
     assert worker["in_order"]
@@ -61,7 +60,7 @@ def test_turns_are_granted_in_order(outcomes: Mapping[str, Outcome], case: str) 
 def test_processes_without_redis_all_get_through(
     outcomes: Mapping[str, Outcome], case: str
 ) -> None:
-    """Processes that share a key by headers alone finish, and none is refused for ever."""
+    """Processes that share a key without Redis finish all requests."""
     outcome, count = outcomes[case], WITHOUT_REDIS[case]
     assert outcome.done == outcome.admitted == REQUESTS // count * count
     assert outcome.refused < outcome.admitted

@@ -1,9 +1,7 @@
 """The limiter against simulated servers of every kind, in virtual time.
 
-Half a minute or five are a moment here, so each case is run for several seeds, with
-every figure that does not depend on the machine. Timers are late, as they really are:
-on time, they hide what a limiter does that looks at the clock a millisecond after it
-meant to.
+Five minutes take a moment here, so each case runs for several seeds, and no figure depends
+on the machine. Timers are late by a little, as on real event loops.
 """
 
 import asyncio
@@ -30,7 +28,7 @@ async def run(
     other: float = 0.0,
     wall: float = 0.0,
 ) -> float:
-    """Four windows and three quarters of requests; wall-clock over ideal."""
+    """Make the requests of four windows and three quarters; returns the time over the ideal."""
     requests = server.limit * 19 // 4
     one = RateLimiter(clock=VirtualClock(seed=seed, offset=wall), mode=mode)
     await asyncio.sleep((0.35 * server.window - server.now()) % server.window)
@@ -66,7 +64,7 @@ async def run(
     ],
 )
 def test_alone_nothing_is_refused(server: dict[str, Any], most: float, seed: int) -> None:
-    """Alone on the key, whatever the server counts by: no 429, and close to the ideal."""
+    """Alone on the key no request is refused, and the time is close to the ideal."""
     one = SimulatedServer(seed=seed, **server)
     assert run_late(lambda: run(one, seed=seed), seed) <= most
     assert not one.refused
@@ -75,7 +73,7 @@ def test_alone_nothing_is_refused(server: dict[str, Any], most: float, seed: int
 @pytest.mark.parametrize("wall", [-0.4, 0.0, 0.4])
 @pytest.mark.parametrize("skew", [-3600.0, -5.0, -0.4, 0.4, 5.0, 3600.0])
 def test_wrong_clocks_cost_little_and_no_refusal(skew: float, wall: float) -> None:
-    """Whatever the server's clock and ours say, only `Date` and Reset are put together."""
+    """Wrong clocks of the server or the client cause no refusal and little delay."""
     server = SimulatedServer(skew=skew, **SHORT)
     assert run_late(lambda: run(server, wall=wall)) <= 1.2
     assert not server.refused
@@ -83,7 +81,7 @@ def test_wrong_clocks_cost_little_and_no_refusal(skew: float, wall: float) -> No
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_competitor_costs_few_refusals(seed: int) -> None:
-    """With another client on the key that takes 30 %, under one request in a hundred is refused."""
+    """With another client that takes 30 %, less than one request in a hundred is refused."""
     server = SimulatedServer(seed=seed, **SHORT)
     run_late(lambda: run(server, seed=seed, other=0.3))
     assert len(server.refused) <= 0.01 * len(server.admitted)
@@ -91,7 +89,7 @@ def test_a_competitor_costs_few_refusals(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_spread_leaves_others_their_share(seed: int) -> None:
-    """With `spread` a competitor gets what it wishes for, but for a little."""
+    """With `spread` another client gets most of what it wishes for."""
     server = SimulatedServer(seed=seed, **SHORT)
     run_late(lambda: run(server, seed=seed, other=0.3, mode="spread"))
     wish = server.others_admitted + server.others_refused
@@ -102,7 +100,7 @@ def test_spread_leaves_others_their_share(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("quota", [SHORT, PRO])
 def test_a_fixed_window_is_used_whole(quota: dict[str, Any], seed: int) -> None:
-    """Of the windows between the first and the last not one request in two hundred is wasted."""
+    """Between the first and the last window 99.5 % of the quota is used."""
     server = SimulatedServer(seed=seed, **quota)
     run_late(lambda: run(server, seed=seed), seed)
     windows = [int(at // server.window) for at in server.admitted]
@@ -113,15 +111,15 @@ def test_a_fixed_window_is_used_whole(quota: dict[str, Any], seed: int) -> None:
 
 
 @pytest.mark.parametrize("quota", [SHORT, STARTER])
-def test_what_only_refusals_tell_is_learnt(quota: dict[str, Any]) -> None:
-    """Where no other answer has headers, a herd runs into the limit twice at most."""
+def test_a_quota_that_only_refusals_show_is_learned(quota: dict[str, Any]) -> None:
+    """If only refusals have headers, all workers run into the limit twice at most."""
     server = SimulatedServer(style="x-refused", **quota)
     assert run_late(lambda: run(server)) <= 1.2
     assert 0 < len(server.refused) <= 2 * 50
 
 
 def test_several_processes_keep_in_step_by_headers() -> None:
-    """Limiters that know nothing of each other are refused now and then, and all get through."""
+    """Limiters that do not know each other are refused sometimes, and finish all requests."""
     server = SimulatedServer(**SHORT)
 
     async def main() -> None:

@@ -1,10 +1,9 @@
-"""Client processes: so many requests through a limiter, then one line of JSON on what happened.
+"""Client processes: each makes requests through a limiter, then prints one line of JSON.
 
     python -m tests.ratelimit.worker http://127.0.0.1:PORT --requests 100 --processes 3
 
-With `--redis` they share the quota through Redis. With `--hold` one takes turns, says so,
-and keeps them until it is killed. Several are forked, so that what is imported is
-imported once.
+With `--redis` they share the quota through Redis. With `--hold` a process acquires permits,
+says so, and keeps them until it is killed. Further processes are forked, to import only once.
 """
 
 import argparse
@@ -21,7 +20,7 @@ from iottly_async.ratelimit import Limiter, RateLimiter
 
 
 class WrongClock(SystemClock):
-    """A clock whose wall time is so many seconds ahead."""
+    """A clock whose wall time is `ahead` seconds ahead."""
 
     __slots__ = ("ahead",)
 
@@ -33,7 +32,7 @@ class WrongClock(SystemClock):
 
 
 async def request(session: aiohttp.ClientSession, base: str) -> tuple[int, dict[str, str]]:
-    """One request: its status, and the header fields by lower-case names."""
+    """Make one request; repermits its status, and its headers by lower-case names."""
     async with session.get(base + "/x") as response:
         await response.read()
         fields = {name.lower(): value for name, value in response.headers.items()}
@@ -41,21 +40,21 @@ async def request(session: aiohttp.ClientSession, base: str) -> tuple[int, dict[
 
 
 async def work(given: argparse.Namespace, limiter: Limiter) -> dict[str, object]:
-    """All requests, by so many workers."""
-    left, asked = given.requests, 0
-    turns: list[tuple[int, int]] = []
+    """Make all requests."""
+    unsent, asked = given.requests, 0
+    permits: list[tuple[int, int]] = []
     statuses: list[int] = []
 
     async def worker(session: aiohttp.ClientSession) -> None:
-        nonlocal left, asked
-        while left > 0:
-            left -= 1
+        nonlocal unsent, asked
+        while unsent > 0:
+            unsent -= 1
             refused, status = False, 429
             while status == 429:
                 asked += 1
                 place = asked
                 permit = await limiter.acquire(refused=refused)
-                turns.append((place, permit.number))
+                permits.append((place, permit.number))
                 try:
                     status, fields = await request(session, given.base)
                 except BaseException:
@@ -72,7 +71,7 @@ async def work(given: argparse.Namespace, limiter: Limiter) -> dict[str, object]
     ):
         for _ in range(given.workers):
             group.create_task(worker(session))
-    numbers = [number for _, number in sorted(turns)]
+    numbers = [number for _, number in sorted(permits)]
     quota = limiter.quota()
     return {
         "done": statuses.count(200),
@@ -106,7 +105,7 @@ async def main(given: argparse.Namespace) -> None:
 
 
 def arguments(argv: list[str]) -> argparse.Namespace:
-    """What the process is told."""
+    """The arguments of the process."""
     parser = argparse.ArgumentParser()
     parser.add_argument("base")
     parser.add_argument("--requests", type=int, default=100)

@@ -1,4 +1,4 @@
-"""Processes that share a quota through a real Redis, and what happens when it fails."""
+"""Processes that share a quota through a real Redis, and what happens if Redis fails."""
 
 import asyncio
 import logging
@@ -45,7 +45,7 @@ async def limiters(url: str, count: int = 1, **options: float) -> AsyncIterator[
 
 
 async def begin(one: RedisLimiter, remaining: int) -> None:
-    """The first answer, which tells of the quota."""
+    """Send the first request, whose answer shows the quota."""
     one.answered(await one.acquire(), 200, told(remaining))
     await asyncio.wait_for(one.acquire(), 5)  # leased after the report has arrived
 
@@ -59,7 +59,7 @@ CASES = {
 
 @pytest.fixture(scope="module")
 def outcomes(any_redis: str) -> Mapping[str, Outcome]:
-    """What became of several processes that share a quota, for all cases side by side."""
+    """The outcomes of processes that share a quota; all cases run at the same time."""
 
     async def main() -> dict[str, Outcome]:
         async with asyncio.TaskGroup() as group:
@@ -75,7 +75,7 @@ def outcomes(any_redis: str) -> Mapping[str, Outcome]:
 
 @pytest.mark.parametrize("case", CASES)
 def test_processes_are_never_refused(outcomes: Mapping[str, Outcome], case: str) -> None:
-    """However many processes share a key, and whatever their clocks say, none is told 429."""
+    """Processes that share a key are never refused, also with wrong clocks."""
     outcome, count = outcomes[case], CASES[case][0]
     assert outcome.refused == 0
     assert outcome.done == outcome.admitted == REQUESTS // count * count
@@ -83,14 +83,14 @@ def test_processes_are_never_refused(outcomes: Mapping[str, Outcome], case: str)
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_processes_give_back_all_turns(outcomes: Mapping[str, Outcome], case: str) -> None:
-    """At the end nothing is in flight, and each worker had its turns in the order of asking."""
+def test_processes_give_back_all_permits(outcomes: Mapping[str, Outcome], case: str) -> None:
+    """At the end nothing is in flight, and each worker had its permits in the order of asking."""
     assert all(worker["in_flight"] == 0 for worker in outcomes[case].workers)
     assert all(worker["in_order"] for worker in outcomes[case].workers)
 
 
-def test_a_killed_process_takes_nothing_along(redis_url: str) -> None:
-    """What a process held when it was killed is free again after the window."""
+def test_permits_of_a_killed_process_come_back(redis_url: str) -> None:
+    """The permits of a killed process are free again after the window."""
 
     async def main() -> Outcome:
         with quota_server("--limit", str(LIMIT), "--window", str(WINDOW)) as base:
@@ -109,7 +109,7 @@ def test_a_killed_process_takes_nothing_along(redis_url: str) -> None:
 
 
 async def test_all_share_what_remains(redis_url: str) -> None:
-    """No more turns are out than the server has left, whichever limiters hold them."""
+    """All limiters together hold no more permits than the server has left."""
     async with limiters(redis_url, 3) as (one, two, three):
         await begin(one, 20)
         tasks = [
@@ -124,8 +124,8 @@ async def test_all_share_what_remains(redis_url: str) -> None:
         await asyncio.wait(waiting)
 
 
-async def test_a_turn_given_back_goes_to_another_process(redis_url: str) -> None:
-    """An unused turn is leased again, without waiting for the window."""
+async def test_a_permit_given_back_goes_to_another_process(redis_url: str) -> None:
+    """An unused permit is leased again, without waiting for the next window."""
     async with limiters(redis_url, 2) as (one, other):
         await begin(one, 3)
         held = [await one.acquire() for _ in range(2)]
@@ -136,7 +136,7 @@ async def test_a_turn_given_back_goes_to_another_process(redis_url: str) -> None
 
 
 async def test_cancelled_waiters_hold_nothing(redis_url: str) -> None:
-    """Turns that were leased for tasks that gave up come back."""
+    """Permits that were leased for cancelled tasks come back."""
     async with limiters(redis_url) as (one,):
         await begin(one, 50)
         tasks = [asyncio.create_task(one.acquire()) for _ in range(40)]
@@ -149,20 +149,20 @@ async def test_cancelled_waiters_hold_nothing(redis_url: str) -> None:
                 await one.acquire()
 
 
-async def test_a_turn_too_late_fails_at_once(redis_url: str) -> None:
-    """A deadline before the next turn is an error that says when there would be one."""
+async def test_a_permit_too_late_fails_at_once(redis_url: str) -> None:
+    """If the next permit comes after the deadline, the error says when."""
     async with limiters(redis_url) as (one,):
         await begin(one, 1)
         loop = asyncio.get_running_loop()
-        for _ in range(2):  # told by Redis the first time, known here the second
+        for _ in range(2):  # Redis says so the first time; it is known here the second time
             with pytest.raises(RateLimitedError) as caught:
                 await one.acquire(deadline=loop.time() + 5)
             assert caught.value.retry_after is not None
             assert caught.value.retry_after > 5
 
 
-async def test_the_quota_is_told(redis_url: str) -> None:
-    """The snapshot says what all processes have left, and that Redis says so."""
+async def test_the_quota_is_shown(redis_url: str) -> None:
+    """The snapshot says what all processes have left, and that it comes from Redis."""
     async with limiters(redis_url) as (one,):
         await begin(one, 42)
         quota = one.quota()
@@ -172,7 +172,7 @@ async def test_the_quota_is_told(redis_url: str) -> None:
 
 
 async def test_a_flushed_script_cache_is_filled_again(redis_url: str) -> None:
-    """Redis that has forgotten the script is given it again, unnoticed."""
+    """If Redis has lost the script, it is loaded again."""
     async with limiters(redis_url) as (one,):
         await begin(one, 50)
         with Redis.from_url(redis_url) as client:
@@ -184,7 +184,7 @@ async def test_a_flushed_script_cache_is_filled_again(redis_url: str) -> None:
 async def test_without_redis_the_headers_are_enough(
     redis_server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """When Redis is killed, waiters and newcomers go on by headers, and a warning says so once."""
+    """If Redis is killed, requests go on by headers, and one warning says so."""
     async with limiters(redis_server.url) as (one,):
         await begin(one, 1)
         waiter = asyncio.create_task(one.acquire())
@@ -206,7 +206,7 @@ async def test_without_redis_the_headers_are_enough(
 
 
 async def test_redis_that_is_back_is_used_again(redis_server: RedisServer) -> None:
-    """After a restart, which forgot everything, the quota is shared as before."""
+    """After a restart without data the quota is shared again."""
     async with limiters(redis_server.url) as (one,):
         await begin(one, 50)
         redis_server.kill()
@@ -222,7 +222,7 @@ async def test_redis_that_is_back_is_used_again(redis_server: RedisServer) -> No
 
 
 async def test_a_slow_redis_counts_as_gone(redis_server: RedisServer) -> None:
-    """A Redis that does not answer within the timeout holds nobody up for longer."""
+    """A Redis that does not answer within the timeout delays no request for longer."""
     async with limiters(redis_server.url, timeout=0.2) as (one,):
         await begin(one, 50)
         redis_server.freeze()
@@ -246,10 +246,10 @@ async def test_redis_that_never_was_there(redis_server: RedisServer) -> None:
 
 
 @pytest.mark.parametrize("login", ["", ":wrong@", "nobody:wrong@"])
-async def test_a_redis_that_refuses_us_is_no_lost_one(
+async def test_a_redis_that_refuses_the_password_is_an_error(
     redis_server: RedisServer, login: str
 ) -> None:
-    """A wrong password is an error for all who wait, which says what to do and not the password."""
+    """A wrong password is an error for all waiters; it says what to do and hides the password."""
     with Redis.from_url(redis_server.url) as client:
         client.config_set("requirepass", "right")
     async with limiters(redis_server.url.replace("//", "//" + login)) as (one,):
@@ -262,8 +262,8 @@ async def test_a_redis_that_refuses_us_is_no_lost_one(
         assert one.quota().waiting == 0
 
 
-async def test_closing_gives_back_what_is_on_its_way(redis_server: RedisServer) -> None:
-    """Turns that are leased while a limiter closes are another process's at once."""
+async def test_closing_gives_back_permits_of_a_call_in_flight(redis_server: RedisServer) -> None:
+    """Permits that are leased while a limiter closes are free for other processes at once."""
     async with limiters(redis_server.url, 2) as (one, other):
         await begin(one, 21)
         redis_server.freeze()
@@ -278,8 +278,8 @@ async def test_closing_gives_back_what_is_on_its_way(redis_server: RedisServer) 
                 await other.acquire()
 
 
-async def test_closing_tells_who_waits(redis_url: str) -> None:
-    """Waiters of a limiter that is closed are told, and a closed one takes nobody in."""
+async def test_closing_ends_all_waits(redis_url: str) -> None:
+    """Closing ends all waits with an error, and a closed limiter grants no permit."""
     one = RedisLimiter(redis_url, key="test", timeout=5)
     await begin(one, 1)
     waiter = asyncio.create_task(one.acquire())
@@ -292,7 +292,7 @@ async def test_closing_tells_who_waits(redis_url: str) -> None:
 
 
 def test_one_loop_after_another(redis_url: str) -> None:
-    """A limiter goes on in the next event loop, with connections of that loop."""
+    """A limiter works in the next event loop, with new connections."""
     one = RedisLimiter(redis_url, key="test", timeout=5)
 
     async def use(remaining: int) -> None:
@@ -306,7 +306,7 @@ def test_one_loop_after_another(redis_url: str) -> None:
 
 
 async def test_a_session_names_the_quota(any_redis: str) -> None:
-    """Without a key the quota is that of the session's key and host; another's is refused."""
+    """Without `key` the session names the quota; a session of another key is refused."""
     url = Config(base_url="http://127.0.0.1:1")
     one = RedisLimiter(any_redis, timeout=5)
     with pytest.raises(ConfigurationError, match="if no session does"):
@@ -322,8 +322,8 @@ async def test_a_session_names_the_quota(any_redis: str) -> None:
     await one.aclose()
 
 
-def test_the_limiter_is_where_one_looks_for_it() -> None:
-    """It can be imported beside `RateLimiter`, though neither package's names load Redis."""
+def test_the_limiter_can_be_imported_beside_rate_limiter() -> None:
+    """`RedisLimiter` is beside `RateLimiter`, and Redis is loaded only if it is asked for."""
     assert iottly_async.RedisLimiter is iottly_async.ratelimit.RedisLimiter is RedisLimiter
     assert "RedisLimiter" not in iottly_async.__all__
 
@@ -331,14 +331,14 @@ def test_the_limiter_is_where_one_looks_for_it() -> None:
 @pytest.mark.parametrize(
     "url", ["localhost:6379", "http://:secret@localhost", "redis://:secret@host:port", "", None]
 )
-def test_a_url_that_is_none_of_a_redis_is_refused(url: Any) -> None:
-    """At once, not with the first call; what was given is not shown, as it may hold a password."""
+def test_a_wrong_url_is_refused(url: Any) -> None:
+    """A wrong URL is refused at once; it is not shown, because it may hold a password."""
     with pytest.raises(ConfigurationError, match="url must be redis://") as caught:
         RedisLimiter(url)
     assert "secret" not in str(caught.value)
 
 
 def test_a_quota_needs_a_name() -> None:
-    """An empty key would put all quotas into one."""
+    """An empty key is refused, because it would mix all quotas."""
     with pytest.raises(ConfigurationError, match="key"):
         RedisLimiter("redis://localhost", key="")

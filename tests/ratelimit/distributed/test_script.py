@@ -24,7 +24,7 @@ class Process:
         self.report = Report()
 
     async def ask(self, want: int = 0, *, reserve: float = 0, spread: bool = False) -> Lease:
-        """Report what is to be reported, and ask for so many turns."""
+        """Send the report, and ask for `want` permits."""
         arguments = self.report.arguments(want, 0.0, reserve=reserve, spread=spread)
         self.report = Report()
         return Lease.read(await self._script(keys=["iottly:quota:test"], args=arguments))
@@ -32,11 +32,11 @@ class Process:
     def observe(
         self, remaining: int, *, limit: int = 60, reset: float = RESET, ends: float = 60.0
     ) -> None:
-        """An answer came with this notice."""
+        """Report the limit headers of an answer."""
         self.report.add(WindowReport(reset, limit, remaining, ends, 60.0, 0.5))
 
     async def ask_until(self, want: int, seen: Callable[[Lease], bool], **options: Any) -> Lease:
-        """Ask again and again, waiting as long as the script says, until what is seen."""
+        """Ask again until `seen` is true, waiting as long as the script says."""
         while True:
             lease = await self.ask(want, **options)
             if seen(lease):
@@ -46,14 +46,14 @@ class Process:
 
 @pytest.fixture
 async def processes(redis_url: str) -> AsyncIterator[Callable[[], Process]]:
-    """Makes processes that share one Redis."""
+    """A function that makes processes which share one Redis."""
     client: Redis = Redis.from_url(redis_url)
     yield lambda: Process(client)
     await client.aclose()
 
 
 async def test_nothing_known_leases_one_probe(processes: Callable[[], Process]) -> None:
-    """The first to ask gets one turn, to look; the others wait."""
+    """The first process gets one permit for a probe; the others wait."""
     one, other = processes(), processes()
     first = await one.ask(10)
     assert (first.permits, first.probe) == (1, True)
@@ -63,7 +63,7 @@ async def test_nothing_known_leases_one_probe(processes: Callable[[], Process]) 
 
 
 async def test_all_lease_from_one_quota(processes: Callable[[], Process]) -> None:
-    """What one process leases another cannot have."""
+    """A permit that one process leased cannot be leased by another."""
     one, other = processes(), processes()
     one.observe(25)
     assert (await one.ask(10)).permits == 10
@@ -72,8 +72,8 @@ async def test_all_lease_from_one_quota(processes: Callable[[], Process]) -> Non
     assert (await other.ask(1)).permits == 0
 
 
-async def test_turns_that_are_over_come_off_what_is_out(processes: Callable[[], Process]) -> None:
-    """An answer ends a turn and tells what remains: together they free nothing twice."""
+async def test_permits_that_are_over_free_nothing_twice(processes: Callable[[], Process]) -> None:
+    """An answer ends a permit and lowers Remaining, so it frees no further permit."""
     one = processes()
     one.observe(10)
     lease = await one.ask(4)
@@ -83,8 +83,8 @@ async def test_turns_that_are_over_come_off_what_is_out(processes: Callable[[], 
     assert (await one.ask(20)).permits == 6
 
 
-async def test_an_unused_turn_can_be_leased_again(processes: Callable[[], Process]) -> None:
-    """A turn given back unused is another process's."""
+async def test_an_unused_permit_can_be_leased_again(processes: Callable[[], Process]) -> None:
+    """An unused permit can be leased by another process."""
     one, other = processes(), processes()
     one.observe(3)
     lease = await one.ask(3)
@@ -94,10 +94,10 @@ async def test_an_unused_turn_can_be_leased_again(processes: Callable[[], Proces
     assert (await other.ask(5)).permits == 1
 
 
-async def test_a_dead_processs_turns_end_with_the_window(
+async def test_permits_of_a_dead_process_end_with_the_window(
     processes: Callable[[], Process],
 ) -> None:
-    """What nobody reports over is free again in the next window, but for a moment."""
+    """Permits that are never reported over are free again in the next window."""
     dead, living = processes(), processes()
     dead.report.add(WindowReport(RESET, 60, 60, 0.05, 0.05, 0.5))
     assert (await dead.ask(60)).permits == 60
@@ -108,10 +108,10 @@ async def test_a_dead_processs_turns_end_with_the_window(
     assert free.permits == 59
 
 
-async def test_a_window_that_ends_dry_is_looked_into_by_one(
+async def test_after_an_empty_window_one_process_probes(
     processes: Callable[[], Process],
 ) -> None:
-    """At the end of a dry window one process gets one turn, and its answer opens for all."""
+    """At the end of an empty window one process probes, and its answer frees the others."""
     one, other = processes(), processes()
     one.observe(0, ends=0.05)
     probe = await one.ask_until(50, lambda lease: lease.permits > 0)
@@ -123,15 +123,15 @@ async def test_a_window_that_ends_dry_is_looked_into_by_one(
     assert (await other.ask(50)).permits == 50
 
 
-async def test_a_gate_holds_all_and_one_probe_opens_it(processes: Callable[[], Process]) -> None:
-    """A 429 in one process stops the others; after its time one turn goes, and its answer opens."""
+async def test_a_cooldown_holds_all_and_one_probe_ends_it(processes: Callable[[], Process]) -> None:
+    """A 429 in one process holds all; after the pause one probe goes, and its answer ends it."""
     one, other = processes(), processes()
     one.observe(50)
     one.report.cooldown_until = 0.05
     await one.ask()
-    shut = await other.ask(10)
-    assert shut.permits == 0
-    assert 0 < shut.wait <= 0.05
+    held = await other.ask(10)
+    assert held.permits == 0
+    assert 0 < held.wait <= 0.05
     probe = await other.ask_until(10, lambda lease: lease.permits > 0)
     assert (probe.permits, probe.probe) == (1, True)
     assert (await one.ask(10)).permits == 0
@@ -145,7 +145,7 @@ async def test_a_gate_holds_all_and_one_probe_opens_it(processes: Callable[[], P
 async def test_a_probe_that_came_to_nothing_goes_to_the_next(
     processes: Callable[[], Process],
 ) -> None:
-    """Whoever could not use the probe gives it on at once."""
+    """A probe that could not be used goes to another process at once."""
     one, other = processes(), processes()
     probe = await one.ask(1)
     assert (await other.ask(1)).permits == 0
@@ -156,7 +156,7 @@ async def test_a_probe_that_came_to_nothing_goes_to_the_next(
 
 
 async def test_an_older_window_is_ignored(processes: Callable[[], Process]) -> None:
-    """A process that is behind does not bring an old window back."""
+    """A late report of an old window changes nothing."""
     one, other = processes(), processes()
     one.observe(40, reset=RESET + 60)
     await one.ask()
@@ -164,18 +164,18 @@ async def test_an_older_window_is_ignored(processes: Callable[[], Process]) -> N
     assert (await other.ask(100)).permits == 40
 
 
-@pytest.mark.parametrize(("reserve", "turns"), [(10, 20), (0.25, 15), (600, 0)])
+@pytest.mark.parametrize(("reserve", "permits"), [(10, 20), (0.25, 15), (600, 0)])
 async def test_a_reserve_is_never_leased(
-    processes: Callable[[], Process], reserve: float, turns: int
+    processes: Callable[[], Process], reserve: float, permits: int
 ) -> None:
-    """The reserve stays with the server, by number or by share of the limit."""
+    """The reserve, by number or by share of the limit, is never leased."""
     one = processes()
     one.observe(30)
-    assert (await one.ask(100, reserve=reserve)).permits == turns
+    assert (await one.ask(100, reserve=reserve)).permits == permits
 
 
 async def test_spread_leases_one_at_a_time(processes: Callable[[], Process]) -> None:
-    """With `spread` the next turn comes after its part of the window."""
+    """With `spread` the next permit comes after its part of the window."""
     one = processes()
     one.observe(30, ends=3.0)
     lease = await one.ask(10, spread=True)
@@ -184,8 +184,8 @@ async def test_spread_leases_one_at_a_time(processes: Callable[[], Process]) -> 
     assert (await one.ask(10, spread=True)).permits == 0
 
 
-async def test_without_a_notice_all_may_go(processes: Callable[[], Process]) -> None:
-    """Where answers speak of no quota, as many turns are leased as are wanted."""
+async def test_without_headers_all_requests_may_go(processes: Callable[[], Process]) -> None:
+    """If answers have no limit headers, as many permits are leased as are wanted."""
     one, other = processes(), processes()
     probe = await one.ask(1)
     one.report.end(probe.generation)
@@ -197,17 +197,17 @@ async def test_without_a_notice_all_may_go(processes: Callable[[], Process]) -> 
 async def test_the_hash_does_not_stay_for_ever(
     processes: Callable[[], Process], redis_url: str
 ) -> None:
-    """A quota that nobody uses any more leaves Redis."""
+    """The hash of an unused quota expires."""
     await processes().ask(1)
     client: Redis = Redis.from_url(redis_url)
     assert 0 < await client.ttl("iottly:quota:test") <= 3600
     await client.aclose()
 
 
-async def test_what_a_redis_forgot_is_not_taken_for_something_newer(
+async def test_permits_from_before_a_flush_end_no_newer_ones(
     processes: Callable[[], Process], redis_url: str
 ) -> None:
-    """Turns leased before Redis was flushed do not end any that were leased after."""
+    """Permits leased before Redis was flushed do not end permits leased after."""
     one = processes()
     one.observe(30)
     old = await one.ask(30)
