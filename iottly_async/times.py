@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
+from math import isfinite
 from typing import Any, Final
 
 import msgspec
@@ -111,3 +113,22 @@ def http_date(text: str) -> float | None:
         return (date if date.tzinfo is not None else date.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
+
+
+def retry_after(headers: Mapping[str, str], server_now: float | None = None) -> float | None:
+    """Seconds to wait by an answer's `Retry-After`, which holds whole seconds or a date.
+
+    Args:
+        headers: lower-case names. A date is compared with the answer's own `Date`.
+        server_now: the server's time, used if the answer has no `Date`; None if not known.
+
+    Returns:
+        0 or more; None if the header is absent or invalid (RFC 9110, section 10.2.3).
+    """
+    text = headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdecimal():
+        seconds = float(text)
+        return seconds if isfinite(seconds) else None
+    moment, own = http_date(text), headers.get("date")
+    now = server_now if own is None else http_date(own)
+    return None if moment is None or now is None else max(moment - now, 0.0)

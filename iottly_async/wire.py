@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from math import isfinite
 from typing import Final, Generic, Literal, TypeVar
 from urllib.parse import quote
 
@@ -30,7 +29,7 @@ from .errors import (
     UnauthorizedError,
     UnexpectedRedirectError,
 )
-from .times import http_date
+from .times import http_date, retry_after
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -87,12 +86,7 @@ class Answer:
 
         A date is read against the answer's own Date. None if the header is absent or invalid.
         """
-        text = self.headers.get("retry-after", "").strip()
-        if text.isascii() and text.isdecimal():
-            asked = float(text)
-            return asked if isfinite(asked) else None
-        date, now = http_date(text), self.server_time
-        return None if date is None or now is None else max(date - now, 0.0)
+        return retry_after(self.headers)
 
 
 @define

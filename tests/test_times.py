@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from iottly_async import ConfigurationError, DecodeError
 from iottly_async.config import TIMESTAMP_FORMATS, TimestampFormat
 from iottly_async.models._time import epoch_ms, from_epoch_ms
-from iottly_async.times import aware, http_date, read_time, write_time
+from iottly_async.times import aware, http_date, read_time, retry_after, write_time
 
 moments = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30))  # noqa: DTZ001 - naive is meant
 NAIVE = datetime(2026, 1, 1)  # noqa: DTZ001 - naive is what is refused
@@ -96,3 +97,28 @@ def test_a_naive_time_is_refused(time: Any) -> None:
 def test_dates_of_http(text: str, seconds: float | None) -> None:
     """An HTTP date is read as seconds since the epoch; anything else is None, never an error."""
     assert http_date(text) == seconds
+
+
+DATE = {"date": "Tue, 06 May 2025 13:20:00 GMT"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        pytest.param({}, None, id="absent"),
+        pytest.param({"retry-after": "7"}, 7.0, id="seconds"),
+        pytest.param({"retry-after": "1.5"}, None, id="a fraction"),
+        pytest.param({"retry-after": " 7 "}, 7.0, id="seconds, spaced"),
+        pytest.param({"retry-after": "0"}, 0.0, id="at once"),
+        pytest.param(DATE | {"retry-after": "Tue, 06 May 2025 13:20:30 GMT"}, 30.0, id="date"),
+        pytest.param(DATE | {"retry-after": "Tue, 06 May 2025 13:19:00 GMT"}, 0.0, id="past"),
+        pytest.param({"retry-after": "Tue, 06 May 2025 13:20:30 GMT"}, 25.0, id="no Date"),
+        pytest.param({"retry-after": "-3"}, None, id="below 0"),
+        pytest.param({"retry-after": "later"}, None, id="garbage"),
+        pytest.param({"retry-after": "1e9999"}, None, id="infinite"),
+    ],
+)
+def test_retry_after(headers: Mapping[str, str], seconds: float | None) -> None:
+    """Retry-After is whole seconds, or a date that is compared with `Date`; else it is ignored."""
+    server_now = 1746537605.0  # 2025-05-06T13:20:05Z
+    assert retry_after(headers, server_now) == seconds

@@ -20,9 +20,7 @@ from functools import lru_cache
 from math import isfinite
 from typing import NamedTuple
 
-from ..times import http_date
-
-__all__ = ["Observation", "ObservationReader", "read_observation", "retry_after"]
+__all__ = ["Observation", "ObservationReader", "read_observation"]
 
 _DELTA_BELOW = 1e8
 """A Reset below this is in delta seconds: as an epoch it would lie before March 1973."""
@@ -184,28 +182,3 @@ def _checked(
     if reset >= _DELTA_BELOW or limit == 0 or (limit is not None and remaining > limit):
         return None
     return Observation(limit, remaining, reset, relative=True, window=window or None)
-
-
-def retry_after(headers: Mapping[str, str], server_now: float) -> float | None:
-    """Seconds to wait by `Retry-After`, which holds plain seconds or a date.
-
-    Args:
-        headers: lower-case names. A date is compared with the answer's own `Date`.
-        server_now: the server's time, for an answer without `Date`.
-
-    Returns:
-        0 or more; None if the field is absent or is neither (RFC 9110, section 10.2.3).
-    """
-    text = headers.get("retry-after")
-    if text is None:
-        return None
-    text = text.strip()
-    seconds = _number(text)
-    if seconds is not None:
-        return seconds
-    moment = http_date(text)
-    if moment is None:
-        return None
-    said = headers.get("date")
-    now = http_date(said) if said is not None else None
-    return max(moment - (server_now if now is None else now), 0.0)

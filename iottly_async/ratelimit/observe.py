@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from ..server_clock import ServerClock
-from ..times import http_date
-from .headers import Observation, ObservationReader, retry_after
+from ..times import http_date, retry_after
+from .headers import Observation, ObservationReader
 from .window import ROUNDING, Place, ServerWindow
 
 __all__ = ["QuotaObserver", "Reading", "SettledPermit"]

@@ -1,4 +1,4 @@
-"""What answers say of the quota: every spelling that is read, and all that is ignored."""
+"""Limit headers: every spelling that is read, and what is ignored."""
 
 from collections.abc import Mapping
 
@@ -6,16 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iottly_async.ratelimit.headers import (
-    Observation,
-    ObservationReader,
-    read_observation,
-    retry_after,
-)
+from iottly_async.ratelimit.headers import Observation, ObservationReader, read_observation
+from iottly_async.times import retry_after
 
 
 def x(limit: str = "600", remaining: str = "597", reset: str = "1746537600") -> dict[str, str]:
-    """The service's three fields."""
+    """The three headers of the service."""
     return {
         "x-ratelimit-limit": limit,
         "x-ratelimit-remaining": remaining,
@@ -24,7 +20,7 @@ def x(limit: str = "600", remaining: str = "597", reset: str = "1746537600") -> 
 
 
 @pytest.mark.parametrize(
-    ("headers", "notice"),
+    ("headers", "observation"),
     [
         pytest.param(x(), Observation(600, 597, 1746537600.0), id="the vendor's example"),
         pytest.param(x(reset="1746537600.5"), Observation(600, 597, 1746537600.5), id="fraction"),
@@ -72,9 +68,9 @@ def x(limit: str = "600", remaining: str = "597", reset: str = "1746537600") -> 
         ),
     ],
 )
-def test_a_notice_is_read(headers: Mapping[str, str], notice: Observation) -> None:
-    """Each known spelling gives the same facts."""
-    assert read_observation(headers) == notice
+def test_a_observation_is_read(headers: Mapping[str, str], observation: Observation) -> None:
+    """Each known spelling is read into an observation."""
+    assert read_observation(headers) == observation
 
 
 @pytest.mark.parametrize(
@@ -99,8 +95,8 @@ def test_a_notice_is_read(headers: Mapping[str, str], notice: Observation) -> No
         pytest.param({"ratelimit-remaining": "5"}, id="three fields, one there"),
     ],
 )
-def test_nonsense_is_no_notice(headers: Mapping[str, str]) -> None:
-    """What does not parse, or contradicts itself, is ignored."""
+def test_nonsense_is_no_observation(headers: Mapping[str, str]) -> None:
+    """Headers that do not parse or contradict themselves are ignored."""
     assert read_observation(headers) is None
 
 
@@ -124,9 +120,9 @@ def test_nonsense_is_no_notice(headers: Mapping[str, str]) -> None:
     )
 )
 def test_no_text_raises(headers: dict[str, str]) -> None:
-    """Whatever a server sends, reading it does not fail, and a notice makes sense."""
-    notice = read_observation(headers)
-    assert notice is None or notice.remaining >= 0
+    """No text of a server makes reading fail."""
+    observation = read_observation(headers)
+    assert observation is None or observation.remaining >= 0
     wait = retry_after(headers, 0.0)
     assert wait is None or wait >= 0
 
@@ -144,31 +140,9 @@ def test_no_text_raises(headers: dict[str, str]) -> None:
 def test_remaining_may_leave_out_its_own_request(
     answers: list[tuple[int, int]], left: list[int]
 ) -> None:
-    """A server that answers a request with all of the limit has not taken it off yet."""
+    """If the whole limit is left after a request, Remaining does not count that request."""
     reader = ObservationReader()
-    notices = [reader.read(status, x("60", str(remaining))) for status, remaining in answers]
-    assert [notice.remaining for notice in notices if notice is not None] == left
-
-
-DATE = {"date": "Tue, 06 May 2025 13:20:00 GMT"}
-
-
-@pytest.mark.parametrize(
-    ("headers", "seconds"),
-    [
-        pytest.param({}, None, id="absent"),
-        pytest.param({"retry-after": "7"}, 7.0, id="seconds"),
-        pytest.param({"retry-after": " 7 "}, 7.0, id="seconds, spaced"),
-        pytest.param({"retry-after": "0"}, 0.0, id="at once"),
-        pytest.param(DATE | {"retry-after": "Tue, 06 May 2025 13:20:30 GMT"}, 30.0, id="date"),
-        pytest.param(DATE | {"retry-after": "Tue, 06 May 2025 13:19:00 GMT"}, 0.0, id="past"),
-        pytest.param({"retry-after": "Tue, 06 May 2025 13:20:30 GMT"}, 25.0, id="no Date"),
-        pytest.param({"retry-after": "-3"}, None, id="below 0"),
-        pytest.param({"retry-after": "later"}, None, id="garbage"),
-        pytest.param({"retry-after": "1e9999"}, None, id="infinite"),
-    ],
-)
-def test_retry_after(headers: Mapping[str, str], seconds: float | None) -> None:
-    """Plain seconds, or a date against the answer's own clock; garbage is ignored."""
-    server_now = 1746537605.0  # 2025-05-06T13:20:05Z
-    assert retry_after(headers, server_now) == seconds
+    observations = [reader.read(status, x("60", str(remaining))) for status, remaining in answers]
+    assert [each.remaining for each in observations if each is not None] == left
+        observation.remaining for observation in observations if observation is not None
+    ] == left

@@ -372,7 +372,7 @@ def test_calls_left_behind_are_not_counted_as_waiting() -> None:
     loop.close()
     asyncio.run(go_on())
     for task in tasks:
-        task.get_coro().close()  # type: ignore[union-attr]
+        task.get_coro().close()
         task._log_destroy_pending = False  # type: ignore[attr-defined]
     assert one.quota().waiting == 0
     asyncio.run(go_on())
