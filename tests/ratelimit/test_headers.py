@@ -144,5 +144,3 @@ def test_remaining_may_leave_out_its_own_request(
     reader = ObservationReader()
     observations = [reader.read(status, x("60", str(remaining))) for status, remaining in answers]
     assert [each.remaining for each in observations if each is not None] == left
-        observation.remaining for observation in observations if observation is not None
-    ] == left
