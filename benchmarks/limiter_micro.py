@@ -127,7 +127,7 @@ async def waiting(rounds: int, count: int = 10_000) -> list[Figure]:
     print(f"a bare future and task: {least:.1f} µs")
     inversions, left_over = await _order_and_cancellations(count)
     return [
-        _figure(f"{count} waiters, CPU each / a bare future and task", found, "ours", 1.3),
+        _figure(f"{count} waiters, CPU each / a bare future and task", found, "ours", 1.6),
         Figure("inversions among them", inversions, 0, unit=""),
         Figure("permits lost or made up after half were cancelled", left_over, 0, unit=""),
     ]
