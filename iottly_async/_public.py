@@ -23,7 +23,9 @@ from .errors import (
     ResponseTooLargeError,
     ServerError,
     SessionClosedError,
+    SetupError,
     StoreError,
+    StreamClosedError,
     TLSError,
     TransportError,
     TruncatedResponseError,
@@ -31,9 +33,11 @@ from .errors import (
     UnexpectedRedirectError,
     UnstableTieOrderError,
     WalkError,
+    WebhookEncodingError,
     WebhookError,
     WebhookSecretError,
     WebhookTooLargeError,
+    WebhookUnavailableError,
 )
 from .follow import Doorbell, FollowPace
 from .models import (
@@ -109,8 +113,10 @@ __all__ = [
     "RetryPolicy",
     "ServerError",
     "SessionClosedError",
+    "SetupError",
     "StoreError",
     "Stream",
+    "StreamClosedError",
     "StreamProtocol",
     "TLSError",
     "TransportError",
@@ -119,8 +125,10 @@ __all__ = [
     "UnexpectedRedirectError",
     "UnstableTieOrderError",
     "WalkError",
+    "WebhookEncodingError",
     "WebhookError",
     "WebhookSecretError",
     "WebhookTooLargeError",
+    "WebhookUnavailableError",
     "__version__",
 ]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from hashlib import blake2b
 from typing import Any, Final, Literal, NoReturn, Self, final
+from urllib.parse import quote
 
-from .errors import ConfigurationError
+from .errors import SetupError
 
 Generation = Literal["v1.0", "v1"]
 
@@ -48,11 +50,11 @@ class ApiKey:
             fingerprint share a limiter.
 
     Raises:
-        ConfigurationError: the key is empty, not a str, or has a character that cannot stand
+        SetupError: the key is empty, not a str, or has a character that cannot stand
             in a header. The error's text never holds the key.
     """
 
-    __slots__ = ("_headers", "_text", "fingerprint")
+    __slots__ = ("_forms", "_headers", "_text", "fingerprint")
 
     fingerprint: str
 
@@ -66,8 +68,10 @@ class ApiKey:
         fault = _fault(key)
         if fault is not None:
             del key
-            raise ConfigurationError(fault)
+            raise SetupError(fault)
         self._text = RedactedStr(key)
+        forms = dict.fromkeys((key, quote(key, safe=""), json.dumps(key)[1:-1]))
+        self._forms = tuple(map(RedactedStr, forms))
         self.fingerprint = blake2b(key.encode(), digest_size=16, person=b"iottly-key").hexdigest()
         self._headers: dict[Generation, dict[str, str]] = {
             # The name is Authentication and the scheme lower-case, as documented for v1.0.
@@ -79,9 +83,19 @@ class ApiKey:
         """The credential header of an API generation; the value's repr is redacted."""
         return self._headers[generation]
 
+    @property
+    def text(self) -> RedactedStr:
+        """The key itself, for a credential that is not one of the headers."""
+        return self._text
+
     def hidden_in(self, text: str) -> str:
-        """Replace the key, wherever it stands in `text`, by ``<redacted>``."""
-        return text.replace(self._text, _REDACTED)
+        """Replace the key, wherever it stands in `text`, by ``<redacted>``.
+
+        It is also found as it stands in a URL or in a JSON text.
+        """
+        for form in self._forms:
+            text = text.replace(form, _REDACTED)
+        return text
 
     def __repr__(self) -> str:
         return f"ApiKey({_REDACTED})"

@@ -3,6 +3,7 @@
 ```text
     IottlyError
     ├── ConfigurationError (also ValueError)     refused before a byte was sent
+    │   └── SetupError                           the program's own state, not an argument
     ├── SessionClosedError
     ├── TransportError                           sent = "no" | "maybe"
     │   ├── ConnectError                         sent = "no"
@@ -22,12 +23,15 @@
     │   ├── DeviceOfflineError                   code "device_offline"
     │   ├── RateLimitedError 429
     │   ├── ServerError 5xx
+    │   ├── StreamClosedError                    with the close code and its reason
     │   └── UnexpectedRedirectError 3xx
     ├── CommandOutcomeUnknownError               sent = "maybe"
     ├── StoreError                               a store of an ingestion failed
     ├── WebhookError                             a webhook was refused
+    │   ├── WebhookEncodingError
     │   ├── WebhookSecretError
-    │   └── WebhookTooLargeError
+    │   ├── WebhookTooLargeError
+    │   └── WebhookUnavailableError
     └── WalkError
         ├── CursorMismatchError
         ├── PageOrderError
@@ -115,6 +119,15 @@ class ConfigurationError(IottlyError, ValueError):
     def __init__(self, message: str = "", **facts: Any) -> None:
         facts.setdefault("sent", "no")
         super().__init__(message, **facts)
+
+
+class SetupError(ConfigurationError):
+    """The program is set up wrongly: no argument of this call is at fault.
+
+    For example, the session was made before a fork or belongs to another event loop, the
+    key is missing, or a store's or Redis's credential is refused. A web application answers
+    it with 500, and other errors of configuration with 400.
+    """
 
 
 class SessionClosedError(IottlyError):
@@ -207,6 +220,34 @@ class ServerError(ApiError):
     """5xx: the service, or a proxy in front of it, failed."""
 
 
+class StreamClosedError(ApiError):
+    """The service accepts a stream's connections and closes them, again and again.
+
+    Five connections in a row carried nothing.
+
+    Attributes:
+        close_code: the close code of the last connection (RFC 6455, section 7.4); None if it
+            had none.
+        close_reason: the text that came with the code, without the key; "" if there was none.
+    """
+
+    close_code: int | None
+    close_reason: str
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        close_code: int | None = None,
+        close_reason: str = "",
+        **facts: Any,
+    ) -> None:
+        facts.setdefault("sent", "yes")
+        super().__init__(message, **facts)
+        self.close_code = close_code
+        self.close_reason = close_reason
+
+
 class UnexpectedRedirectError(ApiError):
     """3xx: redirects are never followed, as the credential would be sent along (D12)."""
 
@@ -256,6 +297,14 @@ class WebhookError(IottlyError):
     """A webhook was refused; answer its sender with `status`."""
 
 
+class WebhookEncodingError(WebhookError):
+    """The webhook's body has a content encoding that is not read; answer 415."""
+
+    def __init__(self, message: str = "", **facts: Any) -> None:
+        facts.setdefault("status", 415)
+        super().__init__(message, **facts)
+
+
 class WebhookSecretError(WebhookError):
     """The header with the shared secret is missing, repeated or wrong; answer 403."""
 
@@ -269,4 +318,12 @@ class WebhookTooLargeError(WebhookError):
 
     def __init__(self, message: str = "", **facts: Any) -> None:
         facts.setdefault("status", 413)
+        super().__init__(message, **facts)
+
+
+class WebhookUnavailableError(WebhookError):
+    """Whether the webhook was handled before is not known, as Redis is gone; answer 503."""
+
+    def __init__(self, message: str = "", **facts: Any) -> None:
+        facts.setdefault("status", 503)
         super().__init__(message, **facts)

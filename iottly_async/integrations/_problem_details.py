@@ -21,6 +21,8 @@ STATUSES: Final[Mapping[type[errors.IottlyError], int]] = {
     errors.IottlyError: 500,
     # An argument was refused before anything was sent.
     errors.ConfigurationError: 400,
+    # The application's own state, which its client did not cause.
+    errors.SetupError: 500,
     errors.SessionClosedError: 503,
     # Failures of the service, or of the network in between.
     errors.TransportError: 502,

@@ -164,6 +164,8 @@ def install(app: FastAPI, *, statuses: Mapping[type[IottlyError], int] | None = 
     default statuses are:
 
     - 400 for an argument that is refused
+    - 500 if the application itself is set up wrongly (`SetupError`), such as with a session
+      that was made before a fork
     - 404, 409 and 429 (with ``Retry-After``) as the service answers them
     - 503 while the session is closing
     - 504 for a deadline that has passed

@@ -20,12 +20,12 @@ from ..config import Config
 from ..errors import (
     ApiError,
     CommandOutcomeUnknownError,
-    ConfigurationError,
     DecodeError,
     IottlyError,
     ProtocolError,
     RateLimitedError,
     SessionClosedError,
+    SetupError,
     TransportError,
 )
 from ..ratelimit import Limiter, Permit
@@ -60,6 +60,7 @@ class Pipeline:
 
     Attributes:
         config: the settings.
+        key: the credential; it shows itself nowhere.
         limiter: gives a permit for each attempt.
         stats: counters since the session was made.
     """
@@ -70,7 +71,7 @@ class Pipeline:
         self.config = config
         self.limiter = limiter
         self.stats = Stats()
-        self._key = key
+        self.key = key
         self._transport = transport
         self._clock = clock
         self._budget = RetryBudget(config.retry.budget)
@@ -81,6 +82,7 @@ class Pipeline:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = os.getpid()
         common = {"Accept": "application/json", "User-Agent": f"iottly-async/{__version__}"}
+        self._common_headers = common
         generations: tuple[Generation, ...] = ("v1.0", "v1")
         self._headers = {name: {**common, **key.headers(name)} for name in generations}
         self._with_body = {
@@ -294,13 +296,22 @@ class Pipeline:
                 raise
         raise SessionClosedError("the session was closed during this wait", sent="no")
 
-    async def dial(self, request: Request[Any], options: Options, upgrade: Upgrade[T]) -> T:
-        """Open a lasting connection by one request, which spends one permit.
+    async def dial(
+        self,
+        request: Request[Any],
+        options: Options,
+        upgrade: Upgrade[T],
+        *,
+        metered: bool = True,
+    ) -> T:
+        """Open a lasting connection by one request.
 
         Args:
             request: the address; its answer is read only if it is an error.
             options: their timeout is the time that opening may take.
             upgrade: opens the connection, given a transport and the headers to send.
+            metered: whether the request spends a permit. One to another host than the
+                service's does not, because the quota is counted for a key and a host (D1).
 
         Returns:
             The connection.
@@ -310,20 +321,21 @@ class Pipeline:
             TransportError: the service was not reached, or did not upgrade.
         """
         self._check_usable()
-        deadline = self._clock.monotonic() + options.timeout
-        permit = await self.limiter.acquire(priority=options.priority, deadline=deadline)
+        permit: Permit | None = None
+        if metered:
+            deadline = self._clock.monotonic() + options.timeout
+            permit = await self.limiter.acquire(priority=options.priority, deadline=deadline)
         self.stats.attempts += 1
         try:
-            answer, connection = await upgrade(
-                self._transport, self._headers[request.route.generation]
-            )
+            answer, connection = await upgrade(self._transport, self._common_headers)
         except BaseException as error:
-            if isinstance(error, TransportError) and error.sent == "no":
+            if permit is not None and isinstance(error, TransportError) and error.sent == "no":
                 self.limiter.unused(permit)
-            else:
+            elif permit is not None:
                 self.limiter.lost(permit)
             raise
-        self.limiter.answered(permit, answer.status, answer.headers)
+        if permit is not None:
+            self.limiter.answered(permit, answer.status, answer.headers)
         if connection is not None:
             return connection
         read_answer(request, self._redacted(answer))
@@ -337,9 +349,9 @@ class Pipeline:
         """An error answer without the key: some services repeat what they were sent."""
         headers: dict[str, str] = {}
         for name, value in answer.headers.items():
-            headers.setdefault(name.lower(), self._key.hidden_in(value))
+            headers.setdefault(name.lower(), self.key.hidden_in(value))
         body = answer.body.decode("latin-1")  # any bytes, there and back
-        return Answer(answer.status, headers, self._key.hidden_in(body).encode("latin-1"))
+        return Answer(answer.status, headers, self.key.hidden_in(body).encode("latin-1"))
 
     @property
     def unclosed(self) -> bool:
@@ -357,9 +369,9 @@ class Pipeline:
         if loop is self._loop:
             return  # this loop does not run in another process
         if self._pid != os.getpid():
-            raise ConfigurationError("the session was made before a fork; make one in each process")
+            raise SetupError("the session was made before a fork; make one in each process")
         if self._loop is not None:
-            raise ConfigurationError(
+            raise SetupError(
                 "the session belongs to another event loop; make one within each asyncio.run()"
             )
         self._loop = loop

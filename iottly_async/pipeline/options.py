@@ -25,7 +25,7 @@ class Upgrade(Protocol[T_co]):
 
         Args:
             transport: of the session.
-            headers: to send, with the credential.
+            headers: to send, without the credential, which is added here.
 
         Returns:
             The answer to the request, and the connection; None in its place if the service

@@ -18,7 +18,7 @@ from math import inf, isfinite
 from typing import Final, Literal, Protocol, runtime_checkable
 
 from ..clock import SYSTEM_CLOCK, Clock
-from ..errors import ConfigurationError, RateLimitedError
+from ..errors import ConfigurationError, RateLimitedError, SetupError
 from ..models.quota import Quota
 from .permits import Permit, PermitIssuer
 from .waiters import WaiterQueue
@@ -143,7 +143,7 @@ class RateLimiter:
             RateLimitedError: the permit cannot come before the deadline. It is raised at
                 once, with `retry_after` the seconds until there can be one; if that depends
                 on an answer, it is raised at the deadline, with None.
-            ConfigurationError: another event loop, which is running, uses this limiter.
+            SetupError: another event loop, which is running, uses this limiter.
         """
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
@@ -299,8 +299,8 @@ class RateLimiter:
         self._timer = None
         self._loop = loop
 
-    def _moved(self) -> ConfigurationError:
-        return ConfigurationError(
+    def _moved(self) -> SetupError:
+        return SetupError(
             f"the limiter {self.name} works for another event loop that is running; "
             "give each thread its own RateLimiter, or share a RedisLimiter"
         )

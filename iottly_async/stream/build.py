@@ -67,7 +67,7 @@ def _connector(
     ) -> tuple[Answer, WebSocketConnection | None]:
         return await open_websocket(
             transport,
-            headers,
+            {**headers, **pipeline.key.headers(protocol.generation)},
             path=protocol.path,
             config=pipeline.config,
             heartbeat=options.heartbeat,

@@ -11,11 +11,11 @@ import os
 import aiohttp
 
 from ..errors import (
-    ConfigurationError,
     ConnectError,
     ConnectionLostError,
     IottlyError,
     ProtocolError,
+    SetupError,
     TLSError,
     TruncatedResponseError,
 )
@@ -26,9 +26,9 @@ from .connection import LostError, UnusableError
 def translated(foreign: Exception, outgoing: Outgoing) -> IottlyError:
     """Our error for an error of aiohttp's; no text of aiohttp's is taken over."""
     if isinstance(foreign, aiohttp.InvalidURL):
-        return ConfigurationError("base_url is not an address that a request can be made to")
+        return SetupError("base_url is not an address that a request can be made to")
     if isinstance(foreign, ValueError) and not isinstance(foreign, aiohttp.ClientError | OSError):
-        return ConfigurationError(
+        return SetupError(
             "the request cannot be made; with trust_env, perhaps because the .netrc of the "
             "environment has another credential for the service's host",
             sent="maybe" if outgoing.may_have_left else "no",

@@ -19,7 +19,7 @@ from aiohttp.connector import Connection
 from yarl import URL
 
 from ..config import Config
-from ..errors import ConfigurationError
+from ..errors import SetupError
 from ..wire import Answer
 from .attempt import Outgoing, check_target
 from .connection import AttemptConnection, LostError, UnusableError, UsedConnections, answer_of
@@ -77,12 +77,12 @@ class SessionConnections:
             aiohttp.ClientError, LostError, UnusableError, OSError, ValueError, RuntimeError:
                 there is no answer.
             TransportError: the answer cannot be used.
-            ConfigurationError: the caller's session is closed, or the target cannot stand in
-                a request; no byte was sent.
+            SetupError: the caller's session is closed; no byte was sent.
+            ConfigurationError: the target cannot stand in a request; no byte was sent.
         """
         check_target(outgoing.target)
         if self._given and self._session.closed:
-            raise ConfigurationError("the aiohttp session given as http= is closed")
+            raise SetupError("the aiohttp session given as http= is closed")
         attempt = AttemptConnection(outgoing, self._used)
         # From here on the request is aiohttp's: when it writes the first byte is not known.
         outgoing.may_have_left = True

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from datetime import datetime
 from typing import Any
+from unittest.mock import patch
 
 import aiohttp
 import pytest
@@ -180,6 +182,29 @@ def test_a_refused_key_is_502(client: TestClient, iottly_emulator: EmulatorThrea
     answer = client.get("/fleet")
     assert answer.status_code == 502
     assert answer.json()["type"] == "urn:iottly-async:unauthorized"
+
+
+@pytest.mark.parametrize("cause", ["a fork", "another event loop"])
+async def test_a_session_that_cannot_be_used_here_is_500(emulator: Emulator, cause: str) -> None:
+    """The client's argument is not at fault, so the response is not 400."""
+    config = Config(base_url=emulator.base_url)
+    session = IottlySession(emulator.api_key, config=config, limiter=RateLimiter())
+    await session.ping()
+    app = backend()
+    app.dependency_overrides[get_session] = lambda: session
+    forked = patch("os.getpid", return_value=1)
+    with forked if cause == "a fork" else nullcontext():
+        ask = TestClient(app).get  # each of its requests has an event loop of its own
+        answer = await asyncio.to_thread(ask, "/fleet")
+        assert (answer.status_code, answer.json()["type"]) == (500, "urn:iottly-async:setup")
+        assert cause in answer.json()["detail"]
+    await session.aclose()
+
+
+def test_an_argument_that_is_refused_is_400(client: TestClient) -> None:
+    """The client chose the argument, and gets the text that says what is accepted."""
+    answer = client.get("/projects/p/devices/%3F/messages")
+    assert (answer.status_code, answer.json()["type"]) == (400, "urn:iottly-async:configuration")
 
 
 def test_retry_after_is_passed_on(iottly_environment: EmulatorThread) -> None:

@@ -20,6 +20,7 @@ from iottly_async import (
     IottlySession,
     RateLimiter,
     SessionClosedError,
+    SetupError,
 )
 from iottly_async.transport import AiohttpTransport, Outgoing
 from iottly_async.wire import Answer
@@ -327,9 +328,9 @@ async def test_a_stream_leaves_a_given_session_open() -> None:
 
 
 async def test_a_closed_http_session_is_refused() -> None:
-    """A closed session given as `http` is a ConfigurationError, for reads and commands."""
+    """A closed session given as `http` is a SetupError, for reads and commands."""
     http = aiohttp.ClientSession()
     await http.close()
     async with IottlySession("key", config=Config(), http=http, limiter=RateLimiter()) as session:
         for verb in (GET, POST):
-            assert type(await failure_of(verb.make(session))) is ConfigurationError
+            assert type(await failure_of(verb.make(session))) is SetupError

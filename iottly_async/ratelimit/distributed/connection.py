@@ -26,7 +26,7 @@ except ImportError as error:
         "RedisLimiter needs the package redis: pip install 'iottly-async[redis]'"
     ) from error
 
-from ...errors import ConfigurationError
+from ...errors import ConfigurationError, SetupError
 from ...retry import backoff_delay
 from .script import SCRIPT, Lease
 
@@ -86,7 +86,7 @@ class RedisConnection:
         """Call the script; None if Redis is gone.
 
         Raises:
-            ConfigurationError: Redis refuses the credentials, and never accepted them.
+            SetupError: Redis refuses the credentials, and never accepted them.
         """
         if self._client is None:
             self._client = Redis.from_url(
@@ -105,7 +105,7 @@ class RedisConnection:
             failure = error
         if failure is not None:
             if not self._worked and isinstance(failure, AuthenticationError | NoPermissionError):
-                raise ConfigurationError(
+                raise SetupError(
                     f"Redis refuses the limiter ({failure}): check that the url's user and "
                     "password are right, and may run scripts and use hashes"
                 )

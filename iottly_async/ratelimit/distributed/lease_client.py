@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Final
 
-from ...errors import ConfigurationError, SessionClosedError
+from ...errors import SessionClosedError, SetupError
 from ..limiter import too_late
 from ..permits import Permit
 from ..waiters import WaiterQueue
@@ -281,7 +281,7 @@ class LeaseClient:
         """Work for `loop` from now on.
 
         Raises:
-            ConfigurationError: it works for another loop, which is running.
+            SetupError: it works for another loop, which is running.
         """
         old = self._loop
         if loop is old:
@@ -297,8 +297,8 @@ class LeaseClient:
         self._wake = asyncio.Event()
         self._loop = loop
 
-    def _moved(self) -> ConfigurationError:
-        return ConfigurationError(
+    def _moved(self) -> SetupError:
+        return SetupError(
             f"the limiter {self.name} works for another event loop that is running; "
             "make one in each"
         )
