@@ -120,7 +120,7 @@ class Raw:
         """Decode every page and payload with the library's codec."""
         count = 0
         async for body in self._pages():
-            messages = decode_page(body, project_id=PROJECT, device_id=DEVICE)
+            messages = decode_page(body, project_id=PROJECT, device_id=DEVICE).messages
             for message in messages:
                 message.payload  # noqa: B018 - access decodes it
             if len(messages) == SIZE:
@@ -151,7 +151,7 @@ class Bare:
         count, start = 0, None
         while True:
             answer = await self._transport.send(Outgoing("GET", url("", start), HEADERS))
-            messages = decode_page(answer.body, project_id=PROJECT, device_id=DEVICE)
+            messages = decode_page(answer.body, project_id=PROJECT, device_id=DEVICE).messages
             for message in messages:
                 message.payload_json  # noqa: B018 - as a writer of files would
             if len(messages) < SIZE:

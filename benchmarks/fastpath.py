@@ -70,7 +70,7 @@ def decoding(given: argparse.Namespace) -> list[Figure]:
     }
 
     def with_payloads(body: bytes) -> None:
-        for message in decode_page(body, **ids):
+        for message in decode_page(body, **ids).messages:
             message.payload  # noqa: B018 - access decodes it
 
     ways: dict[str, tuple[str, Callable[[bytes], Any], float | None]] = {

@@ -41,6 +41,7 @@ from .errors import (
 )
 from .follow import Doorbell, FollowPace
 from .models import (
+    BadRow,
     Board,
     Command,
     CommandResult,
@@ -69,6 +70,7 @@ from .stream.stream import Stream
 __all__ = [
     "ApiError",
     "BadRequestError",
+    "BadRow",
     "Board",
     "Command",
     "CommandOutcomeUnknownError",

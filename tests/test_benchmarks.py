@@ -117,12 +117,12 @@ def test_a_missed_bound_is_marked() -> None:
 def test_pages_have_the_form_of_the_service() -> None:
     """A page has 100 messages in order, about 28 kB, and the next starts with its last one."""
     messages = Range(250)
-    first = decode_page(messages.since(""), project_id="p", device_id="d")
+    first = decode_page(messages.since(""), project_id="p", device_id="d").messages
     assert len(first) == SIZE
     assert [message.timestamp for message in first] == [timestamp(i) for i in range(SIZE)]
     assert 25_000 < len(messages.since("")) < 31_000
     start = first[-1].timestamp.replace(tzinfo=None).isoformat(timespec="milliseconds")
-    second = decode_page(messages.since(start), project_id="p", device_id="d")
+    second = decode_page(messages.since(start), project_id="p", device_id="d").messages
     assert second[0] == first[-1]
     assert second[0].payload != second[1].payload
 
@@ -130,8 +130,8 @@ def test_pages_have_the_form_of_the_service() -> None:
 def test_both_forms_of_a_row_are_the_same_message() -> None:
     """A row of the history and a row of a page have the same key."""
     body = page([row(7, stored=True)], stored=True)
-    (stored,) = decode_history(body, project_id="p", device_id="d")
-    (paged,) = decode_page(page([row(7)]), project_id="p", device_id="d")
+    (stored,) = decode_history(body, project_id="p", device_id="d").messages
+    (paged,) = decode_page(page([row(7)]), project_id="p", device_id="d").messages
     assert stored.key == paged.key
 
 
@@ -141,7 +141,7 @@ def test_pages_can_share_milliseconds(ties: int) -> None:
     messages = Range(1000, ties)
     found, start = [], ""
     while True:
-        rows = decode_page(messages.since(start), project_id="p", device_id="d")
+        rows = decode_page(messages.since(start), project_id="p", device_id="d").messages
         if len(rows) < SIZE:
             break
         found += rows[: held_from(rows, by_attribute)]

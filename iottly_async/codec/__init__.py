@@ -18,12 +18,14 @@ from .requests import (
     page_query,
     tie_filter,
 )
+from .rows import DecodedRows
 from .webhook import decode_webhook, decode_webhook_payload
 
 __all__ = [
     "MESSAGE_TYPES",
     "ORDERS",
     "Answers",
+    "DecodedRows",
     "choice",
     "decode_history",
     "decode_message",

@@ -20,6 +20,7 @@ import msgspec
 from ..models import Message, MessageType
 from ..models.message import UNREAD, MessageDraft
 from .messages_fallback import ObjectId, read_message, read_messages
+from .rows import DecodedRows
 from .values import BOM, attempt, own_bytes
 
 _Naive = Annotated[datetime, msgspec.Meta(tz=False)]
@@ -69,7 +70,7 @@ _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - naive times are subtracte
 _UTC_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def decode_page(body: bytes, *, project_id: str, device_id: str) -> list[Message]:
+def decode_page(body: bytes, *, project_id: str, device_id: str) -> DecodedRows:
     """Read a paginated answer (v1.0, "Paginated Messages").
 
     Args:
@@ -78,10 +79,10 @@ def decode_page(body: bytes, *, project_id: str, device_id: str) -> list[Message
         device_id: the requested one; for messages that name none.
 
     Returns:
-        Messages in the answer's order.
+        Messages, and the rows that are none, in the answer's order.
 
     Raises:
-        DecodeError: the answer does not have the documented form.
+        DecodeError: the answer does not have the documented form, or all of its rows are bad.
     """
     answer = attempt(_decode_page_answer, body)
     if answer is None:
@@ -109,10 +110,10 @@ def decode_page(body: bytes, *, project_id: str, device_id: str) -> list[Message
         message._ordinal = 0
         message.__class__ = model
         add(message)
-    return messages
+    return DecodedRows(messages, [])
 
 
-def decode_history(body: bytes, *, project_id: str, device_id: str) -> list[Message]:
+def decode_history(body: bytes, *, project_id: str, device_id: str) -> DecodedRows:
     """Read a history answer (v1.0, "Message History").
 
     Args:
@@ -121,10 +122,10 @@ def decode_history(body: bytes, *, project_id: str, device_id: str) -> list[Mess
         device_id: the requested one; for messages that name none.
 
     Returns:
-        Messages in the answer's order.
+        Messages, and the rows that are none, in the answer's order.
 
     Raises:
-        DecodeError: the answer does not have the documented form.
+        DecodeError: the answer does not have the documented form, or all of its rows are bad.
     """
     answer = attempt(_decode_history_answer, body)
     if answer is None or not all(map(_in_utc, answer.messages)):
@@ -150,7 +151,7 @@ def decode_history(body: bytes, *, project_id: str, device_id: str) -> list[Mess
         message._ordinal = 0
         message.__class__ = model
         add(message)
-    return messages
+    return DecodedRows(messages, [])
 
 
 def _in_utc(message: _HistoryMessage) -> bool:

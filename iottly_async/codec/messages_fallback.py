@@ -15,10 +15,11 @@ from typing import Any, Final
 import msgspec
 
 from ..errors import DecodeError
-from ..models import Message, MessageType
+from ..models import BadRow, Message, MessageType
 from ..models.message import UNREAD, MessageDraft
 from ..times import read_time
 from .json_slices import NotJSON, split_array, split_object
+from .rows import DecodedRows
 from .values import BOM, JSONSlice, attempt, decode_any, own_bytes, read_value
 
 # The usual forms of a time. `read_time` makes them aware, and reads the rarer ones too: a
@@ -61,11 +62,14 @@ _decode_members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _FIELDS: Final = {field.encode_name: field.name for field in msgspec.structs.fields(_LooseMessage)}
 
 
-def read_messages(body: bytes, project_id: str, device_id: str) -> list[Message]:
+def read_messages(body: bytes, project_id: str, device_id: str) -> DecodedRows:
     """Read a paginated or a history answer.
 
+    Returns:
+        Messages, and the rows that are none, in the answer's order.
+
     Raises:
-        DecodeError: a message, or the answer around it, has no accepted form.
+        DecodeError: the answer has no accepted form, or all of its rows are bad.
     """
     body = body.removeprefix(BOM)
     loose, sliced = attempt(_decode_answer, body), attempt(_decode_slices, body)
@@ -80,11 +84,9 @@ def read_messages(body: bytes, project_id: str, device_id: str) -> list[Message]
             unnamed = on_page if few else members.keys() - _FIELDS.keys()
             message = _message(fields, members, unnamed, project_id, device_id)
             messages.append(message)
-    except DecodeError as error:
-        fault = error
-    else:
-        return messages
-    raise _within(len(messages), fault)
+    except DecodeError:
+        return _read_each(body, project_id, device_id)
+    return DecodedRows(messages, [])
 
 
 def read_message(data: JSONSlice, project_id: str | None, device_id: str | None) -> Message:
@@ -117,26 +119,30 @@ def _read_field(name: str, data: JSONSlice) -> Any:
     return MessageType(value) if name == "type" else value
 
 
-def _read_each(body: bytes, project_id: str, device_id: str) -> list[Message]:
+def _read_each(body: bytes, project_id: str, device_id: str) -> DecodedRows:
+    """Read each row on its own, so that a bad one does not hide the others."""
+    messages: list[Message] = []
+    bad_rows: list[BadRow] = []
+    for index, row in enumerate(_rows(body)):
+        try:
+            messages.append(read_message(row, project_id, device_id))
+        except DecodeError as error:
+            path, reason = f"$.messages[{index}]{error.path[1:]}", str(error)
+            bad_rows.append(BadRow(index=index, path=path, raw=bytes(row), reason=reason))
+    if bad_rows and not messages:
+        raise bad_rows[0].error()
+    return DecodedRows(messages, bad_rows)
+
+
+def _rows(body: bytes) -> list[bytes]:
     members = _split(body, "$")
     if "messages" not in members:
         raise DecodeError("expected this field", path="$.messages")
-    messages: list[Message] = []
     try:
-        for row in split_array(members["messages"]):
-            messages.append(read_message(row, project_id, device_id))  # noqa: PERF401
-    except DecodeError as error:
-        fault = _within(len(messages), error)
+        return list(split_array(members["messages"]))
     except NotJSON:
-        fault = DecodeError("expected an array", path="$.messages")
-    else:
-        return messages
-    raise fault
-
-
-def _within(index: int, fault: DecodeError) -> DecodeError:
-    """The error of one message, with its path in the answer."""
-    return DecodeError(str(fault), path=f"$.messages[{index}]{fault.path[1:]}")
+        pass
+    raise DecodeError("expected an array", path="$.messages")
 
 
 def _split(data: bytes, path: str) -> dict[str, bytes]:

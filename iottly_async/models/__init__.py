@@ -1,6 +1,7 @@
 """The service's nouns as frozen values: they refer to no session and do no I/O."""
 
 from ._pydantic import teach_pydantic
+from .bad_row import BadRow
 from .command import Command, CommandResult, CommandStatus
 from .cursor import Cursor
 from .device import Device, OperatingStatus
@@ -11,6 +12,7 @@ from .project import ProjectInfo
 from .quota import Quota
 
 __all__ = [
+    "BadRow",
     "Board",
     "Command",
     "CommandResult",
@@ -32,6 +34,6 @@ __all__ = [
 ]
 
 teach_pydantic(
-    *(Board, Command, CommandResult, Cursor, Device, FleetDevice, FleetDevicePage, License),
+    *(BadRow, Board, Command, CommandResult, Cursor, Device, FleetDevice, FleetDevicePage, License),
     *(Message, MessageBatch, MessagePage, ProjectInfo, Quota),
 )

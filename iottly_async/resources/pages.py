@@ -74,7 +74,8 @@ class Pages:
             self._last_path = (device_id, path)
 
         def read(answer: Answer) -> Fetched:
-            found = decode_page(answer.body, project_id=self._project_id, device_id=device_id)
+            rows = decode_page(answer.body, project_id=self._project_id, device_id=device_id)
+            found = rows.whole()
             _check_device(device_id, found)
             return Fetched(messages=found, server_time=answer.server_time)
 
@@ -91,7 +92,8 @@ class Pages:
         path = [*self._path, "messages", segment(device_id, name="device_id")]
 
         def read(answer: Answer) -> list[Message]:
-            found = decode_history(answer.body, project_id=self._project_id, device_id=device_id)
+            rows = decode_history(answer.body, project_id=self._project_id, device_id=device_id)
+            found = rows.whole()
             _check_device(device_id, found)
             return found
 

@@ -55,8 +55,8 @@ def raw_row(payload: str | bytes, **changes: Any) -> bytes:
 
 
 def read_page(body: bytes) -> list[Message]:
-    return decode_page(body, project_id=PROJECT, device_id=DEVICE)
+    return decode_page(body, project_id=PROJECT, device_id=DEVICE).whole()
 
 
 def read_history(body: bytes) -> list[Message]:
-    return decode_history(body, project_id=PROJECT, device_id=DEVICE)
+    return decode_history(body, project_id=PROJECT, device_id=DEVICE).whole()

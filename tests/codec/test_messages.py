@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from iottly_async import DecodeError, Message, MessageType
-from iottly_async.codec import decode_message
+from iottly_async.codec import decode_history, decode_message, decode_page
 
 from .samples import (
     DEVICE,
@@ -277,7 +278,7 @@ BODIES: list[tuple[bytes, str]] = [
     (b'{"messages": [[]]}', "$.messages[0]"),
     (b'{"messages": [7]}', "$.messages[0]"),
     (b'{"messages": ["abc"]}', "$.messages[0]"),
-    (b'{"messages": [{}, ]}', "$.messages[0].timestamp"),
+    (b'{"messages": [{}, ]}', "$.messages"),
     ('{"messages": []}'.encode("utf-16"), "$"),
 ]
 
@@ -320,3 +321,35 @@ def test_what_is_no_message_is_an_error(body: bytes) -> None:
     """A message that is not an object is an error."""
     with pytest.raises(DecodeError, match="expected an object"):
         decode_message(body)
+
+
+@BOTH
+def test_a_bad_row_does_not_hide_the_others(
+    row: Callable[..., dict[str, Any]], read: Callable[[bytes], list[Message]]
+) -> None:
+    """Rows that are no messages are returned beside the others: where, why, and their bytes."""
+    decode = decode_page if read is read_page else decode_history
+    bad = [b'"a text"', b'{"from": "d", "type": "userdefined"}', b'{"payload": NaN}']
+    good = json.dumps(row()).encode()
+    body = raw_answer(bad[0], good, bad[1], good, bad[2])
+    messages, bad_rows = decode(body, project_id=PROJECT, device_id=DEVICE)
+    assert messages == read(answer(row(), row()))
+    assert [(one.index, one.path, one.raw, one.reason) for one in bad_rows] == [
+        (0, "$.messages[0]", bad[0], "expected an object"),
+        (2, "$.messages[2].timestamp", bad[1], "expected a time"),
+        (4, "$.messages[4].timestamp", bad[2], "expected a time"),
+    ]
+    with pytest.raises(DecodeError) as caught:
+        read(body)
+    assert caught.value.path == "$.messages[0]"
+
+
+@BOTH
+def test_a_page_of_bad_rows_alone_is_an_error(
+    row: Callable[..., dict[str, Any]], read: Callable[[bytes], list[Message]]
+) -> None:
+    """An answer without one readable row is an error, not an empty page."""
+    decode = decode_page if read is read_page else decode_history
+    with pytest.raises(DecodeError) as caught:
+        decode(answer(row(timestamp="no"), 3), project_id=PROJECT, device_id=DEVICE)
+    assert caught.value.path == "$.messages[0].timestamp"

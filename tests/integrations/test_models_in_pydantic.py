@@ -14,6 +14,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 import iottly_async
 from iottly_async import (
+    BadRow,
     Board,
     Command,
     CommandResult,
@@ -55,6 +56,7 @@ CURSOR = Cursor(
 BOARD = Board(id="b", operating_status=OperatingStatus("rebooting"))
 FLEET = FleetDevice(id="dev_1", last_seen_at=TIME)
 EXAMPLES: list[Any] = [
+    BadRow(index=3, path="$.messages[3]", raw=b"7", reason="expected an object"),
     BOARD,
     Command(id="cmd_1", status=CommandStatus.PENDING),
     CommandResult(id="cmd_1", status=CommandStatus.COMPLETED, exit_code=0, completed_at=TIME),

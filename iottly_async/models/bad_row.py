@@ -1,0 +1,32 @@
+"""A row of an answer that is no message."""
+
+from __future__ import annotations
+
+from attrs import field, frozen
+
+from ..errors import DecodeError
+
+
+@frozen(kw_only=True)
+class BadRow:
+    """A row that cannot be a message: its `timestamp` or `from` cannot be read (D8).
+
+    Attributes:
+        index: its position among the rows of the answer, from 0.
+        path: where the fault is in the answer, such as "$.messages[3].timestamp".
+        raw: the row as the bytes that arrived.
+        reason: what was expected there. It never contains the row.
+    """
+
+    index: int
+    path: str
+    raw: bytes = field(repr=False)
+    reason: str
+
+    def error(self) -> DecodeError:
+        """Make the error for a caller that accepts no bad row.
+
+        Returns:
+            An error with the reason and the path. It is not raised here.
+        """
+        return DecodeError(self.reason, path=self.path)
