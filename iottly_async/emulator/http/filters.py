@@ -12,12 +12,14 @@ import attrs
 
 from ..rows import load_json
 from ..times import read_date
-from .matching import Instant, ObjectId, Predicate, compares, equals, exists, negated, orders
+from .matching import Instant, ObjectId, Predicate, compares, equals, exists, negated
 
 MAX_LENGTH = 8192
 MAX_DEPTH = 10
 MAX_CONDITIONS = 100
 MAX_SEGMENTS = 16
+MAX_TIME = 1 << 60
+"""How far from 1970 a bound for the store may lie, in milliseconds; SQLite counts in 64 bits."""
 
 
 class FilterError(ValueError):
@@ -110,14 +112,9 @@ class _Compiler:
                 found: Predicate = lambda document: any(test(document) for test in any_of)  # noqa: E731
                 return found if name == "$in" else negated(found)
             case "$gt" | "$gte" | "$lt" | "$lte":
-                wanted = self._value(value, depth)
-                if not orders(wanted):
-                    raise FilterError(f"{name} takes a number, text, boolean, date or id")
-                return compares(path, name, wanted)
+                return compares(path, name, self._value(value, depth))
             case "$exists":
-                if not isinstance(value, bool):
-                    raise FilterError("$exists takes true or false")
-                return exists(path) if value else negated(exists(path))
+                return exists(path) if _is_true(value) else negated(exists(path))
             case "$not":
                 if not _is_operators(value):
                     raise FilterError("$not takes an object of operators")
@@ -170,6 +167,11 @@ def _is_operators(value: object) -> TypeGuard[dict[str, Any]]:
     )
 
 
+def _is_true(value: object) -> bool:
+    """Whether MongoDB takes a value for true: any but null, false and 0."""
+    return value is not None and value is not False and value != 0
+
+
 def _list(name: str, value: object) -> list[Any]:
     if not isinstance(value, list):
         raise FilterError(f"{name} takes a list")
@@ -189,7 +191,7 @@ def _bounds(value: Mapping[str, Any]) -> tuple[str | None, int | None, int | Non
         for name, literal in wanted.items():
             if not (isinstance(literal, dict) and set(literal) == {"$date"}):
                 continue
-            ms = read_date(literal["$date"])
+            ms = max(-MAX_TIME, min(MAX_TIME, read_date(literal["$date"])))
             if name in ("$gte", "$gt", "$eq"):
                 start = ms if start is None else max(start, ms)
             if name in ("$lte", "$lt", "$eq"):
