@@ -1,7 +1,8 @@
-"""The cattrs converter that reads all models except messages, strictly.
+"""The cattrs converter that reads all models except messages.
 
 By default cattrs converts "false" to True, "abc" to a list of letters, and None to 'None'.
-The hooks here accept each scalar type for itself and nothing else.
+The hooks here accept each scalar type for itself and nothing else. An optional field of
+another type is None, and its value is kept in `extra` (D8).
 """
 
 from __future__ import annotations
@@ -61,8 +62,9 @@ class _WrongTypeError(ValueError):
 def make_converter() -> Converter:
     """Make a converter that reads all models except messages from decoded JSON.
 
-    It is strict: a text is never converted to a number, nor a number to a text. 42.0 is the
-    whole number 42. Unknown enumeration values and unknown fields are kept.
+    A text is never converted to a number, nor a number to a text. 42.0 is the whole number
+    42. Unknown enumeration values, unknown fields and optional fields that cannot be read
+    are kept.
     """
     converter = Converter(detailed_validation=True)
     for kind, expected in ((str, "a text"), (bool, "true or false")):
@@ -115,7 +117,7 @@ def _model_hook(converter: Converter, model: type[M]) -> Callable[[Any, Any], M]
     overrides: dict[str, Any] = {name: override(rename=wire) for name, wire in names.items()}
     generated = make_dict_structure_fn(model, converter, **overrides)
     known = frozenset(names.values())
-    nullable = {names[field.name] for field in fields(model) if field.default is None}
+    nullable = frozenset(names[field.name] for field in fields(model) if field.default is None)
     others = _OTHER_NAMES.get(model, {})
 
     def hook(value: Any, kind: Any) -> M:
@@ -126,11 +128,29 @@ def _model_hook(converter: Converter, model: type[M]) -> Callable[[Any, Any], M]
                 value = {name: value[other], **value}
                 del value[other]
         given = {k: v for k, v in value.items() if v is not None or k not in nullable}
-        found = generated(given, kind)
         extra = {name: member for name, member in value.items() if name not in known}
-        return evolve(found, extra=extra) if extra else found  # type: ignore[misc]
+        try:
+            found = generated(given, kind)
+        except BaseValidationError as error:
+            unread = _fields_at_fault(error, names)
+            if not unread <= nullable:
+                raise
+        else:
+            return evolve(found, extra=extra) if extra else found  # type: ignore[misc]
+        extra = {name: given.pop(name) for name in unread} | extra
+        return evolve(generated(given, kind), extra=extra)  # type: ignore[misc]
 
     return hook
+
+
+def _fields_at_fault(error: BaseValidationError, names: Mapping[str, str]) -> set[str]:
+    """The names on the wire of the fields that could not be read."""
+    return {
+        names[note.name]
+        for inner in error.exceptions
+        for note in getattr(inner, "__notes__", ())
+        if isinstance(note, AttributeValidationNote)
+    }
 
 
 def _wire_name(model: Any, name: str) -> str:

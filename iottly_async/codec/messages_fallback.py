@@ -1,14 +1,17 @@
 """Reads messages, the slower path: every accepted form, and the path of what is refused.
 
-It has two steps. A page that is JSON, but does not have exactly the documented fields and
+It has three steps. A page that is JSON, but does not have exactly the documented fields and
 forms, is decoded twice: into structs that accept more forms, and into slices by name, for
-the fields that the documents do not name. A page that is not JSON, usually because of one
-payload, is cut into slices, and its messages are read one by one.
+the fields that the documents do not name. If a row does not fit, each row is read on its
+own, and its fields are read one by one: a field that cannot be read goes into `extra`, and a
+row without a readable time or device is a `BadRow` (D8). A page that is not JSON, usually
+because of one payload, is cut into slices first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -52,11 +55,21 @@ class _SlicedAnswer(msgspec.Struct):
     messages: list[dict[str, msgspec.Raw]]
 
 
+class _CutAnswer(msgspec.Struct):
+    messages: list[msgspec.Raw]
+
+
 _MANY_NAMES: Final = 32
 """With more unnamed fields on a page than this, each message's own names are compared."""
 
+_NEEDED: Final = ("from", "timestamp")
+_DEVICE_TIME: Final = "devicetimestamp"
+_MAY_BE_NUMBERS: Final = ("type", "channel")
+_NUMBER: Final = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
+
 _decode_answer: Final = msgspec.json.Decoder(_LooseAnswer).decode
 _decode_slices: Final = msgspec.json.Decoder(_SlicedAnswer).decode
+_decode_cut: Final = msgspec.json.Decoder(_CutAnswer).decode
 _decode_message: Final = msgspec.json.Decoder(_LooseMessage).decode
 _decode_members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _FIELDS: Final = {field.encode_name: field.name for field in msgspec.structs.fields(_LooseMessage)}
@@ -93,24 +106,49 @@ def read_message(data: JSONSlice, project_id: str | None, device_id: str | None)
     """Read one message; the ids are used if it names none.
 
     Raises:
-        DecodeError: it has no accepted form, or no device is known.
+        DecodeError: it is no object, its time cannot be read, or no device is known.
     """
     fields, members = attempt(_decode_message, data), attempt(_decode_members, data)
-    if fields is not None and members is not None:
-        return _message(fields, members, members.keys() - _FIELDS.keys(), project_id, device_id)
-    cut = _split(bytes(data), "$")
-    named = {_FIELDS[name]: _read_field(name, cut[name]) for name in _FIELDS if name in cut}
-    return _message(_LooseMessage(**named), cut, cut.keys() - _FIELDS.keys(), project_id, device_id)
+    cut: Mapping[str, JSONSlice] = _split(bytes(data), "$") if members is None else members
+    unnamed: Collection[str] = cut.keys() - _FIELDS.keys()
+    if fields is None:
+        fields, unread = _read_fields(cut)
+        unnamed = [*unread, *unnamed]
+    return _message(fields, cut, unnamed, project_id, device_id)
+
+
+def _read_fields(members: Mapping[str, JSONSlice]) -> tuple[_LooseMessage, list[str]]:
+    """Read the fields that the documents name, one by one.
+
+    Returns:
+        The fields, and the names of those that cannot be read.
+
+    Raises:
+        DecodeError: a field that a message needs cannot be read.
+    """
+    fields: dict[str, Any] = {}
+    unread = []
+    for name, attribute in _FIELDS.items():
+        if name in members:
+            try:
+                fields[attribute] = _read_field(name, members[name])
+            except DecodeError:
+                if name in _NEEDED:
+                    raise
+                unread.append(name)
+    return _LooseMessage(**fields), unread
 
 
 def _read_field(name: str, data: JSONSlice) -> Any:
-    """Read a field that the documents name."""
     if name == "payload":
         return msgspec.Raw(data)  # it may be invalid JSON
+    if name in _MAY_BE_NUMBERS and _NUMBER.fullmatch(data):
+        text = bytes(data).decode()
+        return MessageType(text) if name == "type" else text
     value = read_value(data, f"$.{name}")
     if value is None:
         return None
-    if name in ("timestamp", "devicetimestamp"):
+    if name in ("timestamp", _DEVICE_TIME):
         return read_time(value, f"$.{name}")
     if name == "_id" and type(value) is dict and type(value.get("$oid")) is str:
         return value["$oid"]
@@ -134,7 +172,10 @@ def _read_each(body: bytes, project_id: str, device_id: str) -> DecodedRows:
     return DecodedRows(messages, bad_rows)
 
 
-def _rows(body: bytes) -> list[bytes]:
+def _rows(body: bytes) -> Sequence[JSONSlice]:
+    answer = attempt(_decode_cut, body)
+    if answer is not None:
+        return answer.messages
     members = _split(body, "$")
     if "messages" not in members:
         raise DecodeError("expected this field", path="$.messages")
@@ -160,19 +201,22 @@ def _message(
     project_id: str | None,
     device_id: str | None,
 ) -> Message:
-    """Make a message; `unnamed` are the names of fields that the documents do not name."""
+    """Make a message of its fields; the members that `unnamed` names go into `extra`."""
     sender, object_id = fields.sender, fields.id
     if sender is None:
         sender = device_id
         if sender is None:
             raise DecodeError("expected the device's id", path="$.from")
-    device_time = fields.devicetimestamp
-    if device_time is not None:
-        device_time = read_time(device_time, "$.devicetimestamp")
     extra = {}
     for name in unnamed:
         if name in members:
             extra[name] = _extra(members[name])
+    device_time = fields.devicetimestamp
+    if device_time is not None:
+        try:
+            device_time = read_time(device_time, "$.devicetimestamp")
+        except DecodeError:
+            device_time, extra[_DEVICE_TIME] = None, _extra(members[_DEVICE_TIME])
     message: Any = MessageDraft()
     message.device_id = sender
     message.project_id = fields.to or project_id
@@ -192,7 +236,7 @@ def _message(
 
 
 def _extra(data: JSONSlice) -> Any:
-    """Read a field that the documents do not name; as bytes if it is not JSON (D8)."""
+    """Read a value for `extra`; it is kept as bytes if it is not JSON (D8)."""
     try:
         return decode_any(data)
     except (ValueError, RecursionError):

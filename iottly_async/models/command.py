@@ -37,7 +37,8 @@ class Command:
     Attributes:
         id: such as "cmd_…"; an argument of `commands.wait` and `commands.get`.
         status: usually pending.
-        extra: fields that the documents do not name, by their names on the wire.
+        extra: fields that the documents do not name, and optional fields that cannot be
+            read, by their names on the wire (D8).
     """
 
     id: str
@@ -56,7 +57,8 @@ class CommandResult:
         stdout: what it wrote to standard output; None until it has ended.
         stderr: what it wrote to standard error; None until it has ended.
         completed_at: aware, UTC; None until it has ended.
-        extra: fields that the documents do not name, by their names on the wire.
+        extra: fields that the documents do not name, and optional fields that cannot be
+            read, by their names on the wire (D8).
     """
 
     id: str

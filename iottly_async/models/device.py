@@ -29,8 +29,9 @@ class Device:
             name; None if the service gives none.
         token: of the licence that the device is paired with; None if the service gives none.
         agent_version: version of the agent on the device; None if the service gives none.
-        extra: fields that the documents do not name, by their names on the wire. Some
-            servers add ``installing``, ``pair_code``, ``fwsyncstatus``, ``deploymentgroup``.
+        extra: fields that the documents do not name, and optional fields that cannot be
+            read, by their names on the wire (D8). Some servers add ``installing``,
+            ``pair_code``, ``fwsyncstatus``, ``deploymentgroup``.
     """
 
     id: str

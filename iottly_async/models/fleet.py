@@ -29,7 +29,8 @@ class FleetDevice:
         status: online, offline, or a value that the documents do not name; None if the
             service gives none.
         last_seen_at: aware, UTC; None if the device was never seen.
-        extra: fields that the documents do not name, by their names on the wire.
+        extra: fields that the documents do not name, and optional fields that cannot be
+            read, by their names on the wire (D8).
     """
 
     id: str

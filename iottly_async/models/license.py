@@ -28,7 +28,8 @@ class Board:
         mac_address: as the service writes it; None if the service gives none.
         operating_status: connected, disconnected, or a value that the documents do not
             name; None if the service gives none.
-        extra: fields that the documents do not name, by their names on the wire.
+        extra: fields that the documents do not name, and optional fields that cannot be
+            read, by their names on the wire (D8).
     """
 
     id: str
@@ -46,7 +47,8 @@ class License:
         token: the licence's token.
         status: paired, available, or a value that the documents do not name.
         board: the paired device; None if the licence is available.
-        extra: fields that the documents do not name, by their names on the wire.
+        extra: fields that the documents do not name, and optional fields that cannot be
+            read, by their names on the wire (D8).
     """
 
     token: str

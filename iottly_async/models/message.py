@@ -73,14 +73,17 @@ class Message(MessageDraft):
         project_id: of the project that it belongs to; None if it is unknown.
         timestamp: when it arrived at the server; aware, UTC, in milliseconds.
         device_timestamp: the time that the device recorded; aware, UTC (D5); None if it is
-            missing.
+            missing, or cannot be read, such as "Invalid date".
         type: "userdefined" (from user scripts), "iottlyagent" (from the agent), or a value
-            that the documents do not name; None if it is missing.
-        payload_json: the payload as the JSON bytes that arrived. Default: null.
+            that the documents do not name; a number is kept as its text. None if it is
+            missing.
+        payload_json: the payload as the JSON bytes that arrived, usually an object. Default:
+            null.
         id: of the service; None if the message does not come from the history endpoint.
-        channel: on which it was sent; None if it is missing.
-        extra: fields that the documents do not name, by their names on the wire (D8). A
-            value that is not valid JSON is kept as its bytes.
+        channel: on which it was sent; a number is kept as its text. None if it is missing.
+        extra: fields that the documents do not name, and optional fields that cannot be
+            read, by their names on the wire (D8). A value that is not valid JSON is kept as
+            its bytes.
 
     Raises:
         ConfigurationError: a message that you create has a naive time (D5).

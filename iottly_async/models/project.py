@@ -19,7 +19,8 @@ class ProjectInfo:
         agent_file: file name of the agent's installer; None if the service gives none.
         agent_api_host: host that the agents connect to; None if the service gives none.
         board: type of device, such as "Linux ARMv5"; None if the service gives none.
-        extra: fields that the documents do not name, by their names on the wire.
+        extra: fields that the documents do not name, and optional fields that cannot be
+            read, by their names on the wire (D8).
     """
 
     id: str

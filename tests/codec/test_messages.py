@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+import attrs
 import pytest
 
 from iottly_async import DecodeError, Message, MessageType
@@ -102,49 +103,116 @@ def test_a_message_needs_its_time(
     assert caught.value.path == "$.messages[1].timestamp"
 
 
-TEXTS = ("from", "to", "type", "channel")
 NO_TEXT: list[Any] = [0, 1, True, False, 1.5, [], ["userdefined"], {}]
 NO_ID: list[Any] = [7, True, [], {}, {"$oid": 1}, {"oid": "x"}]
-NO_TIME: list[Any] = [True, 1.5, [], {}, "", "yesterday", "2018-13-01T00:00:00", {"date": 1}]
-WRONG: list[tuple[str, Any, str]] = [
+NO_TIME: list[Any] = [
+    *(True, 1.5, [], {}, {"date": 1}, {"$date": None}, {"$date": "Invalid date"}, 10**17),
+    *("", "  ", "yesterday", "Invalid date", "0000-00-00 00:00:00", "1532713804968"),
+    *("2018-13-01T00:00:00", "2018-00-01T00:00:00", "2018-02-30T00:00:00"),
+    *("2018-07-27T17:50:60", "2018-07-27T17:50:61.968", "2018-07-27T17:60:04"),
+    *("10000-01-01T00:00:00", "+12018-07-27T17:50:04.968Z", "0001-01-01T00:00:00+14:00"),
+]
+NEEDED: list[tuple[str, Any, str]] = [
+    *(("from", value, "$.from") for value in NO_TEXT),
     *(
-        (name, value, f"$.{name}")
-        for name in ("from", "to", "type", "channel")
-        for value in NO_TEXT
+        ("timestamp", value, "$.timestamp.$date" if "$date" in str(value) else "$.timestamp")
+        for value in NO_TIME
     ),
-    *(("_id", value, "$._id") for value in NO_ID),
-    *((name, value, f"$.{name}") for name in ("timestamp", "devicetimestamp") for value in NO_TIME),
-    ("timestamp", {"$date": None}, "$.timestamp.$date"),
     ("timestamp", {"$date": [1]}, "$.timestamp.$date"),
     ("timestamp", {"$date": {"$numberLong": "1e3"}}, "$.timestamp.$date.$numberLong"),
     ("timestamp", {"$date": {"$numberLong": 5}}, "$.timestamp.$date"),
     ("timestamp", {"$date": 10**17}, "$.timestamp.$date"),
 ]
+OPTIONAL: list[tuple[str, Any]] = [
+    *(("to", value) for value in NO_TEXT),
+    *((name, value) for name in ("type", "channel") for value in (True, False, [], ["a"], {})),
+    *(("_id", value) for value in NO_ID),
+    *(("devicetimestamp", value) for value in NO_TIME),
+]
 
 
 @BOTH
-@pytest.mark.parametrize(("name", "value", "path"), WRONG, ids=repr)
-def test_a_wrong_type_is_an_error_at_its_path(
+@pytest.mark.parametrize(("name", "value", "path"), NEEDED, ids=repr)
+def test_a_row_without_a_readable_time_or_device_is_an_error_at_its_path(
     row: Callable[..., dict[str, Any]],
     read: Callable[[bytes], list[Message]],
     name: str,
     value: Any,
     path: str,
 ) -> None:
-    """A field of a wrong type is an error at its path; nothing is converted."""
+    """A time or a device of a wrong form is an error at its path; nothing is guessed (D8)."""
     with pytest.raises(DecodeError) as caught:
         read(answer(row(), row(), row(**{name: value})))
     assert caught.value.path == f"$.messages[2]{path[1:]}"
 
 
-@pytest.mark.parametrize("value", ["abcdefgh", ["abcdefgh"], {"$date": "abcdefgh"}])
-def test_an_error_never_holds_the_value(value: Any) -> None:
+@BOTH
+@pytest.mark.parametrize("beside", [{}, FALLING], ids=["known", "extra"])
+@pytest.mark.parametrize(("name", "value"), OPTIONAL, ids=repr)
+def test_an_optional_field_that_cannot_be_read_is_kept_in_extra(
+    row: Callable[..., dict[str, Any]],
+    read: Callable[[bytes], list[Message]],
+    name: str,
+    value: Any,
+    beside: dict[str, Any],
+) -> None:
+    """The field is as if it were missing, `extra` has its value, and nothing else changes (D8)."""
+    given = row(**beside)
+    given.pop(name, None)
+    (expected,) = read(answer(given))
+    _, found, _ = read(answer(row(), row(**{name: value}, **beside), row()))
+    assert found == attrs.evolve(expected, extra={name: value, **beside})
+    assert getattr(found, FIELDS[name]) == (PROJECT if name == "to" else None)
+
+
+FIELDS = {
+    "to": "project_id",
+    "type": "type",
+    "channel": "channel",
+    "_id": "id",
+    "devicetimestamp": "device_timestamp",
+}
+
+
+@BOTH
+@pytest.mark.parametrize("beside", [{}, FALLING], ids=["known", "extra"])
+@pytest.mark.parametrize(
+    "number", ["0", "7", "-7", "1.50", "1E+2", "12345678901234567890", "1e999"]
+)
+def test_a_number_as_type_or_channel_is_kept_as_its_text(
+    row: Callable[..., dict[str, Any]],
+    read: Callable[[bytes], list[Message]],
+    number: str,
+    beside: dict[str, Any],
+) -> None:
+    """A number is kept as it was written, and the type is one that the documents do not name."""
+    text = json.dumps(row(type="TYPE", channel="CHANNEL", **beside))
+    text = text.replace('"TYPE"', number).replace('"CHANNEL"', number)
+    (message,) = read(raw_answer(text))
+    assert (message.type, message.channel) == (number, number)
+    assert isinstance(message.type, MessageType)
+    assert message.extra == beside
+
+
+@BOTH
+@pytest.mark.parametrize("payload", ["not an object", "", 7, 1.5, True, None, [], [{"a": 1}]])
+def test_a_payload_that_is_no_object_is_kept(
+    row: Callable[..., dict[str, Any]], read: Callable[[bytes], list[Message]], payload: Any
+) -> None:
+    """A payload of any JSON type is yielded as it is, also beside odd fields."""
+    messages = read(answer(row(payload=payload), row(payload=payload, devicetimestamp="n/a")))
+    assert [message.payload for message in messages] == [payload, payload]
+
+
+def test_an_error_never_holds_the_value() -> None:
     """The text of an error says what was expected, never the value."""
-    with pytest.raises(DecodeError) as caught:
-        read_page(answer(paged(devicetimestamp=value)))
-    assert "abcdefgh" not in repr(caught.value)
-    assert caught.value.__cause__ is None
-    assert caught.value.__context__ is None
+    values: list[Any] = ["abcdefgh", ["abcdefgh"], {"$date": "abcdefgh"}]
+    for value in values:
+        with pytest.raises(DecodeError) as caught:
+            read_page(answer(paged(timestamp=value)))
+        assert "abcdefgh" not in repr(caught.value)
+        assert caught.value.__cause__ is None
+        assert caught.value.__context__ is None
 
 
 SAME_TIME = [

@@ -105,15 +105,34 @@ def test_a_payload_is_decoded_once() -> None:
     assert message.payload is message.payload
 
 
-@pytest.mark.parametrize("name", ["from", "to", "type", "channel", "timestamp", "_id"])
-@pytest.mark.parametrize("value", [b'"\\ud800"', b'"\xff"', b"NaN", b"1e999", b"[" * 10_000])
-def test_invalid_json_in_a_field_is_an_error(name: str, value: bytes) -> None:
-    """Invalid JSON outside a payload raises DecodeError at its path, and no other error."""
-    closing = b"]" * value.count(b"[")
-    row = raw_row("{}")[:-1] + b', "%s": %s}' % (name.encode(), value + closing)
+INVALID = pytest.mark.parametrize("value", [b'"\\ud800"', b'"\xff"', b"NaN", b"[" * 10_000])
+
+
+def with_field(name: str, value: bytes) -> tuple[bytes, bytes]:
+    """An answer whose second row has a field with this value, and the value."""
+    value += b"]" * value.count(b"[")
+    row = raw_row("{}")[:-1] + b', "%s": %s}' % (name.encode(), value)
+    return raw_answer(raw_row("{}"), row), value
+
+
+@pytest.mark.parametrize("name", ["from", "timestamp"])
+@INVALID
+def test_invalid_json_in_a_needed_field_is_an_error(name: str, value: bytes) -> None:
+    """Invalid JSON in a row's time or device raises DecodeError at its path, and no other error."""
+    body, _ = with_field(name, value)
     with pytest.raises(DecodeError) as caught:
-        read_page(raw_answer(raw_row("{}"), row))
+        read_page(body)
     assert caught.value.path == f"$.messages[1].{name}"
+
+
+@pytest.mark.parametrize("name", ["to", "type", "channel", "devicetimestamp", "_id"])
+@INVALID
+def test_invalid_json_in_an_optional_field_is_kept_as_bytes(name: str, value: bytes) -> None:
+    """Invalid JSON in another field is kept in `extra` as its bytes (D8)."""
+    body, kept = with_field(name, value)
+    first, second = read_page(body)
+    assert second.extra == {name: kept}
+    assert second.timestamp == first.timestamp
 
 
 def test_a_page_cut_short_is_an_error() -> None:
