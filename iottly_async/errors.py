@@ -32,10 +32,11 @@
     │   ├── WebhookSecretError
     │   ├── WebhookTooLargeError
     │   └── WebhookUnavailableError
-    └── WalkError
-        ├── CursorMismatchError
-        ├── PageOrderError
-        └── UnstableTieOrderError
+    ├── WalkError
+    │   ├── CursorMismatchError
+    │   ├── PageOrderError
+    │   └── UnstableTieOrderError
+    └── DevicesFailedError (also ExceptionGroup) some devices of many; one error each
 ```
 
 No error holds a header, a key or a whole body. A call raises no error of another library.
@@ -43,7 +44,11 @@ No error holds a header, a key or a whole body. A call raises no error of anothe
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final, Literal, Self
+
+from attrs import frozen
 
 Sent = Literal["no", "maybe", "yes"]
 """Whether a request was sent: "no", "maybe", or "yes" (it was answered)."""
@@ -291,6 +296,116 @@ class UnstableTieOrderError(WalkError):
     def __init__(self, message: str = "", *, timestamp: str = "", **facts: Any) -> None:
         super().__init__(message, **facts)
         self.timestamp = timestamp
+
+
+@frozen(kw_only=True)
+class DeviceFailure:
+    """How the work on one device of many has ended.
+
+    Attributes:
+        error: what ended it.
+        cursor: the `Cursor` from which it goes on; None if nothing was read.
+    """
+
+    error: IottlyError
+    cursor: Any = None
+
+
+_NAMED: Final = 3
+"""So many devices are named in the text of a `DevicesFailedError`."""
+
+
+class DevicesFailedError(ExceptionGroup[IottlyError], IottlyError):
+    """Some devices of many have failed; all that the others have was yielded before.
+
+    `except*` finds the errors of single devices.
+
+    Example:
+        ```python
+        try:
+            async for batch in project.messages.batches_many():
+                store(batch.messages, batch.cursor)
+        except DevicesFailedError as failed:
+            for device_id, failure in failed.failures.items():
+                print(device_id, failure.error, failure.cursor)
+        ```
+
+    Attributes:
+        failures: of each device that failed, its error and the cursor from which it goes on.
+    """
+
+    failures: Mapping[str, DeviceFailure]
+
+    def __new__(
+        cls,
+        message: str,
+        failures: Mapping[str, DeviceFailure],
+        **_facts: Any,
+    ) -> Self:
+        made = super().__new__(cls, message, [failure.error for failure in failures.values()])
+        made.failures = MappingProxyType(dict(failures))
+        return made
+
+    def __init__(self, message: str, failures: Mapping[str, DeviceFailure], **facts: Any) -> None:
+        IottlyError.__init__(self, message, **facts)
+
+    @classmethod
+    def of(cls, failures: Mapping[str, DeviceFailure], *, devices: int) -> DevicesFailedError:
+        """Make the error of some devices.
+
+        Args:
+            failures: by device id; not empty.
+            devices: how many there were together.
+
+        Returns:
+            The error, whose text names the first of them.
+        """
+        named = [
+            f"{device_id} ({type(failure.error).__name__}: {failure.error})"
+            for device_id, failure in [*failures.items()][:_NAMED]
+        ]
+        more = len(failures) - len(named)
+        rest = f"; and {more} more, in `failures`" if more else ""
+        text = f"{len(failures)} of {devices} devices failed: {'; '.join(named)}{rest}"
+        return cls(text, failures)
+
+    def __str__(self) -> str:
+        return self.message
+
+    def derive(self, excs: Sequence[Exception], /) -> DevicesFailedError:  # type: ignore[override]
+        """Make a group of some of the errors, as `split`, `subgroup` and `except*` need it.
+
+        Args:
+            excs: some of this group's errors.
+
+        Returns:
+            The group, with the `failures` of these errors.
+        """
+        kept = {
+            device_id: failure
+            for device_id, failure in self.failures.items()
+            if any(failure.error is error for error in excs)
+        }
+        return DevicesFailedError(self.message, kept, **self.facts())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        facts = {name: value for name, value in self.__dict__.items() if name != "failures"}
+        return (_rebuild_group, (type(self), self.message, dict(self.failures), facts))
+
+
+def _rebuild_group(
+    cls: type[DevicesFailedError],
+    message: str,
+    failures: dict[str, DeviceFailure],
+    state: dict[str, Any],
+) -> DevicesFailedError:
+    error = cls(message, failures)
+    error.__dict__.update(state)
+    return error
+
+
+EVERY_DEVICE: Final = (UnauthorizedError, SessionClosedError, ConfigurationError)
+"""Errors that every device of many would meet: they end the work on all of them, as themselves."""
 
 
 class WebhookError(IottlyError):
