@@ -10,7 +10,7 @@ import os
 import ssl as _ssl
 from datetime import timedelta
 from ipaddress import ip_address
-from math import isfinite
+from math import inf, isfinite
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -25,22 +25,25 @@ DEFAULT_BASE_URL = "https://api.cloud.iottly.com"
 TIMESTAMP_FORMATS: tuple[TimestampFormat, ...] = ("iso", "iso-z", "epoch-ms", "epoch-s")
 
 
-def seconds(value: object, *, name: str, zero: bool = False) -> float:
+def seconds(value: object, *, name: str, zero: bool = False, endless: bool = False) -> float:
     """Check a duration that a caller gave.
 
     Args:
         value: a number of seconds, or a timedelta.
         name: of the argument, for the error.
         zero: whether 0 is accepted.
+        endless: whether `math.inf` is accepted.
 
     Returns:
         Seconds.
 
     Raises:
-        ConfigurationError: the value is not a finite number, or is out of range.
+        ConfigurationError: the value is not a number of seconds, or is out of range.
     """
     if isinstance(value, timedelta):
         value = value.total_seconds()
+    if endless and isinstance(value, float) and value == inf:
+        return value
     if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
         raise ConfigurationError(
             f"{name} must be a finite number of seconds or a timedelta, not {value!r}"
@@ -93,10 +96,12 @@ def flag(value: object, *, name: str) -> bool:
 
 
 def _seconds(_: object, attribute: Attribute[float], value: object) -> None:
-    seconds(value, name=attribute.name, zero=attribute.name in _MAY_BE_ZERO)
+    name = attribute.name
+    seconds(value, name=name, zero=name in _MAY_BE_ZERO, endless=name in _MAY_BE_ENDLESS)
 
 
-_MAY_BE_ZERO = frozenset({"settle", "initial_delay"})
+_MAY_BE_ZERO = frozenset({"settle", "initial_delay", "patience"})
+_MAY_BE_ENDLESS = frozenset({"patience"})
 
 
 def _to_seconds(value: Seconds) -> float:
@@ -130,6 +135,9 @@ class RetryPolicy:
         ```python
         config = Config(retry=RetryPolicy(max_attempts=2, max_delay=timedelta(seconds=5)))
         ```
+
+    Work that goes by itself, such as a walk, is not bound by this policy as long as its
+    patience lasts; see `Config.patience`.
 
     Attributes:
         max_attempts: attempts of one call, the first included; 1 means no retry. Default 4.
@@ -204,6 +212,13 @@ class Config:
             Default 60.
         attempt_timeout: seconds, or a `timedelta`, for one attempt with connecting.
             Default 20.
+        patience: seconds, or a `timedelta`, for which work that goes by itself waits out
+            failures that pass: walks, filling gaps of a stream, ingestion and its partitions
+            (D18). It counts from the first failure of a call until the call succeeds; waits
+            for quota do not count. `math.inf` waits without end, and 0 fails after the
+            retries of `retry`. Methods that walk take an argument of the same name; `follow`
+            and a job that follows wait without end in any case. A call that somebody waits
+            for is not patient: `timeout` bounds it. Default 300.
         connect_timeout: seconds, or a `timedelta`, for name resolution, TCP and TLS together.
             Default 10.
         max_connections: the largest number of requests under way at the same time.
@@ -231,6 +246,7 @@ class Config:
     base_url: str = field(default=DEFAULT_BASE_URL)
     timeout: float = field(default=60.0, converter=_to_seconds, validator=_seconds)
     attempt_timeout: float = field(default=20.0, converter=_to_seconds, validator=_seconds)
+    patience: float = field(default=300.0, converter=_to_seconds, validator=_seconds)
     connect_timeout: float = field(default=10.0, converter=_to_seconds, validator=_seconds)
     max_connections: int = _number(100, 1)
     retry: RetryPolicy = field(factory=RetryPolicy, validator=_check_retry)

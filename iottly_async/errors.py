@@ -187,7 +187,18 @@ class DecodeError(IottlyError):
 
 
 class ApiError(IottlyError):
-    """The service answered with an error status."""
+    """The service answered with an error status.
+
+    Attributes:
+        from_api: whether the answer has the API's own form. False for the answer of a proxy
+            in front of the service, which as a rule is a page of HTML.
+    """
+
+    from_api: bool
+
+    def __init__(self, message: str = "", *, from_api: bool = True, **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.from_api = from_api
 
 
 class BadRequestError(ApiError):

@@ -15,7 +15,17 @@ import backoff
 from attrs import frozen
 
 from .config import RetryPolicy
-from .errors import ApiError, IottlyError, RateLimitedError, Sent, TransportError
+from .errors import (
+    ApiError,
+    DecodeError,
+    IottlyError,
+    ProtocolError,
+    RateLimitedError,
+    ResponseTooLargeError,
+    Sent,
+    TLSError,
+    TransportError,
+)
 from .wire import Route
 
 RETRIED_STATUSES: Final = frozenset({408, 429, 500, 502, 503, 504})
@@ -69,7 +79,7 @@ def decide(
     Returns:
         Seconds to pause before the next attempt; None to give up.
     """
-    if route.command and not _surely_not_taken(failure):
+    if route.command and not surely_not_taken(failure):
         return None
     if failure.status == 429:
         return 0.0
@@ -82,7 +92,8 @@ def decide(
     return retry_delay(attempt, policy, random)
 
 
-def _surely_not_taken(failure: Failure) -> bool:
+def surely_not_taken(failure: Failure) -> bool:
+    """Say whether a command may be sent again: it was not sent, or the API refused it (D10)."""
     return failure.sent == "no" or (failure.status == 429 and failure.from_api)
 
 
@@ -178,16 +189,36 @@ class RetryBudget:
         self._tokens = min(self._tokens + (paid or 1), self._most)
 
 
-_PASSING: Final = frozenset({408, 425})
+_REFUSED_BY_PROXY: Final = frozenset({404, 408, 425, 429})
+"""Statuses below 500 that pass if the answer is a proxy's. 400, 401, 403 and 407 do not."""
+
+_WILL_NOT_PASS: Final = (TLSError, ResponseTooLargeError)
 
 
 def is_passing(error: IottlyError) -> bool:
-    """Say whether a failure may pass: no answer, no quota, 408, 425, or a 5xx.
+    """Say whether a failure may pass, so that work that goes by itself waits it out (D18).
 
-    A refused key (401, 403), an address that does not exist and a redirect (D12) do not pass.
+    What may pass: no connection, a lost one, no quota, an attempt's timeout, 408, 425, 429,
+    500, 502, 503, 504, and 404 or any 5xx of a proxy. What does not pass: a refused key (401,
+    403), an address that the API does not know, a redirect (D12), TLS, an answer that is too
+    large, an error that is not of a call.
     """
-    if isinstance(error, TransportError | RateLimitedError):
+    if isinstance(error, TransportError):
+        return not isinstance(error, _WILL_NOT_PASS)
+    if isinstance(error, RateLimitedError):
         return True
     if not isinstance(error, ApiError) or error.status is None:
         return False
-    return error.status in _PASSING or error.status >= 500
+    if error.from_api:
+        return error.status in RETRIED_STATUSES or error.status == 425
+    return error.status in _REFUSED_BY_PROXY or error.status >= 500
+
+
+def is_unreadable(error: IottlyError) -> bool:
+    """Say whether a whole answer could not be read: HTML, cut JSON, bytes that are no HTTP.
+
+    A few such answers in a row may pass, as those of a proxy during maintenance do.
+    """
+    if isinstance(error, DecodeError):
+        return error.path == "$"
+    return isinstance(error, ProtocolError)

@@ -17,8 +17,8 @@ from .clock import SYSTEM_CLOCK, Clock
 from .codec import Answers
 from .config import Config, Seconds, seconds, whole
 from .errors import ConfigurationError
-from .models import Quota
-from .pipeline import Observer, Options, Pipeline, Stats
+from .models import Outage, Quota
+from .pipeline import Hooks, Options, Pipeline, Stats
 from .ratelimit import Limiter, chosen_limiter
 from .resources import FleetCommands, FleetDevices, Project
 from .resources.context import Context
@@ -62,6 +62,8 @@ class IottlySession:
             vcrpy and OpenTelemetry do, work with None too.
         limiter: gives the permits for requests. None, the default, shares one limiter among
             all sessions of this key and host in the process.
+        hooks: functions that are called with what happens to calls, for metrics, traces and
+            logs of your own. None, the default, calls none.
 
     Attributes:
         devices: the fleet's devices (v1).
@@ -80,6 +82,7 @@ class IottlySession:
         config: Config | None = None,
         http: Any = None,
         limiter: Limiter | None = None,
+        hooks: Hooks | None = None,
     ) -> None:
         try:
             key = ApiKey(os.environ.get("IOTTLY_API_KEY", "") if api_key is None else api_key)
@@ -92,7 +95,9 @@ class IottlySession:
         chosen = chosen_limiter(limiter, key.fingerprint, urlsplit(config.base_url).netloc)
         self._pipeline = Pipeline(config, key, transport, chosen, SYSTEM_CLOCK)
         self._owner = True
-        self._bind(Options(timeout=config.timeout), Answers(), SYSTEM_CLOCK, Quirks())
+        watching = () if hooks is None else (self._watched(hooks),)
+        options = Options(timeout=config.timeout, hooks=watching)
+        self._bind(options, Answers(), SYSTEM_CLOCK, Quirks())
 
     def _bind(self, options: Options, answers: Answers, clock: Clock, quirks: Quirks) -> None:
         self.config = self._pipeline.config
@@ -153,12 +158,15 @@ class IottlySession:
         if self._owner:
             await self._pipeline.aclose(seconds(grace, name="grace", zero=True))
 
-    async def call(self, request: Request[T], *, patient: bool = False) -> T:
+    async def call(self, request: Request[T], *, patience: float | None = None) -> T:
         """Make one call. The resources, such as `Project`, are built on it.
 
         Args:
             request: the call with its arguments.
-            patient: whether the wait for quota is left out of the timeout. Default False.
+            patience: seconds for which failures that pass are waited out, `math.inf` without
+                end; for work that nobody waits for. The timeout does not bound it then, and
+                waits for quota do not count. None, the default, is a call that somebody
+                waits for.
 
         Returns:
             The call's result.
@@ -166,18 +174,14 @@ class IottlySession:
         Raises:
             IottlyError: the call failed; its class says how.
         """
-        observer = self._options.observer
-        if observer is None:
-            return await self._pipeline.call(request, self._options, patient=patient)
-        with observer(request.route):
-            return await self._pipeline.call(request, self._options, patient=patient)
+        return await self._pipeline.call(request, self._options, patience=patience)
 
     def with_options(
         self,
         *,
         timeout: Seconds | None = None,
         priority: int | None = None,
-        observer: Observer | None = None,
+        hooks: Hooks | None = None,
     ) -> IottlySession:
         """Make a view of this session with other options; everything else is shared.
 
@@ -192,9 +196,8 @@ class IottlySession:
                 this session's.
             priority: -1000 to 1000. Calls with a higher priority get quota first; a session
                 has 0. None, the default, keeps this session's.
-            observer: called with the `Route` of each call; returns a context manager that is
-                entered around the call, as `iottly_async.integrations.otel` does. None, the
-                default, keeps this session's.
+            hooks: functions that are called with what happens to the view's calls, beside
+                those of this session. None, the default, adds none.
 
         Returns:
             A session that need not be closed.
@@ -209,19 +212,20 @@ class IottlySession:
             options = evolve(
                 options, priority=whole(priority, name="priority", least=-1000, most=1000)
             )
-        if observer is not None:
-            if not callable(observer):
-                raise ConfigurationError(
-                    "observer must be callable with a Route and return a context manager, "
-                    f"not {type(observer).__name__}"
-                )
-            options = evolve(options, observer=observer)
+        if hooks is not None:
+            options = evolve(options, hooks=(*options.hooks, self._watched(hooks)))
         view = object.__new__(type(self))
         view._pipeline = self._pipeline
         view._owner = False
         context = self._context
         view._bind(options, context.answers, context.clock, context.quirks)
         return view
+
+    def _watched(self, hooks: Hooks) -> Hooks:
+        if not isinstance(hooks, Hooks):
+            raise ConfigurationError(f"hooks must be a Hooks, not {type(hooks).__name__}")
+        self._pipeline.watch(hooks)
+        return hooks
 
     async def ping(self) -> None:
         """Check that the service answers and accepts the key (v1.0, ``project/ping``).
@@ -346,6 +350,15 @@ class IottlySession:
     def quota(self) -> Quota:
         """The key's quota as it is known now."""
         return self._pipeline.limiter.quota()
+
+    @property
+    def outage(self) -> Outage | None:
+        """The outage of the service that goes on, for a display; None if there is none.
+
+        It begins after three failed attempts in a row of whichever calls, and ends with the
+        first success.
+        """
+        return self._pipeline.outage
 
     @property
     def stats(self) -> Stats:

@@ -49,13 +49,20 @@ class Route:
         method: of HTTP.
         generation: of the API; it decides the base path, the credential and the form of
             errors.
+        path: below the generation, with names of arguments in braces.
         command: whether the call makes a device act; such a call is never sent twice (D10).
     """
 
     name: str
     method: Method
     generation: Generation
-    command: bool = False
+    path: str = ""
+    command: bool = field(default=False, kw_only=True)
+
+    @property
+    def template(self) -> str:
+        """Method and path without any id, such as "GET /v1/devices/{device}"."""
+        return f"{self.method} /{self.generation}/{self.path or self.name}"
 
 
 # `Answer` and `Request` are not frozen: that would double the cost of making them.
@@ -199,6 +206,7 @@ def _error(
         request_id=_short(request_id),
         retry_after=answer.retry_after,
         sent="yes",
+        from_api=own is not None,
     )
 
 

@@ -1,4 +1,4 @@
-"""The OpenTelemetry integration: a span and metrics for each call (extra ``otel``).
+"""The OpenTelemetry integration: spans and metrics of calls (extra ``otel``).
 
 It is off unless a session is instrumented:
 
@@ -12,37 +12,38 @@ async with IottlySession() as session:
 Only ``opentelemetry-api`` is needed. The program's own OpenTelemetry set-up decides where
 spans and metrics go; without one they are dropped.
 
-Each call is one span, whatever number of attempts it takes. It has the name of the call
-("messages.page"). A walk has one span a page. Spans and metrics hold no id, no name, no path
-and no text of the service, and so never the key.
+Each attempt of a call is one span of kind "client", as OpenTelemetry's conventions for HTTP
+clients have it. Its name is method and path without ids, such as
+"GET /v1.0/project/{project}/inspect". A walk has one span a page. Spans and metrics hold no id,
+no address with an id, and no text of the service, and so never the key.
 
 The attributes of a span:
 
 - ``http.request.method``: GET, PUT or POST
-- ``iottly.generation``: of the API, "v1.0" or "v1"
-- ``iottly.command``: whether the call is a command to a device
-- ``error.type``: the class of the error, or "CancelledError"
-- ``iottly.sent``: of an error, whether the request was sent: "no", "maybe" or "yes"
-- ``iottly.attempts``: of an error, the number of attempts
-- ``iottly.request_id``: of an error of generation v1, the service's request id
-- ``http.response.status_code``: of an error that is an answer of the service
+- ``url.template``: the path without ids
+- ``server.address`` and ``server.port``: of `Config.base_url`
+- ``http.request.resend_count``: of a second or later attempt, the number of those before it
+- ``http.response.status_code``: of the answer, if one arrived
+- ``error.type``: an error's status; the class of the error if no answer arrived, or
+  "CancelledError"
 
 The metrics:
 
-- ``iottly.client.call.duration``: a histogram in seconds, by ``iottly.call`` and
-  ``error.type``. Its count is the number of calls.
+- ``iottly.client.call.duration``: a histogram in seconds, by ``iottly.call`` (a span's name) and
+  ``error.type`` (the class of the error). A call has one value, whatever number of attempts it
+  takes, and its waits are in it.
 - ``iottly.client.quota.remaining``: a gauge, set after each call
 - ``iottly.client.quota.waiting``: a gauge, set after each call
 """
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextvars import ContextVar, Token
+from typing import TypeAlias
+from urllib.parse import urlsplit
 
 try:
+    from opentelemetry.context import Context, attach, detach
     from opentelemetry.metrics import Meter, MeterProvider, get_meter
     from opentelemetry.trace import (
         Span,
@@ -52,6 +53,7 @@ try:
         Tracer,
         TracerProvider,
         get_tracer,
+        set_span_in_context,
     )
 except ImportError as error:
     raise ImportError(
@@ -59,9 +61,8 @@ except ImportError as error:
     ) from error
 
 from .._version import __version__
-from ..errors import IottlyError
+from ..pipeline import CallEvent, Hooks, RequestEvent, ResponseEvent
 from ..session import IottlySession
-from ..wire import Route
 
 _NAME = "iottly_async"
 
@@ -75,7 +76,8 @@ def instrumented(
     """A view of a session whose calls are traced and measured.
 
     Calls through the session itself are not traced. Streams have no span, and neither has a
-    pause between two calls, such as between two polls of a followed device.
+    pause between two calls, such as between two polls of a followed device. The hooks of the
+    session are called as before.
 
     Example:
         ```python
@@ -94,17 +96,67 @@ def instrumented(
     Returns:
         A view of the session; closing it closes nothing.
     """
-    tracer = get_tracer(_NAME, __version__, tracer_provider)
-    meter = get_meter(_NAME, __version__, meter_provider)
-    return session.with_options(observer=_Observer(session, tracer, meter))
+    tracing = _Tracing(get_tracer(_NAME, __version__, tracer_provider), session.config.base_url)
+    metrics = _Metrics(session, get_meter(_NAME, __version__, meter_provider))
+    hooks = Hooks(request=tracing.begin, response=tracing.end, call=metrics.record)
+    return session.with_options(hooks=hooks)
 
 
-class _Observer:
-    """Makes the span and the metrics of each call."""
+_OpenSpan: TypeAlias = tuple[Span, Token[Context]]
 
-    def __init__(self, session: IottlySession, tracer: Tracer, meter: Meter) -> None:
-        self._session = session
+
+class _Tracing:
+    """Makes the span of each attempt.
+
+    The two hooks of an attempt are called in one task, so a context variable holds its span.
+    """
+
+    def __init__(self, tracer: Tracer, base_url: str) -> None:
         self._tracer = tracer
+        url = urlsplit(base_url)
+        self._server: dict[str, str | int] = {
+            "server.address": url.hostname or "",
+            "server.port": url.port or (443 if url.scheme == "https" else 80),
+        }
+        self._open: ContextVar[_OpenSpan | None] = ContextVar("iottly_async_span", default=None)
+
+    def begin(self, event: RequestEvent) -> None:
+        """Start the span of an attempt, and make it the current one."""
+        method, _, path = event.route.partition(" ")
+        attributes: dict[str, str | int] = {
+            "http.request.method": method,
+            "url.template": path,
+            **self._server,
+        }
+        if event.attempt > 1:
+            attributes["http.request.resend_count"] = event.attempt - 1
+        span = self._tracer.start_span(event.route, kind=SpanKind.CLIENT, attributes=attributes)
+        self._open.set((span, attach(set_span_in_context(span))))
+
+    def end(self, event: ResponseEvent) -> None:
+        """End the span of the attempt."""
+        opened = self._open.get()
+        if opened is None:
+            return
+        self._open.set(None)
+        span, token = opened
+        detach(token)
+        failure = event.error
+        if event.status is not None:
+            span.set_attribute("http.response.status_code", event.status)
+            failure = str(event.status) if event.status >= 400 else None
+        if failure is not None:
+            span.set_attribute("error.type", failure)
+            if failure != "CancelledError":  # a cancelled call has not failed
+                span.set_status(Status(StatusCode.ERROR))
+        span.end()
+
+
+class _Metrics:
+    """Records the metrics of each call."""
+
+    def __init__(self, session: IottlySession, meter: Meter) -> None:
+        self._session = session
         self._duration = meter.create_histogram(
             "iottly.client.call.duration", "s", "Duration of a call, including the wait for quota"
         )
@@ -117,48 +169,13 @@ class _Observer:
             "iottly.client.quota.waiting", "{call}", "Calls that wait for quota"
         )
 
-    @contextmanager
-    def __call__(self, route: Route) -> Iterator[None]:
-        dimensions = {"iottly.call": route.name}
-        started = time.perf_counter()
-        with self._tracer.start_as_current_span(
-            route.name,
-            kind=SpanKind.CLIENT,
-            attributes={
-                "http.request.method": route.method,
-                "iottly.generation": route.generation,
-                "iottly.command": route.command,
-            },
-            # A stack trace with error texts may hold ids, which must not be exported.
-            record_exception=False,
-            set_status_on_exception=False,
-        ) as span:
-            try:
-                yield
-            except (IottlyError, asyncio.CancelledError) as error:
-                dimensions["error.type"] = type(error).__name__
-                _set_error(span, error)
-                raise
-            finally:
-                self._duration.record(time.perf_counter() - started, dimensions)
-                self._record_quota()
-
-    def _record_quota(self) -> None:
+    def record(self, event: CallEvent) -> None:
+        """Record a call that has ended."""
+        dimensions = {"iottly.call": event.route}
+        if event.error is not None:
+            dimensions["error.type"] = event.error
+        self._duration.record(event.seconds, dimensions)
         quota = self._session.quota
         self._waiting.set(quota.waiting)
         if quota.remaining is not None:
             self._remaining.set(quota.remaining)
-
-
-def _set_error(span: Span, error: BaseException) -> None:
-    span.set_attribute("error.type", type(error).__name__)
-    if not isinstance(error, IottlyError):
-        return  # A cancelled call has not failed.
-    span.set_status(Status(StatusCode.ERROR, type(error).__name__))
-    attributes = {
-        "http.response.status_code": error.status,
-        "iottly.attempts": error.attempts,
-        "iottly.request_id": error.request_id,
-        "iottly.sent": error.sent,
-    }
-    span.set_attributes({name: value for name, value in attributes.items() if value is not None})

@@ -8,6 +8,7 @@ from .device import Device, OperatingStatus
 from .fleet import FleetDevice, FleetDevicePage, FleetStatus
 from .license import Board, License, LicenseStatus
 from .message import Message, MessageBatch, MessagePage, MessageType
+from .outage import Outage
 from .project import ProjectInfo
 from .quota import Quota
 
@@ -29,11 +30,12 @@ __all__ = [
     "MessagePage",
     "MessageType",
     "OperatingStatus",
+    "Outage",
     "ProjectInfo",
     "Quota",
 ]
 
 teach_pydantic(
     *(BadRow, Board, Command, CommandResult, Cursor, Device, FleetDevice, FleetDevicePage, License),
-    *(Message, MessageBatch, MessagePage, ProjectInfo, Quota),
+    *(Message, MessageBatch, MessagePage, Outage, ProjectInfo, Quota),
 )

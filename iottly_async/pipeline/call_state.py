@@ -5,6 +5,8 @@ from __future__ import annotations
 from ..errors import Sent
 from ..transport import Outgoing
 from ..wire import Answer
+from .outage import CallOutcomes
+from .patience import Patience
 
 
 class CallState:
@@ -15,14 +17,31 @@ class CallState:
         refusals: answers of 429.
         paid: tokens of the retry budget that the call's retries cost.
         outgoing: the attempt under way; None between attempts.
+        sent_at: when the last attempt began, in seconds of the monotonic clock.
         answer: to the last attempt; None if there was none.
         may_have_left: whether an attempt before the one under way may have reached the service.
+        outcomes: what the call has met, for the outage circuit.
+        patience: how long failures are waited out; None for a call that is bound by the retry
+            policy and its timeout.
     """
 
-    __slots__ = ("answer", "attempts", "may_have_left", "outgoing", "paid", "refusals")
+    __slots__ = (
+        "answer",
+        "attempts",
+        "may_have_left",
+        "outcomes",
+        "outgoing",
+        "paid",
+        "patience",
+        "refusals",
+        "sent_at",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, patience: Patience | None = None) -> None:
+        self.patience = patience
+        self.outcomes = CallOutcomes()
         self.attempts = 0
+        self.sent_at = 0.0
         self.refusals = 0
         self.paid = 0
         self.outgoing: Outgoing | None = None

@@ -2,15 +2,22 @@
 
 `Pipeline.call` sets the deadline, `_call_with_retries` repeats `_acquire_permit` and
 `_send_once` until the call is done, and `_retry_delay` says whether and when to try again.
+
+A call is patient if nobody waits for it, as the pages of a walk (D18). Its patience then bounds
+it instead of the timeout and the retry policy, and during an outage it waits in the session's
+circuit (`outage`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import os
 from collections.abc import Callable, Coroutine
-from typing import Any, Final, TypeVar
+from copy import copy
+from typing import Any, Final, Literal, TypeVar
+from weakref import WeakSet
 
 from .._version import __version__
 from ..aio.deadlines import Deadline, Deadlines
@@ -20,23 +27,56 @@ from ..config import Config
 from ..errors import (
     ApiError,
     CommandOutcomeUnknownError,
+    ConnectError,
+    DeadlineExceededError,
     DecodeError,
     IottlyError,
     ProtocolError,
     RateLimitedError,
     SessionClosedError,
     SetupError,
+    TLSError,
     TransportError,
 )
+from ..models import Outage
 from ..ratelimit import Limiter, Permit
-from ..retry import Failure, RetryBudget, decide
+from ..retry import (
+    Failure,
+    RetryBudget,
+    decide,
+    is_passing,
+    is_unreadable,
+    surely_not_taken,
+)
 from ..transport import Outgoing, Transport
-from ..wire import Answer, Request, read_answer
+from ..wire import Answer, Request, Route, one_line, read_answer
 from .call_state import CallState
+from .hooks import (
+    CallEvent,
+    Hooks,
+    OutageEvent,
+    RequestEvent,
+    ResponseEvent,
+    RetryEvent,
+    WaitEvent,
+    notify,
+)
 from .options import Options, Stats, Upgrade
+from .outage import OutageCircuit, reason_of
 from .outcome import closed_error, ended_error, failure_of, final_error
+from .patience import Patience
 
 T = TypeVar("T")
+
+_retry_log = logging.getLogger("iottly_async.retry")
+_quota_log = logging.getLogger("iottly_async.quota")
+_outage_log = logging.getLogger("iottly_async.outage")
+
+_WAIT_SHOWN: Final = 1.0
+"""Seconds of a wait for quota beyond which hooks are told."""
+
+_WAIT_LOGGED: Final = 10.0
+"""Seconds of a wait for quota beyond which it is logged."""
 
 _MAY_HAVE_LEFT: Final = (
     "iottly-async: the command may have reached the device when this was cancelled"
@@ -76,6 +116,8 @@ class Pipeline:
         self._clock = clock
         self._budget = RetryBudget(config.retry.budget)
         self._deadlines = Deadlines()
+        self._circuit = OutageCircuit(clock, self._outage_changed)
+        self._watching: WeakSet[Hooks] = WeakSet()
         self._latency = 0.0
         self._capacity: int | None = None
         self._capacity_at = -1
@@ -90,13 +132,29 @@ class Pipeline:
             for name, headers in self._headers.items()
         }
 
-    async def call(self, request: Request[T], options: Options, *, patient: bool = False) -> T:
+    @property
+    def outage(self) -> Outage | None:
+        """The outage of the service that goes on; None if there is none."""
+        return self._circuit.outage
+
+    def watch(self, hooks: Hooks) -> None:
+        """Tell these hooks of outages, which are the session's and not of one view.
+
+        Args:
+            hooks: of the session or of a view; told as long as that is in use.
+        """
+        self._watching.add(hooks)
+
+    async def call(
+        self, request: Request[T], options: Options, *, patience: float | None = None
+    ) -> T:
         """Make one call.
 
         Args:
             request: the call with its arguments.
-            options: its timeout and priority.
-            patient: whether the wait for a permit is left out of the timeout.
+            options: its timeout, priority and hooks.
+            patience: seconds for which failures that pass are waited out; 0 leaves only the
+                wait for a permit out of the timeout. None for a call that somebody waits for.
 
         Returns:
             The call's result.
@@ -104,10 +162,36 @@ class Pipeline:
         Raises:
             IottlyError: the call failed; its class says how.
         """
+        hooks = options.hooks
+        if not hooks:
+            return await self._call(request, options, patience, CallState())
+        state, begun = CallState(), self._clock.monotonic()
+        failed: BaseException | None = None
+        try:
+            return await self._call(request, options, patience, state)
+        except (IottlyError, asyncio.CancelledError) as error:
+            failed = error
+            raise
+        finally:
+            event = CallEvent(
+                request.route.template,
+                state.attempts,
+                failed.status if isinstance(failed, IottlyError) else None,
+                self._clock.monotonic() - begun,
+                None if failed is None else type(failed).__name__,
+            )
+            notify(hooks[::-1], event)
+
+    async def _call(
+        self, request: Request[T], options: Options, patience: float | None, state: CallState
+    ) -> T:
         self._check_usable()
         self.stats.calls += 1
-        state = CallState()
-        deadline = self._deadlines.scope(options.timeout, suspended=patient)
+        seconds = options.timeout
+        if patience:
+            state.patience, seconds = Patience(patience), math.inf
+        patient = patience is not None
+        deadline = self._deadlines.scope(seconds, suspended=patient)
         try:
             with deadline:
                 return await self._call_with_retries(request, options, patient, deadline, state)
@@ -124,6 +208,8 @@ class Pipeline:
         except BaseException as error:
             self._note_failure(error, state)
             raise
+        finally:
+            self._circuit.leave(state.outcomes)
         failed = ended_error(request, options, deadline, state)
         failed.attempts = state.attempts
         raise failed
@@ -143,18 +229,24 @@ class Pipeline:
     ) -> T:
         refusal: IottlyError | None = None
         while True:
-            permit = await self._acquire_permit(options, patient, deadline, refusal)
+            permit = await self._acquire_permit(
+                request.route, options, patient, deadline, state, refusal
+            )
             try:
-                result = read_answer(request, await self._send_once(request, permit, state))
+                result = read_answer(
+                    request, await self._send_once(request, options, permit, state)
+                )
             except (TransportError, ApiError, DecodeError) as error:
                 failed, failure = error, failure_of(error, state)
             else:
                 self._budget.earn(state.paid)
+                self._circuit.succeeded(state.sent_at)
                 return result
-            delay = self._retry_delay(request, failure, state, deadline)
+            self._report_failure(request.route, failed, state)
+            delay = self._retry_delay(request, failed, failure, state, deadline)
             if delay is None:
                 raise final_error(request, failed, failure)
-            self.stats.retries += 1
+            self._note_retry(request.route, options, failed, delay, state)
             refusal = failed if failure.status == 429 else None
             state.attempt_failed(not_taken=request.route.command)
             if deadline.closed:
@@ -162,10 +254,91 @@ class Pipeline:
             if delay > 0:
                 await self._clock.sleep(delay)
 
+    def _report_failure(self, route: Route, error: IottlyError, state: CallState) -> None:
+        """Tell the outage circuit what a failed attempt says about the service."""
+        if error.status == 429 or isinstance(error, TLSError):
+            return  # another reason to wait, or none to wait at all
+        if is_unreadable(error):
+            self._circuit.undecided(state.outcomes)
+        elif not is_passing(error):
+            self._circuit.succeeded(state.sent_at)  # an answer, even if it is a refusal
+        elif not route.command or error.status is None:  # a wrong command may be a 500 too (D16)
+            self._circuit.failed(state.outcomes, error)
+
+    def _note_retry(
+        self, route: Route, options: Options, error: IottlyError, delay: float, state: CallState
+    ) -> None:
+        self.stats.retries += 1
+        seconds = delay
+        if state.patience is not None and error.status != 429:
+            seconds = max(delay, self._circuit.probe_in())
+        reason = reason_of(error)
+        if error.status == 429:
+            _retry_log.debug("%s: attempt %d was refused (429)", route.name, state.attempts)
+        else:
+            _retry_log.debug(
+                "%s: attempt %d failed (%s); the next one is in %.1f s",
+                route.name, state.attempts, reason, seconds,
+            )  # fmt: skip
+        outcomes = state.outcomes
+        if state.patience and outcomes.fails_alone and not outcomes.warned:
+            outcomes.warned = True
+            _retry_log.warning(
+                "%s fails (%s) while other calls succeed; it is tried again %s",
+                route.name, reason, _for_how_long(state.patience.seconds),
+            )  # fmt: skip
+        if options.hooks:
+            event = RetryEvent(
+                route.template, state.attempts, error.status, seconds, type(error).__name__
+            )
+            notify(options.hooks, event)
+
     async def _acquire_permit(
+        self,
+        route: Route,
+        options: Options,
+        patient: bool,
+        deadline: Deadline,
+        state: CallState,
+        refusal: IottlyError | None,
+    ) -> Permit:
+        """Wait for a permit for one attempt, and for the service if the call is patient."""
+        while True:
+            if state.patience is not None:
+                await self._wait_for_service(state, state.patience)
+            begun = self._clock.monotonic()
+            try:
+                permit = await self._wait_for_quota(options, patient, deadline, refusal)
+            finally:
+                waited = self._clock.monotonic() - begun
+                if waited > _WAIT_SHOWN:
+                    self._note_wait(route, options, waited)
+            if state.patience is None:
+                return permit
+            state.patience.add_quota_wait(waited)
+            if self._circuit.may_send(state.outcomes):
+                return permit
+            self.limiter.unused(permit)  # an outage began in the meantime
+
+    async def _wait_for_service(self, state: CallState, patience: Patience) -> None:
+        """Wait until the outage is over, or this call is the probe."""
+        circuit = self._circuit
+        if circuit.may_send(state.outcomes):
+            return
+        now = self._clock.monotonic()
+        patience.begin(now)
+        if await circuit.wait(state.outcomes, patience.ends_at - now):
+            return
+        error = state.outcomes.error
+        if error is None:
+            # This call was never sent. It ends with a copy of the error that the last one met.
+            error = copy(circuit.error) or ConnectError("the service is away", sent="no")
+        raise error
+
+    async def _wait_for_quota(
         self, options: Options, patient: bool, deadline: Deadline, refusal: IottlyError | None
     ) -> Permit:
-        """Wait for a permit for one attempt; `refusal` is the 429 that the last one met."""
+        """Wait for a permit of the limiter; `refusal` is the 429 that the last attempt met."""
         if patient:
             deadline.suspend()
         # A call that somebody waits for goes before the pages of a walk.
@@ -186,7 +359,15 @@ class Pipeline:
             deadline.resume()
         raise refusal
 
-    async def _send_once(self, request: Request[T], permit: Permit, state: CallState) -> Answer:
+    def _note_wait(self, route: Route, options: Options, seconds: float) -> None:
+        if seconds > _WAIT_LOGGED:
+            _quota_log.info("%s waited %.1f s for quota", route.name, seconds)
+        if options.hooks:
+            notify(options.hooks, WaitEvent(route.template, "quota", seconds))
+
+    async def _send_once(
+        self, request: Request[T], options: Options, permit: Permit, state: CallState
+    ) -> Answer:
         """Make one attempt, and report to the limiter what became of its permit."""
         route = request.route
         headers = self._headers if request.body is None else self._with_body
@@ -200,9 +381,17 @@ class Pipeline:
         state.outgoing, state.answer = outgoing, None
         state.attempts += 1
         self.stats.attempts += 1
-        begun = self._clock.monotonic()
+        hooks, template = options.hooks, route.template if options.hooks else ""
+        if hooks:
+            notify(hooks, RequestEvent(template, state.attempts))
+        state.sent_at = begun = self._clock.monotonic()
         try:
-            answer = await self._transport.send(outgoing)
+            if state.patience is None:
+                answer = await self._transport.send(outgoing)
+            else:
+                answer = await self._send_within(
+                    max(options.timeout, self.config.attempt_timeout), outgoing
+                )
         except BaseException as error:
             if isinstance(error, TransportError) and error.sent == "no":
                 outgoing.may_have_left = False
@@ -210,9 +399,15 @@ class Pipeline:
                 self.limiter.lost(permit)
             else:
                 self.limiter.unused(permit)
+            if hooks:
+                took, name = self._clock.monotonic() - begun, type(error).__name__
+                notify(hooks[::-1], ResponseEvent(template, state.attempts, None, took, name))
             raise
+        took = self._clock.monotonic() - begun
         self.limiter.answered(permit, answer.status, answer.headers)
-        self._latency += (self._clock.monotonic() - begun - self._latency) * _LATENCY_WEIGHT
+        self._latency += (took - self._latency) * _LATENCY_WEIGHT
+        if hooks:
+            notify(hooks[::-1], ResponseEvent(template, state.attempts, answer.status, took))
         self.stats.bytes_received += len(answer.body)
         if answer.status == 429:
             state.refusals += 1
@@ -222,10 +417,34 @@ class Pipeline:
         state.answer = answer
         return answer
 
+    async def _send_within(self, seconds: float, outgoing: Outgoing) -> Answer:
+        """Send an attempt of a call that has no deadline.
+
+        A transport of the user's own may have no time limit for an attempt. That of the
+        library ends sooner.
+        """
+        limit = self._deadlines.scope(seconds)
+        try:
+            with limit:
+                return await self._transport.send(outgoing)
+        except TimeoutError as error:
+            if limit.closed or not limit.expired() or isinstance(error, IottlyError):
+                raise
+        raise DeadlineExceededError(
+            f"no answer within {seconds:g} s", sent="maybe" if outgoing.may_have_left else "no"
+        )
+
     def _retry_delay(
-        self, request: Request[T], failure: Failure, state: CallState, deadline: Deadline
+        self,
+        request: Request[T],
+        error: IottlyError,
+        failure: Failure,
+        state: CallState,
+        deadline: Deadline,
     ) -> float | None:
         """Seconds before the next attempt; None to give up."""
+        if state.patience is not None:
+            return self._patient_delay(request.route, error, failure, state, state.patience)
         policy = self.config.retry
         attempt = state.attempts - state.refusals
         delay = decide(failure, request.route, attempt, policy, self._clock.random)
@@ -238,6 +457,47 @@ class Pipeline:
         paid = self._budget.spend(timed_out=failure.timed_out)
         state.paid += paid
         return delay if paid else None
+
+    def _patient_delay(
+        self,
+        route: Route,
+        error: IottlyError,
+        failure: Failure,
+        state: CallState,
+        patience: Patience,
+    ) -> float | None:
+        """Seconds before the next attempt of a patient call; None to give up.
+
+        In an outage the pause is 0: the circuit makes the call wait.
+        """
+        if route.command and not surely_not_taken(failure):
+            return None
+        now, policy = self._clock.monotonic(), self.config.retry
+        if failure.status == 429:
+            accepted = patience.accepts_refusal(now, state.refusals, policy.max_refusals)
+            return 0.0 if accepted else None
+        delay = patience.delay(
+            error, state.outcomes.failures, now, policy=policy, random=self._clock.random
+        )
+        return 0.0 if delay is not None and self._circuit.open else delay
+
+    def _outage_changed(
+        self, state: Literal["began", "ended"], outage: Outage, error: IottlyError | None
+    ) -> None:
+        if state == "ended":
+            _outage_log.info("the service is back after %.1f s", outage.seconds)
+        else:
+            # The texts of these errors are the library's own; those of others hold the service's.
+            text = f": {self.key.hidden_in(one_line(str(error)))}"
+            _outage_log.warning(
+                "the service is away since %s (%s%s); work that goes by itself waits %s",
+                outage.since.isoformat(timespec="seconds"),
+                outage.reason,
+                text if isinstance(error, TransportError) else "",
+                _for_how_long(self.config.patience),
+            )
+        event = OutageEvent(state, outage.reason, outage.seconds)
+        notify(tuple(self._watching), event)
 
     def capacity(self) -> int | None:
         """How many requests at once the quota can keep busy.
@@ -387,3 +647,7 @@ class Pipeline:
             await self._deadlines.close(grace)
         finally:
             await self._transport.aclose()
+
+
+def _for_how_long(seconds: float) -> str:
+    return "without end" if seconds == math.inf else f"for up to {seconds:g} s"

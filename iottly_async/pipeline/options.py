@@ -1,15 +1,15 @@
-"""What the rooms above see of a call: its options, its observer, and the counters."""
+"""What the rooms above see of a call: its options and the counters."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
 from attrs import define, frozen
 
 from ..transport import Transport
-from ..wire import Answer, Request, Route
+from ..wire import Answer, Request
+from .hooks import Hooks
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -40,34 +40,21 @@ class Upgrade(Protocol[T_co]):
 class Requester(Protocol):
     """Makes one call; all that resources need of a session."""
 
-    async def call(self, request: Request[T], *, patient: bool = False) -> T:
+    async def call(self, request: Request[T], *, patience: float | None = None) -> T:
         """Make one call.
 
         Args:
             request: the call with its arguments.
-            patient: whether the wait for quota is left out of the timeout, as for the pages
-                of a walk, which may wait for many windows of the quota.
+            patience: None for a call that somebody waits for. A number is for work that goes
+                by itself, such as the pages of a walk: failures that pass are waited out for
+                so many seconds, without end if it is inf (D18). The wait for quota does not
+                count, nor does it for the timeout.
 
         Returns:
             The call's result.
 
         Raises:
             IottlyError: the call failed.
-        """
-        ...
-
-
-class Observer(Protocol):
-    """Makes a context manager for each call, which is entered around it."""
-
-    def __call__(self, route: Route) -> AbstractContextManager[object]:
-        """Make the context manager of one call.
-
-        Args:
-            route: which call it is.
-
-        Returns:
-            What is entered before the call and exited with its end or its error.
         """
         ...
 
@@ -79,12 +66,12 @@ class Options:
     Attributes:
         timeout: seconds a call may take.
         priority: calls with a higher one get their permits first.
-        observer: makes a context manager for each call; None makes none.
+        hooks: called with what happens to a call.
     """
 
     timeout: float
     priority: int = 0
-    observer: Observer | None = None
+    hooks: tuple[Hooks, ...] = ()
 
 
 @define

@@ -13,10 +13,10 @@ from ..models import Command, CommandResult, FleetDevice, FleetDevicePage
 from ..wire import Route, segment
 from .context import Context
 
-_PAGE: Final = Route("fleet.devices.page", "GET", "v1")
-_DEVICE: Final = Route("fleet.devices.get", "GET", "v1")
-_SEND: Final = Route("fleet.commands.send", "POST", "v1", command=True)
-_RESULT: Final = Route("fleet.commands.get", "GET", "v1")
+_PAGE: Final = Route("fleet.devices.page", "GET", "v1", "devices")
+_DEVICE: Final = Route("fleet.devices.get", "GET", "v1", "devices/{device}")
+_SEND: Final = Route("fleet.commands.send", "POST", "v1", "devices/{device}/commands", command=True)
+_RESULT: Final = Route("fleet.commands.get", "GET", "v1", "commands/{command}")
 
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0

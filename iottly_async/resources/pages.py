@@ -22,8 +22,10 @@ from ..wire import Answer, Request, Route, segment, target
 from .arguments import checked_order, time_range
 from .context import Context
 
-_RECENT: Final = Route("messages.recent", "GET", "v1.0")
-_PAGE: Final = Route("messages.page", "GET", "v1.0")
+_RECENT: Final = Route("messages.recent", "GET", "v1.0", "project/{project}/messages/{device}")
+_PAGE: Final = Route(
+    "messages.page", "GET", "v1.0", "project/{project}/device/{device}/messages/paginated"
+)
 
 
 class Pages:
@@ -43,7 +45,7 @@ class Pages:
 
     async def fetch(self, page: PageRequest) -> Fetched:
         """Fetch a page for a walk. The wait for quota does not count against the timeout."""
-        return await self._requester.call(self.page_request(page), patient=True)
+        return await self._requester.call(self.page_request(page), patience=0.0)
 
     async def history(self, tie: HistoryRequest) -> list[Message]:
         """Fetch messages of one millisecond with their ids, for a walk.
@@ -52,7 +54,7 @@ class Pages:
         """
         query = tie_filter(tie.at, type=tie.type, after_id=tie.after_id, before_id=tie.before_id)
         request = self.history_request(tie.device_id, tie.size, query)
-        return await self._requester.call(request, patient=True)
+        return await self._requester.call(request, patience=0.0)
 
     def page_request(self, page: PageRequest) -> Request[Fetched]:
         """The request for one page. A 404 of the API itself is an empty page (D4)."""

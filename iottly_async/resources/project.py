@@ -11,14 +11,16 @@ from ..wire import Route, segment
 from .context import Context
 from .messages import Messages
 
-_PING: Final = Route("ping", "GET", "v1.0")
-_INSPECT: Final = Route("project.inspect", "GET", "v1.0")
-_LICENSES: Final = Route("licenses.list", "GET", "v1.0")
-_LICENSE: Final = Route("licenses.get", "GET", "v1.0")
-_DEVICES: Final = Route("devices.list", "GET", "v1.0")
-_DEVICE: Final = Route("devices.get", "GET", "v1.0")
-_RENAME: Final = Route("devices.rename", "PUT", "v1.0")
-_COMMAND: Final = Route("commands.send", "POST", "v1.0", command=True)
+_PING: Final = Route("ping", "GET", "v1.0", "project/ping")
+_INSPECT: Final = Route("project.inspect", "GET", "v1.0", "project/{project}/inspect")
+_LICENSES: Final = Route("licenses.list", "GET", "v1.0", "project/{project}/license")
+_LICENSE: Final = Route("licenses.get", "GET", "v1.0", "project/{project}/license/{license}")
+_DEVICES: Final = Route("devices.list", "GET", "v1.0", "project/{project}/devices/props")
+_DEVICE: Final = Route("devices.get", "GET", "v1.0", "project/{project}/device/{device}/props")
+_RENAME: Final = Route("devices.rename", "PUT", "v1.0", "project/{project}/device/{device}/props")
+_COMMAND: Final = Route(
+    "commands.send", "POST", "v1.0", "project/{project}/device/{device}/command", command=True
+)
 
 
 async def ping(context: Context) -> None:

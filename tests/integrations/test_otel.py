@@ -1,10 +1,11 @@
-"""Spans and metrics: one span a call, with its attributes, and never the key."""
+"""Spans and metrics: one span an attempt, with its attributes, and never the key."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any, cast
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from attrs import frozen
@@ -17,16 +18,19 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from iottly_async import (
     Config,
-    ConfigurationError,
+    ConnectionLostError,
+    Hooks,
     IottlySession,
     NotFoundError,
     RateLimiter,
-    ServerError,
     UnauthorizedError,
 )
 from iottly_async.emulator import Emulator
 from iottly_async.integrations.otel import instrumented
 from tests.support.canary import CANARY, shows_key
+
+PING = "GET /v1.0/project/ping"
+PAGE = "GET /v1.0/project/{project}/device/{device}/messages/paginated"
 
 
 @frozen
@@ -85,47 +89,58 @@ def session(plain: IottlySession, exported: Exported) -> IottlySession:
     return instrumented(plain, tracer_provider=exported.tracer, meter_provider=exported.meter)
 
 
-async def test_a_call_is_a_span(
+async def test_an_attempt_is_a_span(
     session: IottlySession, emulator: Emulator, exported: Exported
 ) -> None:
-    """It has the call's name, the kind "client", and method and generation as attributes."""
+    """It has the route as its name, the kind "client", and the attributes of an HTTP client."""
     await session.project(emulator.project_id).inspect()
     span = exported.only()
-    assert (span.name, span.kind) == ("project.inspect", SpanKind.CLIENT)
+    assert (span.name, span.kind) == ("GET /v1.0/project/{project}/inspect", SpanKind.CLIENT)
     assert span.status.status_code is StatusCode.UNSET
     assert dict(span.attributes or {}) == {
         "http.request.method": "GET",
-        "iottly.generation": "v1.0",
-        "iottly.command": False,
+        "http.response.status_code": 200,
+        "server.address": "127.0.0.1",
+        "server.port": urlsplit(emulator.base_url).port,
+        "url.template": "/v1.0/project/{project}/inspect",
     }
 
 
 async def test_an_error_sets_attributes(session: IottlySession, exported: Exported) -> None:
-    """Class, status, attempts and request id are set; text and stack trace are not."""
-    with pytest.raises(NotFoundError) as caught:
+    """Its status is set; text and stack trace are not."""
+    with pytest.raises(NotFoundError):
         await session.devices.get("dev_none")
     span = exported.only()
     attributes = dict(span.attributes or {})
     assert span.status.status_code is StatusCode.ERROR
-    assert span.status.description == attributes["error.type"] == "NotFoundError"
-    assert attributes["http.response.status_code"] == 404
-    assert attributes["iottly.request_id"] == caught.value.request_id
-    assert (attributes["iottly.sent"], attributes["iottly.attempts"]) == ("yes", 1)
+    assert span.status.description is None
+    assert (attributes["error.type"], attributes["http.response.status_code"]) == ("404", 404)
     assert not span.events
 
 
-async def test_retries_share_the_span_of_their_call(
+async def test_an_attempt_without_an_answer_names_its_error(
     session: IottlySession, emulator: Emulator, exported: Exported
 ) -> None:
-    """A call has one span, whatever number of attempts it takes."""
+    """The error's class is set, and no status."""
+    emulator.fault("reset", count=None)
+    with pytest.raises(ConnectionLostError):
+        await session.ping()
+    attributes = dict(exported.spans.get_finished_spans()[0].attributes or {})
+    assert attributes["error.type"] == "ConnectionLostError"
+    assert "http.response.status_code" not in attributes
+
+
+async def test_each_attempt_of_a_call_has_its_span(
+    session: IottlySession, emulator: Emulator, exported: Exported
+) -> None:
+    """A span after the first tells how many attempts were before it."""
     emulator.fault("status", status=503, headers={"Retry-After": "0"}, count=2)
     await session.ping()
-    assert exported.only().name == "ping"
-    emulator.fault("status", status=503, headers={"Retry-After": "0"}, count=None)
-    with pytest.raises(ServerError):
-        await session.ping()
-    last = exported.spans.get_finished_spans()[-1]
-    assert (last.attributes or {})["iottly.attempts"] == session.config.retry.max_attempts
+    resent = [
+        ((span.attributes or {}).get("http.request.resend_count"), span.status.status_code)
+        for span in exported.spans.get_finished_spans()
+    ]
+    assert resent == [(None, StatusCode.ERROR), (1, StatusCode.ERROR), (2, StatusCode.UNSET)]
 
 
 async def test_a_cancelled_call_is_no_error(
@@ -149,7 +164,7 @@ async def test_a_walk_has_one_span_a_page(
     """A walk over 250 messages has three."""
     messages = session.project(emulator.project_id).messages
     assert len([one async for one in messages.walk(emulator.device_ids[0])]) == 250
-    assert [span.name for span in exported.spans.get_finished_spans()] == ["messages.page"] * 3
+    assert [span.name for span in exported.spans.get_finished_spans()] == [PAGE] * 3
 
 
 async def test_durations_and_the_quota_are_metrics(
@@ -165,7 +180,7 @@ async def test_durations_and_the_quota_are_metrics(
         (point.attributes["iottly.call"], point.attributes.get("error.type")): point.count
         for point in points["iottly.client.call.duration"]
     }
-    assert durations == {("ping", None): 2, ("fleet.devices.get", "NotFoundError"): 1}
+    assert durations == {(PING, None): 2, ("GET /v1/devices/{device}", "NotFoundError"): 1}
     assert points["iottly.client.quota.remaining"][0].value == session.quota.remaining
     assert points["iottly.client.quota.waiting"][0].value == 0
 
@@ -189,13 +204,18 @@ async def test_only_the_instrumented_view_is_traced(
     await plain.ping()
     assert not exported.spans.get_finished_spans()
     await view.with_options(timeout=5).ping()
-    assert exported.only().name == "ping"
+    assert exported.only().name == PING
 
 
-async def test_an_observer_that_cannot_be_called_is_refused(plain: IottlySession) -> None:
-    """The error names the argument and what it must be."""
-    with pytest.raises(ConfigurationError, match="observer must be callable with a Route"):
-        plain.with_options(observer=cast(Any, 5))
+async def test_hooks_of_the_session_are_called_too(emulator: Emulator, exported: Exported) -> None:
+    """An instrumented view calls the session's own hooks as before."""
+    statuses: list[int | None] = []
+    hooks = Hooks(response=lambda event: statuses.append(event.status))
+    config = Config(base_url=emulator.base_url)
+    async with IottlySession(CANARY, config=config, limiter=RateLimiter(), hooks=hooks) as session:
+        await instrumented(session, tracer_provider=exported.tracer).ping()
+    assert statuses == [200]
+    assert exported.only().name == PING
 
 
 async def test_no_span_and_no_metric_holds_the_key(
