@@ -7,6 +7,7 @@
     ├── SessionClosedError
     ├── TransportError                           sent = "no" | "maybe"
     │   ├── ConnectError                         sent = "no"
+    │   ├── ProxyError                           sent = "no"
     │   ├── TLSError                             sent = "no"
     │   ├── ConnectionLostError
     │   ├── TruncatedResponseError
@@ -145,6 +146,20 @@ class TransportError(IottlyError):
 
 class ConnectError(TransportError):
     """No connection: refused, unreachable, name not found, or too slow; nothing was sent."""
+
+
+class ProxyError(TransportError):
+    """A proxy refused to connect to the service, or there is no connection to the proxy.
+
+    Nothing was sent to the service. The text names the proxy's host and port. `status` is the
+    proxy's, or None if there is no connection to it: a 407 needs a user and password in the
+    proxy's address, a 403 is the proxy's own rule, and a 5xx may pass.
+    """
+
+    @property
+    def lasting(self) -> bool:
+        """Whether the proxy would refuse another attempt too: any status below 500."""
+        return self.status is not None and self.status < 500 and self.status not in (408, 429)
 
 
 class TLSError(TransportError):

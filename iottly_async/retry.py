@@ -20,6 +20,7 @@ from .errors import (
     DecodeError,
     IottlyError,
     ProtocolError,
+    ProxyError,
     RateLimitedError,
     ResponseTooLargeError,
     Sent,
@@ -200,9 +201,11 @@ def is_passing(error: IottlyError) -> bool:
 
     What may pass: no connection, a lost one, no quota, an attempt's timeout, 408, 425, 429,
     500, 502, 503, 504, and 404 or any 5xx of a proxy. What does not pass: a refused key (401,
-    403), an address that the API does not know, a redirect (D12), TLS, an answer that is too
-    large, an error that is not of a call.
+    403), an address that the API does not know, a redirect (D12), TLS, a proxy's 403 or 407, an
+    answer that is too large, an error that is not of a call.
     """
+    if isinstance(error, ProxyError):
+        return not error.lasting
     if isinstance(error, TransportError):
         return not isinstance(error, _WILL_NOT_PASS)
     if isinstance(error, RateLimitedError):

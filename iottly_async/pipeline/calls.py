@@ -32,6 +32,7 @@ from ..errors import (
     DecodeError,
     IottlyError,
     ProtocolError,
+    ProxyError,
     RateLimitedError,
     SessionClosedError,
     SetupError,
@@ -258,6 +259,8 @@ class Pipeline:
         """Tell the outage circuit what a failed attempt says about the service."""
         if error.status == 429 or isinstance(error, TLSError):
             return  # another reason to wait, or none to wait at all
+        if isinstance(error, ProxyError) and error.lasting:
+            return  # it says nothing of the service
         if is_unreadable(error):
             self._circuit.undecided(state.outcomes)
         elif not is_passing(error):

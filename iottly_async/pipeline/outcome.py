@@ -11,6 +11,7 @@ from ..errors import (
     DecodeError,
     IottlyError,
     ProtocolError,
+    ProxyError,
     ResponseTooLargeError,
     SessionClosedError,
     TLSError,
@@ -30,7 +31,8 @@ def failure_of(error: IottlyError, state: CallState) -> Failure:
         return Failure(
             sent=state.sent,
             timed_out=isinstance(error, DeadlineExceededError),
-            lasting=isinstance(error, _LASTING),
+            lasting=isinstance(error, _LASTING)
+            or (isinstance(error, ProxyError) and error.lasting),
         )
     answer = state.answer
     return Failure(

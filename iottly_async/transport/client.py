@@ -26,6 +26,7 @@ from .connection import LostError, UnusableError
 from .connector import connector_for, timeout_of
 from .errors import translated
 from .pooled import PooledConnections, parts_are_known
+from .proxy import through_proxy
 from .session import SessionConnections, own_session, session_is_patched
 
 _FOREIGN = (
@@ -143,7 +144,7 @@ class AiohttpTransport:
             cookie_jar=DummyCookieJar() if given is None else given.cookie_jar,
             trust_env=config.trust_env if given is None else given.trust_env,
             timeout=timeout_of(config),
-            middlewares=middlewares,
+            middlewares=(through_proxy, *middlewares),
         )
         self._upgrades.add(session)
         return session

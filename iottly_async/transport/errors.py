@@ -25,27 +25,29 @@ from .connection import LostError, UnusableError
 
 def translated(foreign: Exception, outgoing: Outgoing) -> IottlyError:
     """Our error for an error of aiohttp's; no text of aiohttp's is taken over."""
+    if isinstance(foreign, IottlyError):
+        return foreign
     if isinstance(foreign, aiohttp.InvalidURL):
-        return SetupError("base_url is not an address that a request can be made to")
+        return SetupError(
+            "base_url, or the proxy of the aiohttp session given as http=, is not an address "
+            "that a request can be made to"
+        )
     if isinstance(foreign, ValueError) and not isinstance(foreign, aiohttp.ClientError | OSError):
         return SetupError(
-            "the request cannot be made; with trust_env, perhaps because the .netrc of the "
-            "environment has another credential for the service's host",
+            "the request cannot be made; with trust_env, perhaps because a proxy of the "
+            "environment (https_proxy) is not a URL, or because its .netrc has another "
+            "credential for the service's host",
             sent="maybe" if outgoing.may_have_left else "no",
         )
     if isinstance(foreign, aiohttp.ClientSSLError):
         reason = _tls_reason(foreign)
         return TLSError(f"TLS with {_place(foreign)} failed: {reason}", sent="no")
-    if isinstance(foreign, aiohttp.ClientHttpProxyError):
-        return ConnectError(
-            f"the proxy refused a connection to the service (status {foreign.status})", sent="no"
-        )
     if isinstance(foreign, aiohttp.ClientConnectorDNSError):
         return ConnectError(f"the host name {foreign.host} was not found", sent="no")
     if isinstance(foreign, aiohttp.ConnectionTimeoutError):
         return ConnectError("connecting to the service took too long", sent="no")
     if isinstance(foreign, aiohttp.ClientConnectorError):
-        return ConnectError(f"no connection to {_place(foreign)}: {_os_reason(foreign)}", sent="no")
+        return ConnectError(f"no connection to {_place(foreign)}: {os_reason(foreign)}", sent="no")
     if isinstance(foreign, UnusableError) or not outgoing.may_have_left:
         return ConnectError(
             "the connection to the service was lost before anything was sent", sent="no"
@@ -68,7 +70,8 @@ def _tls_reason(foreign: Exception) -> str:
     return message or type(inner).__name__
 
 
-def _os_reason(foreign: aiohttp.ClientConnectorError) -> str:
+def os_reason(foreign: aiohttp.ClientConnectorError) -> str:
+    """Why the system did not connect, such as "connection refused"."""
     error = foreign.os_error
     if error.errno is not None and error.errno > 0:
         return os.strerror(error.errno).lower()  # asyncio's own text does not say why

@@ -24,6 +24,7 @@ from ..wire import Answer
 from .attempt import Outgoing, check_target
 from .connection import AttemptConnection, LostError, UnusableError, UsedConnections, answer_of
 from .connector import connector_for, timeout_of
+from .proxy import through_proxy
 
 _PATCHED_BY_TOOLS: Final = ("__init__", "_request", "request")
 
@@ -76,7 +77,7 @@ class SessionConnections:
         Raises:
             aiohttp.ClientError, LostError, UnusableError, OSError, ValueError, RuntimeError:
                 there is no answer.
-            TransportError: the answer cannot be used.
+            TransportError: the answer cannot be used, or a proxy refused.
             SetupError: the caller's session is closed; no byte was sent.
             ConfigurationError: the target cannot stand in a request; no byte was sent.
         """
@@ -94,7 +95,7 @@ class SessionConnections:
                 data=outgoing.body,
                 allow_redirects=False,
                 raise_for_status=False,
-                middlewares=(*self._middlewares, _never_resending(attempt)),
+                middlewares=(through_proxy, *self._middlewares, _never_resending(attempt)),
                 timeout=self._timeout,
             )
         except ValueError:

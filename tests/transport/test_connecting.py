@@ -70,22 +70,6 @@ async def test_a_name_that_is_not_found(verb: Verb) -> None:
     assert_error(error, verb, _fault(ConnectError, again=True, text="host name iottly.invalid"))
 
 
-@each_verb
-async def test_a_proxy_that_refuses_the_tunnel(verb: Verb, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If a proxy refuses the tunnel, nothing was sent; commands are tried again too."""
-    async with RawServer(answering(502, b"no way")) as proxy:
-        monkeypatch.setenv("https_proxy", proxy.url)
-        async with session_on("https://iottly.invalid", trust_env=True) as session:
-            error = await failure_of(verb.make(session))
-        assert {received.line.split()[0] for received in proxy.requests} == {"CONNECT"}
-        assert not any(
-            name in ("authentication", "authorization")
-            for received in proxy.requests
-            for name, _ in received.headers
-        )
-    assert_error(error, verb, _fault(ConnectError, again=True))
-
-
 @contextmanager
 def full_queue() -> Iterator[str]:
     """Yield the URL of a listener whose queue is full: a further connection gets no answer."""
