@@ -233,7 +233,8 @@ class Config:
             for messages that become visible late (D11). Default 5.
         max_response_bytes: the largest answer that is accepted, in bytes after decompression,
             1024 or more. Default 16,777,216 (16 MiB).
-        trust_env: whether proxies and .netrc of the environment are used. Default False.
+        trust_env: whether proxies and .netrc of the environment are used. A proxy is written
+            ``https_proxy=http://host:port``. Default False.
         ssl: an `ssl.SSLContext` of your own, which verifies certificates and host names and
             accepts TLS 1.2 or newer. None, the default, is the system's trust.
         allow_plain_http: whether an http URL to a host that is not loopback is accepted. The

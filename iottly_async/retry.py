@@ -48,6 +48,8 @@ class Failure:
         timed_out: whether the attempt exceeded its time limit.
         lasting: whether another attempt would fail in the same way: a certificate, broken
             framing, an answer that is too large.
+        stray: whether a read met bytes that are no HTTP on a kept connection: the rest of an
+            earlier answer. The read is sent again at once, on a new connection.
     """
 
     status: int | None = None
@@ -56,6 +58,7 @@ class Failure:
     from_api: bool = False
     timed_out: bool = False
     lasting: bool = False
+    stray: bool = False
 
 
 def decide(
@@ -68,12 +71,12 @@ def decide(
     """Decide whether to make another attempt.
 
     After a 429 the pause is 0: the limiter has seen the answer and makes the call wait for a
-    permit. The policy's attempts do not count a 429.
+    permit. The policy's attempts count neither a 429 nor stray bytes.
 
     Args:
         failure: of the attempt that just ended.
         route: of the call; a command is tried again only if it surely was not taken (D10).
-        attempt: how many attempts were made, without those answered by 429.
+        attempt: how many attempts were made, without those answered by 429 or by stray bytes.
         policy: the limits.
         random: draws a number in [0, 1), for the jitter.
 
@@ -82,7 +85,7 @@ def decide(
     """
     if route.command and not surely_not_taken(failure):
         return None
-    if failure.status == 429:
+    if failure.status == 429 or failure.stray:
         return 0.0
     if failure.lasting or attempt >= policy.max_attempts:
         return None

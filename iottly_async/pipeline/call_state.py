@@ -17,6 +17,8 @@ class CallState:
         refusals: answers of 429.
         paid: tokens of the retry budget that the call's retries cost.
         outgoing: the attempt under way; None between attempts.
+        strays: answers that were stray bytes on a kept connection. After the first, the call
+            uses connections of its own.
         sent_at: when the last attempt began, in seconds of the monotonic clock.
         answer: to the last attempt; None if there was none.
         may_have_left: whether an attempt before the one under way may have reached the service.
@@ -35,6 +37,7 @@ class CallState:
         "patience",
         "refusals",
         "sent_at",
+        "strays",
     )
 
     def __init__(self, patience: Patience | None = None) -> None:
@@ -43,6 +46,7 @@ class CallState:
         self.attempts = 0
         self.sent_at = 0.0
         self.refusals = 0
+        self.strays = 0
         self.paid = 0
         self.outgoing: Outgoing | None = None
         self.answer: Answer | None = None

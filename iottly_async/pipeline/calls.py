@@ -243,7 +243,10 @@ class Pipeline:
                 self._budget.earn(state.paid)
                 self._circuit.succeeded(state.sent_at)
                 return result
-            self._report_failure(request.route, failed, state)
+            if failure.stray:
+                state.strays += 1
+            else:
+                self._report_failure(request.route, failed, state)
             delay = self._retry_delay(request, failed, failure, state, deadline)
             if delay is None:
                 raise final_error(request, failed, failure)
@@ -379,7 +382,7 @@ class Pipeline:
             request.target,
             headers[route.generation],
             request.body,
-            alone=route.command,
+            alone=route.command or state.strays > 0,
         )
         state.outgoing, state.answer = outgoing, None
         state.attempts += 1
@@ -446,10 +449,12 @@ class Pipeline:
         deadline: Deadline,
     ) -> float | None:
         """Seconds before the next attempt; None to give up."""
+        if failure.stray:
+            return 0.0
         if state.patience is not None:
             return self._patient_delay(request.route, error, failure, state, state.patience)
         policy = self.config.retry
-        attempt = state.attempts - state.refusals
+        attempt = state.attempts - state.refusals - state.strays
         delay = decide(failure, request.route, attempt, policy, self._clock.random)
         if delay is None:
             return None

@@ -28,11 +28,17 @@ _LASTING: Final = (TLSError, ProtocolError, ResponseTooLargeError)
 def failure_of(error: IottlyError, state: CallState) -> Failure:
     """What the error of an attempt means for the retry decision."""
     if isinstance(error, TransportError):
+        outgoing = state.outgoing
         return Failure(
             sent=state.sent,
             timed_out=isinstance(error, DeadlineExceededError),
             lasting=isinstance(error, _LASTING)
             or (isinstance(error, ProxyError) and error.lasting),
+            stray=isinstance(error, ProtocolError)
+            and outgoing is not None
+            and outgoing.kept
+            and outgoing.method == "GET"
+            and not state.strays,
         )
     answer = state.answer
     return Failure(

@@ -34,7 +34,9 @@ aiohttp behaves in ways that this room works around. Each was seen in 3.14.5, an
 - Bytes that arrive on an idle kept connection are taken for the answer to the next request,
   and every later answer is shifted by one. Bytes that the event loop had no time to read are
   not seen at all. `connection` checks a kept connection, in the kernel too, before the first
-  byte is written to it, and replaces it if there is unread input.
+  byte is written to it, and replaces it if there is unread input. Bytes that arrive after
+  that check are no HTTP as a rule; `Outgoing.kept` says that they may be such a rest, and
+  `pipeline` tries a read again on a connection of its own.
 - A TLS connection that is closed early waits 30 s for the peer's closing handshake, and
   outlives the session. It is aborted.
 - Closing the session leaves a reader of a body waiting for ever. `aio.deadlines` ends calls

@@ -20,12 +20,14 @@ class Outgoing:
         headers: with the credential.
         body: None if the request has none.
         alone: whether the request needs a connection of its own, as a command does.
+        kept: whether the connection that it was written to may have served an earlier request,
+            so that what is read may be the rest of an earlier answer.
         may_have_left: whether a byte of the request may have been sent. It is True from the
             start: a transport that does not keep it is safe. A transport that knows better
             sets it to False, and back to True before the first byte is sent.
     """
 
-    __slots__ = ("alone", "body", "headers", "may_have_left", "method", "target")
+    __slots__ = ("alone", "body", "headers", "kept", "may_have_left", "method", "target")
 
     def __init__(
         self,
@@ -41,6 +43,7 @@ class Outgoing:
         self.headers = headers
         self.body = body
         self.alone = alone
+        self.kept = False
         self.may_have_left = True
 
 

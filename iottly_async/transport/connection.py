@@ -72,6 +72,7 @@ class AttemptConnection:
             transport.abort()
             raise UnusableError(kept=True)
         self.transport = transport
+        self.outgoing.kept = has_input is not None
         self.outgoing.may_have_left = True
         return protocol, transport
 

@@ -60,6 +60,7 @@ class SessionConnections:
         # reference (seen in 3.14.5).
         self._middlewares = getattr(session, "_middlewares", ())
         self._used: UsedConnections = WeakKeyDictionary()
+        self._answered = False
 
     @property
     def closed(self) -> bool:
@@ -87,6 +88,8 @@ class SessionConnections:
         attempt = AttemptConnection(outgoing, self._used)
         # From here on the request is aiohttp's: when it writes the first byte is not known.
         outgoing.may_have_left = True
+        # Which connection a caller's session takes is not known.
+        outgoing.kept = self._given and self._answered
         try:
             response = await self._session.request(
                 outgoing.method,
@@ -115,6 +118,7 @@ class SessionConnections:
                 attempt.abort()
             response.close()
             raise
+        self._answered = True
         if outgoing.alone:
             attempt.abort()
         return answer
