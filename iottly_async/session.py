@@ -224,7 +224,7 @@ class IottlySession:
     def _watched(self, hooks: Hooks) -> Hooks:
         if not isinstance(hooks, Hooks):
             raise ConfigurationError(f"hooks must be a Hooks, not {type(hooks).__name__}")
-        self._pipeline.watch(hooks)
+        self._pipeline.notices.watch(hooks)
         return hooks
 
     async def ping(self) -> None:

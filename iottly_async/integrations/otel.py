@@ -75,9 +75,9 @@ def instrumented(
 ) -> IottlySession:
     """A view of a session whose calls are traced and measured.
 
-    Calls through the session itself are not traced. Streams have no span, and neither has a
-    pause between two calls, such as between two polls of a followed device. The hooks of the
-    session are called as before.
+    Calls through the session itself are not traced. Of a stream, the request that opens a
+    connection is a span. A pause between two calls, such as between two polls of a followed
+    device, has none. The hooks of the session are called as before.
 
     Example:
         ```python

@@ -11,13 +11,11 @@ circuit (`outage`).
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 import os
 from collections.abc import Callable, Coroutine
 from copy import copy
-from typing import Any, Final, Literal, TypeVar
-from weakref import WeakSet
+from typing import Any, Final, TypeVar
 
 from .._version import __version__
 from ..aio.deadlines import Deadline, Deadlines
@@ -32,11 +30,9 @@ from ..errors import (
     DecodeError,
     IottlyError,
     ProtocolError,
-    ProxyError,
     RateLimitedError,
     SessionClosedError,
     SetupError,
-    TLSError,
     TransportError,
 )
 from ..models import Outage
@@ -50,34 +46,26 @@ from ..retry import (
     surely_not_taken,
 )
 from ..transport import Outgoing, Transport
-from ..wire import Answer, Request, Route, one_line, read_answer
+from ..wire import Answer, Request, Route, read_answer
 from .call_state import CallState
 from .hooks import (
     CallEvent,
-    Hooks,
-    OutageEvent,
     RequestEvent,
     ResponseEvent,
-    RetryEvent,
     WaitEvent,
     notify,
 )
+from .notices import Notices
 from .options import Options, Stats, Upgrade
-from .outage import OutageCircuit, reason_of
+from .outage import OutageCircuit
 from .outcome import closed_error, ended_error, failure_of, final_error
 from .patience import Patience
+from .quota_waits import QuotaWaits
 
 T = TypeVar("T")
 
-_retry_log = logging.getLogger("iottly_async.retry")
-_quota_log = logging.getLogger("iottly_async.quota")
-_outage_log = logging.getLogger("iottly_async.outage")
-
 _WAIT_SHOWN: Final = 1.0
 """Seconds of a wait for quota beyond which hooks are told."""
-
-_WAIT_LOGGED: Final = 10.0
-"""Seconds of a wait for quota beyond which it is logged."""
 
 _MAY_HAVE_LEFT: Final = (
     "iottly-async: the command may have reached the device when this was cancelled"
@@ -103,6 +91,7 @@ class Pipeline:
         config: the settings.
         key: the credential; it shows itself nowhere.
         limiter: gives a permit for each attempt.
+        notices: log lines and events about the session's calls.
         stats: counters since the session was made.
     """
 
@@ -117,8 +106,9 @@ class Pipeline:
         self._clock = clock
         self._budget = RetryBudget(config.retry.budget)
         self._deadlines = Deadlines()
-        self._circuit = OutageCircuit(clock, self._outage_changed)
-        self._watching: WeakSet[Hooks] = WeakSet()
+        self._circuit = OutageCircuit(clock)
+        self._quota_waits = QuotaWaits(clock, limiter.quota)
+        self.notices = Notices(key)
         self._latency = 0.0
         self._capacity: int | None = None
         self._capacity_at = -1
@@ -137,14 +127,6 @@ class Pipeline:
     def outage(self) -> Outage | None:
         """The outage of the service that goes on; None if there is none."""
         return self._circuit.outage
-
-    def watch(self, hooks: Hooks) -> None:
-        """Tell these hooks of outages, which are the session's and not of one view.
-
-        Args:
-            hooks: of the session or of a view; told as long as that is in use.
-        """
-        self._watching.add(hooks)
 
     async def call(
         self, request: Request[T], options: Options, *, patience: float | None = None
@@ -170,7 +152,7 @@ class Pipeline:
         failed: BaseException | None = None
         try:
             return await self._call(request, options, patience, state)
-        except (IottlyError, asyncio.CancelledError) as error:
+        except BaseException as error:
             failed = error
             raise
         finally:
@@ -241,7 +223,7 @@ class Pipeline:
                 failed, failure = error, failure_of(error, state)
             else:
                 self._budget.earn(state.paid)
-                self._circuit.succeeded(state.sent_at)
+                self._report_answer(state)
                 return result
             if failure.stray:
                 state.strays += 1
@@ -250,7 +232,10 @@ class Pipeline:
             delay = self._retry_delay(request, failed, failure, state, deadline)
             if delay is None:
                 raise final_error(request, failed, failure)
-            self._note_retry(request.route, options, failed, delay, state)
+            self.stats.retries += 1
+            patient_delay = state.patience is not None and failure.status != 429
+            until = max(delay, self._circuit.probe_in()) if patient_delay else delay
+            self.notices.retry(request.route, options.hooks, failed, until, state)
             refusal = failed if failure.status == 429 else None
             state.attempt_failed(not_taken=request.route.command)
             if deadline.closed:
@@ -258,46 +243,31 @@ class Pipeline:
             if delay > 0:
                 await self._clock.sleep(delay)
 
+    def _report_answer(self, state: CallState) -> None:
+        """Tell the outage circuit that the service has answered."""
+        ended = self._circuit.succeeded(state.sent_at)
+        if ended is not None:
+            self.notices.outage_ended(ended)
+
     def _report_failure(self, route: Route, error: IottlyError, state: CallState) -> None:
         """Tell the outage circuit what a failed attempt says about the service."""
-        if error.status == 429 or isinstance(error, TLSError):
-            return  # another reason to wait, or none to wait at all
-        if isinstance(error, ProxyError) and error.lasting:
-            return  # it says nothing of the service
+        if error.status == 429:
+            return  # the limiter's business
         if is_unreadable(error):
             self._circuit.undecided(state.outcomes)
-        elif not is_passing(error):
-            self._circuit.succeeded(state.sent_at)  # an answer, even if it is a refusal
-        elif not route.command or error.status is None:  # a wrong command may be a 500 too (D16)
-            self._circuit.failed(state.outcomes, error)
+        elif is_passing(error):
+            # A command that the service does not know may be a 500 too (D16).
+            if not route.command or error.status is None:
+                self._report_loss(error, state)
+        elif isinstance(error, ApiError | DecodeError):
+            self._report_answer(state)  # an answer, even if it is a refusal
 
-    def _note_retry(
-        self, route: Route, options: Options, error: IottlyError, delay: float, state: CallState
-    ) -> None:
-        self.stats.retries += 1
-        seconds = delay
-        if state.patience is not None and error.status != 429:
-            seconds = max(delay, self._circuit.probe_in())
-        reason = reason_of(error)
-        if error.status == 429:
-            _retry_log.debug("%s: attempt %d was refused (429)", route.name, state.attempts)
-        else:
-            _retry_log.debug(
-                "%s: attempt %d failed (%s); the next one is in %.1f s",
-                route.name, state.attempts, reason, seconds,
-            )  # fmt: skip
-        outcomes = state.outcomes
-        if state.patience and outcomes.fails_alone and not outcomes.warned:
-            outcomes.warned = True
-            _retry_log.warning(
-                "%s fails (%s) while other calls succeed; it is tried again %s",
-                route.name, reason, _for_how_long(state.patience.seconds),
-            )  # fmt: skip
-        if options.hooks:
-            event = RetryEvent(
-                route.template, state.attempts, error.status, seconds, type(error).__name__
-            )
-            notify(options.hooks, event)
+    def _report_loss(self, error: IottlyError, state: CallState) -> None:
+        began = self._circuit.failed(state.outcomes, error)
+        if began is not None:
+            patience = state.patience
+            seconds = self.config.patience if patience is None else patience.seconds
+            self.notices.outage_began(began, error, seconds)
 
     async def _acquire_permit(
         self,
@@ -312,13 +282,13 @@ class Pipeline:
         while True:
             if state.patience is not None:
                 await self._wait_for_service(state, state.patience)
-            begun = self._clock.monotonic()
+            wait = self._quota_waits.begin(route.name)
             try:
                 permit = await self._wait_for_quota(options, patient, deadline, refusal)
             finally:
-                waited = self._clock.monotonic() - begun
-                if waited > _WAIT_SHOWN:
-                    self._note_wait(route, options, waited)
+                waited = self._quota_waits.end(wait)
+                if waited > _WAIT_SHOWN and options.hooks:
+                    notify(options.hooks, WaitEvent(route.template, "quota", waited))
             if state.patience is None:
                 return permit
             state.patience.add_quota_wait(waited)
@@ -365,12 +335,6 @@ class Pipeline:
             deadline.resume()
         raise refusal
 
-    def _note_wait(self, route: Route, options: Options, seconds: float) -> None:
-        if seconds > _WAIT_LOGGED:
-            _quota_log.info("%s waited %.1f s for quota", route.name, seconds)
-        if options.hooks:
-            notify(options.hooks, WaitEvent(route.template, "quota", seconds))
-
     async def _send_once(
         self, request: Request[T], options: Options, permit: Permit, state: CallState
     ) -> Answer:
@@ -387,10 +351,7 @@ class Pipeline:
         state.outgoing, state.answer = outgoing, None
         state.attempts += 1
         self.stats.attempts += 1
-        hooks, template = options.hooks, route.template if options.hooks else ""
-        if hooks:
-            notify(hooks, RequestEvent(template, state.attempts))
-        state.sent_at = begun = self._clock.monotonic()
+        state.sent_at = self._request_begins(route, options, state.attempts)
         try:
             if state.patience is None:
                 answer = await self._transport.send(outgoing)
@@ -405,15 +366,11 @@ class Pipeline:
                 self.limiter.lost(permit)
             else:
                 self.limiter.unused(permit)
-            if hooks:
-                took, name = self._clock.monotonic() - begun, type(error).__name__
-                notify(hooks[::-1], ResponseEvent(template, state.attempts, None, took, name))
+            self._request_ended(route, options, state.attempts, state.sent_at, error)
             raise
-        took = self._clock.monotonic() - begun
         self.limiter.answered(permit, answer.status, answer.headers)
+        took = self._request_ended(route, options, state.attempts, state.sent_at, answer)
         self._latency += (took - self._latency) * _LATENCY_WEIGHT
-        if hooks:
-            notify(hooks[::-1], ResponseEvent(template, state.attempts, answer.status, took))
         self.stats.bytes_received += len(answer.body)
         if answer.status == 429:
             state.refusals += 1
@@ -422,6 +379,33 @@ class Pipeline:
             answer = self._redacted(answer)
         state.answer = answer
         return answer
+
+    def _request_begins(self, route: Route, options: Options, attempt: int) -> float:
+        """Call the hooks for a request; return when it begins."""
+        if options.hooks:
+            notify(options.hooks, RequestEvent(route.template, attempt))
+        return self._clock.monotonic()
+
+    def _request_ended(
+        self,
+        route: Route,
+        options: Options,
+        attempt: int,
+        begun: float,
+        outcome: Answer | BaseException,
+    ) -> float:
+        """Call the hooks for what came of a request; return the seconds that it took."""
+        took = self._clock.monotonic() - begun
+        if options.hooks:
+            status, error = None, None
+            if isinstance(outcome, Answer):
+                status = outcome.status
+            else:
+                error = type(outcome).__name__
+            event = ResponseEvent(route.template, attempt, status, took, error)
+            # In reverse, so that one which opened something within another's closes it first.
+            notify(options.hooks[::-1], event)
+        return took
 
     async def _send_within(self, seconds: float, outgoing: Outgoing) -> Answer:
         """Send an attempt of a call that has no deadline.
@@ -488,24 +472,6 @@ class Pipeline:
             error, state.outcomes.failures, now, policy=policy, random=self._clock.random
         )
         return 0.0 if delay is not None and self._circuit.open else delay
-
-    def _outage_changed(
-        self, state: Literal["began", "ended"], outage: Outage, error: IottlyError | None
-    ) -> None:
-        if state == "ended":
-            _outage_log.info("the service is back after %.1f s", outage.seconds)
-        else:
-            # The texts of these errors are the library's own; those of others hold the service's.
-            text = f": {self.key.hidden_in(one_line(str(error)))}"
-            _outage_log.warning(
-                "the service is away since %s (%s%s); work that goes by itself waits %s",
-                outage.since.isoformat(timespec="seconds"),
-                outage.reason,
-                text if isinstance(error, TransportError) else "",
-                _for_how_long(self.config.patience),
-            )
-        event = OutageEvent(state, outage.reason, outage.seconds)
-        notify(tuple(self._watching), event)
 
     def capacity(self) -> int | None:
         """How many requests at once the quota can keep busy.
@@ -594,14 +560,17 @@ class Pipeline:
             deadline = self._clock.monotonic() + options.timeout
             permit = await self.limiter.acquire(priority=options.priority, deadline=deadline)
         self.stats.attempts += 1
+        begun = self._request_begins(request.route, options, 1)
         try:
             answer, connection = await upgrade(self._transport, self._common_headers)
         except BaseException as error:
+            self._request_ended(request.route, options, 1, begun, error)
             if permit is not None and isinstance(error, TransportError) and error.sent == "no":
                 self.limiter.unused(permit)
             elif permit is not None:
                 self.limiter.lost(permit)
             raise
+        self._request_ended(request.route, options, 1, begun, answer)
         if permit is not None:
             self.limiter.answered(permit, answer.status, answer.headers)
         if connection is not None:
@@ -654,8 +623,5 @@ class Pipeline:
         try:
             await self._deadlines.close(grace)
         finally:
+            self._quota_waits.close()
             await self._transport.aclose()
-
-
-def _for_how_long(seconds: float) -> str:
-    return "without end" if seconds == math.inf else f"for up to {seconds:g} s"

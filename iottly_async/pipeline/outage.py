@@ -31,7 +31,7 @@ from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from math import inf
-from typing import Final, Literal
+from typing import Final
 
 from ..clock import Clock
 from ..errors import IottlyError
@@ -95,9 +95,6 @@ class CallOutcomes:
         return self._alone >= OPENS_AFTER
 
 
-OutageChange = Callable[[Literal["began", "ended"], Outage, IottlyError | None], None]
-
-
 class OutageCircuit:
     """Decides which patient calls may be sent; see the module.
 
@@ -105,12 +102,10 @@ class OutageCircuit:
 
     Args:
         clock: the time and random numbers.
-        on_change: called when an outage begins and when it ends, with its last error.
     """
 
-    def __init__(self, clock: Clock, on_change: OutageChange) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._on_change = on_change
         self._successes = 0
         # Failures in a row without a success between, of whichever calls, and answers to
         # requests that were sent before the first of them.
@@ -169,39 +164,45 @@ class OutageCircuit:
 
     # --- outcomes ------------------------------------------------------------------------
 
-    def succeeded(self, sent_at: float) -> None:
+    def succeeded(self, sent_at: float) -> Outage | None:
         """Any call was answered: close, and wake all that wait.
 
         Args:
             sent_at: when its request was sent, in seconds of the monotonic clock.
+
+        Returns:
+            The outage that has ended; None if there was none, or it goes on.
         """
         self._successes += 1
         if self._open:
             if sent_at < self._opened_at:
-                return
+                return None
         elif self._failures and sent_at < self._first_at:
             self._late_answers += 1
-            return
+            return None
         self._failures = self._late_answers = 0
         self._only = None
         if not self._open:
             self._error = None
-            return
-        ended, error = self._described(), self._error
+            return None
+        ended = self._described()
         self._open, self._probe, self._error = False, None, None
         self._cancel_timer()
         while self._queue:
             _, future = self._queue.popleft()
             if not future.done():
                 future.set_result(None)
-        self._on_change("ended", ended, error)
+        return ended
 
-    def failed(self, call: CallOutcomes, error: IottlyError) -> None:
+    def failed(self, call: CallOutcomes, error: IottlyError) -> Outage | None:
         """A call failed in a way that may pass.
 
         Args:
             call: which it was; its own count goes up too.
             error: how it failed.
+
+        Returns:
+            The outage that has begun; None if there is none, or it goes on.
         """
         call.failed(error, self._successes)
         now = self._clock.monotonic()
@@ -213,9 +214,9 @@ class OutageCircuit:
                 self._probe_failed(now)
             self._wait_as_asked(error, now)
             self._set_timer()
-            return
+            return None
         if call.fails_alone:
-            return
+            return None
         if not self._failures:
             self._first_at, self._since, self._only = now, self._clock.time(), call
         elif call is not self._only:
@@ -228,7 +229,8 @@ class OutageCircuit:
             self._failed_probes = 1
             self._probe_at = now + probe_pause(0, self._clock.random)
             self._wait_as_asked(error, now)
-            self._on_change("began", self._described(), error)
+            return self._described()
+        return None
 
     def undecided(self, call: CallOutcomes) -> None:
         """A call was answered by something that cannot be read: who knows whose it is."""
