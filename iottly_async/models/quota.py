@@ -7,7 +7,7 @@ from typing import Literal
 
 from attrs import frozen
 
-QuotaSource = Literal["server", "configured", "redis", "unknown"]
+QuotaSource = Literal["server", "configured", "redis", "learned", "unknown"]
 
 
 @frozen(kw_only=True)
@@ -24,7 +24,10 @@ class Quota:
         in_flight: calls that have a permit and no answer yet.
         refusals: answers of 429 so far.
         source: where this comes from: "server" (its headers), "configured" (a tier), "redis"
-            (shared with other processes), or "unknown".
+            (shared with other processes), "learned" (from what passed, after refusals without
+            limit headers; `rate` says how much), or "unknown".
+        rate: requests a second, as learned from what passed; None unless refusals came without
+            limit headers.
     """
 
     limit: int | None
@@ -35,3 +38,4 @@ class Quota:
     in_flight: int
     refusals: int
     source: QuotaSource
+    rate: float | None = None
