@@ -35,8 +35,10 @@ process. It needs no API key. Requests and answers are JSON; a POST must say
 - ``GET clock``: the server's clock. ``POST clock``: change it. Fields: ``offset`` and
   ``stamp_offset`` (seconds), ``pin`` (a time, or null for now), ``unpin`` (true), ``advance``
   (seconds).
+- ``POST devices``: connect or disconnect a device. Fields: ``device_id``, ``connected``; both are
+  required.
 - ``GET requests``: the requests that arrived. ``DELETE requests``: forget them.
-- ``GET commands``: the commands that were executed.
+- ``GET commands``: the commands that were accepted.
 - ``POST append``: append messages. Fields: ``device_id`` (required), ``messages`` (a number or a
   list), ``late_by`` (seconds). Or rows of any form: ``device_id``, ``raw`` (a list), ``timestamp``,
   ``late_by``. Or append at a steady rate: ``rate`` (messages a second; 0 stops),

@@ -1,9 +1,12 @@
-"""Commands of generation v1: what a device answers, and how far a command has come.
+"""Commands: what a device gets on v1.0, and what it answers on v1.
 
-Nothing is run. A command's text decides how it ends, and the server's clock decides its progress.
+Nothing is run. The text of a v1 command decides how it ends, and the server's clock decides its
+progress.
 """
 
 import shlex
+from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any, NamedTuple
 
 import attrs
@@ -12,6 +15,29 @@ from .times import second_text
 
 _NOT_FOUND = 127
 _TIMED_OUT = 124
+
+
+def command_message(
+    kind: str, defaults: Mapping[str, Any], values: Mapping[str, Any], *, skip_empty: bool
+) -> dict[str, Any]:
+    """What a device gets for a v1.0 command: the declared defaults, with values set in them.
+
+    The names in a dotted key reach nested members. With ``skip_empty``, a value that is ``""`` or
+    null leaves the default in its place.
+    """
+    message: dict[str, Any] = {kind: deepcopy(dict(defaults))}
+    for key, value in values.items():
+        if skip_empty and (value is None or value == ""):
+            continue
+        *parents, last = key.split(".")
+        target = message
+        for name in parents:
+            inner = target.get(name)
+            if not isinstance(inner, dict):
+                inner = target[name] = {}
+            target = inner
+        target[last] = value
+    return message
 
 
 class Outcome(NamedTuple):

@@ -86,7 +86,7 @@ class EmulatorHandle(ABC):
         return self._state.clock
 
     def set_connected(self, device_id: str, connected: bool) -> None:
-        """Connect or disconnect a device.
+        """Connect or disconnect a device; one that is disconnected sends nothing.
 
         Args:
             device_id: The device's id of either generation.
@@ -133,8 +133,8 @@ class EmulatorHandle(ABC):
 
         Raises:
             KeyError: There is no such device.
-            ValueError: A message has an unknown field or a value that is not allowed. Nothing is
-                stored then.
+            ValueError: A message has an unknown field or a value that is not allowed, or the device
+                is disconnected and a message has no ``timestamp``. Nothing is stored then.
 
         Example:
             ```python
@@ -227,7 +227,8 @@ class EmulatorHandle(ABC):
 
         Args:
             rate: Messages a second, over all devices.
-            device_ids: The devices that send, in turn. None: all devices.
+            device_ids: The devices that send, in turn; a device that is disconnected is passed
+                over. None: all devices.
 
         Raises:
             KeyError: There is no such device.
@@ -265,7 +266,7 @@ class EmulatorHandle(ABC):
 
     @property
     def commands(self) -> list[CommandRecord]:
-        """The commands that devices executed, oldest first."""
+        """The commands that were accepted, oldest first."""
         return self._call(lambda: list(self._state.records.commands))
 
     def forget_requests(self) -> None:

@@ -2,7 +2,7 @@
 
 Every field of ``EmulatorSettings`` can be given as ``--its-name`` and as
 ``IOTTLY_EMULATOR_ITS_NAME``. The items of a list are separated by commas, and so are the ends of a
-range of seconds. ``none`` stands for None.
+range of seconds. An object is JSON. ``none`` stands for None.
 """
 
 import argparse
@@ -14,7 +14,8 @@ from typing import Any
 
 import attrs
 
-from .settings import EmulatorSettings, Latency, Tier
+from .rows import load_json
+from .settings import CommandDefaults, EmulatorSettings, Latency, Tier
 from .times import read_text, to_datetime
 
 PREFIX = "IOTTLY_EMULATOR_"
@@ -97,6 +98,13 @@ def _items(text: str) -> tuple[str, ...]:
     return tuple(item.strip() for item in text.split(",") if item.strip())
 
 
+def _json_object(text: str) -> dict[str, Any]:
+    value = load_json(text, strict=True)
+    if not isinstance(value, dict):
+        raise ValueError("must be a JSON object")  # noqa: TRY004 - the text is wrong
+    return value
+
+
 def _time(text: str) -> datetime:
     return to_datetime(read_text(text))
 
@@ -111,6 +119,7 @@ _READERS: dict[Any, Callable[[str], Any]] = {
     int | None: _or_none(int),
     int | Tier | None: _or_none(_whole_or_text),
     tuple[str, ...]: _items,
+    CommandDefaults: _json_object,
     frozenset[str]: lambda text: frozenset(_items(text)),
 }
 """How the text of a setting is read, by the setting's type; any other type takes the text."""

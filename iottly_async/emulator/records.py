@@ -1,4 +1,4 @@
-"""What happened: the requests that arrived and the commands that were executed.
+"""What happened: the requests that arrived and the commands that were accepted.
 
 A request is recorded when it arrives and completed when it is answered, so a request that hangs is
 recorded too (its ``status`` is None). API keys and headers are never recorded.
@@ -66,14 +66,17 @@ class RequestRecord:
 
 @attrs.frozen(kw_only=True)
 class CommandRecord:
-    """A command that a device executed.
+    """A command that was accepted for a device.
 
     Attributes:
         id: The command's id.
         generation: The generation that it was sent by, ``v1.0`` or ``v1``.
         device_id: The device's id on v1.0, whichever generation the command was sent by.
         body: The request's body, decoded.
-        timestamp: When it was executed, in epoch milliseconds of the server's clock.
+        timestamp: When it was accepted, in epoch milliseconds of the server's clock.
+        message: What the device gets on v1.0: the declared defaults with the command's values in
+            them. None on v1.
+        delivered: Whether the device was connected, so that it got the command.
     """
 
     id: str
@@ -81,6 +84,8 @@ class CommandRecord:
     device_id: str
     body: dict[str, Any]
     timestamp: int
+    message: dict[str, Any] | None
+    delivered: bool
 
     def as_json(self) -> dict[str, Any]:
         """The record as the control address shows it.

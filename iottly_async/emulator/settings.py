@@ -29,6 +29,9 @@ DateForm = Literal["text", "epoch-ms", "numberLong"]
 Rounding = Literal["up", "down"]
 RateHeaders = Literal["both", "v1", "none"]
 RefusalBody = Literal["api", "html"]
+HistoryOrder = Literal["newest-first", "oldest-first"]
+EmptyValues = Literal["default", "as-given"]
+CommandDefaults = Mapping[str, Mapping[str, Any]]
 Latency = float | tuple[float, float]
 
 
@@ -65,6 +68,13 @@ def as_range(value: Latency) -> tuple[float, float]:
 def seeded_random(seed: int | str, purpose: str) -> Random:
     """A generator of its own for a purpose, so that an extra draw here changes nothing there."""
     return Random(f"{seed}/{purpose}")  # noqa: S311 - for made-up data, not for secrets
+
+
+def _command_defaults() -> CommandDefaults:
+    return {
+        "echo": {"content": "hello"},
+        "read_sensor_data": {"sensor": "temperature", "sampling": {"count": 1, "interval_s": 60}},
+    }
 
 
 @attrs.frozen(kw_only=True)
@@ -121,6 +131,14 @@ class EmulatorSettings:
             range (low, high) to draw from for each message. 0 by default.
         command_types: The command types that the project declares. ``echo`` and
             ``read_sensor_data`` by default.
+        command_defaults: The values that the project declares for its command types: an object for
+            each type, which may be nested. A v1.0 command sends them with its own values set in
+            them (D15).
+        empty_values: What a v1.0 command does with a value that is ``""`` or null (D15): the
+            device gets the declared ``default`` (the default), or the value ``as-given``.
+        undeclared_status: The status of a v1.0 command whose type is not declared: 400 (the
+            default), or 500 with the text "list index out of range", which an unknown device
+            gets as well (D16).
         command_messages: Whether a device sends a message for each command that it executes.
             False by default.
         pending_for: How many seconds a v1 command is ``pending``. 0.05 by default.
@@ -131,6 +149,8 @@ class EmulatorSettings:
             the default, allows the documented 100.
         unstable_ties: Whether messages of one millisecond come in a different order in each
             answer (D6). False by default.
+        history_order: The order of the history's answer (D13): ``newest-first`` (the default) or
+            ``oldest-first``. The newest messages are selected either way.
         extra_fields: Whether devices and messages have fields that the documents do not name (D8).
             False by default.
         date_form: What ``$date`` holds in the history endpoint (D7): ``text`` (the default),
@@ -169,6 +189,11 @@ class EmulatorSettings:
     stamp_offset: float = 0.0
     late_by: Latency = 0.0
     command_types: frozenset[str] = frozenset({"echo", "read_sensor_data"})
+    command_defaults: CommandDefaults = attrs.field(factory=_command_defaults, hash=False)
+    empty_values: EmptyValues = attrs.field(
+        default="default", validator=one_of(get_args(EmptyValues))
+    )
+    undeclared_status: int = attrs.field(default=400, validator=one_of((400, 500)))
     command_messages: bool = False
     pending_for: float = attrs.field(default=0.05, validator=attrs.validators.ge(0))
     running_for: float = attrs.field(default=0.1, validator=attrs.validators.ge(0))
@@ -177,6 +202,9 @@ class EmulatorSettings:
     round_from: bool = False
     page_size_cap: int | None = None
     unstable_ties: bool = False
+    history_order: HistoryOrder = attrs.field(
+        default="newest-first", validator=one_of(get_args(HistoryOrder))
+    )
     extra_fields: bool = False
     date_form: DateForm = attrs.field(default="text", validator=one_of(get_args(DateForm)))
 
@@ -249,6 +277,9 @@ class EmulatorOptions(TypedDict, total=False):
     stamp_offset: float
     late_by: Latency
     command_types: frozenset[str]
+    command_defaults: CommandDefaults
+    empty_values: EmptyValues
+    undeclared_status: int
     command_messages: bool
     pending_for: float
     running_for: float
@@ -256,5 +287,6 @@ class EmulatorOptions(TypedDict, total=False):
     round_from: bool
     page_size_cap: int | None
     unstable_ties: bool
+    history_order: HistoryOrder
     extra_fields: bool
     date_form: DateForm

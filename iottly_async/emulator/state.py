@@ -14,7 +14,7 @@ import attrs
 from .aio import Signal
 from .appender import Appender
 from .clock import EmulatorClock
-from .commands import Execution, execute
+from .commands import Execution, command_message, execute
 from .faults import Faults
 from .fleet.devices import Device
 from .fleet.payloads import PROFILES
@@ -41,7 +41,7 @@ class EmulatorState:
         self.settings = settings
         self.clock = EmulatorClock(settings.clock_offset, stamp_offset=settings.stamp_offset)
         self.stalled = Signal()
-        self.appender = Appender(self.append)
+        self.appender = Appender(self._append_one)
         self.webhooks = Webhooks()
         self.streams = Streams(self.clock)
         self.publisher = Publisher(self.clock, self._publish)
@@ -115,6 +115,11 @@ class EmulatorState:
             given: list[Mapping[str, Any]] = [{} for _ in range(messages)]
         else:
             given = list(messages)
+        if not device.connected and not all("timestamp" in message for message in given):
+            raise ValueError(
+                f"device {device.id} is disconnected and sends nothing now: connect it with "
+                "set_connected, or give each message the timestamp at which it was sent"
+            )
         late = as_range(self.settings.late_by if late_by is None else late_by)
         rows = [
             self._new_row(device, message, self._next_id + i, late)
@@ -143,6 +148,10 @@ class EmulatorState:
             made.append(make_raw_row(device.number, own_or_given, id_, text, visible_at=visible_at))
         return self._add(device, made)
 
+    def _append_one(self, device: Device) -> None:
+        """Add one message of a device."""
+        self.append(device.id)
+
     def _visible_at(self, late: tuple[float, float]) -> int:
         """When a message that is appended now becomes visible (epoch ms); 0 if at once."""
         low, high = late
@@ -158,8 +167,8 @@ class EmulatorState:
 
     def start_appending(self, rate: float, device_ids: list[str] | None = None) -> None:
         """Append ``rate`` messages a second, from each device in turn (None: all devices)."""
-        devices = map(self.fleet.find, device_ids) if device_ids else self.fleet.devices
-        self.appender.start(rate, [device.id for device in devices])
+        found = [self.fleet.find(id_) for id_ in device_ids] if device_ids else self.fleet.devices
+        self.appender.start(rate, found)
 
     def stored(
         self,
@@ -220,17 +229,29 @@ class EmulatorState:
     def record_command(
         self, generation: str, device: Device, body: dict[str, Any]
     ) -> CommandRecord:
-        """Let a device execute a command: record it, and send a message if the settings say so."""
+        """Record a command; a device that gets it sends a message if the settings say so."""
+        message = None
+        if generation == "v1.0":
+            kind = body["cmd_type"]
+            message = command_message(
+                kind,
+                self.settings.command_defaults.get(kind, {}),
+                body["values"],
+                skip_empty=self.settings.empty_values == "default",
+            )
         record = CommandRecord(
             id=f"cmd_{len(self.records.commands) + 1:012x}",
             generation=generation,
             device_id=device.id,
             body=body,
             timestamp=self.clock.now_ms(),
+            message=message,
+            delivered=device.connected,
         )
         self.records.commands.append(record)
-        if self.settings.command_messages:
-            self.append(device.id, [{"payload": {"command": body, "command_id": record.id}}])
+        if self.settings.command_messages and record.delivered:
+            payload = {"command": body, "command_id": record.id, "message": message}
+            self.append(device.id, [{"payload": payload}])
         return record
 
     def start_command(self, device: Device, body: dict[str, Any]) -> Execution:

@@ -47,6 +47,16 @@ async def test_clock(api: Api) -> None:
     assert (await control(api, "GET", "clock")).json["offset"] == -5
 
 
+async def test_devices(api: Api) -> None:
+    """A device is connected and disconnected."""
+    device = api.emulator.device_ids[0]
+    for connected in (False, True):
+        body = {"device_id": device, "connected": connected}
+        assert (await control(api, "POST", "devices", body)).json == {"connected": connected}
+        found = (await control(api, "GET", "state")).json["devices"][0]
+        assert found["connected"] is connected
+
+
 async def test_requests(api: Api) -> None:
     """Requests are listed without those to the control address, and can be forgotten."""
     await api.page(l=3)
@@ -114,6 +124,8 @@ async def test_a_seed_that_fails_changes_nothing(api: Api) -> None:
         ("POST", "clock", {"pin": "soon"}, 400),
         ("POST", "clock", {"speed": 2}, 400),
         ("POST", "append", {}, 400),
+        ("POST", "devices", {"device_id": "none", "connected": True}, 400),
+        ("POST", "devices", {"connected": 1}, 400),
         ("POST", "append", {"device_id": "no-such-device"}, 400),
         ("POST", "seed", {"devices": -1}, 400),
         ("POST", "seed", {"host": "0.0.0.0"}, 400),

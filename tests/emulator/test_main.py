@@ -98,6 +98,7 @@ def test_settings_of_options_and_environment(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("IOTTLY_EMULATOR_APPEND_RATE", "2.5")
     monkeypatch.setenv("IOTTLY_EMULATOR_SEED", "")
     options = ["--devices=2", "--late-by=0.5,1.5", "--round-from", "--command-types=echo,blink"]
+    options.append('--command-defaults={"echo": {"content": "x"}}')
     with process(*options, "--rate-headers=none", "--refusal-status=503") as (_, printed):
         state = control(printed["IOTTLY_BASE_URL"], "state")
     settings = state["settings"]
@@ -105,6 +106,7 @@ def test_settings_of_options_and_environment(monkeypatch: pytest.MonkeyPatch) ->
     assert (settings["rate_limit"], settings["rate_headers"]) == ("pro", "none")
     assert (settings["late_by"], settings["round_from"]) == ([0.5, 1.5], True)
     assert (settings["refusal_status"], settings["command_types"]) == (503, ["blink", "echo"])
+    assert settings["command_defaults"] == {"echo": {"content": "x"}}
     assert state["appending"] == 2.5
 
 

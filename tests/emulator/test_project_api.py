@@ -122,6 +122,84 @@ async def test_command_refuses(api: Api, body: dict[str, Any], text: str) -> Non
 
 
 @pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({}, {"text": "hello", "led": {"color": "red", "blinks": 3}}),
+        ({"text": "hi"}, {"text": "hi", "led": {"color": "red", "blinks": 3}}),
+        ({"text": ""}, {"text": "hello", "led": {"color": "red", "blinks": 3}}),
+        ({"text": None}, {"text": "hello", "led": {"color": "red", "blinks": 3}}),
+        ({"text": 0}, {"text": 0, "led": {"color": "red", "blinks": 3}}),
+        ({"text": False}, {"text": False, "led": {"color": "red", "blinks": 3}}),
+        ({"led.color": "blue"}, {"text": "hello", "led": {"color": "blue", "blinks": 3}}),
+        ({"led.blinks": None}, {"text": "hello", "led": {"color": "red", "blinks": 3}}),
+        ({"new": 1}, {"text": "hello", "led": {"color": "red", "blinks": 3}, "new": 1}),
+        ({"a.b": 1}, {"text": "hello", "led": {"color": "red", "blinks": 3}, "a": {"b": 1}}),
+        ({"text.x": 1}, {"text": {"x": 1}, "led": {"color": "red", "blinks": 3}}),
+    ],
+)
+async def test_declared_defaults(
+    http: aiohttp.ClientSession, values: dict[str, Any], message: dict[str, Any]
+) -> None:
+    """A key that is missing, empty or null keeps its declared default; an unknown one is added."""
+    async with Emulator(
+        devices=1,
+        messages=0,
+        command_messages=True,
+        command_types=frozenset({"show"}),
+        command_defaults={"show": {"text": "hello", "led": {"color": "red", "blinks": 3}}},
+    ) as emulator:
+        api = Api(emulator, http)
+        body = {
+            "cmd_type": "show",
+            "values": {f"show.{name}": value for name, value in values.items()},
+        }
+        for _ in range(2):
+            assert (await api.ask("POST", f"{api.device}/command", json=body)).status == 200
+        assert [c.message for c in emulator.commands] == [{"show": message}] * 2
+        assert [c.body for c in emulator.commands] == [body] * 2
+        payloads = [row["payload"] for row in emulator.stored(emulator.device_ids[0])]
+        assert [payload["message"] for payload in payloads] == [{"show": message}] * 2
+
+
+async def test_empty_values_as_given(http: aiohttp.ClientSession) -> None:
+    """By a setting, empty and null values reach the device as they are (D15)."""
+    async with Emulator(devices=1, messages=0, empty_values="as-given") as emulator:
+        api = Api(emulator, http)
+        body = {"cmd_type": "echo", "values": {"echo.content": "", "echo.other": None}}
+        await api.ask("POST", f"{api.device}/command", json=body)
+        assert emulator.commands[0].message == {"echo": {"content": "", "other": None}}
+
+
+async def test_an_undeclared_type_may_be_500(http: aiohttp.ClientSession) -> None:
+    """By a setting, an undeclared type and an unknown device are 500, as in the ancestor (D16)."""
+    async with Emulator(devices=1, messages=0, undeclared_status=500) as emulator:
+        api = Api(emulator, http)
+        echo = {"cmd_type": "echo", "values": {}}
+        for path, body, status in (
+            (f"{api.device}/command", {"cmd_type": "reboot", "values": {}}, 500),
+            (f"{api.project}/device/none/command", echo, 500),
+            (f"{api.device}/command", {"cmd_type": "echo", "values": {"content": 1}}, 400),
+            (f"{api.device}/command", echo, 200),
+        ):
+            answer = await api.ask("POST", path, json=body)
+            assert answer.status == status
+            if status == 500:
+                assert answer.json == {"error": "list index out of range"}
+        assert len(emulator.commands) == 1
+
+
+async def test_a_command_to_a_disconnected_device(http: aiohttp.ClientSession) -> None:
+    """A command to a disconnected device is accepted; the device gets and sends nothing."""
+    async with Emulator(devices=1, messages=0, command_messages=True) as emulator:
+        api = Api(emulator, http)
+        emulator.set_connected(emulator.device_ids[0], False)
+        body = {"cmd_type": "echo", "values": {}}
+        assert (await api.ask("POST", f"{api.device}/command", json=body)).status == 200
+        assert [command.delivered for command in emulator.commands] == [False]
+        assert emulator.stored(emulator.device_ids[0]) == []
+
+
+@pytest.mark.parametrize(
     ("body", "content_type"),
     [
         (b'{"name": "a"}', "text/plain"),

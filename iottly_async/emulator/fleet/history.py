@@ -1,8 +1,9 @@
 """The history of a fleet, made from a seed: how many messages each device sent, and when.
 
 It contains what a client must be able to handle: a daily rhythm, offline hours and the burst
-afterwards, several messages in one millisecond, identical messages, timestamps in whole seconds,
-device clocks that are wrong, and devices of very different sizes, some of them empty.
+afterwards, connection events, several messages in one millisecond, identical messages, timestamps
+in whole seconds, device clocks that are wrong, and devices of very different sizes, some of them
+empty. A device that has disconnected sends nothing until it connects again.
 """
 
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from ..rows import Row, make_row
 from ..settings import EmulatorSettings, seeded_random
 from ..times import DAY_MS, to_ms
 from .devices import Device, Fleet
-from .payloads import PROFILES, connection_event
+from .payloads import PROFILES, Draw, connection_event
 
 _EVENT_SHARE = 0.03
 _TIE_SHARE = 0.03
@@ -126,14 +127,17 @@ def _make_rows(device: Device, rng: Random, timestamps: list[int], first_id: int
     """A row for each timestamp; the last connection event agrees with the device's state."""
     draw, payload = rng.random, PROFILES[device.profile]
     drift = int(4000 * (draw() - 0.5)) if device.number % 7 == 3 else 0
-    events = {i for i in range(len(timestamps)) if draw() < _EVENT_SHARE}
-    connected = device.connected == (len(events) % 2 == 0)
+    events = _connection_events(draw, len(timestamps), device.connected)
     row: Row | None = None
     for i, moment in enumerate(timestamps):
         if i in events:
-            connected = not connected
-            text, kind = connection_event(connected, device.agent_version), "iottlyagent"
-        elif row is not None and moment == row.timestamp and draw() < _DUPLICATE_SHARE / _TIE_SHARE:
+            text, kind = connection_event(events[i], device.agent_version), "iottlyagent"
+        elif (
+            row is not None
+            and row.type == "userdefined"
+            and moment == row.timestamp
+            and draw() < _DUPLICATE_SHARE / _TIE_SHARE
+        ):
             row = row._replace(id=first_id + i)
             yield row
             continue
@@ -144,3 +148,22 @@ def _make_rows(device: Device, rng: Random, timestamps: list[int], first_id: int
             device.number, moment, first_id + i, kind, sent, text, channel=device.channel
         )
         yield row
+
+
+def _connection_events(draw: Draw, count: int, connected: bool) -> dict[int, bool]:
+    """Which of ``count`` messages are connection events, and whether each says "connected".
+
+    Nothing lies between a "disconnected" and the "connected" that follows it. A device that is
+    disconnected in the end has sent "disconnected" last.
+    """
+    events: dict[int, bool] = {}
+    last = count if connected else count - 1
+    i = 0
+    while i + 1 < last:
+        if draw() < _EVENT_SHARE / 2:
+            events[i], events[i + 1] = False, True
+            i += 1
+        i += 1
+    if not connected and count:
+        events[count - 1] = False
+    return events

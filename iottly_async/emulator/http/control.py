@@ -54,6 +54,7 @@ class Control:
             ("DELETE", "outage"): self._end_outage,
             ("GET", "clock"): lambda _: state.clock.as_json(),
             ("POST", "clock"): self._set_clock,
+            ("POST", "devices"): self._set_connected,
             ("GET", "requests"): lambda _: [r.as_json() for r in state.records.requests],
             ("DELETE", "requests"): self._forget_requests,
             ("GET", "commands"): lambda _: [c.as_json() for c in state.records.commands],
@@ -140,6 +141,14 @@ class Control:
         if "advance" in body:
             clock.advance(float(body["advance"]))
         return clock.as_json()
+
+    def _set_connected(self, body: Body) -> object:
+        _only(body, frozenset({"device_id", "connected"}))
+        connected = body.get("connected")
+        if not isinstance(connected, bool):
+            raise ValueError("connected: must be true or false")  # noqa: TRY004 - a 400
+        self._state.fleet.find(str(body.get("device_id"))).connected = connected
+        return {"connected": connected}
 
     def _forget_requests(self, _: Body) -> object:
         self._state.records.forget_requests()

@@ -55,7 +55,7 @@ async def paginated(call: Call) -> web.Response:
 
 
 async def history(call: Call) -> web.Response:
-    """``GET project/<P>/messages/<D>``: newest to oldest; an empty list if none matches."""
+    """``GET project/<P>/messages/<D>``: the newest messages; an empty list if none matches."""
     device = call.device()
     size = call.whole_number("numMessages", HISTORY_SIZE, 1, MAX_SIZE)
     text = call.query.get("queryJson")
@@ -68,6 +68,8 @@ async def history(call: Call) -> web.Response:
     else:
         rows = await _matching(call, device, wanted, size)
     call.record.rows = len(rows)
+    if call.state.settings.history_order == "oldest-first":
+        rows.reverse()
     form, start = call.state.settings.date_form, _message_start(call, device)
     texts = [row.raw or _history_json(row, start, form) for row in rows]
     return raw_answer(f'{{"status":200,"messages":[{_joined(call, texts)}]}}')

@@ -74,12 +74,17 @@ async def rename(call: Call) -> web.Response:
 
 async def command(call: Call) -> web.Response:
     """``POST project/<P>/device/<D>/command``; the device need not be connected."""
+    by_index = call.state.settings.undeclared_status == 500
+    if by_index and call.params["device"] not in call.state.fleet.by_id:
+        raise HttpError(500, _OUT_OF_RANGE)
     found = call.device()
     body = await call.json_object()
     kind, values = body.get("cmd_type"), body.get("values")
     if not isinstance(kind, str) or not kind:
         raise HttpError(400, "cmd_type must be a text")
     if kind not in call.state.settings.command_types:
+        if by_index:
+            raise HttpError(500, _OUT_OF_RANGE)
         raise HttpError(400, f"cmd_type {kind[:80]!r} is not declared in this project")
     if not isinstance(values, dict):
         raise HttpError(400, "values must be an object")
@@ -90,6 +95,7 @@ async def command(call: Call) -> web.Response:
     return json_answer({"status": 200})
 
 
+_OUT_OF_RANGE = "list index out of range"
 _AVAILABLE: dict[str, Any] = {"status": "available", "board": {}}
 
 
