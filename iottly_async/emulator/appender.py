@@ -5,8 +5,10 @@ import itertools
 from collections.abc import Callable, Sequence
 
 from .fleet.devices import Device
+from .settings import check_number
 
 _INTERVAL = 0.05
+_MAX_RATE = 100_000
 
 
 class Appender:
@@ -23,10 +25,10 @@ class Appender:
     def start(self, rate: float, devices: Sequence[Device]) -> None:
         """Append ``rate`` messages a second from now on; replaces an earlier rate.
 
-        Raises ``ValueError`` for a rate that is not positive or a list without devices.
+        Raises ``ValueError`` for a rate that is not positive or above 100,000, and for a list
+        without devices.
         """
-        if not rate > 0:
-            raise ValueError(f"rate={rate!r}: must be more than 0 messages a second")
+        check_number("rate", rate, 0, _MAX_RATE, above=True)
         if not devices:
             raise ValueError("a fleet without devices sends no messages")
         self.stop()

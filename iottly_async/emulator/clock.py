@@ -10,7 +10,10 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
+from .settings import MAX_SECONDS, check_number
 from .times import to_datetime, to_ms
+
+_LATEST = 250_278_000_000  # in the year 9901
 
 
 class EmulatorClock:
@@ -23,6 +26,9 @@ class EmulatorClock:
         stamp_offset: How many seconds the clock that gives messages their timestamps is ahead of
             the server's clock. 0 by default.
         real: Where real time comes from, in epoch seconds. ``time.time`` by default.
+
+    Offsets are at most some 31 years (10^9 s) either way, and a pinned clock shows a time from 1970
+    to 9900; anything else is a ``ValueError``.
     """
 
     def __init__(
@@ -32,8 +38,8 @@ class EmulatorClock:
         stamp_offset: float = 0.0,
         real: Callable[[], float] = time.time,
     ) -> None:
-        self._offset = offset
-        self._stamp_offset = stamp_offset
+        self._offset = _seconds(offset)
+        self._stamp_offset = _seconds(stamp_offset)
         self._pinned: float | None = None
         self._real = real
 
@@ -73,9 +79,9 @@ class EmulatorClock:
             at: The time that it shows: aware, or epoch milliseconds. None: its present time.
 
         Raises:
-            ValueError: ``at`` is a naive ``datetime``.
+            ValueError: ``at`` is a naive ``datetime``, or a time before 1970 or after 9900.
         """
-        self._pinned = self.time() if at is None else to_ms(at) / 1000
+        self._pinned = _pinned(self.time() if at is None else to_ms(at) / 1000)
 
     def unpin(self) -> None:
         """Let the clock run again, at real time plus the offset."""
@@ -86,11 +92,14 @@ class EmulatorClock:
 
         Args:
             seconds: How far; negative moves it back.
+
+        Raises:
+            ValueError: The clock would be too far from real time, or before 1970 or after 9900.
         """
         if self._pinned is None:
-            self._offset += seconds
+            self.offset = self._offset + seconds
         else:
-            self._pinned += seconds
+            self._pinned = _pinned(self._pinned + seconds)
 
     def time(self) -> float:
         """The server's time.
@@ -141,4 +150,11 @@ class EmulatorClock:
 
 
 def _seconds(value: float | timedelta) -> float:
-    return value.total_seconds() if isinstance(value, timedelta) else float(value)
+    seconds = value.total_seconds() if isinstance(value, timedelta) else float(value)
+    check_number("offset", seconds, -MAX_SECONDS)
+    return seconds
+
+
+def _pinned(seconds: float) -> float:
+    check_number("pinned time", seconds, 0, _LATEST)
+    return seconds

@@ -5,6 +5,7 @@ looked at, so no quota is spent and nothing is executed; with ``after=True`` it 
 the handler has run, so a command is executed and its answer is lost.
 """
 
+import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from random import Random
@@ -13,13 +14,27 @@ from typing import Any, Literal, get_args
 import attrs
 
 from .rows import raw_text
-from .settings import copied, one_of, seeded_random
+from .settings import MAX_SECONDS, copied, number, one_of, seeded_random, whole
+
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_VALUE = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
 
 FaultKind = Literal["status", "html", "cut", "reset", "stall", "garbage", "empty", "date", "row"]
 
 
 def _upper(text: str | None) -> str | None:
-    return None if text is None else text.upper()
+    return text.upper() if isinstance(text, str) else text
+
+
+_text_or_none = attrs.validators.optional(attrs.validators.instance_of(str))
+
+
+def _sendable(_: Any, attribute: "attrs.Attribute[Any]", headers: Mapping[str, str]) -> None:
+    """A validator for headers that can be sent."""
+    for name, value in headers.items():
+        texts = isinstance(name, str) and isinstance(value, str)
+        if not texts or not _HEADER.fullmatch(name) or not _VALUE.fullmatch(value):
+            raise ValueError(f"{attribute.name}: {name!r} cannot be a header with {value!r}")
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -61,29 +76,29 @@ class Fault:
     """
 
     kind: FaultKind = attrs.field(validator=one_of(get_args(FaultKind)))
-    route: str | None = None
-    method: str | None = attrs.field(default=None, converter=_upper)
-    count: int | None = 1
-    probability: float = attrs.field(
-        default=1.0, validator=[attrs.validators.ge(0.0), attrs.validators.le(1.0)]
-    )
-    skip: int = attrs.field(default=0, validator=attrs.validators.ge(0))
+    route: str | None = attrs.field(default=None, validator=_text_or_none)
+    method: str | None = attrs.field(default=None, converter=_upper, validator=_text_or_none)
+    count: int | None = attrs.field(default=1, validator=whole(1, none=True))
+    probability: float = attrs.field(default=1.0, validator=number(0, 1))
+    skip: int = attrs.field(default=0, validator=whole(0))
     after: bool = False
-    status: int | None = None
+    status: int | None = attrs.field(default=None, validator=whole(200, 599, none=True))
     body: Any = None
-    headers: Mapping[str, str] = attrs.field(factory=dict, converter=copied)
-    seconds: float | None = None
-    row: int = 0
+    headers: Mapping[str, str] = attrs.field(factory=dict, converter=copied, validator=_sendable)
+    seconds: float | None = attrs.field(default=None, validator=number(-MAX_SECONDS, none=True))
+    row: int = attrs.field(default=0, validator=whole(-1_000, 1_000))
     injected: int = attrs.field(default=0, init=False)
     _passed: int = attrs.field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
-        if self.count is not None and self.count < 1:
-            raise ValueError(f"count={self.count}: must be 1 or more, or None")
-        if self.status is not None and not 200 <= self.status <= 599:
-            raise ValueError(f"status={self.status}: must be 200 to 599")
         if self.kind == "date" and self.seconds is None and not self.headers:
             raise ValueError("date: needs seconds or headers")
+        if self.kind != "date" and self.seconds is not None and self.seconds < 0:
+            raise ValueError(f"seconds={self.seconds}: must be 0 or more")
+        if isinstance(self.body, str):
+            self.body.encode()  # what cannot be sent is refused now
+        elif self.kind == "row" or not isinstance(self.body, bytes):
+            raw_text(self.body)
 
     def matches(self, route: str | None, path: str, method: str) -> bool:
         """Whether a request is one that this fault is meant for.

@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol, get_args
 import attrs
 
 from .aio import Signal
-from .settings import one_of
+from .settings import number, one_of, whole
 
 OutageKind = Literal["refuse", "reset", "html", "hang"]
 
@@ -37,10 +37,8 @@ class ServiceOutage:
     """
 
     kind: OutageKind = attrs.field(validator=one_of(get_args(OutageKind)))
-    seconds: float | None = attrs.field(
-        default=None, validator=attrs.validators.optional(attrs.validators.gt(0))
-    )
-    status: int = attrs.field(default=503, validator=one_of((502, 503, 504)))
+    seconds: float | None = attrs.field(default=None, validator=number(0, above=True, none=True))
+    status: int = attrs.field(default=503, validator=[whole(500), one_of((502, 503, 504))])
 
     def as_json(self) -> dict[str, Any]:
         """The outage as the control address shows it.

@@ -7,7 +7,6 @@ typed dictionary, so that a type checker can check ``Emulator(devices=3)``.
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from ipaddress import ip_address
-from math import inf
 from os import PathLike
 from random import Random
 from typing import Any, Literal, TypedDict, get_args
@@ -23,6 +22,12 @@ REFERENCE_END = datetime(2026, 5, 1, tzinfo=UTC)
 TIERS: dict[str, int | None] = {"starter": 60, "pro": 600, "enterprise": None}
 """The service's tiers and their requests a minute; None is unlimited."""
 
+MAX_SECONDS = 1e9
+"""The longest that anything may last or be apart, in seconds: some 31 years."""
+
+MAX_DAYS = 36_500
+"""The longest history, in days: some 100 years."""
+
 Tier = Literal["starter", "pro", "enterprise"]
 Algorithm = Literal["fixed", "sliding", "bucket"]
 DateForm = Literal["text", "epoch-ms", "numberLong"]
@@ -35,7 +40,11 @@ CommandDefaults = Mapping[str, Mapping[str, Any]]
 Latency = float | tuple[float, float]
 
 
-def one_of(choices: tuple[object, ...]) -> Callable[[Any, "attrs.Attribute[Any]", Any], None]:
+Check = Callable[[Any, "attrs.Attribute[Any]", Any], None]
+"""A validator of attrs."""
+
+
+def one_of(choices: tuple[object, ...]) -> Check:
     """A validator whose ``ValueError`` names the setting, the value given, and the choices."""
 
     def check(_: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
@@ -43,6 +52,44 @@ def one_of(choices: tuple[object, ...]) -> Callable[[Any, "attrs.Attribute[Any]"
             raise ValueError(f"{attribute.name}={value!r}: one of {', '.join(map(repr, choices))}")
 
     return check
+
+
+def whole(low: int, high: int | None = None, *, none: bool = False) -> Check:
+    """A validator for whole numbers within bounds (None: no bound), and for None with ``none``."""
+    bounds = f"{low} to {high}" if high is not None else f"{low} or more"
+
+    def check(_: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+        if none and value is None:
+            return
+        if type(value) is not int or value < low or (high is not None and value > high):
+            raise ValueError(f"{attribute.name}={value!r}: must be a whole number, {bounds}")
+
+    return check
+
+
+def number(
+    low: float, high: float = MAX_SECONDS, *, above: bool = False, none: bool = False
+) -> Check:
+    """A validator for numbers as ``check_number`` has them, and for None with ``none``."""
+
+    def check(_: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+        if not (none and value is None):
+            check_number(attribute.name, value, low, high, above=above)
+
+    return check
+
+
+def check_number(
+    name: str, value: Any, low: float, high: float = MAX_SECONDS, *, above: bool = False
+) -> None:
+    """``ValueError`` that names the value unless it is a number from ``low`` to ``high``.
+
+    With ``above``, it must be more than ``low``. A boolean is no number, and neither is NaN.
+    """
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not low <= value <= high or (above and value == low):
+        bounds = f"more than {low:g}" if above else f"{low:g}"
+        raise ValueError(f"{name}={value!r}: must be a number, {bounds} to {high:g}")
 
 
 def copied(headers: Mapping[str, str]) -> Mapping[str, str]:
@@ -63,6 +110,15 @@ def is_loopback(host: str | None) -> bool:
 def as_range(value: Latency) -> tuple[float, float]:
     """The lowest and the highest of a setting that is seconds or a range of seconds."""
     return value if isinstance(value, tuple) else (value, value)
+
+
+def check_range(name: str, value: Latency) -> None:
+    """``ValueError`` that names the value unless it is seconds or a range (low, high)."""
+    ends = as_range(value)
+    if len(ends) != 2:
+        raise ValueError(f"{name}={value!r}: must be seconds or a range (low, high)")
+    check_number(name, ends[0], 0)
+    check_number(name, ends[1], ends[0])
 
 
 def seeded_random(seed: int | str, purpose: str) -> Random:
@@ -158,25 +214,23 @@ class EmulatorSettings:
     """
 
     host: str = "127.0.0.1"
-    port: int = attrs.field(
-        default=0, validator=[attrs.validators.ge(0), attrs.validators.le(65535)]
-    )
+    port: int = attrs.field(default=0, validator=whole(0, 65535))
     api_keys: tuple[str, ...] = (DEVELOPMENT_KEY,)
     project_id: str = "59c19cacecc01400075f3bc9"
-    max_body: int = attrs.field(default=1_048_576, validator=attrs.validators.gt(0))
-    record_limit: int = attrs.field(default=200_000, validator=attrs.validators.gt(0))
+    max_body: int = attrs.field(default=1_048_576, validator=whole(1))
+    record_limit: int = attrs.field(default=200_000, validator=whole(1))
 
     seed: int | str = 1
-    devices: int = attrs.field(default=20, validator=attrs.validators.ge(0))
-    messages: int = attrs.field(default=100_000, validator=attrs.validators.ge(0))
-    days: int = attrs.field(default=30, validator=attrs.validators.ge(1))
+    devices: int = attrs.field(default=20, validator=whole(0))
+    messages: int = attrs.field(default=100_000, validator=whole(0))
+    days: int = attrs.field(default=30, validator=whole(1, MAX_DAYS))
     until: datetime = REFERENCE_END
-    licenses: int = attrs.field(default=5, validator=attrs.validators.ge(0))
+    licenses: int = attrs.field(default=5, validator=whole(0))
     jsonl: str | PathLike[str] | None = None
     database: str | PathLike[str] | None = None
 
     rate_limit: int | Tier | None = None
-    rate_window: float = attrs.field(default=60.0, validator=attrs.validators.gt(0))
+    rate_window: float = attrs.field(default=60.0, validator=number(0, above=True))
     rate_algorithm: Algorithm = attrs.field(default="fixed", validator=one_of(get_args(Algorithm)))
     rate_headers: RateHeaders = attrs.field(default="both", validator=one_of(get_args(RateHeaders)))
     refusal_status: int = attrs.field(default=429, validator=one_of((429, 503)))
@@ -185,8 +239,8 @@ class EmulatorSettings:
     retry_after: bool = False
 
     latency: Latency = 0.0
-    clock_offset: float = 0.0
-    stamp_offset: float = 0.0
+    clock_offset: float = attrs.field(default=0.0, validator=number(-MAX_SECONDS))
+    stamp_offset: float = attrs.field(default=0.0, validator=number(-MAX_SECONDS))
     late_by: Latency = 0.0
     command_types: frozenset[str] = frozenset({"echo", "read_sensor_data"})
     command_defaults: CommandDefaults = attrs.field(factory=_command_defaults, hash=False)
@@ -195,8 +249,8 @@ class EmulatorSettings:
     )
     undeclared_status: int = attrs.field(default=400, validator=one_of((400, 500)))
     command_messages: bool = False
-    pending_for: float = attrs.field(default=0.05, validator=attrs.validators.ge(0))
-    running_for: float = attrs.field(default=0.1, validator=attrs.validators.ge(0))
+    pending_for: float = attrs.field(default=0.05, validator=number(0))
+    running_for: float = attrs.field(default=0.1, validator=number(0))
 
     first_page: int = attrs.field(default=1, validator=one_of((0, 1)))
     round_from: bool = False
@@ -216,14 +270,14 @@ class EmulatorSettings:
             )
         if isinstance(self.api_keys, str) or not self.api_keys or not all(self.api_keys):
             raise ValueError("api_keys: must be a tuple of at least one key, none of them empty")
-        for name in ("latency", "late_by"):
-            low, high = as_range(getattr(self, name))
-            if not 0 <= low <= high < inf:
-                raise ValueError(
-                    f"{name}={getattr(self, name)!r}: must be seconds or an ascending range"
-                )
+        if not isinstance(self.seed, int | str):
+            raise ValueError(f"seed={self.seed!r}: must be a whole number or a text")  # noqa: TRY004
+        check_range("latency", self.latency)
+        check_range("late_by", self.late_by)
         if self.until.tzinfo is None:
             raise ValueError("until: must be an aware datetime; this one has no timezone")
+        if not 1970 <= self.until.year - self.days // 365 <= self.until.year <= 9900:
+            raise ValueError("until: the history must lie between 1970 and 9900")
         if self.messages and not self.devices:
             raise ValueError("messages: needs at least one device")
         if self.rate_limit in TIERS:

@@ -24,7 +24,7 @@ from .publisher import Publisher
 from .quota import Quotas
 from .records import CommandRecord, Records
 from .rows import Row, dump_json, make_raw_row, make_row, raw_text, stored_message
-from .settings import EmulatorSettings, Latency, as_range, seeded_random
+from .settings import EmulatorSettings, Latency, as_range, check_range, seeded_random
 from .store import MessageStore
 from .streams import Streams
 from .times import DAY_MS, to_ms
@@ -110,17 +110,17 @@ class EmulatorState:
         """Add messages of a device; see ``EmulatorHandle.append``."""
         device = self.fleet.find(device_id)
         if isinstance(messages, int):
-            if not 0 <= messages <= _MAX_APPENDED:
+            if isinstance(messages, bool) or not 0 <= messages <= _MAX_APPENDED:
                 raise ValueError(f"messages={messages}: 0 to {_MAX_APPENDED} in one call")
             given: list[Mapping[str, Any]] = [{} for _ in range(messages)]
         else:
             given = list(messages)
-        if not device.connected and not all("timestamp" in message for message in given):
+        if not device.connected and not all("timestamp" in dict(message) for message in given):
             raise ValueError(
                 f"device {device.id} is disconnected and sends nothing now: connect it with "
                 "set_connected, or give each message the timestamp at which it was sent"
             )
-        late = as_range(self.settings.late_by if late_by is None else late_by)
+        late = self._lateness(late_by)
         rows = [
             self._new_row(device, message, self._next_id + i, late)
             for i, message in enumerate(given)
@@ -138,7 +138,7 @@ class EmulatorState:
         """Add rows that are sent as they are; see ``EmulatorHandle.append_raw``."""
         device = self.fleet.find(device_id)
         at = self.clock.stamp_ms() if timestamp is None else to_ms(timestamp)
-        late = as_range(self.settings.late_by if late_by is None else late_by)
+        late = self._lateness(late_by)
         made = []
         for id_, given in enumerate(rows, start=self._next_id):
             own = _own_timestamp(given) if timestamp is None else None
@@ -151,6 +151,13 @@ class EmulatorState:
     def _append_one(self, device: Device) -> None:
         """Add one message of a device."""
         self.append(device.id)
+
+    def _lateness(self, late_by: Latency | None) -> tuple[float, float]:
+        """The range that ``late_by`` or the setting stands for; ``ValueError`` if it is none."""
+        if late_by is None:
+            return as_range(self.settings.late_by)
+        check_range("late_by", late_by)
+        return as_range(late_by)
 
     def _visible_at(self, late: tuple[float, float]) -> int:
         """When a message that is appended now becomes visible (epoch ms); 0 if at once."""
@@ -200,6 +207,8 @@ class EmulatorState:
     def _new_row(
         self, device: Device, given: Mapping[str, Any], id_: int, late: tuple[float, float]
     ) -> Row:
+        if not isinstance(given, Mapping):
+            raise TypeError(f"a message must be an object, not {given!r:.80}")
         unknown = set(given) - _FIELDS
         if unknown:
             raise ValueError(
@@ -207,8 +216,14 @@ class EmulatorState:
             )
         timestamp = to_ms(given["timestamp"]) if "timestamp" in given else self.clock.stamp_ms()
         sent = to_ms(given["devicetimestamp"]) if "devicetimestamp" in given else timestamp
+        kind, channel = given.get("type", "userdefined"), given.get("channel", device.channel)
+        if not isinstance(kind, str) or not isinstance(channel, str | None):
+            raise ValueError(  # noqa: TRY004 - a value is wrong, as below
+                "type and channel must be texts: append_raw adds rows of any form"
+            )
         if "payload_json" in given:
             text = str(given["payload_json"])
+            text.encode()  # what cannot be sent is refused now
         elif "payload" in given:
             text = dump_json(given["payload"])
         else:
@@ -217,11 +232,11 @@ class EmulatorState:
             device.number,
             timestamp,
             id_,
-            given.get("type", "userdefined"),
+            kind,
             sent,
             text,
             visible_at=self._visible_at(late),
-            channel=given.get("channel", device.channel),
+            channel=channel,
         )
 
     # -- commands ---------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from .aio import Signal, reset_connection
 from .clock import EmulatorClock
 from .fleet.devices import Device
 from .rows import Row, dump_json, message_json
+from .settings import check_number
 from .times import date_text
 
 _MAX_QUEUED = 100_000
@@ -106,6 +107,12 @@ class StreamConnection:
         reset_connection(self._transport)
 
 
+def check_code(code: object) -> None:
+    """``ValueError`` unless ``code`` is a WebSocket close code, or None for a reset."""
+    if code is not None and (type(code) is not int or not 1000 <= code <= 4999):
+        raise ValueError(f"code={code!r}: must be 1000 to 4999, or None for a reset")
+
+
 class Streams:
     """All open streams."""
 
@@ -128,8 +135,7 @@ class Streams:
 
     def set_heartbeat(self, seconds: float) -> None:
         """Set after how many silent seconds a heartbeat is sent; ``ValueError`` unless above 0."""
-        if not seconds > 0:
-            raise ValueError(f"heartbeat={seconds!r}: must be more than 0 seconds")
+        check_number("heartbeat", seconds, 0, above=True)
         self.heartbeat = seconds
 
     def add(self, connection: StreamConnection) -> None:
@@ -156,8 +162,7 @@ class Streams:
 
     def drop(self, code: int | None = None) -> int:
         """Close every stream with a close code, or reset it (None); returns how many."""
-        if code is not None and not 1000 <= code <= 4999:
-            raise ValueError(f"code={code}: must be 1000 to 4999, or None for a reset")
+        check_code(code)
         connections = tuple(self._open)
         for connection in connections:
             self._open.discard(connection)
@@ -182,10 +187,12 @@ class Streams:
 
     def lose(self, count: int) -> None:
         """Lose the next ``count`` messages of every open stream."""
+        check_number("lose", count, 0)
         for connection in self._open:
             connection.to_lose = count
 
     def reverse(self, count: int) -> None:
         """Send the next ``count`` messages of every open stream in reverse order."""
+        check_number("reverse", count, 0)
         for connection in self._open:
             connection.to_reverse = count

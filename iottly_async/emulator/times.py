@@ -12,6 +12,8 @@ from functools import lru_cache
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DAY_MS = 86_400_000
 _MILLISECOND = timedelta(milliseconds=1)
+_FIRST = (datetime.min.replace(tzinfo=UTC) - EPOCH) // _MILLISECOND
+_LAST = (datetime.max.replace(tzinfo=UTC) - EPOCH) // _MILLISECOND
 
 _ISO = re.compile(
     r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,6}))?(Z|[+-]\d\d:\d\d)?",
@@ -93,13 +95,16 @@ def to_ms(value: object) -> int:
     """The milliseconds of a time that a Python caller or a JSON line gives.
 
     Accepted are an aware ``datetime``, integer epoch milliseconds, a text as for ``read_text``, and
-    a mapping ``{"$date": …}``. Raises ``ValueError`` for anything else, a naive ``datetime``
-    included (D5).
+    a mapping ``{"$date": …}``. Raises ``ValueError`` for anything else, a naive ``datetime`` (D5)
+    and a time that no ``datetime`` can hold included.
     """
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise ValueError("a naive datetime says no instant: give it a timezone")
         return (value - EPOCH) // _MILLISECOND
     if isinstance(value, Mapping) and set(value) == {"$date"}:
-        return read_date(value["$date"])
-    return read_date(value)
+        value = value["$date"]
+    ms = read_date(value)
+    if not _FIRST <= ms <= _LAST:
+        raise ValueError(f"{ms} ms since 1970 lies in no year from 1 to 9999")
+    return ms

@@ -48,6 +48,8 @@ class Webhook:
     headers: Mapping[str, str] = attrs.field(factory=dict, converter=copied)
 
     def __attrs_post_init__(self) -> None:
+        if not isinstance(self.url, str):
+            raise TypeError("url: must be a text")
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not is_loopback(parts.hostname):
             raise ValueError(f"url={self.url!r}: must be an http address on the loopback interface")
@@ -56,6 +58,8 @@ class Webhook:
         if len(self.headers) > MAX_HEADERS:
             raise ValueError(f"headers: at most {MAX_HEADERS}, not {len(self.headers)}")
         for name, value in self.headers.items():
+            if not isinstance(name, str) or not isinstance(value, str):
+                raise TypeError("headers: names and values must be texts")
             if not (name.isascii() and name.replace("-", "").replace("_", "").isalnum()):
                 raise ValueError(f"headers: {name!r} is not a header's name")
             if name.lower() in _RESERVED or not value.isprintable():

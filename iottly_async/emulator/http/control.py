@@ -7,8 +7,11 @@ what it offers.
 
 import asyncio
 import json
+import stat
 from collections.abc import Callable
+from copy import copy
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -16,7 +19,9 @@ from aiohttp import web
 
 from ..faults import Fault
 from ..outage import ServiceOutage
+from ..settings import check_number
 from ..state import EmulatorState
+from ..streams import check_code
 from ..times import to_datetime, to_ms
 from ..webhooks import Webhook
 from .answers import HttpError, error_answer, json_answer
@@ -31,6 +36,11 @@ _APPEND_FIELDS = frozenset(
 _WEBHOOK_FIELDS = frozenset(field.name for field in attrs.fields(Webhook))
 _OUTAGE_FIELDS = frozenset(field.name for field in attrs.fields(ServiceOutage))
 _FAULT_FIELDS = frozenset(field.name for field in attrs.fields(Fault) if field.init)
+
+_SEED_BOUNDS = {"devices": 10_000, "messages": 1_000_000, "licenses": 100_000}
+"""The largest fleet that the control address makes: nothing else is answered meanwhile."""
+_MAX_FILE = 268_435_456  # bytes, for the same reason
+_MAX_APPENDED = 100_000
 
 Body = dict[str, Any]
 ControlHandler = Callable[[Body], object]
@@ -79,7 +89,7 @@ class Control:
             return json_answer(handler(body))
         except HttpError as error:
             return error_answer(None, error, 0)
-        except (ValueError, TypeError, KeyError, OSError) as error:
+        except (ValueError, TypeError, KeyError, OverflowError, OSError) as error:
             text = str(error.args[0] if isinstance(error, KeyError) else error)
             return error_answer(None, HttpError(400, text), 0)
 
@@ -102,6 +112,11 @@ class Control:
 
     def _seed(self, body: Body) -> object:
         _only(body, _SEED_FIELDS)
+        for field, most in _SEED_BOUNDS.items():
+            if field in body:
+                check_number(field, body[field], 0, most)
+        if body.get("jsonl") is not None:
+            _check_file(body["jsonl"])
         if "until" in body:
             body["until"] = to_datetime(to_ms(body["until"]))
         self._state.reset(attrs.evolve(self._state.settings, **body))
@@ -130,16 +145,17 @@ class Control:
     def _set_clock(self, body: Body) -> object:
         _only(body, frozenset({"offset", "stamp_offset", "pin", "unpin", "advance"}))
         clock = self._state.clock
-        if body.get("unpin"):
-            clock.unpin()
-        if "offset" in body:
-            clock.offset = float(body["offset"])
-        if "stamp_offset" in body:
-            clock.stamp_offset = float(body["stamp_offset"])
-        if "pin" in body:
-            clock.pin(None if body["pin"] is None else to_ms(body["pin"]))
-        if "advance" in body:
-            clock.advance(float(body["advance"]))
+        for changed in (copy(clock), clock):  # what is refused changes nothing
+            if body.get("unpin"):
+                changed.unpin()
+            if "offset" in body:
+                changed.offset = float(body["offset"])
+            if "stamp_offset" in body:
+                changed.stamp_offset = float(body["stamp_offset"])
+            if "pin" in body:
+                changed.pin(None if body["pin"] is None else to_ms(body["pin"]))
+            if "advance" in body:
+                changed.advance(float(body["advance"]))
         return clock.as_json()
 
     def _set_connected(self, body: Body) -> object:
@@ -165,8 +181,13 @@ class Control:
     def _disturb_streams(self, body: Body) -> object:
         _only(body, frozenset({"drop", "stall", "lose", "reverse", "heartbeat"}))
         streams = self._state.streams
+        for field in ("lose", "reverse", "heartbeat"):
+            if field in body:
+                check_number(field, body[field], 0, above=field == "heartbeat")
+        if "drop" in body:
+            check_code(body["drop"])
         if "heartbeat" in body:
-            streams.set_heartbeat(float(body["heartbeat"]))
+            streams.set_heartbeat(body["heartbeat"])
         if "lose" in body:
             streams.lose(int(body["lose"]))
         if "reverse" in body:
@@ -191,6 +212,8 @@ class Control:
         late_by = tuple(late_by) if isinstance(late_by, list) else late_by
         if "raw" not in body:
             messages = body.get("messages", 1)
+            if isinstance(messages, int) and messages > _MAX_APPENDED:
+                raise ValueError(f"messages={messages}: at most {_MAX_APPENDED} in one request")
             return {"ids": self._state.append(device, messages, late_by=late_by)}
         at = None if body.get("timestamp") is None else to_ms(body["timestamp"])
         rows = body["raw"]
@@ -204,6 +227,15 @@ class Control:
         else:
             self._state.appender.stop()
         return {"rate": self._state.appender.rate}
+
+
+def _check_file(path: object) -> None:
+    """``ValueError`` unless the path is that of an ordinary file that can be read in a while."""
+    if not isinstance(path, str) or "\0" in path:
+        raise ValueError("jsonl: must be the path of a file")
+    found = Path(path).stat()
+    if not stat.S_ISREG(found.st_mode) or found.st_size > _MAX_FILE:
+        raise ValueError(f"jsonl={path!r}: must be an ordinary file of at most {_MAX_FILE} bytes")
 
 
 def _only(body: Body, known: frozenset[str]) -> None:
