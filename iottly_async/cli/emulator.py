@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
 
 from ..errors import ConfigurationError
 from .output import FormatOption, Output, say, stdout
@@ -14,59 +17,78 @@ if TYPE_CHECKING:
 
 async def emulator(
     *,
-    port: int = 0,
-    seed: str = "1",
-    devices: int = 20,
-    messages: int = 100_000,
-    days: int = 30,
+    host: str | None = None,
+    allowed_host: Annotated[list[str] | None, Parameter(negative=())] = None,
+    port: int | None = None,
+    seed: str | None = None,
+    devices: int | None = None,
+    messages: int | None = None,
+    days: int | None = None,
     jsonl: Path | None = None,
     database: Path | None = None,
     rate_limit: str | None = None,
-    rate_window: float = 60.0,
-    latency: float = 0.0,
-    append_rate: float = 0.0,
+    rate_window: float | None = None,
+    latency: float | None = None,
+    append_rate: float | None = None,
     format: FormatOption = None,
 ) -> None:
     """Run an emulated Iottly cloud with generated devices, until Ctrl-C.
 
+    Each of its settings can also be given in the environment, as IOTTLY_EMULATOR_DEVICES or
+    IOTTLY_EMULATOR_RATE_HEADERS; `python -m iottly_async.emulator --help` lists them.
+
     Args:
-        port: The port on 127.0.0.1; 0 picks a free one.
-        seed: The seed of the generated data. The same seed gives the same data.
-        devices: The number of devices.
-        messages: The number of stored messages of all devices together.
-        days: The number of days that the stored messages cover.
+        host: The address to listen on; 127.0.0.1 by default. Others need
+            an allowed host.
+        allowed_host: A name by which other machines reach it; can be
+            given several times.
+        port: The port; 0, the default, picks a free one.
+        seed: The seed of the generated data; 1 by default. The same seed
+            gives the same data.
+        devices: The number of devices; 20 by default.
+        messages: The number of stored messages of all devices together;
+            100,000 by default.
+        days: The number of days that the stored messages cover; 30 by
+            default.
         jsonl: Serve the messages of this file instead of generated ones.
         database: Keep the messages in this file; by default they are in memory.
         rate_limit: Requests a window, or starter, pro or enterprise;
             unlimited by default.
-        rate_window: The length of that window, in seconds.
-        latency: The time that each request takes, in seconds.
-        append_rate: New messages a second; 0 adds none.
+        rate_window: The length of that window, in seconds; 60 by default.
+        latency: The time that each request takes, in seconds; 0 by default.
+        append_rate: New messages a second; 0, the default, adds none.
         format: How data is printed: a table on a terminal, JSON lines in a pipe.
     """
     # Imported here, as the other commands must not pay for loading a server.
-    from ..emulator import EmulatorSettings, serve
+    from ..emulator import serve
+    from ..emulator.options import read_number, read_settings
 
+    given = {
+        "host": host,
+        "allowed_hosts": allowed_host,
+        "port": port,
+        "seed": seed,
+        "devices": devices,
+        "messages": messages,
+        "days": days,
+        "jsonl": None if jsonl is None else str(jsonl),
+        "database": None if database is None else str(database),
+        "rate_limit": rate_limit,
+        "rate_window": rate_window,
+        "latency": latency,
+    }
     try:
-        settings = EmulatorSettings(
-            port=port,
-            seed=int(seed) if seed.isdecimal() else seed,
-            devices=devices,
-            messages=messages,
-            days=days,
-            jsonl=jsonl,
-            database=database,
-            rate_limit=_rate_limit(rate_limit),
-            rate_window=rate_window,
-            latency=latency,
-        )
+        settings = read_settings(given, os.environ)
+        if append_rate is None:
+            append_rate = read_number(os.environ, "APPEND_RATE") or 0.0
     except ValueError as error:
         raise ConfigurationError(str(error)) from None
+    rate = append_rate
     output = Output(format)
 
     def ready(running: Emulator) -> None:
-        if append_rate > 0:
-            running.start_appending(append_rate)
+        if rate > 0:
+            running.start_appending(rate)
         _print_address(running, output)
 
     try:
@@ -98,8 +120,3 @@ def _print_address(running: Emulator, output: Output) -> None:
         )
         say("Ctrl-C stops it")
     stdout().file.flush()
-
-
-def _rate_limit(text: str | None) -> Any:
-    """Digits as a number; the emulator's settings check any other text."""
-    return int(text) if text is not None and text.isdecimal() else text

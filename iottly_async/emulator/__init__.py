@@ -20,9 +20,11 @@ The same seed and settings give the same fleet, byte for byte, on any day. Its h
 fixed time in the past (``REFERENCE_END``), so a walk without bounds finds all of it.
 
 The control address ``/_emulator/`` does over HTTP what the methods do, for tests in another
-process. It needs no API key. Requests and answers are JSON; a POST must say
-``Content-Type: application/json``, and every field of its body is optional unless said otherwise.
+process. It needs no API key, and on one machine no other credential. Requests and answers are JSON;
+a POST must say ``Content-Type: application/json``, and every field of its body is optional unless
+said otherwise.
 
+- ``GET health``: ``{"status": "ok"}``, for whoever starts the emulator and waits for it.
 - ``GET state``: fleet, counts, clock, faults and settings.
 - ``POST reset``: go back to the start. The body is ``{}``.
 - ``POST seed``: make another fleet. Fields: ``seed``, ``devices``, ``messages``, ``days``,

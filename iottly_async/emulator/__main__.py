@@ -1,6 +1,7 @@
 """``python -m iottly_async.emulator``: the emulator as a process, without the CLI's extra."""
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -39,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         sys.stdout.flush()
 
+    logging.basicConfig(format="%(levelname)s: %(message)s")
     try:
         if append_rate is None:
             append_rate = read_number(os.environ, "APPEND_RATE")

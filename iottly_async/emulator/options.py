@@ -32,6 +32,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         text = " ".join(described.get(field.name, "").split()).replace("``", "").replace("%", "%%")
         if field.type is bool:
             parser.add_argument(option, action=argparse.BooleanOptionalAction, help=text)
+        elif field.name == "allowed_hosts":
+            names = (option.removesuffix("s"), option)
+            parser.add_argument(*names, dest=field.name, action="append", metavar="NAME", help=text)
         else:
             parser.add_argument(option, metavar="VALUE", help=text)
 
@@ -40,8 +43,8 @@ def read_settings(given: Mapping[str, Any], environment: Mapping[str, str]) -> E
     """Make the settings from options and from the environment; options go first.
 
     Args:
-        given: Options by the names of the settings: texts, or values that need not be read. None
-            is an option that is not given.
+        given: Options by the names of the settings: texts, lists of texts, or values that need not
+            be read. None is an option that is not given.
         environment: The variables of the environment. An empty one is one that is not set.
 
     Returns:
@@ -55,8 +58,9 @@ def read_settings(given: Mapping[str, Any], environment: Mapping[str, str]) -> E
         variable = PREFIX + field.name.upper()
         option, value = given.get(field.name), environment.get(variable)
         if option is not None:
-            read = isinstance(option, str)
-            values[field.name] = _read(field.type, field.name, option) if read else option
+            text = ",".join(option) if isinstance(option, list) else option
+            read = isinstance(text, str)
+            values[field.name] = _read(field.type, field.name, text) if read else text
         elif value:
             values[field.name] = _read(field.type, variable, value)
     return EmulatorSettings(**values)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import signal
 import threading
 from collections.abc import Callable
@@ -12,10 +13,13 @@ from aiohttp import web
 
 from .handle import EmulatorHandle
 from .http.dispatch import Dispatcher
-from .http.listener import Listener
+from .http.hosts import named
+from .http.listener import Listener, bind
 from .http.routes import ROUTE_NAMES
 from .settings import EmulatorOptions, EmulatorSettings
 from .state import EmulatorState
+
+_LOGGER = logging.getLogger("iottly_async.emulator")
 
 T = TypeVar("T")
 _SHUTDOWN_TIMEOUT = 0.05
@@ -108,22 +112,36 @@ class Emulator(EmulatorHandle):
         if self._server is not None:
             raise RuntimeError("the emulator is already running")
         state = await asyncio.to_thread(EmulatorState, self.settings, ROUTE_NAMES)
-        dispatcher = Dispatcher(state)
-        server = web.Server(dispatcher.handle, access_log=None, max_line_size=_MAX_LINE)
         try:
-            listener = Listener(server, self.settings.host, self.settings.port)
+            bound = bind(self.settings.host, self.settings.port)
         except OSError:
             state.close()
             raise
-        host, port = listener.address
-        name = f"[{host}]" if ":" in host else host
-        hosts = {name, "localhost", "127.0.0.1", "[::1]"}
-        dispatcher.hosts = frozenset(f"{host}:{port}" for host in hosts)
+        address = bound.getsockname()[:2]
+        dispatcher = Dispatcher(state, address)
+        server = web.Server(dispatcher.handle, access_log=None, max_line_size=_MAX_LINE)
+        listener = Listener(server, bound)
         await listener.start()
         state.outages.port = listener
-        self._running, self._url = state, f"http://{name}:{port}"
+        self._running, self._url = state, f"http://{named(address[0])}:{address[1]}"
+        self._warn_if_open(address)
         self._server, self._listener = server, listener
         return self
+
+    def _warn_if_open(self, address: tuple[str, int]) -> None:
+        settings = self.settings
+        if settings.allowed_hosts or settings.open_control:
+            _LOGGER.warning(
+                "the emulator listens on %s, port %d, for %s: whoever reaches it can use it; its "
+                "control address %s",
+                *address,
+                ", ".join(settings.allowed_hosts) or "this machine",
+                "answers everyone"
+                if settings.open_control
+                else "answers this machine only"
+                if settings.control_token is None
+                else "needs a token",
+            )
 
     async def aclose(self) -> None:
         """Stop serving and cut off hanging requests; the records stay readable."""

@@ -4,6 +4,7 @@
 typed dictionary, so that a type checker can check ``Emulator(devices=3)``.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from ipaddress import ip_address
@@ -27,6 +28,9 @@ MAX_SECONDS = 1e9
 
 MAX_DAYS = 36_500
 """The longest history, in days: some 100 years."""
+
+_HOST = re.compile(r"([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?")
+_TOKEN = re.compile(r"[!-~]{8,}")
 
 Tier = Literal["starter", "pro", "enterprise"]
 Algorithm = Literal["fixed", "sliding", "bucket"]
@@ -107,6 +111,30 @@ def is_loopback(host: str | None) -> bool:
         return False
 
 
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _host_names(_: Any, attribute: "attrs.Attribute[Any]", names: tuple[str, ...]) -> None:
+    """A validator for a tuple of hosts, each with or without a port."""
+    for name in (names,) if isinstance(names, str) else names:
+        if isinstance(names, str) or not _HOST.fullmatch(name):
+            raise ValueError(
+                f"{attribute.name}={names!r}: must be a tuple of names or addresses, such as "
+                "'emulator' or 'emulator.example.org:8080'"
+            )
+
+
+def _token(_: Any, attribute: "attrs.Attribute[Any]", token: str | None) -> None:
+    """A validator for a token that can stand in a header; its error does not show it."""
+    if token is not None and not _TOKEN.fullmatch(token):
+        raise ValueError(f"{attribute.name}: must be 8 or more printable characters, no spaces")
+
+
 def as_range(value: Latency) -> tuple[float, float]:
     """The lowest and the highest of a setting that is seconds or a range of seconds."""
     return value if isinstance(value, tuple) else (value, value)
@@ -138,8 +166,18 @@ class EmulatorSettings:
     """The settings of an emulator; immutable, and validated when made (``ValueError``).
 
     Attributes:
-        host: The address to bind: a loopback address or ``localhost``. ``127.0.0.1`` by default.
+        host: The address to bind: an IP address or ``localhost``. ``127.0.0.1`` by default. One
+            that other machines reach, such as ``0.0.0.0``, needs ``allowed_hosts``.
         port: The port to bind, 0 to 65535. 0, the default, takes a free one.
+        allowed_hosts: The names by which other machines, or a proxy's clients, reach the emulator:
+            each a host that may stand in the ``Host`` header, with a port or, for any port,
+            without. Requests for other hosts are refused. None by default: only loopback names
+            are accepted.
+        control_token: A token that the control address needs, as ``Authorization: Bearer TOKEN``.
+            None, the default: it needs none; if there are ``allowed_hosts``, it then answers this
+            machine only.
+        open_control: Whether the control address answers whoever reaches the emulator, without a
+            token. False by default.
         api_keys: The API keys that are accepted, each with a quota of its own. The first is
             ``Emulator.api_key``. By default ``DEVELOPMENT_KEY`` alone.
         project_id: The project's id on v1.0.
@@ -215,6 +253,9 @@ class EmulatorSettings:
 
     host: str = "127.0.0.1"
     port: int = attrs.field(default=0, validator=whole(0, 65535))
+    allowed_hosts: tuple[str, ...] = attrs.field(default=(), validator=_host_names)
+    control_token: str | None = attrs.field(default=None, repr=False, validator=_token)
+    open_control: bool = False
     api_keys: tuple[str, ...] = (DEVELOPMENT_KEY,)
     project_id: str = "59c19cacecc01400075f3bc9"
     max_body: int = attrs.field(default=1_048_576, validator=whole(1))
@@ -263,10 +304,11 @@ class EmulatorSettings:
     date_form: DateForm = attrs.field(default="text", validator=one_of(get_args(DateForm)))
 
     def __attrs_post_init__(self) -> None:
-        if not is_loopback(self.host):
+        if not is_loopback(self.host) and not (self.allowed_hosts and _is_address(self.host)):
             raise ValueError(
                 f"host={self.host!r}: the emulator binds loopback addresses only "
-                "(127.0.0.1, ::1 or localhost)"
+                "(127.0.0.1, ::1 or localhost); another IP address needs allowed_hosts, the names "
+                "by which other machines reach it"
             )
         if isinstance(self.api_keys, str) or not self.api_keys or not all(self.api_keys):
             raise ValueError("api_keys: must be a tuple of at least one key, none of them empty")
@@ -306,6 +348,9 @@ class EmulatorOptions(TypedDict, total=False):
 
     host: str
     port: int
+    allowed_hosts: tuple[str, ...]
+    control_token: str | None
+    open_control: bool
     api_keys: tuple[str, ...]
     project_id: str
     max_body: int

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -165,10 +166,36 @@ def test_the_emulator_runs_until_a_signal(environment: dict[str, str]) -> None:
     assert (running.returncode, err) == (0, "")
 
 
+def test_the_emulator_as_a_service(environment: dict[str, str]) -> None:
+    """It answers for an allowed host, reads its settings from the environment, and warns."""
+    settings = {
+        "IOTTLY_EMULATOR_MESSAGES": "50",
+        "IOTTLY_EMULATOR_DEVICES": "3",
+        "IOTTLY_EMULATOR_APPEND_RATE": "2",
+        "IOTTLY_EMULATOR_CONTROL_TOKEN": "a-token-of-one-test",
+    }
+    options = ["--host", "0.0.0.0", "--allowed-host", "one.test", "--allowed-host", "two.test"]
+    with process(settings, "emulator", "--devices", "2", *options) as running:
+        assert running.stdout is not None
+        address = json.loads(running.stdout.readline())
+        assert len(address["device_ids"]) == 2
+        token = {"Authorization": f"Bearer {settings['IOTTLY_EMULATOR_CONTROL_TOKEN']}"}
+        for host in ("one.test", "two.test:99"):
+            url = f"{address['base_url']}/_emulator/state"
+            with urlopen(Request(url, headers={"Host": host, **token}), timeout=60) as answer:
+                state = json.load(answer)
+        assert (state["settings"]["messages"], state["appending"]) == (50, 2)
+        running.send_signal(signal.SIGTERM)
+        _, err = running.communicate(timeout=60)
+    assert running.returncode == 0
+    assert err.startswith("iottly: warning: the emulator listens on 0.0.0.0")
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
         (["--devices", "-1"], "devices"),
+        (["--host", "0.0.0.0"], "allowed_hosts"),
         (["--rate-limit", "gold"], "rate_limit='gold'"),
         (["--port", "99999"], "port"),
         (["--jsonl", "/no/such/file"], "/no/such/file"),

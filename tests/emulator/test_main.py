@@ -1,51 +1,14 @@
 """The emulator as a process of its own."""
 
-import json
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-from urllib.request import Request, urlopen
 
 import attrs
 import pytest
 
 from iottly_async.emulator import DEVELOPMENT_KEY, EmulatorSettings
 from iottly_async.emulator.__main__ import main
-
-
-@contextmanager
-def process(*options: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
-    """A process, and what it printed at its start."""
-    command = [sys.executable, "-m", "iottly_async.emulator", *options]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as running:
-        try:
-            assert running.stdout is not None
-            lines = [running.stdout.readline().strip() for _ in range(3)]
-            yield running, dict(line.split("=", 1) for line in lines)
-        finally:
-            running.kill()
-
-
-def control(base_url: str, name: str, body: Any = None) -> Any:
-    """Ask the control address."""
-    data = None if body is None else json.dumps(body).encode()
-    request = Request(f"{base_url}/_emulator/{name}", data, {"Content-Type": "application/json"})
-    with urlopen(request, timeout=10) as answer:
-        return json.load(answer)
-
-
-def rows(base_url: str, project: str, device: str) -> list[Any]:
-    """The newest messages of a device."""
-    request = Request(f"{base_url}/v1.0/project/{project}/device/{device}/messages/paginated?l=100")
-    request.add_header("Authentication", f"bearer {DEVELOPMENT_KEY}")
-    with urlopen(request, timeout=10) as answer:
-        return json.load(answer)["messages"]  # type: ignore[no-any-return]
+from tests.support.emulator_process import control, process, rows
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -116,7 +79,8 @@ def test_every_setting_can_be_given_as_text(capsys: pytest.CaptureFixture[str]) 
         main(["--help"])
     shown = capsys.readouterr().out
     for field in attrs.fields(EmulatorSettings):
-        _, option, text = shown.partition(f"\n  --{field.name.replace('_', '-')}")
+        name = field.name.replace("_", "-").replace("allowed-hosts", "allowed-host")
+        _, option, text = shown.partition(f"\n  --{name}")
         assert option, field.name
         assert len(text.split("\n  --")[0].split()) > 5, field.name
 

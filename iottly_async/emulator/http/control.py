@@ -1,8 +1,9 @@
 """The control address ``/_emulator/``, for tests in another process.
 
 It needs no API key. A page in a browser cannot reach it all the same: ``Host`` is checked as
-everywhere, and a body must be declared as JSON. The docstring of ``iottly_async.emulator`` lists
-what it offers.
+everywhere, and a body must be declared as JSON. Where other machines can reach the emulator,
+``ControlGuard`` decides who may use it; ``health`` answers everyone. The docstring of
+``iottly_async.emulator`` lists what it offers.
 """
 
 import asyncio
@@ -26,6 +27,7 @@ from ..times import to_datetime, to_ms
 from ..webhooks import Webhook
 from .answers import HttpError, error_answer, json_answer
 from .call import read_json_object
+from .hosts import ControlGuard
 
 CONTROL = "/_emulator/"
 
@@ -49,10 +51,12 @@ ControlHandler = Callable[[Body], object]
 class Control:
     """Answers requests to the control address."""
 
-    def __init__(self, state: EmulatorState) -> None:
+    def __init__(self, state: EmulatorState, guard: ControlGuard) -> None:
         self._state = state
+        self._guard = guard
         self._transport: asyncio.BaseTransport | None = None
         self._table: dict[tuple[str, str], ControlHandler] = {
+            ("GET", "health"): lambda _: {"status": "ok"},
             ("GET", "state"): lambda _: state_json(state),
             ("POST", "reset"): self._reset,
             ("POST", "seed"): self._seed,
@@ -81,6 +85,8 @@ class Control:
         """Answer one request."""
         name = path.removeprefix(CONTROL)
         try:
+            if name != "health":
+                self._guard.check(request)
             handler = self._table.get((request.method, name))
             if handler is None:
                 raise self._no_such_name(name)
@@ -256,7 +262,7 @@ def state_json(state: EmulatorState) -> dict[str, Any]:
     settings = {
         name: value
         for name, value in attrs.asdict(state.settings).items()
-        if name not in ("api_keys", "host", "port")
+        if name not in ("api_keys", "control_token", "host", "port")
     }
     return {
         "project_id": state.fleet.project_id,

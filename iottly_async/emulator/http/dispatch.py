@@ -17,6 +17,7 @@ from ..state import EmulatorState
 from .answers import V1, V1_0, HttpError, error_answer, proxy_page
 from .call import Call
 from .control import CONTROL, Control
+from .hosts import ControlGuard, HostCheck
 from .inject import inject
 from .routes import Match, Router, generation_of
 
@@ -24,20 +25,22 @@ _CREDENTIALS = {V1_0: ("Authentication", "bearer "), V1: ("Authorization", "Bear
 
 
 class Dispatcher:
-    """Handles every request; ``hosts`` are the ``Host`` headers that are accepted."""
+    """Handles every request; ``address`` is where the emulator listens."""
 
-    def __init__(self, state: EmulatorState) -> None:
-        self.hosts: frozenset[str] = frozenset()
+    def __init__(self, state: EmulatorState, address: tuple[str, int]) -> None:
         self._state = state
+        self._hosts = HostCheck(state.settings, address)
         self._router = Router()
-        self._control = Control(state)
+        self._control = Control(state, ControlGuard(state.settings, self._hosts))
         self._date = (0, "")
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
         path = request.rel_url.raw_path
-        if request.headers.get("Host", "").lower() not in self.hosts:
-            return self._add_date(error_answer(None, HttpError(421, "unknown host"), 0))
+        try:
+            self._hosts.check(request)
+        except HttpError as error:
+            return self._add_date(error_answer(None, error, 0))
         if path.startswith(CONTROL):
             return self._add_date(await self._control.handle(request, path))
         return await self._handle_api(request, path)

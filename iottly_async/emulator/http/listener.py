@@ -16,22 +16,12 @@ class Listener:
 
     Args:
         server: What serves the connections.
-        host: The address: ``localhost``, or an IPv4 or IPv6 address.
-        port: The port; 0 takes a free one.
-
-    Raises:
-        OSError: The port is in use.
+        bound: A socket as ``bind`` returns it, which already listens.
     """
 
-    def __init__(self, server: web.Server, host: str, port: int) -> None:
+    def __init__(self, server: web.Server, bound: socket.socket) -> None:
         self._server = server
-        bound = _bind(host, port)
-        try:
-            bound.listen(_BACKLOG)
-        except OSError:
-            bound.close()
-            raise
-        self.address: tuple[str, int] = bound.getsockname()[:2]
+        self._address: tuple[str, int] = bound.getsockname()[:2]
         self._bound: socket.socket | None = bound
         self._accepting: asyncio.Server | None = None
         self._starting: asyncio.Task[None] | None = None
@@ -52,7 +42,7 @@ class Listener:
         if self._accepting is not None:
             self._accepting.close()
             self._accepting = None
-            self._bound = _bind(*self.address)
+            self._bound = _bind(*self._address)
 
     def open(self) -> None:
         """Accept connections again, at the same port."""
@@ -82,6 +72,20 @@ class Listener:
         if self._bound is not None:
             self._bound.close()
         self._accepting = self._bound = None
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket for ``localhost`` or an IP address; port 0 takes a free one.
+
+    Raises ``OSError`` if the port is in use.
+    """
+    bound = _bind(host, port)
+    try:
+        bound.listen(_BACKLOG)
+    except OSError:
+        bound.close()
+        raise
+    return bound
 
 
 def _bind(host: str, port: int) -> socket.socket:
