@@ -23,7 +23,7 @@ from ..models.message import UNREAD, MessageDraft
 from ..times import read_time
 from .json_slices import NotJSON, split_array, split_object
 from .rows import DecodedRows
-from .values import BOM, JSONSlice, attempt, decode_any, own_bytes, read_value
+from .values import BOM, JSONSlice, attempt, own_bytes, read_value
 
 # The usual forms of a time. `read_time` makes them aware, and reads the rarer ones too: a
 # message that has one is cut into its members.
@@ -238,6 +238,6 @@ def _message(
 def _extra(data: JSONSlice) -> Any:
     """Read a value for `extra`; it is kept as bytes if it is not JSON (D8)."""
     try:
-        return decode_any(data)
-    except (ValueError, RecursionError):
+        return read_value(data, "$")
+    except DecodeError:
         return bytes(data)

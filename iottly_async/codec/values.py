@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar, cast
 import msgspec
 
 from ..errors import DecodeError
+from ..models._nesting import DEEPEST, nested_too_deeply
 
 T = TypeVar("T")
 JSONSlice = bytes | msgspec.Raw
@@ -40,13 +41,18 @@ def read_value(data: JSONSlice, path: str) -> Any:
         path: where it is in the answer, for the error.
 
     Raises:
-        DecodeError: it is not valid JSON, has a number out of range, or is nested too deeply.
+        DecodeError: it is not valid JSON, has a number out of range, or is nested more than
+            200 levels deep.
     """
-    try:
-        return decode_any(data)
-    except (ValueError, RecursionError):
-        pass
-    raise DecodeError("expected a value, but this is not valid JSON", path=path)
+    if nested_too_deeply(bytes(data)):
+        reason = f"is nested more than {DEEPEST} levels deep"
+    else:
+        try:
+            return decode_any(data)
+        except ValueError:
+            reason = "is not valid JSON"
+    # Raised outside the except block: the decoder's error may quote the data.
+    raise DecodeError(f"expected a value, but this {reason}", path=path)
 
 
 def read_json(body: bytes) -> Any:

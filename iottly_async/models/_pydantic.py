@@ -23,9 +23,6 @@ from .message import Message
 # Messages are written with `payload` instead of `payload_json`, and with their `key`.
 _MESSAGE_FIELDS: Final[Mapping[str, Any]] = {"payload": Any, "key": str}
 
-_DEEPEST: Final = 200
-"""Levels of nesting up to which a payload is written; Pydantic's own limit is 255 in all."""
-
 
 def teach_pydantic(*models: type[Any]) -> None:
     """Attach the hook that Pydantic looks for to each of these models."""
@@ -109,31 +106,11 @@ def _make_message(*, payload: Any = None, key: str = "", **fields: Any) -> Messa
 
 
 def _shown_payload(message: Message) -> Any:
-    text = message.payload_json
     try:
-        shown = message.payload
+        return message.payload
     except DecodeError:
-        pass
-    else:
-        if text.count(b"[") + text.count(b"{") <= _DEEPEST or not _is_deep(shown):
-            return shown
-    # One bad payload must not make its page fail: it is written as a text.
-    return text.decode("utf-8", "replace")
-
-
-def _is_deep(value: Any) -> bool:
-    """Whether a value is nested more deeply than Pydantic can write."""
-    level = [value]
-    for _ in range(_DEEPEST):
-        level = [
-            inner
-            for each in level
-            if isinstance(each, dict | list)
-            for inner in (each.values() if isinstance(each, dict) else each)
-        ]
-        if not level:
-            return False
-    return True
+        # One bad payload must not make its page fail: it is written as a text.
+        return message.payload_json.decode("utf-8", "replace")
 
 
 def _field(kind: Any, handler: Any) -> Any:

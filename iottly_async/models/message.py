@@ -17,6 +17,7 @@ from attrs import field, frozen
 from attrs.validators import optional
 
 from ..errors import DecodeError
+from ._nesting import DEEPEST, SHALLOW_BYTES, nested_too_deeply
 from ._time import check_aware, whole_ms
 from ._values import OpenEnum
 from .cursor import Cursor
@@ -30,6 +31,23 @@ _encoder: Final = msgspec.json.Encoder(order="deterministic")
 _encode_sorted: Final = _encoder.encode
 _encode_lines: Final = _encoder.encode_lines
 _new_hash: Final = blake2b(digest_size=16).copy  # a copy costs half of a new hash
+
+
+def decode_payload(data: bytes) -> Any:
+    """Decode the JSON of a payload.
+
+    Raises:
+        DecodeError: as `Message.payload`.
+    """
+    if len(data) > SHALLOW_BYTES and nested_too_deeply(data):
+        reason = f"nested more than {DEEPEST} levels deep"
+    else:
+        try:
+            return _decode(data)
+        except ValueError:
+            reason = "not valid JSON"
+    # Raised outside the except block: the decoder's error may quote the payload.
+    raise DecodeError(f"the message's payload is {reason}", path="$.payload")
 
 
 class MessageType(OpenEnum):
@@ -109,21 +127,16 @@ class Message(MessageDraft):
         Of duplicate keys in one object the last wins.
 
         Raises:
-            DecodeError: the payload is not valid JSON: it has a NaN, bad UTF-8, a number
-                out of range, or too deep nesting. `payload_json` has its bytes.
+            DecodeError: the payload is not valid JSON, such as with a NaN, bad UTF-8 or a
+                number out of range, or it is nested more than 200 levels deep.
+                `payload_json` has its bytes.
         """
         payload = self._payload
         if payload is not UNREAD:
             return payload
-        try:
-            payload = _decode(self.payload_json)
-        except (ValueError, RecursionError) as error:
-            reason = "nested too deeply" if isinstance(error, RecursionError) else "not valid JSON"
-        else:
-            _set_payload(self, payload)
-            return payload
-        # Raised outside the except block: the decoder's error may quote the payload.
-        raise DecodeError(f"the message's payload is {reason}", path="$.payload")
+        payload = decode_payload(self.payload_json)
+        _set_payload(self, payload)
+        return payload
 
     @property
     def key(self) -> str:
@@ -148,8 +161,8 @@ class Message(MessageDraft):
         times = whole_ms((self.timestamp, self.device_timestamp))
         head = [self.project_id, self.device_id, *times, self.type, self.channel]
         try:
-            data = _encode_sorted([*head, _decode(self.payload_json)])
-        except (ValueError, RecursionError):
+            data = _encode_sorted([*head, decode_payload(self.payload_json)])
+        except DecodeError:
             data = _encode_sorted(head) + self.payload_json
         hash_ = _new_hash()
         hash_.update(data)

@@ -123,9 +123,10 @@ NEEDED: list[tuple[str, Any, str]] = [
     ("timestamp", {"$date": {"$numberLong": 5}}, "$.timestamp.$date"),
     ("timestamp", {"$date": 10**17}, "$.timestamp.$date"),
 ]
+NO_WORD: list[Any] = [True, False, [], ["userdefined"], {}]
 OPTIONAL: list[tuple[str, Any]] = [
     *(("to", value) for value in NO_TEXT),
-    *((name, value) for name in ("type", "channel") for value in (True, False, [], ["a"], {})),
+    *((name, value) for name in ("type", "channel") for value in NO_WORD),
     *(("_id", value) for value in NO_ID),
     *(("devicetimestamp", value) for value in NO_TIME),
 ]
