@@ -30,6 +30,7 @@ from iottly_async import (
     MessagePage,
     MessageType,
     OperatingStatus,
+    Outage,
     ProjectInfo,
     Quota,
 )
@@ -68,6 +69,7 @@ EXAMPLES: list[Any] = [
     MESSAGE,
     MessageBatch(messages=[MESSAGE], cursor=CURSOR),
     MessagePage(messages=(MESSAGE,)),
+    Outage(since=TIME, seconds=1.5, reason="ConnectError"),
     ProjectInfo(id="p"),
     Quota(
         limit=60,
