@@ -77,8 +77,9 @@ from .pipeline.hooks import (
 )
 from .ratelimit import RateLimiter
 from .session import IottlySession
+from .stream.default_protocol import DefaultStreamProtocol
 from .stream.gap import Gap
-from .stream.protocol import DefaultStreamProtocol, StreamProtocol
+from .stream.protocol import StreamProtocol
 from .stream.stream import Stream
 
 __all__ = [

@@ -317,7 +317,7 @@ def check_base_url(url: object, *, allow_plain_http: bool, name: str = "base_url
             "the library adds /v1.0/ and /v1/"
         )
     if parts.scheme == "http" and not allow_plain_http and not _is_loopback(host):
-        otherwise = ", or allow_plain_http=True" if name == "base_url" else ""
+        otherwise = ", or allow_plain_http=True" if name != "IOTTLY_BASE_URL" else ""
         raise ConfigurationError(
             f"{name} {_shown(url)} would send the key in clear text; use https, "
             f"or a loopback address{otherwise}"

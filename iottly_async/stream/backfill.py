@@ -31,11 +31,13 @@ from .options import StreamOptions
 
 _T = TypeVar("_T")
 
-_log = logging.getLogger("iottly_async")
+_log = logging.getLogger("iottly_async.stream")
 
-_SETTLED: Final = -2.0
-"""The `settle` of a backfill's walk, in seconds. The walk's end is in the past already; the
-negative value keeps it so although a `Date` header has whole seconds only."""
+_SETTLED: Final = -86_400.0
+"""The `settle` of a backfill's walk, in seconds. The backfill has waited already, and its end
+may be later than `Date` says, if the service's clocks differ (D11)."""
+
+_MARGIN: Final = timedelta(seconds=1)
 
 
 @define
@@ -44,13 +46,13 @@ class BackfillInterval:
 
     Attributes:
         query: the device and the interval.
-        overlap_start: from this time on, the stream may bring the same messages later.
+        overlap_from: the stream may bring the same messages later from this time on.
         cursor: the position up to which it was read; None if nothing was read.
         failures: how many requests failed in a row.
     """
 
     query: WalkQuery
-    overlap_start: datetime
+    overlap_from: datetime
     cursor: Cursor | None = None
     failures: int = 0
 
@@ -96,13 +98,14 @@ class Backfill:
         devices = await self._retried(self._list_devices)
         if not devices:
             return deque()
-        end = gap.gap.end
-        if end is None:
-            end = await self._retried(lambda: self._server_now(devices[0]))
+        known = [each for each in (gap.gap.end, gap.read_until) if each is not None]
+        if gap.gap.end is None:
+            known.append(await self._retried(lambda: self._server_now(devices[0])))
+        end = max(known)
         start = end if gap.gap.start is None else min(gap.gap.start, end)
         start -= self._lookback
         # Everything before the gap was yielded, so older messages need not be remembered.
-        self.seen.forget_before(start)
+        self.seen.forget_before(start - _MARGIN)
         start = max(start, self.seen.floor or start)
         start_ms, end_ms = epoch_ms(start), epoch_ms(end) + 1
         return deque(
@@ -115,7 +118,7 @@ class Backfill:
                     end=end_ms,
                 ),
                 # A message that became visible near the gap's end may also come by the stream.
-                overlap_start=end - self._lookback,
+                overlap_from=gap.overlap_from or end,
             )
             for device_id in devices
         )
@@ -216,7 +219,7 @@ class BackfillRun:
             intervals.popleft()
             return
         self._walk, interval.cursor, interval.failures = walk, batch.cursor, 0
-        new = self._backfill.seen.add_walked(batch.messages, interval.overlap_start)
+        new = self._backfill.seen.add_walked(batch.messages, interval.overlap_from)
         self._ready.extend(new)
 
     async def aclose_walk(self) -> None:

@@ -4,13 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from datetime import datetime
 from typing import Literal
+
+from attrs import frozen
 
 from ..models import Message
 from .gap import BufferedGap, Gap
 
 Overflow = Literal["wait", "drop_oldest"]
 OVERFLOWS: tuple[Overflow, ...] = ("wait", "drop_oldest")
+
+
+@frozen
+class BufferedMessage:
+    """A message that waits for the consumer.
+
+    Attributes:
+        message: the message.
+        complete_until: the time up to which everything was delivered before this message. No
+            later gap is read from an earlier time. None, the default, if it is not known.
+    """
+
+    message: Message
+    complete_until: datetime | None = None
 
 
 class MessageBuffer:
@@ -28,7 +45,7 @@ class MessageBuffer:
     def __init__(self, size: int, overflow: Overflow) -> None:
         self._size = size
         self._overflow = overflow
-        self._entries: deque[Message | BufferedGap] = deque()
+        self._entries: deque[BufferedMessage | BufferedGap] = deque()
         self._dropped: BufferedGap | None = None
         self._messages = 0
         self._error: BaseException | None = None
@@ -37,7 +54,7 @@ class MessageBuffer:
     def __len__(self) -> int:
         return self._messages
 
-    async def put(self, message: Message, now: float) -> None:
+    async def put(self, entry: BufferedMessage, now: float) -> None:
         """Add a message; `now` is the monotonic time."""
         if self._overflow == "wait":
             while self._messages >= self._size:
@@ -45,7 +62,7 @@ class MessageBuffer:
                 await self._changed.wait()
         elif self._messages >= self._size:
             self._drop_oldest(now)
-        self._entries.append(message)
+        self._entries.append(entry)
         self._messages += 1
         self._changed.set()
 
@@ -62,7 +79,7 @@ class MessageBuffer:
         self._error = self._error or error
         self._changed.set()
 
-    async def get(self) -> Message | BufferedGap:
+    async def get(self) -> BufferedMessage | BufferedGap:
         """Take the oldest entry; wait for one if there is none.
 
         Raises:
@@ -74,7 +91,7 @@ class MessageBuffer:
                 return gap
             if self._entries:
                 entry = self._entries.popleft()
-                if isinstance(entry, Message):
+                if isinstance(entry, BufferedMessage):
                     self._messages -= 1
                 self._changed.set()
                 return entry
@@ -87,11 +104,16 @@ class MessageBuffer:
         """Turn the oldest message, and the gaps before it, into one gap."""
         while self._entries:
             entry = self._entries.popleft()
-            is_message = isinstance(entry, Message)
-            if isinstance(entry, Message):
+            is_message = isinstance(entry, BufferedMessage)
+            if isinstance(entry, BufferedMessage):
                 self._messages -= 1
-                at = entry.timestamp
-                entry = BufferedGap(Gap(start=at, end=at, reason="overflow", missed=1), now)
+                at = entry.message.timestamp
+                gap = Gap(start=at, end=at, reason="overflow", missed=1)
+                entry = BufferedGap(gap, now, overlap_from=_earlier(at, entry.complete_until))
             self._dropped = entry if self._dropped is None else self._dropped.join(entry)
             if is_message:
                 return
+
+
+def _earlier(one: datetime, other: datetime | None) -> datetime:
+    return one if other is None else min(one, other)

@@ -11,6 +11,7 @@ from ..resources import FleetCommands, Project
 from ..transport import Transport
 from ..transport.websocket import WebSocketConnection, open_websocket
 from ..wire import Answer, Request, Route
+from .address import StreamAddress, opening_frames, opening_headers, opening_url, stream_address
 from .backfill import Backfill
 from .buffer import MessageBuffer
 from .options import StreamOptions
@@ -36,13 +37,18 @@ def build_stream(
         clock: the session's clock.
         project: the project whose messages fill gaps; used only if gaps are filled.
         commands: gets a command's result over HTTP if the connection ends before it.
+
+    Raises:
+        ConfigurationError: the address of the options' protocol is not accepted.
     """
-    config = pipeline.config
+    config, protocol = pipeline.config, options.protocol
+    address = stream_address(protocol.address, config)
     buffer = MessageBuffer(options.buffer, options.overflow)
     supervisor = Supervisor(
         options,
         buffer,
-        connect=_connector(options, pipeline, call_options),
+        connect=_connector(options, address, pipeline, call_options),
+        opening=lambda: opening_frames(protocol, options.subscription, pipeline.key),
         config=config,
         clock=clock,
         pause=pipeline.pause,
@@ -54,27 +60,27 @@ def build_stream(
 
 
 def _connector(
-    options: StreamOptions, pipeline: Pipeline, call_options: Options
+    options: StreamOptions, address: StreamAddress, pipeline: Pipeline, call_options: Options
 ) -> Callable[[], Awaitable[WebSocketConnection]]:
-    """A function that opens one connection, within the quota and with the session's key."""
-    protocol = options.protocol
-    request: Request[Any] = Request(
-        Route("stream", "GET", protocol.generation), protocol.path, lambda _: None
-    )
+    """A function that opens one connection, with the session's key and, if the stream is on
+    the service's host, within its quota."""
+    credential, key = options.protocol.credential, pipeline.key
+    request: Request[Any] = Request(Route("stream", "GET", "v1"), address.target, lambda _: None)
 
     async def upgrade(
         transport: Transport, headers: Mapping[str, str]
     ) -> tuple[Answer, WebSocketConnection | None]:
         return await open_websocket(
             transport,
-            {**headers, **pipeline.key.headers(protocol.generation)},
-            path=protocol.path,
+            {**headers, **opening_headers(credential, key)},
+            url=opening_url(address, credential, key),
             config=pipeline.config,
             heartbeat=options.heartbeat,
             max_frame_bytes=options.max_frame_bytes,
+            redact=key.hidden_in,
         )
 
     async def connect() -> WebSocketConnection:
-        return await pipeline.dial(request, call_options, upgrade)
+        return await pipeline.dial(request, call_options, upgrade, metered=address.is_service)
 
     return connect

@@ -13,17 +13,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from heapq import heappop, heappush
+from typing import Final
 
 from ..models import Message
+
+_MARGIN: Final = timedelta(seconds=1)
+"""Messages are remembered for this much longer than they must be."""
 
 
 class _Copies:
     """The copies of one message: how many came by the stream, and how many were yielded."""
 
-    __slots__ = ("at", "streamed", "yielded")
+    __slots__ = ("streamed", "yielded")
 
-    def __init__(self, at: datetime) -> None:
-        self.at = at
+    def __init__(self) -> None:
         self.streamed = 0
         self.yielded = 0
 
@@ -32,40 +36,50 @@ class SeenMessages:
     """Remembers the messages that were yielded, as far back as a backfill may read.
 
     Args:
-        lookback: how far before the newest message that is.
+        lookback: how far before a gap a backfill reads.
 
     Attributes:
         floor: no message before this time is remembered, and no backfill reads before it.
-            None until the first message.
+            None until something is forgotten.
     """
 
     def __init__(self, lookback: timedelta) -> None:
-        self._lookback = lookback
+        self._lookback = lookback + _MARGIN
         self._copies: dict[str, _Copies] = {}
+        self._by_time: list[tuple[datetime, str]] = []
         self.floor: datetime | None = None
 
-    def add_streamed(self, message: Message) -> bool:
-        """Remember a message that came by the stream; True if it is new and must be yielded."""
+    def add_streamed(self, message: Message, complete_until: datetime | None) -> bool:
+        """Remember a message that came by the stream; True if it is new and must be yielded.
+
+        Args:
+            message: the message.
+            complete_until: no gap after this message starts before this time. None if it is
+                not known.
+        """
+        if complete_until is not None:
+            self.forget_before(complete_until - self._lookback)
         at = message.timestamp
         copies = self._copies.get(message.digest)
         if copies is None:
             if self.floor is not None and at < self.floor:
                 return True  # No backfill reads this far back, so it can only come once.
-            copies = self._copies[message.digest] = _Copies(at)
-            self.forget_before(at - self._lookback)
+            copies = self._remember(message)
         copies.streamed += 1
         if copies.streamed <= copies.yielded:
             return False
         copies.yielded += 1
         return True
 
-    def add_walked(self, messages: Sequence[Message], overlap_start: datetime) -> list[Message]:
+    def add_walked(self, messages: Sequence[Message], overlap_from: datetime) -> list[Message]:
         """Remember messages that a backfill read; return the new ones, which must be yielded.
 
         Args:
             messages: whole milliseconds, as a walk's batch has them.
-            overlap_start: from this time on, the stream may bring the same messages later.
+            overlap_from: the stream may bring messages from this time on later, and late
+                ones, which are stamped at most `lookback` earlier.
         """
+        remember_from = overlap_from - self._lookback
         found: Counter[str] = Counter()
         new: list[Message] = []
         for message in messages:
@@ -73,9 +87,8 @@ class SeenMessages:
             found[digest] += 1
             copies = self._copies.get(digest)
             if copies is None:
-                copies = _Copies(message.timestamp)
-                if message.timestamp >= overlap_start:
-                    self._copies[digest] = copies
+                kept = message.timestamp >= remember_from
+                copies = self._remember(message) if kept else _Copies()
             if found[digest] > copies.yielded:
                 new.append(message)
                 copies.yielded = found[digest]
@@ -86,8 +99,10 @@ class SeenMessages:
         if self.floor is not None and floor <= self.floor:
             return
         self.floor = floor
-        while self._copies:
-            oldest = next(iter(self._copies))
-            if self._copies[oldest].at >= floor:
-                return
-            del self._copies[oldest]
+        while self._by_time and self._by_time[0][0] < floor:
+            del self._copies[heappop(self._by_time)[1]]
+
+    def _remember(self, message: Message) -> _Copies:
+        copies = self._copies[message.digest] = _Copies()
+        heappush(self._by_time, (message.timestamp, message.digest))
+        return copies

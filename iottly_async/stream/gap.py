@@ -46,10 +46,16 @@ class BufferedGap:
     Attributes:
         gap: the gap.
         reported_at: seconds on the monotonic clock; the gap had ended by then.
+        read_until: a time up to which a backfill must read; it may be later than the gap's
+            end, where the service's clocks differ. None, the default, is the gap's end.
+        overlap_from: the stream brings no message after this gap that is stamped earlier,
+            except for late ones. None, the default, is the gap's end.
     """
 
     gap: Gap
     reported_at: float
+    read_until: datetime | None = None
+    overlap_from: datetime | None = None
 
     def join(self, later: BufferedGap) -> BufferedGap:
         """One gap that covers this one and a later one."""
@@ -60,8 +66,19 @@ class BufferedGap:
             end=_combined(max, first.end, second.end),
             missed=_combined(add, first.missed, second.missed),
         )
-        return BufferedGap(joined, max(self.reported_at, later.reported_at))
+        return BufferedGap(
+            joined,
+            max(self.reported_at, later.reported_at),
+            _latest(self.read_until, later.read_until),
+            _combined(min, self.overlap_from, later.overlap_from),
+        )
 
 
 def _combined(combine: Callable[[T, T], T], first: T | None, second: T | None) -> T | None:
     return None if first is None or second is None else combine(first, second)
+
+
+def _latest(first: datetime | None, second: datetime | None) -> datetime | None:
+    if first is None or second is None:
+        return first or second
+    return max(first, second)

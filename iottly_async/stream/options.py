@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Final
 
 from attrs import Attribute, field, frozen
 
@@ -13,7 +14,18 @@ from ..errors import ConfigurationError
 from ..resources.arguments import checked_ids
 from ..times import aware
 from .buffer import OVERFLOWS, Overflow
-from .protocol import DefaultStreamProtocol, StreamProtocol, Subscription
+from .default_protocol import DefaultStreamProtocol
+from .protocol import StreamProtocol, Subscription
+
+_PROTOCOL: Final = (
+    "address",
+    "credential",
+    "confirms_subscription",
+    "opening",
+    "command",
+    "read",
+    "final",
+)
 
 
 def _device_ids(devices: Iterable[str] | None) -> tuple[str, ...] | None:
@@ -31,8 +43,12 @@ def _since(since: datetime | None) -> datetime | None:
 
 def _protocol(protocol: StreamProtocol | None) -> StreamProtocol:
     chosen: StreamProtocol = DefaultStreamProtocol() if protocol is None else protocol
-    if not isinstance(chosen, StreamProtocol):
-        raise ConfigurationError("protocol must have the methods of StreamProtocol")
+    missing = [name for name in _PROTOCOL if not hasattr(chosen, name)]
+    if missing or isinstance(chosen, type):
+        raise ConfigurationError(
+            "protocol must be an object with the members of StreamProtocol"
+            + (f"; it has no {', '.join(missing)}" if missing else "")
+        )
     return chosen
 
 
@@ -107,4 +123,4 @@ class StreamOptions:
     @property
     def subscription(self) -> Subscription:
         """What to ask the service for."""
-        return Subscription(devices=self.devices, type=self.type)
+        return Subscription(project_id=self.project_id, devices=self.devices, type=self.type)

@@ -1,35 +1,75 @@
 """The protocol of a stream: its address and its frames, which nothing else knows (D9).
 
-The vendor offers telemetry and commands over a WebSocket, but we could not read how. So
-everything here is an assumption, and `DefaultStreamProtocol` documents it. If the service
-differs, write another class with the methods of `StreamProtocol`, and pass it to
-`session.stream(protocol=...)`.
+The vendor offers telemetry and commands over a WebSocket, and has a page about it that we
+could not read. So `DefaultStreamProtocol`, which is used if nothing else is said, is an
+assumption. If the service differs, write a subclass of `StreamProtocol` and pass it to
+`session.stream(protocol=...)`. Everything else (reconnecting, gaps, backfill, dedupe) works
+with any protocol:
+
+```python
+import json
+
+from iottly_async.stream.protocol import HeaderKey, StreamProtocol, message_frame
+
+
+class Feed(StreamProtocol):
+    address = "wss://live.example.com/feed"
+    credential = HeaderKey("X-Api-Key", "")
+
+    def opening(self, subscription, key):
+        return [json.dumps({"watch": subscription.devices})]
+
+    def read(self, data):
+        return [message_frame(row) for row in json.loads(data).get("messages", ())]
+
+
+stream = session.stream(protocol=Feed())
+```
+
+``examples/open_source_stream.py`` is a second whole protocol, that of the vendor's open-source
+platform of 2017.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
-from typing import Any, Final, Protocol, runtime_checkable
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
-import msgspec
-from attrs import evolve, field, frozen
+from attrs import frozen
 
-from ..auth import Generation
-from ..codec import Answers, decode_message, encode_fleet_command
-from ..errors import (
-    ApiError,
-    DecodeError,
-    ForbiddenError,
-    IottlyError,
-    ProtocolError,
-    UnauthorizedError,
+from ..errors import ConfigurationError, IottlyError
+from .credential import Credential, FrameKey, HeaderKey, QueryKey
+from .frames import (
+    CommandAccepted,
+    CommandFinished,
+    CommandRefused,
+    Frame,
+    Heartbeat,
+    MessageFrame,
+    Subscribed,
+    UnreadableMessage,
+    Welcome,
+    message_frame,
 )
-from ..models import CommandResult, Message
-from ..times import read_time
-from ..wire import Answer, Request, Route, read_answer, target
 
-_COMMAND: Final = Route("stream.command", "POST", "v1", command=True)
+__all__ = [
+    "CommandAccepted",
+    "CommandFinished",
+    "CommandRefused",
+    "Credential",
+    "Frame",
+    "FrameKey",
+    "HeaderKey",
+    "Heartbeat",
+    "MessageFrame",
+    "QueryKey",
+    "StreamProtocol",
+    "Subscribed",
+    "Subscription",
+    "UnreadableMessage",
+    "Welcome",
+    "message_frame",
+]
 
 
 @frozen(kw_only=True)
@@ -37,162 +77,74 @@ class Subscription:
     """The messages that a stream asks for.
 
     Attributes:
+        project_id: the project's id of generation v1.0. None, the default, if the stream was
+            given none.
         devices: ids of generation v1.0. None, the default, is all devices of the project.
         type: "all", "userdefined" or "iottlyagent". Default "all".
     """
 
+    project_id: str | None = None
     devices: tuple[str, ...] | None = None
     type: str = "all"
 
 
-@frozen(kw_only=True)
-class Welcome:
-    """The service greets.
-
-    Attributes:
-        heartbeat: the service promises a frame at least every so many seconds. None, the
-            default, is no promise.
-    """
-
-    heartbeat: float | None = None
-
-
-@frozen(kw_only=True)
-class Subscribed:
-    """The service confirms the subscription; messages come from now on.
-
-    Attributes:
-        seq: the number before that of the first message. None, the default, if the service
-            does not number messages.
-        at: the service's present time, aware. None, the default, if the service does not say.
-    """
-
-    seq: int | None = None
-    at: datetime | None = None
-
-
-@frozen(kw_only=True)
-class MessageFrame:
-    """A message.
-
-    Attributes:
-        message: the message.
-        seq: its number on this connection. None, the default, if the service does not number
-            messages.
-    """
-
-    message: Message
-    seq: int | None = None
-
-
-@frozen(kw_only=True)
-class Heartbeat:
-    """The service is alive.
-
-    Attributes:
-        seq: the number of the last message that was sent. None, the default, if the
-            service does not say.
-        at: the service's present time, aware. None, the default, if the service does not say.
-    """
-
-    seq: int | None = None
-    at: datetime | None = None
-
-
-@frozen(kw_only=True)
-class CommandAccepted:
-    """The service accepts a command.
-
-    Attributes:
-        ref: the `ref` of the command.
-        command_id: the service's id of the command.
-    """
-
-    ref: str
-    command_id: str
-
-
-@frozen(kw_only=True)
-class CommandFinished:
-    """A command has ended.
-
-    Attributes:
-        ref: the `ref` of the command.
-        result: its result.
-    """
-
-    ref: str
-    result: CommandResult
-
-
-@frozen(kw_only=True)
-class CommandRefused:
-    """The service refuses a command.
-
-    Attributes:
-        ref: the `ref` of the command.
-        error: the error, which `Stream.run` raises.
-    """
-
-    ref: str
-    error: ApiError
-
-
-Frame = (
-    Welcome
-    | Subscribed
-    | MessageFrame
-    | Heartbeat
-    | CommandAccepted
-    | CommandFinished
-    | CommandRefused
-)
-
-
 @runtime_checkable
 class StreamProtocol(Protocol):
-    """What a protocol must provide: an address, the texts to send, and a reader of frames."""
+    """What a stream must know of a service: an address, what to send, and a reader of frames.
+
+    A subclass needs `address` and `read`; the other members have defaults. The messages that
+    a stream yields are those of its devices and its type, also if the service sends others.
+    """
 
     @property
-    def path(self) -> str:
-        """The address on the service's host.
+    def address(self) -> str:
+        """Where the WebSocket is.
 
         Returns:
-            A path such as ``/v1/stream``.
+            A path on the service's host, such as ``/v1/stream``; or a whole URL, such as
+            ``wss://live.example.com/feed``, for which the rules of `Config.base_url` about
+            https apply. No redirect is followed (D12).
         """
         ...
 
     @property
-    def generation(self) -> Generation:
-        """The generation of the API whose credential is sent.
+    def credential(self) -> Credential | None:
+        """Where the API key is sent.
 
         Returns:
-            "v1.0" or "v1".
+            `HeaderKey`, `QueryKey` or `FrameKey`; None sends no key. The default is
+            `HeaderKey()`, the v1 credential. The key is sent to the host of `address`, also
+            if that is another host than the service's.
         """
-        ...
+        return HeaderKey()
 
-    def hello(self) -> str | None:
-        """The first frame to send.
+    @property
+    def confirms_subscription(self) -> bool:
+        """Whether the service answers the opening frames.
 
         Returns:
-            A text, or None to send nothing.
+            True if it sends a frame that `read` turns into `Subscribed`. If that does not
+            come within `Config.attempt_timeout`, the connection is closed and opened again.
+            False, the default, if no answer may come. The stream then counts as subscribed
+            when the service has sent any frame, or has answered a ping that is sent after
+            the opening frames, or at the latest after a second.
         """
-        ...
+        return False
 
-    def subscribe(self, subscription: Subscription) -> str | None:
-        """The frame that asks for messages.
+    def opening(self, subscription: Subscription, key: str | None) -> Sequence[str | bytes]:
+        """The frames to send first on a connection.
 
         Args:
-            subscription: which messages.
+            subscription: which messages the stream is for.
+            key: the API key if `credential` is `FrameKey`, else None. Its repr is redacted.
+                `json.dumps` takes it as it is; use ``str(key)`` for other encoders.
 
         Returns:
-            A text, or None if messages come without a request. After a text, the service
-            must send a frame that `read` turns into `Subscribed` within
-            `Config.attempt_timeout`; else the connection is closed and opened again.
+            Texts, or bytes for binary frames. The default is to send nothing.
         """
-        ...
+        return ()
 
-    def command(self, ref: str, device_id: str, command: str, timeout: float) -> str:
+    def command(self, ref: str, device_id: str, command: str, timeout: float) -> str | bytes:
         """The frame that runs a command.
 
         Args:
@@ -202,18 +154,24 @@ class StreamProtocol(Protocol):
             timeout: seconds that the command may take on the device.
 
         Returns:
-            A text.
-        """
-        ...
+            A text, or bytes for a binary frame.
 
-    def read(self, data: str | bytes) -> Frame | None:
+        Raises:
+            ConfigurationError: the protocol has no commands; that is the default.
+        """
+        raise ConfigurationError(
+            f"{type(self).__name__} has no commands; use session.commands, which go over HTTP"
+        )
+
+    def read(self, data: str | bytes) -> Sequence[Frame]:
         """Read a frame.
 
         Args:
             data: the frame's data: `str` for a text frame, `bytes` for a binary one.
 
         Returns:
-            What the frame says, or None to ignore it.
+            What the frame says: none, one or several of the values in
+            `iottly_async.stream.protocol`. An empty sequence ignores the frame.
 
         Raises:
             DecodeError: the frame is not valid. The connection is then closed and opened
@@ -222,181 +180,14 @@ class StreamProtocol(Protocol):
         ...
 
     def final(self, code: int) -> IottlyError | None:
-        """Decide whether a close code ends the stream.
+        """Decide whether a close code ends the stream at once.
 
         Args:
             code: the close code of a connection.
 
         Returns:
-            The error that the stream raises, or None to reconnect.
+            The error that the stream raises. None, the default for each code, reconnects;
+            after five connections in a row that carried nothing the stream ends all the
+            same.
         """
-        ...
-
-
-class _Wire(msgspec.Struct, rename={"kind": "type"}):
-    """The fields of every frame that the service sends."""
-
-    kind: str
-    seq: int | None = None
-    at: str | None = None
-    heartbeat: float | None = None
-    ref: str | None = None
-    command_id: str | None = None
-    status: Any = None
-    message: msgspec.Raw = msgspec.Raw(b"")
-
-
-_FRAME_FIELDS: Final = ("type", "ref")
-_decode: Final = msgspec.json.Decoder(_Wire).decode
-_FINAL: Final[Mapping[int, type[ApiError]]] = {4401: UnauthorizedError, 4403: ForbiddenError}
-
-
-@frozen
-class DefaultStreamProtocol:
-    """The assumed protocol of the v1 stream, which this package's emulator speaks (D9).
-
-    The WebSocket is at ``/v1/stream`` and takes the v1 credential. Each frame is a JSON
-    object in a text message. Its ``type`` says what it is:
-
-    - The client sends ``{"type": "hello", "version": 1}``. The service answers ``welcome``
-      with ``heartbeat``, the largest number of seconds between two frames.
-    - The client sends ``{"type": "subscribe", "devices": [...] or null, "messages": "all"}``.
-      The service answers ``subscribed`` with ``seq`` and ``at``.
-    - A ``message`` frame has ``seq``, which grows by 1 with each message of a connection, and
-      ``message`` in the form of the paginated endpoint.
-    - A ``heartbeat`` frame has ``seq`` and ``at``.
-    - The client sends ``{"type": "command", "ref", "device", "command", "timeout_s"}``. The
-      service answers ``accepted`` with ``command_id``, and later ``result`` with the fields
-      of the HTTP answer; or it answers ``error`` with ``status`` and the HTTP answer's
-      ``error``.
-    - Close code 4401 means that the key is not accepted, 4403 that it gives no access. Both
-      end the stream. After any other code the stream reconnects.
-
-    Example:
-        ```python
-        protocol = DefaultStreamProtocol(path="/v1/live")
-        async with session.stream(protocol=protocol) as stream:
-            ...
-        ```
-
-    Attributes:
-        path: the address on the service's host. Default ``/v1/stream``.
-        generation: the generation whose credential is sent, "v1.0" or "v1". Default "v1".
-    """
-
-    path: str = "/v1/stream"
-    generation: Generation = "v1"
-    _answers: Answers = field(factory=Answers, repr=False, eq=False)
-
-    def hello(self) -> str | None:
-        """The hello frame.
-
-        Returns:
-            A JSON text.
-        """
-        return _text({"type": "hello", "version": 1})
-
-    def subscribe(self, subscription: Subscription) -> str | None:
-        """The subscribe frame.
-
-        Args:
-            subscription: which messages to ask for.
-
-        Returns:
-            A JSON text.
-        """
-        devices = None if subscription.devices is None else list(subscription.devices)
-        return _text({"type": "subscribe", "devices": devices, "messages": subscription.type})
-
-    def command(self, ref: str, device_id: str, command: str, timeout: float) -> str:
-        """The command frame.
-
-        Args:
-            ref: a text that is unique on this connection; the service's answers repeat it.
-            device_id: the id of generation v1.
-            command: what the device runs.
-            timeout: seconds that the command may take on the device.
-
-        Returns:
-            A JSON text.
-        """
-        body = msgspec.json.decode(encode_fleet_command(command, timeout))
-        return _text({"type": "command", "ref": ref, "device": device_id, **body})
-
-    def read(self, data: str | bytes) -> Frame | None:
-        """Read a frame.
-
-        Args:
-            data: the frame's JSON, as text or as UTF-8.
-
-        Returns:
-            What the frame says; None for an unknown ``type``.
-
-        Raises:
-            DecodeError: the data is not a JSON object with a ``type``, or a field is not as
-                described above.
-        """
-        try:
-            wire = _decode(data)
-        except (ValueError, RecursionError):
-            wire = None
-        if wire is None:
-            raise DecodeError("expected a JSON object with a text `type`", path="$")
-        match wire.kind:
-            case "message":
-                return MessageFrame(message=decode_message(bytes(wire.message)), seq=wire.seq)
-            case "heartbeat":
-                return Heartbeat(seq=wire.seq, at=_time(wire.at))
-            case "welcome":
-                promised = wire.heartbeat is not None and wire.heartbeat > 0
-                return Welcome(heartbeat=wire.heartbeat if promised else None)
-            case "subscribed":
-                return Subscribed(seq=wire.seq, at=_time(wire.at))
-            case "accepted":
-                return CommandAccepted(ref=wire.ref or "", command_id=wire.command_id or "")
-            case "result":
-                return self._finished(wire, data)
-            case "error":
-                return _refused(wire, data)
         return None
-
-    def final(self, code: int) -> IottlyError | None:
-        """Decide whether a close code ends the stream.
-
-        Args:
-            code: the close code of a connection.
-
-        Returns:
-            `UnauthorizedError` for 4401, `ForbiddenError` for 4403; None for every other
-            code, after which the stream reconnects.
-        """
-        kind = _FINAL.get(code)
-        return None if kind is None else kind(f"stream: closed with code {code}", sent="yes")
-
-    def _finished(self, wire: _Wire, data: str | bytes) -> CommandFinished:
-        body = data.encode() if isinstance(data, str) else data
-        result = self._answers.command_result(body, wire.command_id or "")
-        extra = {name: value for name, value in result.extra.items() if name not in _FRAME_FIELDS}
-        return CommandFinished(ref=wire.ref or "", result=evolve(result, extra=extra))
-
-
-def _text(frame: Mapping[str, Any]) -> str:
-    return msgspec.json.encode(frame).decode()
-
-
-def _time(text: str | None) -> datetime | None:
-    return None if text is None else read_time(text, "$.at")
-
-
-def _refused(wire: _Wire, data: str | bytes) -> CommandRefused:
-    """The error of the HTTP answer with the same status and body."""
-    status = wire.status if isinstance(wire.status, int) and wire.status >= 400 else 400
-    body = data.encode() if isinstance(data, str) else data
-    request: Request[None] = Request(_COMMAND, target("v1", ["stream"]), lambda _: None)
-    try:
-        read_answer(request, Answer(status, {}, body))
-    except ApiError as error:
-        refusal = error
-    else:
-        raise ProtocolError("the service refused a command and gave no error", sent="maybe")
-    return CommandRefused(ref=wire.ref or "", error=refusal)

@@ -8,9 +8,11 @@ dropped if it comes later.
 
 from __future__ import annotations
 
+from typing import Generic, TypeVar
+
 from attrs import frozen
 
-from ..models import Message
+M = TypeVar("M")
 
 
 @frozen
@@ -24,7 +26,7 @@ class MissingMessages:
     count: int
 
 
-class ReorderBuffer:
+class ReorderBuffer(Generic[M]):
     """Holds the messages that came too early, until the ones before them come or are given up.
 
     Args:
@@ -38,7 +40,7 @@ class ReorderBuffer:
     def __init__(self, *, max_wait: float, max_held: int = 10_000) -> None:
         self._max_wait = max_wait
         self._max_held = max_held
-        self._held: dict[int, Message] = {}
+        self._held: dict[int, M] = {}
         self._next: int | None = None
         self._last = 0
         self._missing_since: float | None = None
@@ -59,9 +61,7 @@ class ReorderBuffer:
         """The monotonic time at which to call `give_up`; None if no number is missing."""
         return None if self._missing_since is None else self._missing_since + self._max_wait
 
-    def push(
-        self, message: Message, seq: int | None, now: float
-    ) -> list[Message | MissingMessages]:
+    def push(self, message: M, seq: int | None, now: float) -> list[M | MissingMessages]:
         """Add a message that came; return what is now in order."""
         if seq is None or self._next is None:
             return [message]
@@ -81,32 +81,32 @@ class ReorderBuffer:
             self._last = max(self._last, seq)
             self._set_deadline(now, restart=False)
 
-    def give_up(self, now: float) -> list[Message | MissingMessages]:
+    def give_up(self, now: float) -> list[M | MissingMessages]:
         """Declare the next missing numbers lost; return that and what is then in order."""
         if self._next is None:
             return []
         found = min(self._held, default=self._last + 1)
         missing = found - self._next
         self._next = found
-        ready: list[Message | MissingMessages] = [MissingMessages(missing)] if missing > 0 else []
+        ready: list[M | MissingMessages] = [MissingMessages(missing)] if missing > 0 else []
         ready += self._pop_ready()
         self._set_deadline(now, restart=True)
         return ready
 
-    def end(self, now: float) -> list[Message | MissingMessages]:
+    def end(self) -> list[M | MissingMessages]:
         """End the connection; return all held messages, and the numbers missing among them.
 
         Numbers that are missing after the last held message are not returned: the gap
         between this connection and the next one covers them.
         """
-        ready: list[Message | MissingMessages] = []
+        ready: list[M | MissingMessages] = []
         while self._held:
-            ready += self.give_up(now)
+            ready += self.give_up(0.0)
         self.begin(None)
         return ready
 
-    def _pop_ready(self) -> list[Message | MissingMessages]:
-        ready: list[Message | MissingMessages] = []
+    def _pop_ready(self) -> list[M | MissingMessages]:
+        ready: list[M | MissingMessages] = []
         while self._next is not None and (message := self._held.pop(self._next, None)) is not None:
             ready.append(message)
             self._next += 1

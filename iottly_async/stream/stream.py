@@ -40,7 +40,7 @@ _MAY_BE_SENT: Final = (
 )
 
 
-class _StreamClosedError(Exception):
+class _ClosedHereError(Exception):
     """Ends an iteration: `aclose` was called."""
 
 
@@ -128,6 +128,7 @@ class Stream:
             NotFoundError: the service has no stream at the protocol's address.
             BadRequestError: the subscription names too many devices.
             UnexpectedRedirectError: the service redirects, which is not followed (D12).
+            StreamClosedError: the service accepted five connections in a row and closed them.
         """
         await self._while_open(self._supervisor.until_connected())
 
@@ -139,7 +140,7 @@ class Stream:
         self._closed = True
         task, self._task = self._task, None
         if task is None:
-            self._buffer.fail(_StreamClosedError())
+            self._buffer.fail(_ClosedHereError())
         else:
             task.cancel()
             await asyncio.wait([task])
@@ -167,6 +168,7 @@ class Stream:
             NotFoundError: the service has no stream at the protocol's address.
             BadRequestError: the subscription names too many devices.
             UnexpectedRedirectError: the service redirects, which is not followed (D12).
+            StreamClosedError: the service accepted five connections in a row and closed them.
         """
         return self._events()
 
@@ -185,6 +187,7 @@ class Stream:
             NotFoundError: the service has no stream at the protocol's address.
             BadRequestError: the subscription names too many devices.
             UnexpectedRedirectError: the service redirects, which is not followed (D12).
+            StreamClosedError: the service accepted five connections in a row and closed them.
         """
         async with aclosing(self._events()) as events:
             async for event in events:
@@ -199,7 +202,7 @@ class Stream:
             while True:
                 try:
                     event = await self._next()
-                except _StreamClosedError:
+                except _ClosedHereError:
                     return
                 if event is not None:
                     yield event
@@ -224,8 +227,9 @@ class Stream:
             if self._backfill is not None:
                 self._backfill_run = BackfillRun(self._backfill, entry)
             return evolve(entry.gap, filled=self._backfill is not None)
-        if self._backfill is None or self._backfill.seen.add_streamed(entry):
-            return entry
+        seen = None if self._backfill is None else self._backfill.seen
+        if seen is None or seen.add_streamed(entry.message, entry.complete_until):
+            return entry.message
         return None
 
     async def run(self, device_id: str, command: str, *, timeout: Seconds = 10.0) -> CommandResult:
@@ -251,7 +255,8 @@ class Stream:
             The result, with exit code, stdout and stderr.
 
         Raises:
-            ConfigurationError: an argument is not accepted; the command was not sent.
+            ConfigurationError: an argument is not accepted, or the stream's protocol has no
+                commands; the command was not sent.
             DeviceOfflineError: the device is not connected; it did not get the command.
             NotFoundError: there is no such device.
             BadRequestError: the service did not accept the command.
@@ -317,7 +322,7 @@ class Stream:
 
     def _on_end(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
-        self._buffer.fail(error or _StreamClosedError())
+        self._buffer.fail(error or _ClosedHereError())
 
     async def _while_open(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of `work`; if the stream ends first, the error with which it ends."""

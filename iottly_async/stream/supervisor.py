@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from math import inf
 from typing import Final
 
-from attrs import define
+from attrs import define, evolve, frozen
 
 from ..clock import Clock
 from ..config import Config
-from ..errors import BadRequestError, ConnectionLostError, DecodeError, IottlyError
+from ..errors import (
+    BadRequestError,
+    ConnectionLostError,
+    DecodeError,
+    IottlyError,
+    StreamClosedError,
+)
 from ..models import Message
 from ..retry import is_passing, retry_delay
 from ..transport.websocket import WebSocketClosedError, WebSocketConnection
-from .buffer import MessageBuffer
+from .buffer import BufferedMessage, MessageBuffer
 from .commands import PendingCommands
 from .gap import BufferedGap, Gap, GapReason
 from .options import StreamOptions
+from .position import StreamPosition
 from .protocol import (
     CommandAccepted,
     CommandFinished,
@@ -29,11 +36,12 @@ from .protocol import (
     Heartbeat,
     MessageFrame,
     Subscribed,
+    UnreadableMessage,
     Welcome,
 )
 from .reorder import MissingMessages, ReorderBuffer
 
-_log = logging.getLogger("iottly_async")
+_log = logging.getLogger("iottly_async.stream")
 
 _REORDER_WAIT: Final = 0.5
 """Seconds to wait for a message whose number was skipped."""
@@ -43,11 +51,37 @@ _STABLE: Final = 10.0
 came over the connection does not count: else a service that accepts and drops connections
 would be flooded."""
 
+_IDLE: Final = 60.0
+"""Seconds after which a connection without a frame counts as used, if the protocol promises
+no confirmation: there may be nothing to send."""
+
+_MOST_FRUITLESS: Final = 5
+"""After so many connections in a row that carried nothing, a stream ends."""
+
 _MESSAGE_TOO_BIG: Final = 1009
 """The close code of a peer that got a frame too large for it (RFC 6455)."""
 
 _CLOSE_WAIT: Final = 0.1
 """Seconds to wait for a close code after a send has failed."""
+
+_UNCONFIRMED_WAIT: Final = 1.0
+"""Seconds to wait for a sign that the opening frames have arrived, if the protocol promises
+no confirmation."""
+
+_SKEW: Final = timedelta(seconds=60)
+"""A difference between the service's clocks that is worth a warning."""
+
+
+@frozen
+class _Arrival:
+    """A message that arrived, and when: a moment of the monotonic clock."""
+
+    message: Message
+    moment: float
+
+
+class _NotConfirmedError(WebSocketClosedError):
+    """The service accepted a connection and did not confirm the subscription."""
 
 
 @define
@@ -58,13 +92,15 @@ class StreamStats:
         connections: connections that were opened.
         messages: messages that came by the stream; those that filled gaps do not count.
         gaps: gaps, whatever their reason.
-        lost: messages whose numbers never came.
+        lost: messages whose numbers never came, or which could not be read.
+        unreadable: messages that could not be read.
     """
 
     connections: int = 0
     messages: int = 0
     gaps: int = 0
     lost: int = 0
+    unreadable: int = 0
 
 
 class Supervisor:
@@ -74,6 +110,7 @@ class Supervisor:
         options: the stream's options.
         buffer: gets the messages and the gaps.
         connect: opens a connection.
+        opening: makes the frames to send first on a connection.
         config: the session's settings; `attempt_timeout` bounds the time from the
             connection to the subscription, `retry` the pauses between connections.
         clock: the time, and random numbers for the pauses.
@@ -92,6 +129,7 @@ class Supervisor:
         buffer: MessageBuffer,
         *,
         connect: Callable[[], Awaitable[WebSocketConnection]],
+        opening: Callable[[], Sequence[str | bytes]],
         config: Config,
         clock: Clock,
         pause: Callable[[float], Awaitable[None]],
@@ -100,53 +138,79 @@ class Supervisor:
         self.connection: WebSocketConnection | None = None
         self.commands = PendingCommands()
         self.stats = StreamStats()
-        self._subscription = options.subscription
+        self._project_id = options.project_id
+        self._devices = None if options.devices is None else frozenset(options.devices)
+        self._type = options.type
         self._buffer = buffer
         self._connect = connect
+        self._opening = opening
         self._subscribe_timeout = config.attempt_timeout
         self._retry = config.retry
         self._clock = clock
         self._pause = pause
-        self._reorder = ReorderBuffer(max_wait=_REORDER_WAIT)
-        # Every message sent before this time was delivered, or is in a reported gap.
+        self._reorder: ReorderBuffer[_Arrival] = ReorderBuffer(max_wait=_REORDER_WAIT)
+        self._position = StreamPosition(options.since, timedelta(seconds=options.settle))
+        # No message that the consumer has yet to take is followed by a gap that starts earlier.
         self._complete_until = options.since
-        self._was_subscribed = False
+        self._first_reason: GapReason | None = None if options.since is None else "since"
         self._connected_at = inf
         self._failures = 0
+        self._fruitless = 0
+        self._carried = False
+        self._skew_logged = False
         self._subscribed = asyncio.Event()
 
     async def run(self) -> None:
         """Keep connected until this is cancelled or fails for good.
 
         Raises:
+            StreamClosedError: five connections in a row carried nothing.
+            DecodeError: what five connections in a row carried could not be read.
             IottlyError: the service refuses the stream: the key is not accepted, there is
                 no such address, ...
         """
         while True:
             retry_after: float | None = None
+            lasting: IottlyError | None = None
+            self._carried = False
             try:
                 await self._run_connection()
             except WebSocketClosedError as closed:
+                reason = str(closed)
                 final = None if closed.code is None else self.protocol.final(closed.code)
                 if final is not None:
-                    await self._deliver(self._reorder.end(self._clock.monotonic()))
+                    await self._deliver(self._reorder.end())
                     raise final from None
-                reason = str(closed)
+                if closed.code is not None or isinstance(closed, _NotConfirmedError):
+                    lasting = _closed_error(closed)
             except DecodeError as error:
-                reason = f"{error} at {error.path}"
+                reason, lasting = f"{error} at {error.path}", error
             except IottlyError as error:
                 if not is_passing(error):
                     raise
                 reason, retry_after = str(error), error.retry_after
-            await self._deliver(self._reorder.end(self._clock.monotonic()))
-            if self._clock.monotonic() - self._connected_at > _STABLE:
-                self._failures = 0
-            self._failures += 1
+            await self._deliver(self._reorder.end())
+            self._count_fruitless(lasting)
+            lasted = self._clock.monotonic() - self._connected_at
+            self._failures = 1 if lasted > _STABLE else self._failures + 1
             seconds = retry_delay(
                 self._failures, self._retry, self._clock.random, retry_after=retry_after
             )
-            _log.info("the stream is disconnected (%s); reconnecting in %.2f s", reason, seconds)
+            # The first failure is ordinary; if others follow at once, something is wrong.
+            level = logging.INFO if self._failures <= 2 else logging.WARNING
+            _log.log(
+                level, "the stream is disconnected (%s); reconnecting in %.2f s", reason, seconds
+            )
             await self._pause(seconds)
+
+    def _count_fruitless(self, lasting: IottlyError | None) -> None:
+        """Count a connection that ended; raise `lasting` if too many carried nothing."""
+        if self._carried:
+            self._fruitless = 0
+        elif lasting is not None:
+            self._fruitless += 1
+            if self._fruitless >= _MOST_FRUITLESS:
+                raise lasting
 
     async def until_connected(self) -> WebSocketConnection:
         """Wait for a subscribed connection and return it."""
@@ -164,10 +228,14 @@ class Supervisor:
         """
         self._connected_at = inf
         connection = await self._connect()
-        self._connected_at = self._clock.monotonic()
+        self._connected_at = now = self._clock.monotonic()
         self.stats.connections += 1
+        if connection.server_time is None:
+            self._position.note_server_time(_utc(self._clock.time()), now)
+        else:
+            self._position.note_server_time(_utc(connection.server_time), now, exact=False)
         try:
-            await self._subscribe(connection)
+            await self._open(connection)
             await self._read_frames(connection)
         except WebSocketClosedError as closed:
             if closed.code != _MESSAGE_TOO_BIG or self.connection is not None:
@@ -178,18 +246,18 @@ class Supervisor:
                 sent="yes",
             ) from None
         finally:
+            if not self.protocol.confirms_subscription:
+                self._carried |= self._clock.monotonic() - self._connected_at > _IDLE
             self.connection = None
             self.commands.connection_lost()
             await connection.aclose()
 
-    async def _subscribe(self, connection: WebSocketConnection) -> None:
-        """Send the hello and the subscription."""
-        subscription = self.protocol.subscribe(self._subscription)
+    async def _open(self, connection: WebSocketConnection) -> None:
+        """Send the opening frames."""
         try:
             async with asyncio.timeout(self._subscribe_timeout):
-                for text in (self.protocol.hello(), subscription):
-                    if text is not None:
-                        await connection.send(text)
+                for frame in self._opening():
+                    await connection.send(frame)
         except ConnectionLostError:
             # A close frame may have come before; then `receive` raises it with its code.
             while await connection.receive(self._clock.monotonic() + _CLOSE_WAIT) is not None:
@@ -197,37 +265,50 @@ class Supervisor:
             raise
         except TimeoutError:
             raise WebSocketClosedError("the service does not read what is sent") from None
-        if subscription is None:
-            self._on_subscribed(connection, Subscribed())
 
     async def _read_frames(self, connection: WebSocketConnection) -> None:
         """Handle frames until the connection ends."""
-        subscribe_by = self._connected_at + self._subscribe_timeout
+        confirms = self.protocol.confirms_subscription
+        within = self._subscribe_timeout if confirms else _UNCONFIRMED_WAIT
+        subscribe_by = self._clock.monotonic() + within
+        if not confirms:
+            # A service that handles frames in order answers this after the opening frames.
+            await connection.ping()
         while True:
             subscribed = self.connection is not None
             until = self._reorder.deadline if subscribed else subscribe_by
-            data = await connection.receive(until)
+            data = await connection.receive(until, or_pong=not subscribed and not confirms)
             if data is not None:
-                frame = self.protocol.read(data)
-                if frame is not None:
+                frames = self.protocol.read(data)
+                if not (subscribed or confirms):
+                    self._on_subscribed(connection, Subscribed())
+                self._carried |= not confirms
+                for frame in frames:
                     await self._handle(connection, frame)
             elif subscribed:
                 await self._deliver(self._reorder.give_up(self._clock.monotonic()))
-            else:
-                raise WebSocketClosedError(
-                    f"the service did not confirm the subscription within "
-                    f"{self._subscribe_timeout:g} s"
+            elif confirms:
+                raise _NotConfirmedError(
+                    f"the service did not confirm the subscription within {within:g} s"
                 )
+            else:
+                self._on_subscribed(connection, Subscribed())
 
     async def _handle(self, connection: WebSocketConnection, frame: Frame) -> None:
         now = self._clock.monotonic()
         match frame:
             case MessageFrame():
-                await self._deliver(self._reorder.push(frame.message, frame.seq, now))
+                self._position.note_arrival(frame.message.timestamp, now)
+                arrival = _Arrival(frame.message, now)
+                await self._deliver(self._reorder.push(arrival, frame.seq, now))
+            case UnreadableMessage():
+                await self._note_unreadable(frame, now)
             case Heartbeat():
+                if frame.at is not None:
+                    self._position.note_server_time(frame.at, now)
                 self._reorder.note_sent(frame.seq, now)
                 if self._reorder.deadline is None:
-                    self._set_complete_until(frame.at)
+                    self._position.advance(now)
             case Welcome():
                 connection.expect_frames(frame.heartbeat)
             case Subscribed():
@@ -241,39 +322,122 @@ class Supervisor:
 
     def _on_subscribed(self, connection: WebSocketConnection, frame: Subscribed) -> None:
         """Report the gap before this subscription, and start to number its messages."""
-        if self._was_subscribed:
-            self._report_gap("reconnect", frame.at)
-        elif self._complete_until is not None:
-            self._report_gap("since", frame.at)
-        self._was_subscribed = True
+        now = self._clock.monotonic()
+        if frame.at is not None:
+            self._position.note_server_time(frame.at, now)
+        self._carried = self._carried or self.protocol.confirms_subscription
+        if self.connection is not None:
+            # A confirmation that was not promised, and comes late: only its numbers are new.
+            if frame.seq is not None:
+                self._reorder.begin(frame.seq)
+            return
+        if self._first_reason is not None:
+            self._report_gap(self._first_reason, frame.at)
+        if self._failures:
+            _log.info("the stream is connected again")
+        self._first_reason = "reconnect"
         self._reorder.begin(frame.seq)
-        self._set_complete_until(frame.at)
+        self._position.advance(now)
         self.connection = connection
         self._subscribed.set()
 
-    async def _deliver(self, entries: list[Message | MissingMessages]) -> None:
+    async def _note_unreadable(self, frame: UnreadableMessage, now: float) -> None:
+        """Report a message that cannot be read as missing."""
+        level = logging.DEBUG if self.stats.unreadable else logging.WARNING
+        self.stats.unreadable += 1
+        _log.log(
+            level,
+            "a message of the stream cannot be read (at %s); it is reported as a gap",
+            frame.path,
+        )
+        if frame.seq is None:
+            await self._deliver([MissingMessages(1)])
+        else:
+            self._reorder.note_sent(frame.seq, now)
+
+    async def _deliver(self, entries: Sequence[_Arrival | MissingMessages]) -> None:
         """Put messages into the buffer, and a gap for those that are missing."""
         now = self._clock.monotonic()
+        # While messages are held back behind a missing one, nothing is forgotten, whatever
+        # time they span: the backfill of the gap yields all of them, and then they come.
+        held = any(isinstance(entry, MissingMessages) for entry in entries)
         for index, entry in enumerate(entries):
-            if isinstance(entry, Message):
-                self.stats.messages += 1
-                await self._buffer.put(entry, now)
-                self._set_complete_until(entry.timestamp)
-            else:
+            if isinstance(entry, MissingMessages):
                 self.stats.lost += entry.count
-                later = [m.timestamp for m in entries[index:] if isinstance(m, Message)]
-                self._report_gap("lost", max(later, default=None), missed=entry.count)
+                stamps = [
+                    each.message.timestamp for each in entries[index:] if isinstance(each, _Arrival)
+                ]
+                self._report_lost(entry.count, stamps, now)
+                continue
+            if not held and self._reorder.deadline is None:
+                self._complete_until = self._position.complete_until
+            message = entry.message
+            self._position.deliver(message.timestamp, entry.moment)
+            if self._is_wanted(message):
+                if message.project_id is None and self._project_id is not None:
+                    # Over REST the same message has it, and it is part of the digest.
+                    message = evolve(message, project_id=self._project_id)
+                self.stats.messages += 1
+                await self._buffer.put(BufferedMessage(message, self._complete_until), now)
+        self._warn_of_skew()
 
-    def _report_gap(
-        self, reason: GapReason, end: datetime | None, missed: int | None = None
+    def _is_wanted(self, message: Message) -> bool:
+        """Whether a message is of the stream's devices and type, whatever the service sends."""
+        if self._devices is not None and message.device_id not in self._devices:
+            return False
+        return self._type == "all" or message.type == self._type
+
+    def _report_gap(self, reason: GapReason, end: datetime | None) -> None:
+        """Report the gap before a subscription; `end` is the service's time, if it says it."""
+        now = self._clock.monotonic()
+        self._put_gap(reason, end, None, self._position.earliest(now), now)
+
+    def _report_lost(self, missed: int, stamps: Sequence[datetime], now: float) -> None:
+        """Report messages as lost; `stamps` are those of the messages held back behind them."""
+        sane = [stamp for stamp in stamps if not self._position.is_wild(stamp, now)]
+        overlap_from = min([*stamps, self._position.earliest(now)])
+        self._put_gap("lost", max(sane, default=None), missed, overlap_from, now)
+
+    def _put_gap(
+        self,
+        reason: GapReason,
+        end: datetime | None,
+        missed: int | None,
+        overlap_from: datetime,
+        now: float,
     ) -> None:
         self.stats.gaps += 1
-        start = self._complete_until
+        start = self._position.complete_until
+        read_until = self._position.latest(now)
         if start is not None and end is not None:
             end = max(start, end)
+        if end is not None:
+            read_until = max(read_until, end)
         gap = Gap(start=start, end=end, reason=reason, missed=missed)
-        self._buffer.put_gap(BufferedGap(gap, self._clock.monotonic()))
+        self._buffer.put_gap(BufferedGap(gap, now, read_until, overlap_from))
 
-    def _set_complete_until(self, at: datetime | None) -> None:
-        if at is not None and (self._complete_until is None or at > self._complete_until):
-            self._complete_until = at
+    def _warn_of_skew(self) -> None:
+        """Log once that the service's clocks differ."""
+        offset = self._position.stamp_offset
+        if self._skew_logged or offset is None or abs(offset) < _SKEW:
+            return
+        self._skew_logged = True
+        _log.warning(
+            "the stream's messages are stamped %.0f s %s the service's own time: its clocks "
+            "differ, or the stream lags",
+            abs(offset.total_seconds()),
+            "ahead of" if offset > timedelta() else "behind",
+        )
+
+
+def _closed_error(closed: WebSocketClosedError) -> StreamClosedError:
+    return StreamClosedError(
+        f"{_MOST_FRUITLESS} connections of the stream in a row carried nothing; of the last: "
+        f"{closed}",
+        close_code=closed.code,
+        close_reason=closed.close_reason,
+    )
+
+
+def _utc(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

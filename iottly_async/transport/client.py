@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from weakref import WeakSet
 
 import aiohttp
-from aiohttp import ClientSession, DummyCookieJar
+from aiohttp import ClientSession
 from aiohttp.http import HttpProcessingError
 
 from ..aio.deadlines import Deadlines
@@ -23,11 +23,10 @@ from ..errors import (
 from ..wire import Answer
 from .attempt import Outgoing, Transport
 from .connection import LostError, UnusableError
-from .connector import connector_for, timeout_of
 from .errors import translated
 from .pooled import PooledConnections, parts_are_known
-from .proxy import through_proxy
 from .session import SessionConnections, own_session, session_is_patched
+from .upgrades import upgrade_session
 
 _FOREIGN = (
     *(aiohttp.ClientError, HttpProcessingError, LostError, UnusableError),
@@ -129,23 +128,18 @@ class AiohttpTransport:
         """Make a session for WebSockets, with the TLS, proxy and cookie settings of requests.
 
         Its connections last, and so `max_connections` does not count them. With a session of
-        the caller's, the new one uses that session's connector.
+        the caller's, the new one has that session's connector and settings.
 
         Args:
             middlewares: of aiohttp, for every request of the new session.
 
         Returns:
             A session that is closed with the transport, or before.
+
+        Raises:
+            SetupError: the caller's session is closed, or cannot be copied.
         """
-        given, config = self._given, self._config
-        session = ClientSession(
-            connector=connector_for(config, force_close=True) if given is None else given.connector,
-            connector_owner=given is None,
-            cookie_jar=DummyCookieJar() if given is None else given.cookie_jar,
-            trust_env=config.trust_env if given is None else given.trust_env,
-            timeout=timeout_of(config),
-            middlewares=(through_proxy, *middlewares),
-        )
+        session = upgrade_session(self._config, self._given, *middlewares)
         self._upgrades.add(session)
         return session
 

@@ -32,6 +32,15 @@ async def good(socket: Socket) -> None:
     await read_only(socket)
 
 
+async def next_text(socket: Socket) -> str:
+    """The next text frame; a ping before it is answered."""
+    while (found := await socket.receive()).type is WSMsgType.PING:
+        await socket.pong(found.data)
+    assert found.type is WSMsgType.TEXT
+    text: str = found.data
+    return text
+
+
 async def read_only(socket: Socket) -> None:
     """Send nothing, not even a pong, and read until the other side closes."""
     while (await socket.receive()).type in (WSMsgType.TEXT, WSMsgType.PING):
@@ -58,7 +67,8 @@ class Service:
 @asynccontextmanager
 async def session_with(service: Service, **settings: Any) -> AsyncIterator[IottlySession]:
     """A session on the service that reconnects after 20 ms at most."""
-    runner = web.ServerRunner(web.Server(service.handle), shutdown_timeout=0.1)
+    # Without an access log, because an address may have the key in its query.
+    runner = web.ServerRunner(web.Server(service.handle, access_log=None), shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     host, port = runner.addresses[0][:2]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from iottly_async import Gap, Message
-from iottly_async.stream.buffer import MessageBuffer
+from iottly_async.stream.buffer import BufferedMessage, MessageBuffer
 from iottly_async.stream.gap import BufferedGap
 from tests.support.virtual_time import virtual
 
@@ -29,7 +29,7 @@ async def test_adjacent_gaps_become_one() -> None:
     buffer = MessageBuffer(5, "wait")
     buffer.put_gap(gap(1, 2))
     buffer.put_gap(gap(2, 5))
-    await buffer.put(message(6), 0.0)
+    await buffer.put(BufferedMessage(message(6)), 0.0)
     buffer.put_gap(gap(6, 7))
     entries = [await buffer.get() for _ in range(3)]
     gaps = [entry.gap for entry in entries if isinstance(entry, BufferedGap)]
@@ -45,7 +45,7 @@ async def test_a_gap_before_dropped_messages_becomes_part_of_theirs() -> None:
     buffer = MessageBuffer(1, "drop_oldest")
     buffer.put_gap(gap(1, 2))
     for number in (3, 4, 5):
-        await buffer.put(message(number), 0.0)
+        await buffer.put(BufferedMessage(message(number)), 0.0)
     dropped, last = await buffer.get(), await buffer.get()
     assert isinstance(dropped, BufferedGap)
     assert (dropped.gap.start, dropped.gap.end) == (
@@ -53,4 +53,4 @@ async def test_a_gap_before_dropped_messages_becomes_part_of_theirs() -> None:
         NOON + timedelta(seconds=4),
     )
     assert dropped.gap.missed is None
-    assert last == message(5)
+    assert last == BufferedMessage(message(5))

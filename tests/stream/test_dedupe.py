@@ -21,7 +21,7 @@ def message(second: int, payload: bytes = b"{}") -> Message:
 def test_a_walk_yields_only_what_the_stream_did_not() -> None:
     """A message that came by the stream is dropped when a walk reads it again."""
     seen = SeenMessages(LOOKBACK)
-    assert seen.add_streamed(message(1))
+    assert seen.add_streamed(message(1), None)
     assert seen.add_walked([message(1), message(2)], NOON) == [message(2)]
 
 
@@ -29,13 +29,13 @@ def test_a_message_that_a_walk_yielded_is_dropped_from_the_stream() -> None:
     """A message near the end of a gap may come by the stream after the walk has read it."""
     seen = SeenMessages(LOOKBACK)
     assert seen.add_walked([message(1)], NOON) == [message(1)]
-    assert not seen.add_streamed(message(1))
+    assert not seen.add_streamed(message(1), None)
 
 
 def test_copies_are_counted() -> None:
     """Of three identical messages, one of which came by the stream, a walk yields two."""
     seen = SeenMessages(LOOKBACK)
-    assert seen.add_streamed(message(1))
+    assert seen.add_streamed(message(1), None)
     assert seen.add_walked([message(1)] * 3, NOON) == [message(1)] * 2
     assert seen.add_walked([message(1)] * 3, NOON) == []
 
@@ -43,7 +43,7 @@ def test_copies_are_counted() -> None:
 def test_different_messages_of_one_millisecond_are_different() -> None:
     """A message is recognised by all of its content, not by its time."""
     seen = SeenMessages(LOOKBACK)
-    assert seen.add_streamed(message(1))
+    assert seen.add_streamed(message(1), None)
     other = attrs.evolve(message(1), payload_json=b"[]")
     assert seen.add_walked([message(1), other], NOON) == [other]
 
@@ -52,7 +52,25 @@ def test_messages_before_the_lookback_are_forgotten() -> None:
     """The memory is bounded by time: no walk reads further back than `floor`."""
     seen = SeenMessages(LOOKBACK)
     for second in range(100):
-        assert seen.add_streamed(message(second))
-    assert seen.floor == NOON + timedelta(seconds=94)
-    assert len(seen._copies) == 6
-    assert seen.add_streamed(message(3)), "it is older than any walk, so it is not a repeat"
+        assert seen.add_streamed(message(second), NOON + timedelta(seconds=second))
+    assert seen.floor == NOON + timedelta(seconds=93)
+    assert len(seen._copies) == 7
+    late = message(3)
+    assert seen.add_streamed(late, None), "it is older than any walk, so it is not a repeat"
+
+
+def test_a_message_stamped_ahead_makes_nothing_forgotten() -> None:
+    """What is remembered depends on what is complete, and not on one message's time."""
+    seen = SeenMessages(LOOKBACK)
+    assert seen.add_streamed(message(1), NOON)
+    assert seen.add_streamed(message(3600), NOON + timedelta(seconds=1))
+    assert seen.add_walked([message(1), message(2)], NOON) == [message(2)]
+
+
+def test_a_message_stamped_ahead_does_not_keep_the_others() -> None:
+    """The memory stays bounded while a message stamped an hour ahead is in it."""
+    seen = SeenMessages(LOOKBACK)
+    assert seen.add_streamed(message(3600), NOON)
+    for second in range(100):
+        assert seen.add_streamed(message(second), NOON + timedelta(seconds=second))
+    assert len(seen._copies) == 8

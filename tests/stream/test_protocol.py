@@ -27,9 +27,9 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 def test_sent_frames_are_as_documented() -> None:
     """Hello, subscription and command have the documented JSON."""
     protocol = DefaultStreamProtocol()
-    assert protocol.hello() == '{"type":"hello","version":1}'
-    assert protocol.subscribe(Subscription(devices=("a",))) == (
-        '{"type":"subscribe","devices":["a"],"messages":"all"}'
+    assert protocol.opening(Subscription(devices=("a",)), None) == (
+        '{"type":"hello","version":1}',
+        '{"type":"subscribe","devices":["a"],"messages":"all"}',
     )
     assert protocol.command("c1", "dev_1", "uptime", 10.0) == (
         '{"type":"command","ref":"c1","device":"dev_1","command":"uptime","timeout_s":10}'
@@ -39,19 +39,19 @@ def test_sent_frames_are_as_documented() -> None:
 def test_received_frames_become_values() -> None:
     """Each frame becomes a value; a frame of an unknown type is ignored."""
     protocol = DefaultStreamProtocol()
-    found = protocol.read(
+    (found,) = protocol.read(
         '{"type":"message","seq":3,"message":{"from":"d","timestamp":"2026-03-01T12:00:01",'
         '"payload":{"a":1}}}'
     )
     assert isinstance(found, MessageFrame)
     assert (found.seq, found.message.timestamp) == (3, NOON + timedelta(seconds=1))
     assert found.message.payload_json == b'{"a":1}'
-    beat = protocol.read(b'{"type":"heartbeat","seq":3,"at":"2026-03-01T12:00:00.000Z"}')
+    (beat,) = protocol.read(b'{"type":"heartbeat","seq":3,"at":"2026-03-01T12:00:00.000Z"}')
     assert beat == Heartbeat(seq=3, at=NOON)
-    accepted = protocol.read('{"type":"accepted","ref":"c1","command_id":"cmd_1","status":"p"}')
+    (accepted,) = protocol.read('{"type":"accepted","ref":"c1","command_id":"cmd_1","status":"p"}')
     assert accepted == CommandAccepted(ref="c1", command_id="cmd_1")
-    assert protocol.read('{"type":"news"}') is None
-    refused = protocol.read(
+    assert protocol.read('{"type":"news"}') == ()
+    (refused,) = protocol.read(
         '{"type":"error","ref":"c1","status":409,"error":{"code":"device_offline","message":"m",'
         '"request_id":"req_1"}}'
     )

@@ -32,7 +32,7 @@ def seconds(found: list[Message | MissingMessages]) -> list[Any]:
 @given(st.permutations(range(1, 9)), st.sets(st.integers(1, 8)))
 def test_each_message_comes_once_or_is_reported_lost(order: list[int], gone: set[int]) -> None:
     """In whatever order messages arrive, they come in order of their numbers, each once."""
-    reorder = ReorderBuffer(max_wait=1.0)
+    reorder: ReorderBuffer[Message] = ReorderBuffer(max_wait=1.0)
     reorder.begin(0)
     found: list[Any] = []
     for number in order:
@@ -49,7 +49,7 @@ def test_each_message_comes_once_or_is_reported_lost(order: list[int], gone: set
 
 def test_the_deadline_is_that_of_the_first_missing_number() -> None:
     """It starts when the number is missed, and again when that number has come."""
-    reorder = ReorderBuffer(max_wait=1.0)
+    reorder: ReorderBuffer[Message] = ReorderBuffer(max_wait=1.0)
     reorder.begin(0)
     reorder.push(message(2), 2, 10.0)
     reorder.push(message(4), 4, 10.5)
@@ -62,7 +62,7 @@ def test_the_deadline_is_that_of_the_first_missing_number() -> None:
 
 def test_repeated_and_late_messages_are_dropped() -> None:
     """A number that was returned or given up is not returned again."""
-    reorder = ReorderBuffer(max_wait=1.0)
+    reorder: ReorderBuffer[Message] = ReorderBuffer(max_wait=1.0)
     reorder.begin(0)
     assert seconds(reorder.push(message(1), 1, 0.0)) == [1]
     assert reorder.push(message(1), 1, 0.0) == []
@@ -73,7 +73,7 @@ def test_repeated_and_late_messages_are_dropped() -> None:
 
 def test_messages_without_numbers_pass() -> None:
     """If the protocol numbers no messages, they come as they arrive and none is missing."""
-    reorder = ReorderBuffer(max_wait=1.0)
+    reorder: ReorderBuffer[Message] = ReorderBuffer(max_wait=1.0)
     reorder.begin(None)
     assert seconds(reorder.push(message(1), None, 0.0)) == [1]
     assert reorder.deadline is None
