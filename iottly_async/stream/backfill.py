@@ -19,7 +19,7 @@ from attrs import define, evolve
 from ..clock import Clock
 from ..config import RetryPolicy
 from ..errors import IottlyError
-from ..models import Cursor, Message, MessageBatch
+from ..models import Message, MessageBatch
 from ..models._time import epoch_ms
 from ..resources import Project
 from ..retry import is_passing, retry_delay
@@ -33,7 +33,10 @@ _T = TypeVar("_T")
 
 _log = logging.getLogger("iottly_async.stream")
 
-_SETTLED: Final = -86_400.0
+_OPEN_END: Final = timedelta(days=3650)
+"""How far a gap is read beyond its end, if messages far ahead are to be found."""
+
+_SETTLED: Final = -2 * _OPEN_END.total_seconds()
 """The `settle` of a backfill's walk, in seconds. The backfill has waited already, and its end
 may be later than `Date` says, if the service's clocks differ (D11)."""
 
@@ -45,15 +48,13 @@ class BackfillInterval:
     """The interval of one device that is read for a gap.
 
     Attributes:
-        query: the device and the interval.
+        query: the device and what is still to be read.
         overlap_from: the stream may bring the same messages later from this time on.
-        cursor: the position up to which it was read; None if nothing was read.
         failures: how many requests failed in a row.
     """
 
     query: WalkQuery
     overlap_from: datetime
-    cursor: Cursor | None = None
     failures: int = 0
 
 
@@ -107,7 +108,8 @@ class Backfill:
         # Everything before the gap was yielded, so older messages need not be remembered.
         self.seen.forget_before(start - _MARGIN)
         start = max(start, self.seen.floor or start)
-        start_ms, end_ms = epoch_ms(start), epoch_ms(end) + 1
+        start_ms = epoch_ms(start)
+        end_ms = epoch_ms(end + _OPEN_END if gap.open_ended else end) + 1
         return deque(
             BackfillInterval(
                 WalkQuery(
@@ -124,13 +126,12 @@ class Backfill:
         )
 
     def walk(self, interval: BackfillInterval) -> AsyncGenerator[MessageBatch, None]:
-        """Walk over an interval, from its cursor on."""
+        """Walk over what is still to be read of an interval."""
         settings = evolve(self._project.messages.settings(), settle=_SETTLED)
         return batches(
             self._project.messages.fetch,
             interval.query,
             settings=settings,
-            cursor=interval.cursor,
             clock=self._clock,
         )
 
@@ -208,7 +209,7 @@ class BackfillRun:
     async def _read_batch(self, intervals: deque[BackfillInterval]) -> None:
         interval = intervals[0]
         # The walk is not kept while it is awaited: if it fails or is cancelled, a new one
-        # starts at the interval's cursor.
+        # starts where this one was.
         walk, self._walk = self._walk or self._backfill.walk(interval), None
         try:
             batch = await anext(walk, None)
@@ -218,7 +219,9 @@ class BackfillRun:
         if batch is None:
             intervals.popleft()
             return
-        self._walk, interval.cursor, interval.failures = walk, batch.cursor, 0
+        self._walk, interval.failures = walk, 0
+        # Not the cursor: its end may be later than `Date` says, and would be refused.
+        interval.query = evolve(interval.query, start=epoch_ms(batch.cursor.done))
         new = self._backfill.seen.add_walked(batch.messages, interval.overlap_from)
         self._ready.extend(new)
 

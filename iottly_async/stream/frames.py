@@ -160,9 +160,12 @@ def message_frame(
         message does not hide the others of its frame.
     """
     try:
-        body = msgspec.json.encode(row) if isinstance(row, Mapping) else bytes(row)
-        return MessageFrame(message=decode_message(body), seq=seq)
+        if isinstance(row, Mapping):
+            row = msgspec.json.encode(row)
+        if isinstance(row, bytes | bytearray | memoryview | msgspec.Raw):
+            return MessageFrame(message=decode_message(bytes(row)), seq=seq)
     except DecodeError as error:
         return UnreadableMessage(path=error.path, seq=seq)
-    except (TypeError, ValueError, RecursionError):  # a row that is no object, or no JSON
-        return UnreadableMessage(path="$", seq=seq)
+    except (TypeError, ValueError, RecursionError):  # a value that is not of JSON
+        pass
+    return UnreadableMessage(path="$", seq=seq)

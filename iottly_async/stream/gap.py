@@ -19,14 +19,15 @@ class Gap:
     """An interval of time in which a stream may have missed messages.
 
     Attributes:
-        start: the service's time before which nothing is missing; aware, UTC. None if the
-            stream does not know of any earlier time.
+        start: the service's time before which nothing is missing; aware, UTC. It is at least
+            `settle` seconds before the newest message that was yielded. None if the stream
+            does not know of any earlier time.
         end: the service's time after which messages come by the stream again; aware, UTC.
             None if the protocol does not tell.
         reason: "since" for the time from the argument `since` to the first connection,
             "reconnect" for the time between two connections, "lost" for messages whose
-            numbers never came, "overflow" for messages that were dropped because the
-            buffer was full.
+            numbers never came or which could not be read, "overflow" for messages that were
+            dropped because the buffer was full.
         missed: the number of missing messages; None if it is not known. Default None.
         filled: True if the missing messages follow directly after the gap, read over
             REST. Default False.
@@ -48,6 +49,8 @@ class BufferedGap:
         reported_at: seconds on the monotonic clock; the gap had ended by then.
         read_until: a time up to which a backfill must read; it may be later than the gap's
             end, where the service's clocks differ. None, the default, is the gap's end.
+        open_ended: whether a backfill must read whatever is stamped later, too, because
+            stamps far ahead were seen. Default False.
         overlap_from: the stream brings no message after this gap that is stamped earlier,
             except for late ones. None, the default, is the gap's end.
     """
@@ -56,6 +59,7 @@ class BufferedGap:
     reported_at: float
     read_until: datetime | None = None
     overlap_from: datetime | None = None
+    open_ended: bool = False
 
     def join(self, later: BufferedGap) -> BufferedGap:
         """One gap that covers this one and a later one."""
@@ -71,6 +75,7 @@ class BufferedGap:
             max(self.reported_at, later.reported_at),
             _latest(self.read_until, later.read_until),
             _combined(min, self.overlap_from, later.overlap_from),
+            self.open_ended or later.open_ended,
         )
 
 

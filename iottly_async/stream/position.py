@@ -33,6 +33,9 @@ class StreamPosition:
     Args:
         since: where the first gap starts; None if nothing before the first connection counts.
         settle: how long a message may stay invisible after its stamp.
+
+    Attributes:
+        has_wild: whether a message was stamped far ahead. Then a gap may have one as well.
     """
 
     def __init__(self, since: datetime | None, settle: timedelta) -> None:
@@ -43,6 +46,7 @@ class StreamPosition:
         self._server: tuple[timedelta, timedelta] | None = None
         self._moment: float | None = None
         self._reached = _EPOCH
+        self.has_wild = False
 
     # What is observed
 
@@ -59,6 +63,7 @@ class StreamPosition:
 
     def note_arrival(self, stamp: datetime, moment: float) -> None:
         """Take the stamp of a message that arrived, in order or not."""
+        self.has_wild |= self._server is not None and self.is_wild(stamp, moment)
         self._stamped.append(_offset(stamp, moment))
 
     def deliver(self, stamp: datetime, moment: float) -> None:

@@ -58,6 +58,9 @@ no confirmation: there may be nothing to send."""
 _MOST_FRUITLESS: Final = 5
 """After so many connections in a row that carried nothing, a stream ends."""
 
+_PERHAPS_NO_STREAM: Final = frozenset(range(400, 500)) - {408, 425, 429}
+"""Statuses of a proxy that pass in an outage. Again and again, they mean a wrong address."""
+
 _MESSAGE_TOO_BIG: Final = 1009
 """The close code of a peer that got a frame too large for it (RFC 6455)."""
 
@@ -67,6 +70,9 @@ _CLOSE_WAIT: Final = 0.1
 _UNCONFIRMED_WAIT: Final = 1.0
 """Seconds to wait for a sign that the opening frames have arrived, if the protocol promises
 no confirmation."""
+
+_MARGIN: Final = timedelta(seconds=0.25)
+"""A gap is read for this much longer, because no message arrives at the moment of its stamp."""
 
 _SKEW: Final = timedelta(seconds=60)
 """A difference between the service's clocks that is worth a warning."""
@@ -166,6 +172,7 @@ class Supervisor:
         Raises:
             StreamClosedError: five connections in a row carried nothing.
             DecodeError: what five connections in a row carried could not be read.
+            NotFoundError: a proxy says, five times in a row, that there is no such address.
             IottlyError: the service refuses the stream: the key is not accepted, there is
                 no such address, ...
         """
@@ -189,6 +196,8 @@ class Supervisor:
                 if not is_passing(error):
                     raise
                 reason, retry_after = str(error), error.retry_after
+                if error.status is not None and error.status in _PERHAPS_NO_STREAM:
+                    lasting = error
             await self._deliver(self._reorder.end())
             self._count_fruitless(lasting)
             lasted = self._clock.monotonic() - self._connected_at
@@ -408,13 +417,14 @@ class Supervisor:
     ) -> None:
         self.stats.gaps += 1
         start = self._position.complete_until
-        read_until = self._position.latest(now)
+        read_until = self._position.latest(now) + _MARGIN
         if start is not None and end is not None:
             end = max(start, end)
         if end is not None:
             read_until = max(read_until, end)
         gap = Gap(start=start, end=end, reason=reason, missed=missed)
-        self._buffer.put_gap(BufferedGap(gap, now, read_until, overlap_from))
+        has_wild = self._position.has_wild
+        self._buffer.put_gap(BufferedGap(gap, now, read_until, overlap_from, has_wild))
 
     def _warn_of_skew(self) -> None:
         """Log once that the service's clocks differ."""
