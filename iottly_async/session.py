@@ -271,9 +271,10 @@ class IottlySession:
         """A stream of the project's messages over a WebSocket (v1).
 
         The stream reconnects by itself. Messages that may have been missed are reported as a
-        `Gap`, or filled in with `fill_gaps`. We could not read the vendor's description of
-        the frames, so they are an assumption that can be replaced (D9); see
-        `DefaultStreamProtocol`.
+        `Gap`, or filled in with `fill_gaps`. The vendor has a page about its WebSocket that
+        we could not read. So address and frames are an assumption, which
+        `DefaultStreamProtocol` describes, and which `protocol` replaces (D9); how to write
+        another one is shown in `iottly_async.stream.protocol`.
 
         `async with` does not wait for the connection. Messages that the service sends before
         the stream is connected are missed, unless `since` is given.
@@ -290,7 +291,7 @@ class IottlySession:
             project_id: the project's id of generation v1.0, whose messages fill gaps. It is
                 needed only with `fill_gaps`. Default None.
             devices: ids of generation v1.0. None, the default, is all devices of the
-                project.
+                project. Messages of other devices are dropped, if the service sends any.
             type: "all", "userdefined" or "iottlyagent". Default "all".
             since: an aware datetime, such as the time of the last message before a restart.
                 The stream then starts with a gap from this time to the first connection.
@@ -314,8 +315,8 @@ class IottlySession:
                 Default 20.
             max_frame_bytes: the largest frame that is accepted, in bytes, at least 1024. A
                 larger one ends the connection. Default 1,048,576 (1 MiB).
-            protocol: the address and the frames. None, the default, is
-                `DefaultStreamProtocol()`.
+            protocol: the address, where the key is sent, and the frames: a `StreamProtocol`.
+                None, the default, is `DefaultStreamProtocol()`.
 
         Returns:
             A stream that is not connected yet. Open it with `async with`.

@@ -19,9 +19,10 @@ class Gap:
     """An interval of time in which a stream may have missed messages.
 
     Attributes:
-        start: the service's time before which nothing is missing; aware, UTC. It is at least
-            `settle` seconds before the newest message that was yielded. None if the stream
-            does not know of any earlier time.
+        start: the service's time before which nothing is missing; aware, UTC. With reason
+            "overflow" it is that of the first dropped message, with "since" the argument; else
+            it is `settle` seconds before the newest message before the gap, or earlier. None
+            if the stream does not know of any earlier time.
         end: the service's time after which messages come by the stream again; aware, UTC.
             None if the protocol does not tell.
         reason: "since" for the time from the argument `since` to the first connection,
