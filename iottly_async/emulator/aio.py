@@ -32,9 +32,10 @@ class Signal:
             await self.wait()
 
 
-def reset_connection(transport: asyncio.BaseTransport | None) -> None:
+def reset_connection(transport: asyncio.Transport | None) -> None:
     """Close a connection with RST instead of FIN, so that the client sees a reset."""
-    if not isinstance(transport, asyncio.Transport) or transport.is_closing():
+    # Not isinstance: uvloop's transports are no asyncio.Transport.
+    if transport is None or transport.is_closing():
         return
     sock = transport.get_extra_info("socket")
     if sock is not None:

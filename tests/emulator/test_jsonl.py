@@ -49,6 +49,26 @@ async def test_both_forms(tmp_path: Path, http: Any) -> None:
         assert message == HISTORY | {"devicetimestamp": {"$date": "2017-09-20T00:33:27.000Z"}}
 
 
+async def test_the_state_of_devices(tmp_path: Path) -> None:
+    """A device is connected unless its last event in the file is that it disconnected."""
+    away = HISTORY | {"payload": {"connection": {"status": "disconnected"}}}
+    back = HISTORY | {"payload": {"connection": {"status": "connected"}}}
+    lines = [
+        *(
+            away | {"from": "away"},
+            PAGINATED | {"from": "away", "timestamp": "2016-01-01T00:00:00"},
+        ),
+        *(away | {"from": "back"}, back | {"from": "back"}),
+        *(PAGINATED | {"from": f"plain-{n}"} for n in range(20)),
+        PAGINATED | {"from": "odd", "type": "iottlyagent", "payload": {"connection": 5}},
+    ]
+    async with Emulator(jsonl=write(tmp_path / "fleet.jsonl", *lines)) as emulator:
+        for device in emulator.device_ids[1:]:
+            emulator.append(device)
+        with pytest.raises(ValueError, match="disconnected"):
+            emulator.append("away")
+
+
 async def test_what_an_emulator_gives_out(tmp_path: Path, api: Api) -> None:
     """Messages exported from one emulator and loaded into another are the same."""
     stored = api.emulator.stored(api.emulator.device_ids[0])

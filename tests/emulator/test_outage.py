@@ -185,3 +185,32 @@ def test_from_another_thread() -> None:
         assert emulator.present_outage == ServiceOutage(kind="refuse", seconds=3600)
         emulator.end_outage()
         assert emulator.present_outage is None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_on_uvloop(kind: OutageKind) -> None:
+    """On uvloop, connections are refused and reset as on asyncio's own loop."""
+    uvloop = pytest.importorskip("uvloop")
+
+    async def main() -> None:
+        async with (
+            Emulator(devices=1, messages=3) as emulator,
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as http,
+        ):
+            api = Api(emulator, http)
+            assert (await api.page()).status == 200
+            emulator.outage(kind)
+            if kind == "html":
+                assert (await api.page()).status == 503
+            elif kind == "hang":
+                hanging = asyncio.create_task(api.page())
+                await emulator.until_requests(2)
+                hanging.cancel()
+            else:
+                with pytest.raises(aiohttp.ClientConnectionError):
+                    await api.page()
+            emulator.end_outage()
+            assert (await api.page()).status == 200
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())

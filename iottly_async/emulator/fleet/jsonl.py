@@ -5,6 +5,8 @@ A line is a message as either endpoint sends it: ``from`` (the device), ``to`` (
 optionally ``channel`` and ``_id``. Or it is a line that ``iottly ingest`` or ``iottly messages``
 wrote, with ``device_id``, ``project_id``, ``device_timestamp`` and ``id`` instead. Blank lines are
 skipped.
+
+A device is connected unless its last connection event in the file says "disconnected".
 """
 
 from collections.abc import Iterator, Mapping
@@ -70,7 +72,23 @@ def load_jsonl(
                 oid=line.oid,
             )
         )
+    for device in fleet.devices:
+        device.connected = True
+    for row in rows:
+        status = _status(row)
+        if status is not None:
+            fleet.devices[row.device].connected = status != "disconnected"
     return fleet, rows
+
+
+def _status(row: Row) -> object:
+    """What a connection event says of its device; None for any other message."""
+    if row.type != "iottlyagent":
+        return None
+    match load_json(row.payload_json):
+        case {"connection": {"status": status}}:
+            return status
+    return None
 
 
 def _read(path: Path) -> Iterator[_Line]:

@@ -66,6 +66,7 @@ class Dialect:
     shouts: bool = False
     plain_ids: bool = False
     ids_on_pages: bool = False
+    odd_fields: bool = False
 
     page_time: PageTime = "naive"
     history_date: HistoryDate = "z"

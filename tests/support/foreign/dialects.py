@@ -16,6 +16,7 @@ USUAL: Final = (
     Dialect(name="gzip, chunked, escapes", coding="gzip", framing="chunked", escapes=True),
     Dialect(name="pages from 0, of 50", first_page=0, most=50, most_devices=10),
     Dialect(name="from rounded to the second", rounds_to=1000, filter_time="iso-z"),
+    Dialect(name="odd fields", odd_fields=True),
     Dialect(
         name="many deviations at once",
         extra=True,
@@ -49,6 +50,7 @@ EVERY: Final = (
     Dialect(name="device ids in upper case", shouts=True),
     Dialect(name="plain ids", plain_ids=True),
     Dialect(name="ids on pages", ids_on_pages=True),
+    Dialect(name="odd fields, numberLong", odd_fields=True, history_date="long"),
     Dialect(name="pages in micro", page_time="micro"),
     Dialect(name="pages in nano", page_time="nano"),
     Dialect(name="pages without a fraction", page_time="seconds-apart"),

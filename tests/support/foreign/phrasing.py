@@ -10,6 +10,10 @@ from .truth import PROJECT, Row
 Object = dict[str, Any]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_ODD_TIMES: Final[tuple[Any, ...]] = (
+    *("Invalid date", "", "2026-03-01T10:00:60", "2026-00-01T10:00:00", "10000-01-01T00:00:00"),
+    *(True, {}, [5], {"$date": "n/a"}, {"$date": None}, 10**30, -1.5, "2026-02-30"),
+)
 _EAST: Final = timezone(timedelta(hours=2))
 
 
@@ -94,7 +98,9 @@ class Phrasing:
         if history or dialect.ids_on_pages:
             said["_id"] = row.oid if dialect.plain_ids else {"$oid": row.oid}
         if row.channel is not None:
-            said["channel"] = row.channel
+            said["channel"] = 7 if dialect.odd_fields else row.channel
+        if dialect.odd_fields:
+            said["devicetimestamp"] = _ODD_TIMES[row.at % len(_ODD_TIMES)]
         return self.object(said, ("from", "to", "devicetimestamp"))
 
     def _date(self, ms: int) -> Object:
