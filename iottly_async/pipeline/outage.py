@@ -289,20 +289,23 @@ class OutageCircuit:
             self._probe = None
             self._set_timer()
 
-    def _probe_due(self) -> float:
-        """When the first of the queue may be the probe."""
-        if self._only is not None and self._queue[0][0] is not self._only:
-            return 0.0  # only one call fails: another one shows more
-        return self._probe_at
+    def _next_probe(self) -> tuple[int, float]:
+        """Who of the queue is to be the probe, and when."""
+        if self._only is not None:
+            for place, (call, _) in enumerate(self._queue):
+                if call is not self._only:
+                    return place, 0.0  # only one call fails: another one shows more
+        return 0, self._probe_at
 
     def _set_timer(self) -> None:
-        """Let the first of the queue be the probe as soon as one is due."""
+        """Let one of the queue be the probe as soon as it is due."""
         self._cancel_timer()
         if not self._open or self._probe is not None or not self._queue:
             return
-        loop = self._queue[0][1].get_loop()
+        place, due = self._next_probe()
+        loop = self._queue[place][1].get_loop()
         if not loop.is_closed():
-            delay = max(self._probe_due() - self._clock.monotonic(), 0.0)
+            delay = max(due - self._clock.monotonic(), 0.0)
             self._timer = loop.call_later(delay, self._send_probe)
 
     def _cancel_timer(self) -> None:
@@ -313,7 +316,9 @@ class OutageCircuit:
     def _send_probe(self) -> None:
         self._timer = None
         while self._queue and self._probe is None:
-            call, future = self._queue.popleft()
+            place, _ = self._next_probe()
+            call, future = self._queue[place]
+            del self._queue[place]
             if not future.done():  # else it was cancelled in this moment
                 self._probe = call
                 future.set_result(None)

@@ -18,6 +18,7 @@ from attrs import field, frozen
 from iottly_async import (
     CommandOutcomeUnknownError,
     Config,
+    Hooks,
     IottlyError,
     IottlySession,
     RateLimiter,
@@ -118,6 +119,7 @@ def session_on(
     certificates: Certificates | None = None,
     http: Any = None,
     limiter: RateLimiter | None = None,
+    hooks: Hooks | None = None,
     **settings: Any,
 ) -> IottlySession:
     """Make a session on a server, by default with two attempts and almost no pauses."""
@@ -131,7 +133,9 @@ def session_on(
     if certificates is not None:
         defaults["ssl"] = certificates.client
     config = Config(**(defaults | settings))
-    return IottlySession(KEY, config=config, http=http, limiter=limiter or RateLimiter())
+    return IottlySession(
+        KEY, config=config, http=http, limiter=limiter or RateLimiter(), hooks=hooks
+    )
 
 
 async def failure_of(call: Awaitable[Any]) -> IottlyError:
