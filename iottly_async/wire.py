@@ -38,6 +38,15 @@ Method = Literal["GET", "PUT", "POST"]
 
 LONGEST_ERROR_TEXT: Final = 300
 _REFUSED: Final = frozenset("/\\?#%")
+_EXCERPT: Final = 4096
+"""Bytes of a page from which an excerpt is taken."""
+_TAGS: Final = re.compile(
+    r"<(script|style|head)\b.*?</\1\s*>|<(?!redacted>)[^>]*>?", re.DOTALL | re.IGNORECASE
+)
+_UNDECLARED: Final = (
+    " (the project API may also answer 500 for a command type that the project does not declare, "
+    "or for a device that it does not have)"
+)
 
 
 @frozen
@@ -218,6 +227,27 @@ def _kind(status: int, code: str | None) -> type[ApiError]:
     if status >= 500:
         return ServerError
     return _BY_STATUS.get(status, ApiError)
+
+
+def explain(route: Route, answer: Answer) -> str:
+    """Say what a command was answered, for an error's text (D16).
+
+    Args:
+        route: the command.
+        answer: to it, without the key.
+
+    Returns:
+        The status, and the service's own text or the visible text of a page, on one line.
+    """
+    own = read_error(answer.body)
+    if own is None:
+        kind = _short(answer.headers.get("content-type")) or "no type"
+        text = one_line(_TAGS.sub(" ", answer.body[:_EXCERPT].decode("utf-8", "replace")))
+        return f"{answer.status}, not in the API's own form ({kind}): {' '.join(text.split())}"
+    said = f"{answer.status} {_short(own[0]) or 'without an explanation'}"
+    if answer.status == 500 and route.generation == "v1.0":
+        said += _UNDECLARED
+    return said
 
 
 def _explained(answer: Answer, text: str | None, own: bool) -> str:

@@ -18,7 +18,7 @@ from ..models import (
     ProjectInfo,
 )
 from .converter import make_converter, structure
-from .values import read_json, read_object
+from .values import BOM, read_json, read_object
 
 T = TypeVar("T")
 
@@ -125,6 +125,20 @@ class Answers:
         _check_id(result.id, command_id, "$.command_id")
         return result
 
+    def project_command(self, body: bytes) -> None:
+        """Check the answer to a project command (v1.0, "Command API").
+
+        Its content is not documented, so anything but a page, broken JSON, bytes that are no
+        text, and an error is accepted (D16).
+        """
+        text = body.removeprefix(BOM).strip()
+        if text[:1] in (b"{", b"["):
+            error = read_json(text)
+            if isinstance(error, dict) and error.get("error"):
+                raise DecodeError("expected no error", path="$.error")
+        elif text[:1] == b"<" or not _is_text(text):
+            raise DecodeError("expected JSON or a text, not a page", path="$")
+
     def _list(self, answer: dict[str, Any], name: str, kind: type[T]) -> list[T]:
         entries = answer.get(name)
         if type(entries) is not list:
@@ -132,6 +146,13 @@ class Answers:
         return [
             self._model(entry, kind, f"$.{name}[{index}]") for index, entry in enumerate(entries)
         ]
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        return data.decode().isprintable() or not data
+    except UnicodeDecodeError:
+        return False
 
 
 def _check_id(found: str, requested: str | None, path: str) -> None:

@@ -231,7 +231,7 @@ class Pipeline:
                 self._report_failure(request.route, failed, state)
             delay = self._retry_delay(request, failed, failure, state, deadline)
             if delay is None:
-                raise final_error(request, failed, failure)
+                raise final_error(request, failed, failure, self._shown(request, state))
             self.stats.retries += 1
             patient_delay = state.patience is not None and failure.status != 429
             until = max(delay, self._circuit.probe_in()) if patient_delay else delay
@@ -582,8 +582,13 @@ class Pipeline:
             sent="maybe",
         )
 
+    def _shown(self, request: Request[Any], state: CallState) -> Answer | None:
+        """The answer to a command as an error may show it: without the key."""
+        answer = state.answer
+        return self._redacted(answer) if answer is not None and request.route.command else None
+
     def _redacted(self, answer: Answer) -> Answer:
-        """An error answer without the key: some services repeat what they were sent."""
+        """An answer without the key: some services repeat what they were sent."""
         headers: dict[str, str] = {}
         for name, value in answer.headers.items():
             headers.setdefault(name.lower(), self.key.hidden_in(value))

@@ -18,7 +18,7 @@ from ..errors import (
     TransportError,
 )
 from ..retry import Failure
-from ..wire import Request, is_api_error, one_line
+from ..wire import Answer, Request, explain, is_api_error, one_line
 from .call_state import CallState
 from .options import Options
 
@@ -50,16 +50,30 @@ def failure_of(error: IottlyError, state: CallState) -> Failure:
     )
 
 
-def final_error(request: Request[Any], error: IottlyError, failure: Failure) -> IottlyError:
-    """The error to raise for a call whose last attempt failed."""
+def final_error(
+    request: Request[Any], error: IottlyError, failure: Failure, shown: Answer | None = None
+) -> IottlyError:
+    """The error to raise for a call whose last attempt failed.
+
+    Args:
+        request: the call.
+        error: of the last attempt.
+        failure: what it means.
+        shown: the answer to a command, without the key; None if there was none.
+    """
     route = request.route
+    if not route.command or failure.sent == "no" or _refused(failure):
+        return _named(request, error)
+    return _unknown(request, error, shown)
+
+
+def _named(request: Request[Any], error: IottlyError) -> IottlyError:
+    """The error with the name of the call."""
     if isinstance(error, DecodeError):
         error.sent = "yes"
         error.path = one_line(error.path)  # its names are the service's, of any length
-        error.args = (f"{route.name}: {error} at {error.path}",)
-    if not route.command or failure.sent == "no" or _refused(failure):
-        return error
-    return _unknown(request, error)
+        error.args = (f"{request.route.name}: {error} at {error.path}",)
+    return error
 
 
 def _refused(failure: Failure) -> bool:
@@ -69,16 +83,28 @@ def _refused(failure: Failure) -> bool:
     return 300 <= failure.status < 500 and (failure.status != 429 or failure.from_api)
 
 
-def _unknown(request: Request[Any], error: IottlyError) -> CommandOutcomeUnknownError:
+def _unknown(
+    request: Request[Any], error: IottlyError, shown: Answer | None = None
+) -> CommandOutcomeUnknownError:
+    """The error for a command that may have reached the device.
+
+    Its text has the service's own, so that a mistake of the caller does not look like one of
+    the network (D16).
+    """
+    named = _named(request, error)
+    said = str(named)
+    if shown is not None:
+        answered = explain(request.route, shown)
+        said = f"{said}; {answered}" if shown.status < 300 else answered
     unknown = CommandOutcomeUnknownError(
         f"{request.route.name}: the device may or may not have received the command, "
-        "and it was not sent again",
+        f"and it was not sent again: {said}",
         status=error.status,
         code=error.code,
         request_id=error.request_id,
         retry_after=error.retry_after,
     )
-    unknown.__cause__ = error
+    unknown.__cause__ = named
     return unknown
 
 

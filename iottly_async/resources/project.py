@@ -173,8 +173,9 @@ class Commands:
     ) -> None:
         """Send a command. The library never sends it twice by itself (D10).
 
-        A value that is empty or None is sent as it is. The platform may put the declared
-        default in its place (D15).
+        A value that is ``""`` or None is sent as it is. The platform may drop it, and the
+        device then gets the default that the project declares, as for a parameter that is not
+        given at all (D15).
 
         Args:
             device_id: of the device.
@@ -187,6 +188,8 @@ class Commands:
                 sent.
             BadRequestError: the project does not declare `cmd_type`.
             CommandOutcomeUnknownError: the command may or may not have reached the device.
+                Its text has what the service answered: a platform may answer 500 for a
+                `cmd_type` that the project does not declare (D16).
 
         Example:
             ```python
@@ -195,4 +198,4 @@ class Commands:
         """
         body = encode_command(cmd_type, {} if values is None else values)
         path = [*self._path, "device", segment(device_id, name="device_id"), "command"]
-        await self._context.call(_COMMAND, path, lambda _: None, body=body)
+        await self._context.call(_COMMAND, path, self._context.answers.project_command, body=body)

@@ -11,7 +11,7 @@ import pytest
 from attrs import frozen
 
 from iottly_async import CommandOutcomeUnknownError, DecodeError, IottlyError, IottlySession
-from tests.support.calls import GET, POST, PUT, Verb, each_verb, failure_of, session_on
+from tests.support.calls import GET, KEY, POST, PUT, Verb, each_verb, failure_of, session_on
 from tests.support.raw_server import Peer, RawServer, Script, answer, answering
 
 # --- bodies that are no answer at all ------------------------------------------------------
@@ -67,11 +67,99 @@ async def test_a_204_has_no_content(verb: Verb) -> None:
         assert len(server.requests) == error.attempts == 1
 
 
-async def test_a_command_whose_answer_has_no_documented_content_is_done() -> None:
-    """The project API does not document the content of a command's answer; none is read."""
-    async with RawServer(answering(200, b"<ok/>")) as server, session_on(server) as session:
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b" \r\n",
+        b"{}",
+        b'{"status": 200, "error": null}',
+        b"[]",
+        b'"ok"',
+        b"OK",
+        b"\xef\xbb\xbf{}",
+    ],
+    ids=repr,
+)
+async def test_a_command_whose_answer_has_no_documented_content_is_done(body: bytes) -> None:
+    """The project API does not document the content of a command's answer; none is needed."""
+    async with RawServer(answering(200, body)) as server, session_on(server) as session:
         await session.project("p1").commands.send("d1", "echo", {"content": "hi"})
         assert len(server.requests) == 1
+
+
+PAGE = b"""\xef\xbb\xbf <!DOCTYPE html>
+<html><head><title>Portal</title><style>p {color: red}</style></head>
+<body><script>var n = "<p>";</script><p>Please   sign&nbsp;in</p></body></html>"""
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (PAGE, "Please sign&nbsp;in"),
+        (b"<ok/>", "200"),
+        (b'{"status": 2', "200"),
+        (b'{"error": "the broker is away"}', "200 the broker is away"),
+        (b"\x1f\x8b\x08\x00", "200"),
+    ],
+    ids=["html", "xml", "cut", "error", "binary"],
+)
+async def test_a_command_whose_answer_is_not_the_services_own_is_not_done(
+    body: bytes, text: str
+) -> None:
+    """A 200 with a page, broken JSON or an error leaves the outcome unknown (D16).
+
+    The error's text has what came, without tags and line ends.
+    """
+    script = answering(200, body, "Content-Type: text/html")
+    async with RawServer(script) as server, session_on(server) as session:
+        error = await failure_of(session.project("p1").commands.send("d1", "echo"))
+        assert len(server.requests) == 1
+    assert type(error) is CommandOutcomeUnknownError
+    assert text in str(error)
+    assert "color" not in str(error)
+    assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "text", "hint"),
+    [
+        (500, b'{"error": "list index out of range"}', "500 list index out of range", True),
+        (500, b'{"error": "\'NoneType\' object is not subscriptable"}', "is not subscr", True),
+        (503, b'{"error": "the broker is away"}', "503 the broker is away", False),
+        (502, PAGE, "502, not in the API's own form (text/html): Please sign", False),
+        (500, b'{"error": "%s"}' % (b"x" * 5000), "x" * 300 + "…", True),
+        (500, b'{"error": "no command for %s"}' % KEY.encode(), "no command for <redacted>", True),
+        (500, b"<p>bearer %s</p>" % KEY.encode(), "bearer <redacted>", False),
+    ],
+    ids=["index", "none", "unavailable", "proxy", "long", "key", "key-in-page"],
+)
+async def test_the_outcome_of_a_command_is_told_in_the_services_own_words(
+    status: int, body: bytes, text: str, hint: bool
+) -> None:
+    """A command that was answered 5xx may be a typo in its type, so the error says what came.
+
+    With the project API's own 500 it also says that an undeclared type looks like this (D16).
+    """
+    script = answering(status, body, "Content-Type: text/html")
+    async with RawServer(script) as server, session_on(server) as session:
+        error = await failure_of(session.project("p1").commands.send("d1", "ecko"))
+        assert len(server.requests) == 1
+    assert type(error) is CommandOutcomeUnknownError
+    assert error.status == status
+    assert text in str(error)
+    assert KEY not in str(error)
+    assert ("does not declare" in str(error)) is hint
+
+
+async def test_the_outcome_of_a_fleet_command_is_told_too() -> None:
+    """The fleet API's own text is in the error, without the project API's hint."""
+    body = b'{"error": {"code": "internal", "message": "list index out of range"}}'
+    async with RawServer(answering(500, body)) as server, session_on(server) as session:
+        error = await failure_of(POST.make(session))
+    assert type(error) is CommandOutcomeUnknownError
+    assert str(error).endswith("500 list index out of range")
+    assert error.code == "internal"
 
 
 # --- oddities that are accepted --------------------------------------------------------------
