@@ -348,7 +348,12 @@ class EmulatorHandle(ABC):
         self._call(self._state.release)
 
     def outage(
-        self, kind: OutageKind = "refuse", *, seconds: float | None = None, status: int = 503
+        self,
+        kind: OutageKind = "refuse",
+        *,
+        seconds: float | None = None,
+        status: int = 503,
+        retry_after: int | None = None,
     ) -> None:
         """Begin an outage of the whole service; replaces one that lasts.
 
@@ -357,6 +362,7 @@ class EmulatorHandle(ABC):
                 ``ServiceOutage``.
             seconds: How long it lasts. None: until ``end_outage``.
             status: The status of ``html``: 502, 503 or 504.
+            retry_after: The ``Retry-After`` header of ``html``, in whole seconds. None: no header.
 
         Raises:
             ValueError: A value is not allowed.
@@ -366,7 +372,7 @@ class EmulatorHandle(ABC):
             emulator.outage("html", status=502, seconds=10)
             ```
         """
-        made = ServiceOutage(kind=kind, seconds=seconds, status=status)
+        made = ServiceOutage(kind=kind, seconds=seconds, status=status, retry_after=retry_after)
         self._call(lambda: self._state.outages.begin(made))
 
     def end_outage(self) -> None:

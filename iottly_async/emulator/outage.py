@@ -34,11 +34,15 @@ class ServiceOutage:
         seconds: How long the outage lasts, in the time of the event loop. None, the default, is
             until it is ended.
         status: The status of ``html``: 502, 503 (the default) or 504.
+        retry_after: The ``Retry-After`` header of ``html``, in whole seconds. None, the default,
+            sends none.
     """
 
     kind: OutageKind = attrs.field(validator=one_of(get_args(OutageKind)))
     seconds: float | None = attrs.field(default=None, validator=number(0, above=True, none=True))
     status: int = attrs.field(default=503, validator=[whole(500), one_of((502, 503, 504))])
+
+    retry_after: int | None = attrs.field(default=None, validator=whole(0, none=True))
 
     def as_json(self) -> dict[str, Any]:
         """The outage as the control address shows it.

@@ -245,6 +245,9 @@ class EmulatorSettings:
             answer (D6). False by default.
         history_order: The order of the history's answer (D13): ``newest-first`` (the default) or
             ``oldest-first``. The newest messages are selected either way.
+        plain_filters: Whether the history takes its filter as plain JSON (D14), as the open-source
+            core does: ``$date`` and ``$oid`` stay objects, which equal no time and no id, and a
+            ``from`` or ``to`` takes the place of the device or the project. False by default.
         extra_fields: Whether devices and messages have fields that the documents do not name (D8).
             False by default.
         date_form: What ``$date`` holds in the history endpoint (D7): ``text`` (the default),
@@ -300,6 +303,7 @@ class EmulatorSettings:
     history_order: HistoryOrder = attrs.field(
         default="newest-first", validator=one_of(get_args(HistoryOrder))
     )
+    plain_filters: bool = False
     extra_fields: bool = False
     date_form: DateForm = attrs.field(default="text", validator=one_of(get_args(DateForm)))
 
@@ -387,5 +391,6 @@ class EmulatorOptions(TypedDict, total=False):
     page_size_cap: int | None
     unstable_ties: bool
     history_order: HistoryOrder
+    plain_filters: bool
     extra_fields: bool
     date_form: DateForm

@@ -157,3 +157,23 @@ async def test_unknown_device(api: Api) -> None:
     """A device that does not exist is 404."""
     answer = await api.get(f"{api.project}/messages/no-such-device")
     assert (answer.status, answer.json) == (404, {"error": "device not found"})
+
+
+async def test_plain_filters(http: aiohttp.ClientSession) -> None:
+    """By a setting, times in a filter are not understood, and `from` asks for another device."""
+    async with Emulator(devices=2, messages=40, plain_filters=True) as emulator:
+        api, (first, second) = Api(emulator, http), emulator.device_ids
+        emulator.append_raw(first, [{"from": first, "when": {"$date": 5}}])
+
+        async def found(query: Any) -> list[Any]:
+            answer = await api.get(api.history, params={"queryJson": json.dumps(query)})
+            return answer.json["messages"]  # type: ignore[no-any-return]
+
+        epoch = {"$date": "1970-01-01T00:00:00Z"}
+        assert await found({"timestamp": {"$gte": epoch}}) == []
+        assert len(await found({"timestamp": {"$not": {"$gte": epoch}}})) == 10
+        assert len(await found({"when": {"$date": 5}})) == 1
+        assert {m["from"] for m in await found({"from": second})} == {second}
+        assert await found({"from": "nobody"}) == []
+        assert await found({"to": "another project"}) == []
+        assert len(await found({"to": emulator.project_id, "type": "userdefined"})) == 10

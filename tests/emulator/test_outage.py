@@ -71,6 +71,14 @@ async def test_a_page_of_a_proxy(api: Api, status: int) -> None:
     assert api.emulator.requests[-1].status == status
 
 
+@pytest.mark.parametrize("retry_after", [None, 0, 30])
+async def test_a_proxy_may_say_for_how_long(api: Api, retry_after: int | None) -> None:
+    """The proxy's page has a `Retry-After` if one was asked for."""
+    api.emulator.outage("html", retry_after=retry_after)
+    expected = None if retry_after is None else str(retry_after)
+    assert (await api.page()).headers.get("Retry-After") == expected
+
+
 async def test_requests_that_hang(api: Api) -> None:
     """A request hangs for as long as the outage lasts, and is reset, not answered, at its end."""
     api.emulator.outage("hang")
@@ -139,7 +147,7 @@ async def test_a_reset_ends_an_outage(api: Api) -> None:
 async def test_by_the_control_address(api: Api, kind: OutageKind) -> None:
     """The control address begins an outage, shows it, stays reachable and ends it."""
     begun = await control(api, "POST", {"kind": kind})
-    assert begun == {"kind": kind, "seconds": None, "status": 503}
+    assert begun == {"kind": kind, "seconds": None, "status": 503, "retry_after": None}
     assert await control(api, "GET") == begun
     assert api.emulator.present_outage == ServiceOutage(kind=kind)
     assert await control(api, "DELETE") is None

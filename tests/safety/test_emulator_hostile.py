@@ -33,10 +33,10 @@ values = st.recursive(
 )
 
 
-@pytest.fixture(scope="module")
-def emulator() -> Iterator[EmulatorThread]:
-    """A fleet with messages, whose number must stay what it is."""
-    with EmulatorThread(devices=1, messages=200) as emulator:
+@pytest.fixture(scope="module", params=[False, True], ids=["mongodb", "plain"])
+def emulator(request: pytest.FixtureRequest) -> Iterator[EmulatorThread]:
+    """A fleet with messages, whose number must stay what it is, for each reading of filters."""
+    with EmulatorThread(devices=1, messages=200, plain_filters=request.param) as emulator:
         yield emulator
 
 
@@ -67,6 +67,8 @@ def assert_whole(emulator: EmulatorThread) -> None:
 
 @given(query=st.dictionaries(names, values, max_size=4))
 @example(query={"$where": "while(1){}"})
+@example(query={"timestamp": {"$gte": {"$date": "soon"}}})
+@example(query={"timestamp": {"$gte": {"$date": 10**30}}})
 @example(query={"payload.a": {"$regex": "(a+)+$"}})
 @example(query={"$or": [{"$or": [{"$or": [{"type": "x"}]}]}]})
 def test_a_filter_is_answered_or_refused(query: dict[str, Any], emulator: EmulatorThread) -> None:

@@ -78,7 +78,10 @@ class Dispatcher:
         """What is sent while the service is away; most often the connection is reset."""
         if outage.kind == "html":
             record.status = outage.status
-            return self._add_date(proxy_page(outage.status))
+            headers = {"Retry-After": str(outage.retry_after)}
+            return self._add_date(
+                proxy_page(outage.status, headers if outage.retry_after is not None else None)
+            )
         if outage.kind == "hang":
             await self._state.outages.until_end()
         reset_connection(request.transport)

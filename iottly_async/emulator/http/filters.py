@@ -31,17 +31,21 @@ class Filter:
     """A compiled filter: ``matches`` a document, within bounds that hold for every match.
 
     ``type`` (None: any), ``start`` (inclusive, ms) and ``end`` (exclusive, ms) save the store from
-    reading rows that cannot match.
+    reading rows that cannot match. ``top`` is the filter's top level, as it was given.
     """
 
     matches: Predicate
     type: str | None = None
     start: int | None = None
     end: int | None = None
+    top: Mapping[str, Any] = attrs.field(factory=dict)
 
 
-def read_filter(text: str) -> Filter:
-    """Compile the JSON text of a filter; raises ``FilterError``."""
+def read_filter(text: str, *, plain: bool = False) -> Filter:
+    """Compile the JSON text of a filter; raises ``FilterError``.
+
+    With ``plain``, ``$date``, ``$oid`` and ``$numberLong`` are ordinary objects.
+    """
     if len(text) > MAX_LENGTH:
         raise FilterError(f"longer than {MAX_LENGTH} characters")
     try:
@@ -50,15 +54,16 @@ def read_filter(text: str) -> Filter:
         raise FilterError("not valid JSON") from None
     if not isinstance(value, dict):
         raise FilterError("a filter must be a JSON object")
-    matches = _Compiler().document(value, 0)
-    kind, start, end = _bounds(value)
-    return Filter(matches, kind, start, end)
+    matches = _Compiler(plain).document(value, 0)
+    start, end = (None, None) if plain else _interval(value)
+    return Filter(matches, _type(value), start, end, value)
 
 
 class _Compiler:
     """Compiles one filter and counts its conditions."""
 
-    def __init__(self) -> None:
+    def __init__(self, plain: bool) -> None:
+        self._plain = plain
         self._conditions = 0
 
     def document(self, value: object, depth: int) -> Predicate:
@@ -137,6 +142,8 @@ class _Compiler:
             return [self._value(each, depth + 1) for each in value]
         if not isinstance(value, dict):
             return value
+        if self._plain and set(value) <= _LITERALS:
+            return dict(value)
         if set(value) == {"$date"}:
             try:
                 return Instant(read_date(value["$date"]))
@@ -178,11 +185,16 @@ def _list(name: str, value: object) -> list[Any]:
     return value
 
 
-def _bounds(value: Mapping[str, Any]) -> tuple[str | None, int | None, int | None]:
-    """The type and the interval of time that the top level requires of every match."""
+def _type(value: Mapping[str, Any]) -> str | None:
+    """The type that the top level requires of every match; None if it requires none."""
     kind = value.get("type")
     if _is_operators(kind):
         kind = kind.get("$eq")
+    return kind if isinstance(kind, str) else None
+
+
+def _interval(value: Mapping[str, Any]) -> tuple[int | None, int | None]:
+    """The interval of time that the top level requires of every match; None: no bound."""
     start: int | None = None
     end: int | None = None
     moment = value.get("timestamp")
@@ -196,4 +208,4 @@ def _bounds(value: Mapping[str, Any]) -> tuple[str | None, int | None, int | Non
                 start = ms if start is None else max(start, ms)
             if name in ("$lte", "$lt", "$eq"):
                 end = ms + 1 if end is None else min(end, ms + 1)
-    return (kind if isinstance(kind, str) else None), start, end
+    return start, end

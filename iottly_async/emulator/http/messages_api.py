@@ -1,7 +1,7 @@
 """The two message endpoints of generation v1.0: page by page, and the newest with a filter."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from aiohttp import web
@@ -56,13 +56,17 @@ async def paginated(call: Call) -> web.Response:
 
 async def history(call: Call) -> web.Response:
     """``GET project/<P>/messages/<D>``: the newest messages; an empty list if none matches."""
-    device = call.device()
+    device: Device | None = call.device()
     size = call.whole_number("numMessages", HISTORY_SIZE, 1, MAX_SIZE)
-    text = call.query.get("queryJson")
+    text, plain = call.query.get("queryJson"), call.state.settings.plain_filters
     try:
-        wanted = None if text is None else read_filter(text)
+        wanted = None if text is None else read_filter(text, plain=plain)
     except FilterError as error:
         raise HttpError(400, f"queryJson: {error}") from None
+    if plain and wanted is not None:
+        device = _replaced(call, device, wanted.top)
+    if device is None:
+        return raw_answer('{"status":200,"messages":[]}')
     if wanted is None:
         rows = next(_newest(call, device, None, size), [])
     else:
@@ -73,6 +77,15 @@ async def history(call: Call) -> web.Response:
     form, start = call.state.settings.date_form, _message_start(call, device)
     texts = [row.raw or _history_json(row, start, form) for row in rows]
     return raw_answer(f'{{"status":200,"messages":[{_joined(call, texts)}]}}')
+
+
+def _replaced(call: Call, device: Device | None, top: Mapping[str, Any]) -> Device | None:
+    """The device whose messages a plain filter asks for; None if it asks for nobody's."""
+    fleet = call.state.fleet
+    if top.get("to", fleet.project_id) != fleet.project_id:
+        return None
+    name = top.get("from")
+    return device if name is None else fleet.by_id.get(str(name))
 
 
 def _joined(call: Call, texts: list[str]) -> str:
