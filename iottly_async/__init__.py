@@ -11,6 +11,18 @@ async with IottlySession() as session:  # IOTTLY_API_KEY from the environment
 ```
 
 To run it without an account, see `iottly_async.emulator`.
+
+What calls wait for is logged, by these children of the logger ``iottly_async``. No line holds a
+key, a body or a payload:
+
+- ``iottly_async.retry``: each retry and each answer of 429 at DEBUG; WARNING for a call that fails
+  again and again while others succeed
+- ``iottly_async.quota``: INFO for a wait for quota of more than 10 s, once a wait
+- ``iottly_async.outage``: WARNING when an outage of the service begins, INFO when it ends
+- ``iottly_async.walk``, ``iottly_async.follow``, ``iottly_async.ingest``, ``iottly_async.stream``:
+  what these found or gave up
+
+The same as values: `Hooks`, `IottlySession.outage` and `IottlySession.quota`.
 """
 
 from typing import TYPE_CHECKING

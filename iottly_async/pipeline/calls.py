@@ -45,7 +45,7 @@ from ..retry import (
     is_unreadable,
     surely_not_taken,
 )
-from ..transport import Outgoing, Transport
+from ..transport import AiohttpTransport, Outgoing, Transport
 from ..wire import Answer, Request, Route, read_answer
 from .call_state import CallState
 from .hooks import (
@@ -103,6 +103,7 @@ class Pipeline:
         self.stats = Stats()
         self.key = key
         self._transport = transport
+        self._bounds_attempts = isinstance(transport, AiohttpTransport)
         self._clock = clock
         self._budget = RetryBudget(config.retry.budget)
         self._deadlines = Deadlines()
@@ -129,7 +130,12 @@ class Pipeline:
         return self._circuit.outage
 
     async def call(
-        self, request: Request[T], options: Options, *, patience: float | None = None
+        self,
+        request: Request[T],
+        options: Options,
+        *,
+        patience: float | None = None,
+        state: CallState | None = None,
     ) -> T:
         """Make one call.
 
@@ -138,6 +144,7 @@ class Pipeline:
             options: its timeout, priority and hooks.
             patience: seconds for which failures that pass are waited out; 0 leaves only the
                 wait for a permit out of the timeout. None for a call that somebody waits for.
+            state: of the call, for a caller who reads it at the end; None makes one.
 
         Returns:
             The call's result.
@@ -145,29 +152,10 @@ class Pipeline:
         Raises:
             IottlyError: the call failed; its class says how.
         """
-        hooks = options.hooks
-        if not hooks:
-            return await self._call(request, options, patience, CallState())
-        state, begun = CallState(), self._clock.monotonic()
-        failed: BaseException | None = None
-        try:
-            return await self._call(request, options, patience, state)
-        except BaseException as error:
-            failed = error
-            raise
-        finally:
-            event = CallEvent(
-                request.route.template,
-                state.attempts,
-                failed.status if isinstance(failed, IottlyError) else None,
-                self._clock.monotonic() - begun,
-                None if failed is None else type(failed).__name__,
-            )
-            notify(hooks[::-1], event)
-
-    async def _call(
-        self, request: Request[T], options: Options, patience: float | None, state: CallState
-    ) -> T:
+        if state is None:
+            state = CallState()
+            if options.hooks:
+                return await self._call_with_hooks(request, options, patience, state)
         self._check_usable()
         self.stats.calls += 1
         seconds = options.timeout
@@ -197,6 +185,27 @@ class Pipeline:
         failed.attempts = state.attempts
         raise failed
 
+    async def _call_with_hooks(
+        self, request: Request[T], options: Options, patience: float | None, state: CallState
+    ) -> T:
+        """Make one call, and tell the hooks how it ended."""
+        begun = self._clock.monotonic()
+        failed: BaseException | None = None
+        try:
+            return await self.call(request, options, patience=patience, state=state)
+        except BaseException as error:
+            failed = error
+            raise
+        finally:
+            event = CallEvent(
+                request.route.template,
+                state.attempts,
+                failed.status if isinstance(failed, IottlyError) else None,
+                self._clock.monotonic() - begun,
+                None if failed is None else type(failed).__name__,
+            )
+            notify(options.hooks[::-1], event)
+
     def _note_failure(self, error: BaseException, state: CallState) -> None:
         self.stats.failures += 1
         if isinstance(error, IottlyError):
@@ -212,9 +221,14 @@ class Pipeline:
     ) -> T:
         refusal: IottlyError | None = None
         while True:
+            if not self._may_send(state):
+                await self._wait_for_service(state)
             permit = await self._acquire_permit(
                 request.route, options, patient, deadline, state, refusal
             )
+            if not self._may_send(state):
+                self.limiter.unused(permit)  # an outage began in the meantime
+                continue
             try:
                 result = read_answer(
                     request, await self._send_once(request, options, permit, state)
@@ -269,6 +283,26 @@ class Pipeline:
             seconds = self.config.patience if patience is None else patience.seconds
             self.notices.outage_began(began, error, seconds)
 
+    def _may_send(self, state: CallState) -> bool:
+        """Whether a call may be sent: in an outage, a patient one only as the probe."""
+        return state.patience is None or self._circuit.may_send(state.outcomes)
+
+    async def _wait_for_service(self, state: CallState) -> None:
+        """Wait until the outage is over, or this call is the probe.
+
+        Raises:
+            IottlyError: the patience is used up; the error is that of the last attempt.
+        """
+        circuit, patience, now = self._circuit, state.patience, self._clock.monotonic()
+        seconds = math.inf if patience is None else patience.remaining(now)
+        if await circuit.wait(state.outcomes, seconds):
+            return
+        error = state.outcomes.error
+        if error is None:
+            # This call was never sent. It ends with a copy of the error that the last one met.
+            error = copy(circuit.error) or ConnectError("the service is away", sent="no")
+        raise error
+
     async def _acquire_permit(
         self,
         route: Route,
@@ -278,47 +312,12 @@ class Pipeline:
         state: CallState,
         refusal: IottlyError | None,
     ) -> Permit:
-        """Wait for a permit for one attempt, and for the service if the call is patient."""
-        while True:
-            if state.patience is not None:
-                await self._wait_for_service(state, state.patience)
-            wait = self._quota_waits.begin(route.name)
-            try:
-                permit = await self._wait_for_quota(options, patient, deadline, refusal)
-            finally:
-                waited = self._quota_waits.end(wait)
-                if waited > _WAIT_SHOWN and options.hooks:
-                    notify(options.hooks, WaitEvent(route.template, "quota", waited))
-            if state.patience is None:
-                return permit
-            state.patience.add_quota_wait(waited)
-            if self._circuit.may_send(state.outcomes):
-                return permit
-            self.limiter.unused(permit)  # an outage began in the meantime
-
-    async def _wait_for_service(self, state: CallState, patience: Patience) -> None:
-        """Wait until the outage is over, or this call is the probe."""
-        circuit = self._circuit
-        if circuit.may_send(state.outcomes):
-            return
-        now = self._clock.monotonic()
-        patience.begin(now)
-        if await circuit.wait(state.outcomes, patience.ends_at - now):
-            return
-        error = state.outcomes.error
-        if error is None:
-            # This call was never sent. It ends with a copy of the error that the last one met.
-            error = copy(circuit.error) or ConnectError("the service is away", sent="no")
-        raise error
-
-    async def _wait_for_quota(
-        self, options: Options, patient: bool, deadline: Deadline, refusal: IottlyError | None
-    ) -> Permit:
-        """Wait for a permit of the limiter; `refusal` is the 429 that the last attempt met."""
+        """Wait for a permit for one attempt; `refusal` is the 429 that the last one met."""
         if patient:
             deadline.suspend()
         # A call that somebody waits for goes before the pages of a walk.
         priority = options.priority - (1 if patient else 0)
+        wait = self._quota_waits.begin(route.name)
         try:
             return await self.limiter.acquire(
                 priority=priority,
@@ -333,6 +332,11 @@ class Pipeline:
                 refusal.retry_after = late.retry_after
         finally:
             deadline.resume()
+            waited = self._quota_waits.end(wait)
+            if state.patience is not None:
+                state.patience.add_quota_wait(waited)
+            if waited > _WAIT_SHOWN and options.hooks:
+                notify(options.hooks, WaitEvent(route.template, "quota", waited))
         raise refusal
 
     async def _send_once(
@@ -353,7 +357,7 @@ class Pipeline:
         self.stats.attempts += 1
         state.sent_at = self._request_begins(route, options, state.attempts)
         try:
-            if state.patience is None:
+            if state.patience is None or self._bounds_attempts:
                 answer = await self._transport.send(outgoing)
             else:
                 answer = await self._send_within(
@@ -408,10 +412,9 @@ class Pipeline:
         return took
 
     async def _send_within(self, seconds: float, outgoing: Outgoing) -> Answer:
-        """Send an attempt of a call that has no deadline.
+        """Send an attempt of a call without a deadline, by a transport of the user's own.
 
-        A transport of the user's own may have no time limit for an attempt. That of the
-        library ends sooner.
+        Such a transport may have no time limit for an attempt.
         """
         limit = self._deadlines.scope(seconds)
         try:

@@ -40,6 +40,11 @@ class Patience:
         """Start counting, if it does not count yet."""
         self.ends_at = min(self.ends_at, now + self.seconds)
 
+    def remaining(self, now: float) -> float:
+        """Seconds that are left of it; it counts from now on, if it did not."""
+        self.begin(now)
+        return self.ends_at - now
+
     def add_quota_wait(self, seconds: float) -> None:
         """Leave out a wait for quota."""
         self.ends_at += seconds
