@@ -192,10 +192,11 @@ def batches_many(
         device ends with a batch whose cursor is finished, and which may be empty.
 
     Raises:
-        CursorMismatchError: as in `batches`.
+        CursorMismatchError: at once, if a cursor is of another query.
         ConfigurationError: as in `batches`.
-        PageOrderError: as in `batches`.
-        UnstableTieOrderError: as in `batches`.
+        DevicesFailedError: while iterating, when everything else was yielded: the errors of
+            the devices that failed, each with its cursor.
+        IottlyError: while iterating, if every device would meet it (`EVERY_DEVICE`).
     """
     _check(concurrency)
     known = {} if cursors is None else cursors
@@ -209,7 +210,8 @@ def batches_many(
             yield Track(query, settings, known.get(query.device_id), pin=pin)
 
     source = PageSource(fetch, history, clock)
-    return UnorderedWalk(source, tracks(), request_limit(concurrency, capacity)).batches()
+    limit = request_limit(concurrency, capacity)
+    return UnorderedWalk(source, tracks(), limit, many=True).batches()
 
 
 def _check(concurrency: int) -> None:

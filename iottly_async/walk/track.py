@@ -136,8 +136,7 @@ class Track:
             pin: shared with the other tracks of the walk; None for one of its own.
 
         Raises:
-            CursorMismatchError: the cursor is of another query, or (if the server's time is
-                known already) of another server.
+            CursorMismatchError: the cursor is of another query.
         """
         self.query = query = resumed(query, cursor)
         self.settings = settings
@@ -148,12 +147,20 @@ class Track:
         self.end = FAR if query.end is None else query.end
         self.pinned_end: int | None = None
         self._cursor = cursor
+        self._delivered = False
         self._pin = pin or PinnedEnd()
         self._count = 0 if cursor is None else cursor.count
         self._recent: RecentMessages | None = None
         if self.axis is ASCENDING and settings.lookback:
             self._recent = RecentMessages(() if cursor is None else cursor.recent)
         self.remaining = union(map(self.axis.interval, self._intervals(cursor)))
+
+    def begin(self) -> None:
+        """Fix the end of the walk now, if another track of it has had an answer already.
+
+        Raises:
+            CursorMismatchError: the cursor's end lies in the server's future.
+        """
         if self.pinned_end is None and self._pin.server_now is not None:
             self._fix_end(self._pin.server_now)
 
@@ -228,12 +235,17 @@ class Track:
         messages = complete.messages
         if self._recent is not None:
             messages = self._recent.only_new(messages, complete.start, complete.end)
+        self._delivered = True
         subtract(self.remaining, complete.start, complete.end)
         self._count += len(messages)
         if self.finished or (self.remaining and not messages):
             return None
         self.finished = not self.remaining
         return MessageBatch(messages=messages, cursor=self.cursor())
+
+    def reached(self) -> Cursor | None:
+        """Where a walk that ends here goes on; None if nothing was read."""
+        return self.cursor() if self._delivered else self._cursor
 
     def last_batch(self) -> MessageBatch:
         """Make the empty batch of a walk of which nothing remains."""

@@ -8,6 +8,9 @@ in none.
 A split costs requests: a page costs what the next one repeats of it, and the last page of a
 split-off segment costs what it lacks of a full one. `SplitBudget` accounts for that, and allows
 only as many splits as keep the walk within 5 % of the fewest requests possible.
+
+Of many devices, one that fails ends alone: its segments are dropped, and the others are walked to
+their ends.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Final
 
 from ...aio.tasks import TaskGroup
+from ...errors import EVERY_DEVICE, DeviceFailure, DevicesFailedError, IottlyError
 from ...models.message import MessageBatch
 from ..axis import BEGINNING, DESCENDING
 from ..keyset.page import CompleteInterval
@@ -85,6 +89,10 @@ class SplitBudget:
         self._waste += 1 - share
         self._missed += missed
 
+    def note_dropped(self) -> None:
+        """Note that a split-off segment is walked no further, because its device has failed."""
+        self._open -= 1
+
 
 class _Job:
     """A segment that a worker walks; or, with `finds_end`, whose last message it looks for."""
@@ -104,12 +112,28 @@ class UnorderedWalk:
     """The pool of segments, its workers, and what they have fetched but not delivered."""
 
     def __init__(
-        self, source: PageSource, tracks: Iterator[Track], limit: Callable[[], int]
+        self,
+        source: PageSource,
+        tracks: Iterator[Track],
+        limit: Callable[[], int],
+        *,
+        many: bool = False,
     ) -> None:
-        """Walk over `tracks` with `limit()` workers."""
+        """Walk over `tracks` with `limit()` workers.
+
+        Args:
+            source: where pages come from.
+            tracks: the devices' walks; each is begun when a worker is free for it.
+            limit: how many requests run at once, at most.
+            many: whether the error of one device ends that device alone. Default False: it
+                ends the walk.
+        """
         self._source = source
         self._tracks = tracks
         self._limit = limit
+        self._many = many
+        self._begun = 0
+        self._failed: dict[Track, IottlyError] = {}
         self._budget = SplitBudget()
         self._waiting: deque[_Job] = deque()
         self._active: dict[_Job, None] = {}
@@ -120,7 +144,11 @@ class UnorderedWalk:
         self._ends_wanted: set[Segment] = set()
 
     async def batches(self) -> AsyncGenerator[MessageBatch, None]:
-        """Yield what the workers fetch, as it comes."""
+        """Yield what the workers fetch, as it comes.
+
+        Raises:
+            DevicesFailedError: some of many devices failed; everything else was yielded.
+        """
         async with self._workers:
             self._start_workers()
             while True:
@@ -139,8 +167,16 @@ class UnorderedWalk:
                 if not self._workers:
                     self._start_workers()
                     if not self._workers and not self._ready:
-                        return
+                        break
                 await self._workers.wait()
+        if self._failed:
+            raise DevicesFailedError.of(
+                {
+                    track.query.device_id: DeviceFailure(error=error, cursor=track.reached())
+                    for track, error in self._failed.items()
+                },
+                devices=self._begun,
+            )
 
     def _start_workers(self) -> None:
         """Start as many workers as the limit and the segments allow."""
@@ -157,20 +193,46 @@ class UnorderedWalk:
             self._active[job] = None
             try:
                 await self._walk(job)
+            except IottlyError as error:
+                if not self._ends_alone(job.track, error):
+                    raise
             finally:
                 del self._active[job]
             job = self._next_job() if len(self._workers) <= self._limit() else None
 
+    def _ends_alone(self, track: Track, error: IottlyError) -> bool:
+        """Note the error of one device of many; False if it ends the whole walk."""
+        if not self._many or isinstance(error, EVERY_DEVICE):
+            return False
+        self._failed.setdefault(track, error)
+        return True
+
     def _next_job(self) -> _Job | None:
-        while not self._waiting:
+        while True:
+            while self._waiting:
+                job = self._waiting.popleft()
+                if job.track not in self._failed:
+                    return job
+                self._drop(job)
             track = next(self._tracks, None)
             if track is None:
                 return self._split() if self._budget.allows() else None
+            self._begun += 1
+            try:
+                track.begin()
+            except IottlyError as error:
+                if not self._ends_alone(track, error):
+                    raise
+                continue
             self._waiting.extend(_Job(track, segment) for segment in track.segments())
             if not track.remaining:
                 self._ready.append((track, None))
                 self._workers.changed.set()
-        return self._waiting.popleft()
+
+    def _drop(self, job: _Job) -> None:
+        """Walk a failed device's segment no further."""
+        if job.is_split:
+            self._budget.note_dropped()
 
     def _pages_left(self, job: _Job) -> float:
         """How many pages the job's segment has left, by estimate."""
@@ -186,7 +248,7 @@ class UnorderedWalk:
         best: _Job | None = None
         most = _LEAST_PAGES
         for job in self._active:
-            busy = job.finds_end or job.segment in self._ends_wanted
+            busy = job.finds_end or job.segment in self._ends_wanted or job.track in self._failed
             pages = 0.0 if busy else self._pages_left(job)
             if pages > most:
                 best, most = job, pages
@@ -215,16 +277,25 @@ class UnorderedWalk:
         size = track.settings.page_size
         while not segment.finished:
             await self._slots.acquire()
+            if track in self._failed:
+                self._slots.release()
+                self._drop(job)
+                return
             if len(self._workers) > self._limit():
                 self._slots.release()
                 self._waiting.appendleft(job)
                 return
-            if job.finds_end:
-                await self._find_end(job)
-                self._slots.release()
-                return
             first = segment.fresh
-            complete = await self._source.fetch(track, segment)
+            try:
+                if job.finds_end:
+                    await self._find_end(job)
+                    self._slots.release()
+                    return
+                complete = await self._source.fetch(track, segment)
+            except IottlyError:
+                self._slots.release()
+                self._drop(job)
+                raise
             self._budget.note_page(0 if segment.run.contiguous else segment.held_back / size)
             if job.is_split and segment.finished:
                 share = min(1.0, len(complete.messages) / size)
