@@ -108,6 +108,7 @@ class IottlySession:
             answers=answers,
             clock=clock,
             timeout=options.timeout,
+            hooks=options.hooks,
             quirks=quirks,
         )
         self.devices = FleetDevices(self._context)

@@ -9,7 +9,8 @@ from attrs import frozen
 
 from ..clock import Clock
 from ..codec import Answers
-from ..pipeline import Pipeline, Requester
+from ..config import Seconds, seconds
+from ..pipeline import Hooks, Pipeline, Requester
 from ..walk import Quirks
 from ..wire import Request, Route, target
 
@@ -26,6 +27,7 @@ class Context:
         answers: reads the bodies of answers.
         clock: gives the time.
         timeout: seconds that a call may take, of the session or the view.
+        hooks: of the session and the view.
         quirks: what walks have learned of the server.
     """
 
@@ -34,7 +36,18 @@ class Context:
     answers: Answers
     clock: Clock
     timeout: float
+    hooks: tuple[Hooks, ...]
     quirks: Quirks
+
+    def patience(self, given: Seconds | None) -> float:
+        """The patience of work that goes by itself: as given, or `Config.patience` for None.
+
+        Raises:
+            ConfigurationError: it is negative, or no number of seconds.
+        """
+        if given is None:
+            return self.pipeline.config.patience
+        return seconds(given, name="patience", zero=True, endless=True)
 
     async def call(
         self,
@@ -44,6 +57,7 @@ class Context:
         *,
         query: Sequence[tuple[str, str]] = (),
         body: bytes | None = None,
+        patience: float | None = None,
     ) -> T:
         """Make one call, and read its answer's body.
 
@@ -53,8 +67,9 @@ class Context:
             read: turns the body of a success into the result.
             query: names and values; none by default.
             body: JSON to send; None sends none.
+            patience: as in `Requester.call`; None for a call that somebody waits for.
         """
         address = target(route.generation, path, query)
         return await self.requester.call(
-            Request(route, address, lambda answer: read(answer.body), body)
+            Request(route, address, lambda answer: read(answer.body), body), patience=patience
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from datetime import datetime
 from functools import partial
+from math import inf
 from typing import Any
 
 import attrs
@@ -179,7 +180,10 @@ class Follows(Walks):
         skipped = frozenset(skip)
 
         async def list_devices() -> list[str]:
-            ids = [device.id for device in await self._devices()] if fixed is None else fixed
+            if fixed is not None:
+                ids = fixed
+            else:
+                ids = [device.id for device in await self._devices(patience=inf)]
             return [device_id for device_id in ids if device_id not in skipped]
 
         return Follower(
@@ -193,8 +197,8 @@ class Follows(Walks):
             pace=checked_pace(pace),
             concurrency=whole(concurrency, name="concurrency", least=1),
             empty=empty,
-            fetch=self._pages.fetch,
-            history=self._pages.history,
+            fetch=partial(self._pages.fetch, patience=inf),
+            history=partial(self._pages.history, patience=inf),
             quota=context.pipeline.limiter.quota,
             policy=config.retry,
             clock=context.clock,

@@ -43,18 +43,15 @@ class Pages:
         self._path = ["project", segment(project_id, name="project_id")]
         self._last_path: tuple[str | None, str] = (None, "")
 
-    async def fetch(self, page: PageRequest) -> Fetched:
-        """Fetch a page for a walk. The wait for quota does not count against the timeout."""
-        return await self._requester.call(self.page_request(page), patience=0.0)
+    async def fetch(self, page: PageRequest, *, patience: float) -> Fetched:
+        """Fetch a page for a walk; `patience` is as in `Requester.call`."""
+        return await self._requester.call(self.page_request(page), patience=patience)
 
-    async def history(self, tie: HistoryRequest) -> list[Message]:
-        """Fetch messages of one millisecond with their ids, for a walk.
-
-        The wait for quota does not count against the timeout.
-        """
+    async def history(self, tie: HistoryRequest, *, patience: float) -> list[Message]:
+        """Fetch messages of one millisecond with their ids, for a walk."""
         query = tie_filter(tie.at, type=tie.type, after_id=tie.after_id, before_id=tie.before_id)
         request = self.history_request(tie.device_id, tie.size, query)
-        return await self._requester.call(request, patience=0.0)
+        return await self._requester.call(request, patience=patience)
 
     def page_request(self, page: PageRequest) -> Request[Fetched]:
         """The request for one page. A 404 of the API itself is an empty page (D4)."""

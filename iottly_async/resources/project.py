@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ..codec import encode_command, encode_rename
+from ..config import Seconds
 from ..models import Device, License, ProjectInfo
 from ..wire import Route, segment
 from .context import Context
@@ -112,14 +113,24 @@ class Devices:
         self._context = context
         self._path = path
 
-    async def list(self) -> list[Device]:
+    async def list(self, *, patience: Seconds | None = None) -> list[Device]:
         """Fetch all devices of the project.
+
+        Args:
+            patience: seconds for which failures that pass are waited out, `math.inf` without
+                end, for work that goes by itself. None (the default): the call fails within
+                its timeout.
 
         Returns:
             The devices in the service's order.
+
+        Raises:
+            ConfigurationError: `patience` is negative, or no number of seconds.
         """
+        context = self._context
+        patient = None if patience is None else context.patience(patience)
         path = [*self._path, "devices", "props"]
-        return await self._context.call(_DEVICES, path, self._context.answers.devices)
+        return await context.call(_DEVICES, path, context.answers.devices, patience=patient)
 
     async def get(self, device_id: str) -> Device:
         """Fetch one device.

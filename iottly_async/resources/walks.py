@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from datetime import datetime
-from functools import wraps
-from typing import Concatenate, Literal, ParamSpec, TypeVar
+from functools import partial, wraps
+from typing import Concatenate, Literal, ParamSpec, Protocol, TypeVar
 
 from ..config import Seconds, flag, seconds, whole
 from ..errors import ConfigurationError
@@ -23,6 +23,14 @@ _Owner = TypeVar("_Owner")
 _P = ParamSpec("_P")
 _Batches = Callable[Concatenate[_Owner, _P], AsyncGenerator[MessageBatch, None]]
 _Messages = Callable[Concatenate[_Owner, _P], AsyncGenerator[Message, None]]
+
+
+class ListDevices(Protocol):
+    """Lists the project's devices."""
+
+    async def __call__(self, *, patience: Seconds | None = None) -> list[Device]:
+        """Make the call; `patience` is as in `Devices.list`."""
+        ...
 
 
 def _messages_of(
@@ -65,7 +73,7 @@ class Walks:
         self,
         context: Context,
         project_id: str,
-        devices: Callable[[], Awaitable[list[Device]]],
+        devices: ListDevices,
     ) -> None:
         self._context = context
         self._pages = Pages(context, project_id)
@@ -84,6 +92,7 @@ class Walks:
         cursor: Cursor | None = None,
         verify_ties: bool = False,
         lookback: Seconds = 0.0,
+        patience: Seconds | None = None,
     ) -> AsyncGenerator[MessageBatch, None]:
         """Yield every message of a range, each once, in batches with cursors.
 
@@ -115,6 +124,8 @@ class Walks:
                 is read again, for messages that became visible later than `Config.settle`.
                 Only new messages are yielded. The cursor grows by about 40 bytes for each
                 message of that part. Ascending walks only. Default 0: nothing is read again.
+            patience: seconds for which failures of the service that pass are waited out,
+                `math.inf` without end (D18). None (the default) is `Config.patience`.
 
         Yields:
             Batches of messages in the order asked for. The last one has a finished cursor,
@@ -134,8 +145,9 @@ class Walks:
             ```
         """
         context = self._context
+        patient = context.patience(patience)
         return batches(
-            self._pages.fetch,
+            partial(self._pages.fetch, patience=patient),
             self.query(device_id, start=start, end=end, type=type, order=order),
             settings=self.settings(verify_ties=verify_ties, lookback=lookback, order=order),
             cursor=cursor,
@@ -143,7 +155,7 @@ class Walks:
             ordered=flag(ordered, name="ordered"),
             clock=context.clock,
             capacity=context.pipeline.capacity,
-            history=self._pages.history,
+            history=partial(self._pages.history, patience=patient),
         )
 
     @_messages_of(batches)
@@ -171,6 +183,8 @@ class Walks:
             lookback: seconds; when `cursor` is resumed, this part of what was read before
                 is read again, for messages that became visible later than `Config.settle`.
                 Ascending walks only. Default 0: nothing is read again.
+            patience: seconds for which failures of the service that pass are waited out,
+                `math.inf` without end (D18). None (the default) is `Config.patience`.
 
         Yields:
             Messages in the order asked for.
@@ -202,6 +216,7 @@ class Walks:
         cursors: Mapping[str, Cursor] | None = None,
         verify_ties: bool = False,
         lookback: Seconds = 0.0,
+        patience: Seconds | None = None,
     ) -> AsyncGenerator[MessageBatch, None]:
         """Yield every message of many devices, each once, in batches of one device each.
 
@@ -228,6 +243,8 @@ class Walks:
                 is read again, for messages that became visible later than `Config.settle`.
                 Only new messages are yielded. The cursor grows by about 40 bytes for each
                 message of that part. Ascending walks only. Default 0: nothing is read again.
+            patience: seconds for which failures of the service that pass are waited out,
+                `math.inf` without end (D18). None (the default) is `Config.patience`.
 
         Yields:
             Batches in no particular order, also those of one device;
@@ -239,8 +256,11 @@ class Walks:
                 itself, and nothing was sent.
             CursorMismatchError: a cursor is of another query. It is raised by the call
                 itself if the devices are named, else while iterating.
-            PageOrderError: the service does not keep the order asked for.
-            UnstableTieOrderError: `verify_ties` found no proof; it names the millisecond.
+            DevicesFailedError: some devices failed, such as with `ForbiddenError`,
+                `PageOrderError` or `UnstableTieOrderError`. It is raised when everything of
+                the other devices was yielded, and has the error and the cursor of each.
+            UnauthorizedError: the key is refused. It ends all devices at once, as
+                `SessionClosedError` does.
 
         Example:
             ```python
@@ -251,6 +271,7 @@ class Walks:
         whole(concurrency, name="concurrency", least=1)
         settings = self.settings(verify_ties=verify_ties, lookback=lookback, order=order)
         context = self._context
+        patient = context.patience(patience)
         known = checked_cursors(cursors)
 
         def query(device_id: str) -> WalkQuery:
@@ -258,18 +279,19 @@ class Walks:
 
         def walk(ids: list[str]) -> AsyncGenerator[MessageBatch, None]:
             return batches_many(
-                self._pages.fetch,
+                partial(self._pages.fetch, patience=patient),
                 [query(device_id) for device_id in ids],
                 settings=settings,
                 cursors=known,
                 concurrency=concurrency,
                 clock=context.clock,
                 capacity=context.pipeline.capacity,
-                history=self._pages.history,
+                history=partial(self._pages.history, patience=patient),
             )
 
         async def walk_all() -> AsyncGenerator[MessageBatch, None]:
-            found = walk(checked_ids([device.id for device in await self._devices()]))
+            devices = await self._devices(patience=patient)
+            found = walk(checked_ids([device.id for device in devices]))
             try:
                 async for batch in found:
                     yield batch
@@ -305,6 +327,8 @@ class Walks:
             lookback: seconds; when a cursor is resumed, this part of what was read before
                 is read again, for messages that became visible later than `Config.settle`.
                 Ascending walks only. Default 0: nothing is read again.
+            patience: seconds for which failures of the service that pass are waited out,
+                `math.inf` without end (D18). None (the default) is `Config.patience`.
 
         Yields:
             Messages in no particular order; `message.device_id` names the device.
@@ -313,8 +337,11 @@ class Walks:
             ConfigurationError: an argument is not as above. All errors are raised while
                 iterating.
             CursorMismatchError: a cursor is of another query.
-            PageOrderError: the service does not keep the order asked for.
-            UnstableTieOrderError: `verify_ties` found no proof; it names the millisecond.
+            DevicesFailedError: some devices failed, such as with `ForbiddenError`,
+                `PageOrderError` or `UnstableTieOrderError`. It is raised when everything of
+                the other devices was yielded, and has the error and the cursor of each.
+            UnauthorizedError: the key is refused. It ends all devices at once, as
+                `SessionClosedError` does.
         """
 
     def query(
@@ -372,13 +399,15 @@ class Walks:
             quirks=self._context.quirks,
         )
 
-    async def fetch(self, request: PageRequest) -> Fetched:
-        """Fetch one page for a walk. The wait for quota does not count against the timeout.
+    async def fetch(self, request: PageRequest, *, patience: Seconds | None = None) -> Fetched:
+        """Fetch one page for a walk.
 
         Args:
             request: which page.
+            patience: seconds for which failures of the service that pass are waited out.
+                None (the default) is `Config.patience`.
 
         Returns:
             The page, and the server's time.
         """
-        return await self._pages.fetch(request)
+        return await self._pages.fetch(request, patience=self._context.patience(patience))
