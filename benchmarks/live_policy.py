@@ -18,11 +18,11 @@ from contextlib import aclosing
 from datetime import UTC, datetime
 from functools import partial
 from itertools import cycle
-from math import floor
+from math import floor, inf
 
 from attrs import evolve
 
-from iottly_async import Doorbell, FollowPace, Message, Quota, RetryPolicy
+from iottly_async import Doorbell, FollowPace, Message, Quota
 from iottly_async.follow import Follower
 from iottly_async.walk import Fetched, PageRequest, WalkQuery, WalkSettings, batches
 from tests.support.virtual_time import VirtualClock, run_virtual
@@ -179,7 +179,9 @@ async def _follow(
         empty=False,
         clock=clock,
         quota=service.quota,
-        policy=RetryPolicy(),
+        alone=False,
+        again_after=inf,
+        on_failure=lambda _, failure: print(failure.error),
         hold=lambda work: work(),
     )
     async with aclosing(follower.batches()) as batches_found:

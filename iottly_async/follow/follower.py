@@ -13,10 +13,15 @@ import attrs
 from ..aio.channel import Channel
 from ..aio.tasks import TaskGroup, cancel_and_wait
 from ..clock import Clock
-from ..config import RetryPolicy
-from ..errors import ConfigurationError, IottlyError
+from ..errors import (
+    EVERY_DEVICE,
+    ConfigurationError,
+    DeviceFailure,
+    DevicesFailedError,
+    ForbiddenError,
+    IottlyError,
+)
 from ..models import Cursor, MessageBatch, Quota
-from ..retry import is_passing, retry_delay
 from ..walk import Fetch, History, WalkQuery, WalkSettings
 from .budget import PollBudget
 from .doorbell import is_doorbell, listen
@@ -29,7 +34,7 @@ from .wakeups import WakeUps
 
 Hold = Callable[[Callable[[], Coroutine[Any, Any, None]]], Coroutine[Any, Any, None]]
 
-_log = logging.getLogger("iottly_async")
+_log = logging.getLogger("iottly_async.follow")
 
 _LIST_AGAIN: Final = 300.0
 """Seconds after which the project's devices are listed again."""
@@ -46,6 +51,9 @@ chosen by `python -m benchmarks live --part policy`."""
 class Follower:
     """Follows devices: polls each again and again, and yields what is new.
 
+    Failures of the service that pass are waited out by `fetch` and `list_devices`. Any other
+    error of a device ends that device: it is given up.
+
     Attributes:
         list_devices: gives the ids of the devices to follow.
         refresh: whether the devices are listed again every five minutes.
@@ -58,10 +66,13 @@ class Follower:
         pace: how often devices are polled.
         concurrency: polls at once, at most.
         empty: whether a poll without messages yields a batch too, for its cursor.
+        alone: whether the error of a device is raised; otherwise the others go on.
+        again_after: seconds after which a device that was given up is polled again, unless
+            the key gives no access to it. inf is never.
+        on_failure: called with the id and the failure of a device that is given up.
         fetch: fetches a page.
         history: fetches messages with their ids.
         quota: gives the quota as it is known now.
-        policy: how long to wait after a failure.
         clock: gives the time.
         hold: runs what it is given until the session closes, which it raises.
 
@@ -79,10 +90,12 @@ class Follower:
     pace: FollowPace
     concurrency: int
     empty: bool
+    alone: bool
+    again_after: float
+    on_failure: Callable[[str, DeviceFailure], object]
     fetch: Fetch
     history: History
     quota: Callable[[], Quota]
-    policy: RetryPolicy
     clock: Clock
     hold: Hold
 
@@ -94,6 +107,7 @@ class Follower:
     _tasks: TaskGroup = attrs.field(init=False)
     _schedule: Schedule[FollowedDevice] = attrs.field(init=False, factory=Schedule)
     _devices: dict[str, FollowedDevice] = attrs.field(init=False, factory=dict)
+    _failed: dict[str, DeviceFailure] = attrs.field(init=False, factory=dict)
 
     def __attrs_post_init__(self) -> None:
         if self.doorbell is not None and not is_doorbell(self.doorbell):
@@ -135,12 +149,13 @@ class Follower:
         now = self.clock.monotonic()
         if device_id is None and len(self._devices) > 1:
             # Polls of all devices are soon due, but keep the pace that the quota allows.
-            for device in self._devices.values():
-                if not device.polling:
+            for each, device in self._devices.items():
+                if not device.polling and each not in self._failed:
                     self._schedule.put(device, now + self.settings.settle, "expected")
             return
         for each in self._devices if device_id is None else (device_id,):
-            if (woken := self._devices.get(each)) is not None:
+            woken = self._devices.get(each)
+            if woken is not None and each not in self._failed:
                 woken.wakeups.add(now)
                 self._schedule_wakeup(woken)
 
@@ -195,22 +210,20 @@ class Follower:
 
     async def _list_devices(self) -> None:
         """Add the devices that are not followed yet."""
-        failures = 0
-        while True:
-            try:
-                ids = await self.list_devices()
-                if self.start is None and ids:
-                    self.start = await self._poller.server_now(ids[0])
-            except IottlyError as error:
-                if not is_passing(error):
-                    raise
-                failures += 1
-                await self.clock.sleep(self._retry_after(error, failures, "the devices"))
-            else:
-                break
+        try:
+            ids = await self.list_devices()
+        except IottlyError as error:
+            if not self._devices or isinstance(error, EVERY_DEVICE):
+                raise
+            _log.warning(
+                "the devices could not be listed, and new ones are not followed: %s", error
+            )
+            return
+        if self.start is None and ids:
+            self.start = await self._poller.server_now(ids[0])
         now = self.clock.monotonic()
         for device_id in ids:
-            if device_id not in self._devices:
+            if device_id not in self._devices and device_id not in self._failed:
                 self._devices[device_id] = device = self._new_device(device_id)
                 self._schedule.put(device, now, "expected")
 
@@ -225,18 +238,15 @@ class Follower:
         )
 
     async def _poll(self, device: FollowedDevice) -> None:
-        """Poll a device, and schedule its next poll."""
-        retry_after: float | None = None
+        """Poll a device, and schedule its next poll; give the device up if it fails."""
         try:
             await self._poller.poll(device)
         except IottlyError as error:
-            if not is_passing(error):
+            if self.alone or isinstance(error, EVERY_DEVICE):
                 raise
-            device.failures += 1
-            name = f"device {device.query.device_id}"
-            retry_after = self._retry_after(error, device.failures, name)
-        else:
-            device.failures = 0
+            self._give_up(device, error)
+            return
+        self._failed.pop(device.query.device_id, None)
         now = self.clock.monotonic()
         device.polling = False
         device.wakeups.poll_ended(
@@ -245,11 +255,34 @@ class Follower:
             found=device.found,
             newest=self._pages.monotonic(device.newest),
         )
-        if retry_after is not None:
-            self._schedule.put(device, now + retry_after, "expected")
-        else:
-            self._schedule_regular(device)
+        self._schedule_regular(device)
         self._schedule_wakeup(device)
+
+    def _give_up(self, device: FollowedDevice, error: IottlyError) -> None:
+        """Follow a device no more, or not for a while.
+
+        Raises:
+            DevicesFailedError: no device is left.
+        """
+        device_id = device.query.device_id
+        failure = self._failed[device_id] = DeviceFailure(error=error, cursor=device.cursor)
+        again_after = inf if isinstance(error, ForbiddenError) else self.again_after
+        until = "" if again_after == inf else f"; it is polled again after {again_after:g} s"
+        _log.warning(
+            "device %s is not followed any more: %s: %s%s",
+            device_id,
+            type(error).__name__,
+            error,
+            until,
+        )
+        self.on_failure(device_id, failure)
+        if again_after < inf:
+            device.polling = False
+            self._schedule.put(device, self.clock.monotonic() + again_after, "expected")
+            return
+        del self._devices[device_id]
+        if not self._devices:
+            raise DevicesFailedError.of(self._failed, devices=len(self._failed))
 
     def _schedule_regular(self, device: FollowedDevice) -> None:
         """Schedule two polls: when the device is expected to have sent, and the latest one."""
@@ -267,13 +300,6 @@ class Follower:
             pause = expected - device.polled_at
             latest = max(latest, pause / max(1.0, pause // latest))
         self._schedule.put(device, device.polled_at + latest, "overdue")
-
-    def _retry_after(self, error: IottlyError, failures: int, what: str) -> float:
-        seconds = retry_delay(
-            failures, self.policy, self.clock.random, retry_after=error.retry_after
-        )
-        _log.warning("following %s failed (%s); next try in %.1f s", what, error, seconds)
-        return seconds
 
 
 def _doorbell_ended(task: asyncio.Task[None]) -> None:

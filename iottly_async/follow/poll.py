@@ -36,7 +36,6 @@ class FollowedDevice:
             None if there was none.
         found: messages that the last poll yielded.
         newest: the server's time of the last of them.
-        failures: polls that failed in a row.
     """
 
     query: WalkQuery
@@ -49,7 +48,6 @@ class FollowedDevice:
     unsettled: float | None = None
     found: int = 0
     newest: float = -inf
-    failures: int = 0
 
 
 @attrs.frozen(kw_only=True)
@@ -85,7 +83,7 @@ class Poller:
         """Deliver a device's new messages. The first poll learns its rhythm before.
 
         Raises:
-            IottlyError: the service failed. What was delivered before is unaffected.
+            IottlyError: the device cannot be read. What was delivered before is unaffected.
         """
         device.found, device.newest = 0, -inf
         if device.fresh:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Mapping
+import builtins
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from datetime import datetime
 from functools import partial
 from math import inf
@@ -10,13 +11,17 @@ from typing import Any
 
 import attrs
 
-from ..config import Seconds, seconds, whole
-from ..errors import ConfigurationError
+from ..config import Seconds, flag, seconds, whole
+from ..errors import ConfigurationError, DeviceFailure
 from ..follow import Follower, FollowPace, checked_pace
 from ..models import Cursor, MessageBatch
+from ..pipeline import FailureEvent, notify
 from ..walk.track import resumed
 from .arguments import checked_cursors, checked_ids, time_range
+from .pages import PAGE
 from .walks import TypeFilter, Walks
+
+OnFailure = Callable[[str, DeviceFailure], object]
 
 
 class Follows(Walks):
@@ -37,8 +42,8 @@ class Follows(Walks):
         """Yield the messages of one device as they come, without end, in batches with cursors.
 
         The device is polled when it is expected to have sent (see `follow_many`). No
-        message is lost or repeated, and they come in order. A fault of the service delays
-        messages, and is logged.
+        message is lost or repeated, and they come in order. Failures of the service that
+        pass delay messages, however long they last, and are logged (D18).
 
         Args:
             device_id: of the device.
@@ -72,7 +77,7 @@ class Follows(Walks):
                 store(batch.messages, batch.cursor.to_json())
             ```
         """
-        return self.follow_many(
+        return self._follower(
             [device_id],
             cursors=None if cursor is None else {device_id: cursor},
             start=start,
@@ -82,7 +87,8 @@ class Follows(Walks):
             lookback=lookback,
             pace=pace,
             concurrency=1,
-        )
+            alone=True,
+        ).batches()
 
     def follow_many(
         self,
@@ -98,14 +104,20 @@ class Follows(Walks):
         concurrency: int = 8,
         skip: Iterable[str] = (),
         empty: bool = False,
+        on_failure: OnFailure | None = None,
+        again_after: Seconds | None = None,
     ) -> AsyncGenerator[MessageBatch, None]:
         """Yield the messages of many devices as they come, without end.
 
         Each device is polled when it is expected to have sent. Its last messages, which are
         requested first, show its rhythm. The remaining quota is spread over all devices. A
         poll is a walk from the device's cursor, so no message is lost or repeated, and each
-        device's messages come in order, whatever fails. A fault of the service delays
-        messages, and is logged.
+        device's messages come in order, whatever fails. Failures of the service that pass
+        delay messages, however long they last, and are logged (D18).
+
+        An error of a device that does not pass, such as `ForbiddenError`, `PageOrderError` or
+        `DecodeError`, ends that device alone: it is logged at WARNING by
+        ``iottly_async.follow``, and the others go on.
 
         A message is yielded `settle` seconds after its time at the earliest. Until then,
         one with an earlier time may still become visible (D11). Each second of `settle` is
@@ -147,6 +159,12 @@ class Follows(Walks):
                 by default.
             empty: whether a poll that found nothing yields a batch too. Its cursor tells up
                 to when there is no message. Default False.
+            on_failure: called with the id of a device that is given up, and its
+                `DeviceFailure`: the error, and the cursor from which it can go on. None (the
+                default) calls nothing; `Hooks.failure` is called in any case.
+            again_after: seconds after which a device that was given up is polled again,
+                unless the key gives no access to it (`ForbiddenError`). None (the default):
+                it is not.
 
         Yields:
             Batches of one device each, in order for each device;
@@ -156,8 +174,9 @@ class Follows(Walks):
             ConfigurationError: an argument is not as above. It is raised by the call
                 itself, and nothing was sent.
             CursorMismatchError: a cursor is of another query; raised by the call itself.
-            UnauthorizedError: while iterating, as any error that does not pass by itself,
-                such as `ForbiddenError`, `DecodeError` and `PageOrderError`.
+            DevicesFailedError: while iterating, when no device is left to follow; it has the
+                error and the cursor of each.
+            UnauthorizedError: while iterating: the key is refused.
 
         Example:
             Follow all devices, and poll at once when the stream has a message:
@@ -168,6 +187,41 @@ class Follows(Walks):
                     store(batch.cursor.device_id, batch.messages, batch.cursor.to_json())
             ```
         """
+        return self._follower(
+            device_ids,
+            cursors=cursors,
+            start=start,
+            type=type,
+            doorbell=doorbell,
+            settle=settle,
+            lookback=lookback,
+            pace=pace,
+            concurrency=concurrency,
+            skip=skip,
+            empty=flag(empty, name="empty"),
+            on_failure=on_failure,
+            again_after=again_after,
+        ).batches()
+
+    def _follower(
+        self,
+        device_ids: Iterable[str] | None,
+        *,
+        cursors: Mapping[str, Cursor] | None,
+        start: datetime | None,
+        type: TypeFilter,  # noqa: A002 - the API's own name
+        doorbell: Any,
+        settle: Seconds | None,
+        lookback: Seconds,
+        pace: FollowPace | None,
+        concurrency: int,
+        skip: Iterable[str] = (),
+        empty: bool = False,
+        alone: bool = False,
+        on_failure: OnFailure | None = None,
+        again_after: Seconds | None = None,
+    ) -> Follower:
+        """Make a follower, with its arguments checked."""
         low, _ = time_range(start, None)
         context = self._context
         config = context.pipeline.config
@@ -178,6 +232,13 @@ class Follows(Walks):
         for device_id in {"any"} if fixed is None else {*fixed, *known}:
             resumed(query(device_id), known.get(device_id))
         skipped = frozenset(skip)
+
+        def failed(device_id: str, failure: DeviceFailure) -> None:
+            error = failure.error
+            event = FailureEvent(PAGE.template, error.status, builtins.type(error).__name__)
+            notify(context.hooks, event)
+            if on_failure is not None:
+                on_failure(device_id, failure)
 
         async def list_devices() -> list[str]:
             if fixed is not None:
@@ -197,13 +258,15 @@ class Follows(Walks):
             pace=checked_pace(pace),
             concurrency=whole(concurrency, name="concurrency", least=1),
             empty=empty,
+            alone=alone,
+            again_after=inf if again_after is None else seconds(again_after, name="again_after"),
+            on_failure=failed,
             fetch=partial(self._pages.fetch, patience=inf),
             history=partial(self._pages.history, patience=inf),
             quota=context.pipeline.limiter.quota,
-            policy=config.retry,
             clock=context.clock,
             hold=context.pipeline.hold,
-        ).batches()
+        )
 
 
 def _followed_ids(device_ids: Iterable[str] | None) -> list[str] | None:

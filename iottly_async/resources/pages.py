@@ -23,7 +23,7 @@ from .arguments import checked_order, time_range
 from .context import Context
 
 _RECENT: Final = Route("messages.recent", "GET", "v1.0", "project/{project}/messages/{device}")
-_PAGE: Final = Route(
+PAGE: Final = Route(
     "messages.page", "GET", "v1.0", "project/{project}/device/{device}/messages/paginated"
 )
 
@@ -78,7 +78,7 @@ class Pages:
             _check_device(device_id, found)
             return Fetched(messages=found, server_time=answer.server_time)
 
-        return Request(_PAGE, f"{self._last_path[1]}?{query}", read, empty_on_404=_empty)
+        return Request(PAGE, f"{self._last_path[1]}?{query}", read, empty_on_404=_empty)
 
     def history_request(
         self, device_id: str, limit: int, query: Mapping[str, Any] | None
