@@ -4,9 +4,9 @@ The job knows nothing else of walking. This file decides in which order devices 
 how many requests run at once, and what an error of one device means for the others.
 
 Many devices are walked by one call, `Messages.batches_many` or `Messages.follow_many`, which
-shares its requests among them. An error ends that call, and does not say which device it
-belongs to. So each device is then walked alone, from its cursor. A device that fails again
-has the error; the others go on.
+shares its requests among them. An error of one device ends that device alone. If another error
+ends the call, each device is walked alone, from its cursor. A device that fails again has the
+error; the others go on.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from attrs import define, evolve, field
 from ..aio.tasks import run_together
 from ..errors import (
     ConfigurationError,
+    DeviceFailure,
+    DevicesFailedError,
     IottlyError,
     SessionClosedError,
     StoreError,
@@ -99,6 +101,9 @@ class Fetcher:
                         self.on_device_end(batch.cursor.device_id, None)
         except FATAL:
             raise
+        except DevicesFailedError as failed:
+            for device_id, failure in failed.failures.items():
+                self._gave_up(device_id, failure)
         except IottlyError:
             await self._walk_each([one for one in devices if not self._finished(one)], walk)
 
@@ -134,6 +139,8 @@ class Fetcher:
                 await self._follow_all(devices, pace)
             except FATAL:
                 raise
+            except DevicesFailedError:
+                return  # each was noted when it was given up
             except IottlyError as error:
                 before = len(self.failed)
                 present = await list_devices() if devices is None else devices
@@ -153,6 +160,7 @@ class Fetcher:
             pace=pace,
             skip=self.failed,
             empty=True,
+            on_failure=self._gave_up,
         )
         async with aclosing(batches):
             async for batch in batches:
@@ -171,6 +179,10 @@ class Fetcher:
     def _follow_start(self) -> datetime:
         # A follower takes None for now, so the oldest message is named by the epoch.
         return from_epoch_ms(self.start or 0)
+
+    def _gave_up(self, device_id: str, failure: DeviceFailure) -> None:
+        self.failed.add(device_id)
+        self.on_device_end(device_id, failure.error)
 
     # --- both ----------------------------------------------------------------------------
 
