@@ -121,8 +121,9 @@ def _summary(found: Coverage) -> str:
     whole = sum(not device.missing and device.failed is None for device in found.devices)
     failed = sum(device.failed is not None for device in found.devices)
     failures = f", {failed:,} failed" if failed else ""
+    rejected = f" ({found.rejected:,} rejected)" if found.rejected else ""
     return (
-        f"{found.rows:,} messages, {whole:,} of {len(found.devices):,} devices complete{failures}, "
+        f"{found.rows:,} messages{rejected}, {whole:,} of {len(found.devices):,} devices complete{failures}, "
         f"{iso_ms(found.grid.start)} to {iso_ms(found.grid.end)}"
     )
 

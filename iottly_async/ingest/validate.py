@@ -37,17 +37,17 @@ def validate(messages: Sequence[Message]) -> tuple[list[Message], list[Rejected]
     valid: list[Message] = []
     rejected: list[Rejected] = []
     for message in messages:
-        reason = _reason_against(message)
-        if reason is None:
+        error = _error_of(message)
+        if error is None:
             valid.append(message)
         else:
-            rejected.append(Rejected(message=message, reason=reason))
+            rejected.append(Rejected(message=message, reason=str(error), path=error.path))
     return valid, rejected
 
 
-def _reason_against(message: Message) -> str | None:
+def _error_of(message: Message) -> DecodeError | None:
     try:
         decode_payload(message.payload_json)  # not kept in memory, as `payload` would be
     except DecodeError as error:
-        return str(error)
+        return error
     return None

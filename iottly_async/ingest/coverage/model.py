@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any
 
 from attrs import field, frozen
@@ -49,6 +50,8 @@ class DeviceCoverage:
     Attributes:
         device_id: the device's id.
         rows: its messages in the store, with rejected ones.
+        rejected: its rows in ``rejected``. Those that are no messages have no time: they
+            count here, whatever the range, and not in `rows`.
         complete: how much of the range is fetched, 0 to 1.
         missing: the rest, as half-open intervals of milliseconds since the epoch.
         failed: the text of the error that ended its last walk; None without an error.
@@ -57,6 +60,7 @@ class DeviceCoverage:
 
     device_id: str
     rows: int
+    rejected: int = 0
     complete: float
     missing: tuple[Interval, ...]
     failed: str | None
@@ -83,6 +87,11 @@ class Coverage:
     def rows(self) -> int:
         """The number of messages of all devices."""
         return sum(device.rows for device in self.devices)
+
+    @property
+    def rejected(self) -> int:
+        """The number of rejected rows of all devices."""
+        return sum(device.rejected for device in self.devices)
 
     @property
     def complete(self) -> float:
@@ -114,12 +123,13 @@ class Coverage:
             device: one of `devices`.
 
         Returns:
-            ``device_id``, ``rows``, ``complete``, ``missing`` and ``failed`` of the device,
-            and ``start`` and ``end`` of the range.
+            ``device_id``, ``rows``, ``rejected``, ``complete``, ``missing`` and ``failed`` of
+            the device, and ``start`` and ``end`` of the range.
         """
         return {
             "device_id": device.device_id,
             "rows": device.rows,
+            "rejected": device.rejected,
             "complete": round(device.complete, 6),
             "start": self.grid.start,
             "end": self.grid.end,
@@ -133,6 +143,7 @@ def coverage_of(
     cursors: Mapping[str, Cursor],
     counts: Mapping[str, Sequence[int]],
     grid: TimeGrid,
+    rejected: Mapping[str, int] = MappingProxyType({}),
 ) -> Coverage:
     """The coverage of a store.
 
@@ -141,25 +152,38 @@ def coverage_of(
         cursors: by device id.
         counts: the number of rows in each bin of the grid, by device id.
         grid: from the plan's start, or the first message, to the plan's end.
+        rejected: the number of rejected rows, by device id. Empty by default.
 
     Returns:
         The coverage of every device that the store knows.
     """
     nothing = [0] * grid.bins
-    ids = sorted({*cursors, *counts, *plan.failed, *plan.waiting})
+    ids = sorted({*cursors, *counts, *rejected, *plan.failed, *plan.waiting})
     return Coverage(
         project_id=plan.query.project_id,
         type=plan.query.type,
         grid=grid,
         devices=tuple(
-            _device(device_id, cursors.get(device_id), counts.get(device_id, nothing), plan, grid)
+            _device(
+                device_id,
+                cursors.get(device_id),
+                counts.get(device_id, nothing),
+                plan,
+                grid,
+                rejected.get(device_id, 0),
+            )
             for device_id in ids
         ),
     )
 
 
 def _device(
-    device_id: str, cursor: Cursor | None, counts: Sequence[int], plan: IngestPlan, grid: TimeGrid
+    device_id: str,
+    cursor: Cursor | None,
+    counts: Sequence[int],
+    plan: IngestPlan,
+    grid: TimeGrid,
+    rejected: int,
 ) -> DeviceCoverage:
     missing = _missing(cursor, grid)
     failed = plan.failed.get(device_id)
@@ -170,6 +194,7 @@ def _device(
     return DeviceCoverage(
         device_id=device_id,
         rows=sum(counts),
+        rejected=rejected,
         complete=1.0 - sum(b - a for a, b in missing) / (grid.end - grid.start),
         missing=missing,
         failed=failed,

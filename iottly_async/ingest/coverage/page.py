@@ -49,6 +49,7 @@ def _device(device: DeviceCoverage) -> dict[str, Any]:
     return {
         "id": device.device_id,
         "rows": device.rows,
+        "rejected": device.rejected,
         "complete": device.complete,
         "failed": device.failed,
         "counts": [cell.rows for cell in device.cells],

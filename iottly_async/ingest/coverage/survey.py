@@ -56,7 +56,8 @@ async def survey(store: str | os.PathLike[str], *, bins: int = 120) -> Coverage:
         start = plan.pinned_end - 1 if first is None else min(first, plan.pinned_end - 1)
     grid = TimeGrid.over(start, plan.pinned_end, bins)
     cursors = {device: Cursor.from_json(text) for device, text in state.cursors.items()}
-    return coverage_of(plan, cursors, await reader.counts(grid), grid)
+    counts = await reader.counts(grid)
+    return coverage_of(plan, cursors, counts, grid, await reader.rejected())
 
 
 def reader_of(store: str | os.PathLike[str]) -> StoreReader:

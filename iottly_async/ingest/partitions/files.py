@@ -18,7 +18,8 @@ from ...errors import ConfigurationError, StoreError
 from ...models import Message
 from ..stores import Rejected
 from ..stores.appendfile import AppendFile, os_errors_as, replace_file, sync_directory
-from ..stores.jsonl.lines import lines_of, rejected_lines_of
+from ..stores.jsonl.lines import lines_of
+from ..stores.rejected_lines import rejected_lines_of
 from .manifest import FOLDER, PartitionManifest, path_of
 
 Format = Literal["jsonl", "parquet"]

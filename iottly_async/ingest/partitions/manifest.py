@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
+from typing import Final
 
 import msgspec
 from attrs import frozen
 
 from .partition import Partition
 
-FOLDER = "_manifests"
+FOLDER: Final = "_manifests"
+REJECTED_SUFFIX: Final = ".rejected.jsonl"
+"""What the name of a file of rejected rows ends in."""
 
 
 @frozen(kw_only=True)

@@ -14,7 +14,8 @@ from ..stores.appendfile import os_errors_as
 from ..stores.base import StoredState
 from ..stores.file_store import FileReader
 from ..stores.jsonl.lines import times_of
-from .manifest import FOLDER, PartitionManifest
+from ..stores.rejected_lines import RejectedMark, dated, marks_of
+from .manifest import FOLDER, REJECTED_SUFFIX, PartitionManifest
 
 _BEGINNING = -(1 << 62)
 
@@ -89,10 +90,24 @@ class PartitionsReader(FileReader):
         return grid.counts((device, grid.bin_of(time), 1) for device, time in self._rows())
 
     def _rows(self) -> Iterator[tuple[str, int]]:
+        for path in self._files():
+            if path.endswith(".parquet"):
+                yield from _parquet(path)
+            elif not path.endswith(REJECTED_SUFFIX):
+                with open(path, "rb") as file:
+                    yield from times_of(file)
+        yield from dated(self._marks())
+
+    def _marks(self) -> Iterator[RejectedMark]:
+        for path in self._files():
+            if path.endswith(REJECTED_SUFFIX):
+                with open(path, "rb") as file:
+                    yield from marks_of(file)
+
+    def _files(self) -> Iterator[str]:
         for manifest in self._manifests():
             for name in manifest.files:
-                path = os.path.join(self._path, name)
-                yield from _parquet(path) if name.endswith(".parquet") else _lines(path)
+                yield os.path.join(self._path, name)
 
 
 def _between(done: list[Interval], low: int, end: int) -> tuple[Interval, ...]:
@@ -103,11 +118,6 @@ def _between(done: list[Interval], low: int, end: int) -> tuple[Interval, ...]:
             missing.append((low, start))
         low = max(low, until)
     return tuple(missing)
-
-
-def _lines(path: str) -> Iterator[tuple[str, int]]:
-    with open(path, "rb") as file:
-        yield from times_of(file)
 
 
 def _parquet(path: str) -> Iterator[tuple[str, int]]:

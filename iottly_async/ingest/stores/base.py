@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from hashlib import blake2b
 from typing import Protocol, runtime_checkable
 
-from attrs import frozen
+from attrs import field, frozen
 
 from ...models import Cursor, Message
 from ..grid import TimeGrid
@@ -13,15 +14,42 @@ from ..grid import TimeGrid
 
 @frozen(kw_only=True)
 class Rejected:
-    """A message that cannot be stored as a row. It is kept apart from the rows.
+    """What arrived from a device and cannot be stored as a row of messages.
+
+    It is either a message whose payload is invalid, or a row of a page that is no message,
+    for example one without a timestamp (D8).
 
     Attributes:
-        message: the message as it arrived; `message.payload_json` holds the raw bytes.
         reason: why it was rejected, as a text for people.
+        path: the JSON path of what is wrong, from the row as its root, such as
+            ``$.timestamp``. Default ``$``, the whole row.
+        message: the message as it arrived; `message.payload_json` has the payload's bytes.
+            None if the row is no message.
+        raw: the bytes of a row that is no message; None if there is a message.
+        device_id: the device that it was fetched for. Default: the message's.
     """
 
-    message: Message
     reason: str
+    path: str = "$"
+    message: Message | None = None
+    raw: bytes | None = None
+    device_id: str = field()
+
+    @device_id.default
+    def _device_of_message(self) -> str:
+        return "" if self.message is None else self.message.device_id
+
+    @property
+    def key(self) -> str:
+        """The message's key. Of a row that is no message, a digest of device and bytes.
+
+        A row that is no message has no time that could tell it from an equal one. Equal
+        rows of one device are therefore one rejected row, however often they arrive.
+        """
+        if self.message is not None:
+            return self.message.key
+        data = self.device_id.encode() + b"\0" + (self.raw or b"")
+        return blake2b(data, digest_size=16).hexdigest()
 
 
 @frozen(kw_only=True)
@@ -31,10 +59,13 @@ class StoredState:
     Attributes:
         plan: the text that `Store.begin` was given last. None in a new store.
         cursors: the cursor of each device, as a `Cursor.to_json` text, by device id.
+        unreadable: the `Rejected.key` of each rejected row that is no message, by device id.
+            A job does not reject such a row again. Empty by default.
     """
 
     plan: str | None
     cursors: Mapping[str, str]
+    unreadable: Mapping[str, Collection[str]] = field(factory=dict)
 
 
 @frozen(kw_only=True)
@@ -43,7 +74,7 @@ class Group:
 
     Attributes:
         messages: of any of the job's devices, in no particular order.
-        rejected: the messages that failed validation: their payload is not valid JSON.
+        rejected: what cannot be stored as a row of messages.
         cursors: by device id. A cursor follows all rows of its device in this group and
             in the groups before. A device can have a cursor and no rows.
     """
@@ -162,5 +193,12 @@ class StoreReader(Protocol):
         ...
 
     async def counts(self, grid: TimeGrid) -> dict[str, list[int]]:
-        """The number of rows in each bin of the grid, by device; rejected rows count too."""
+        """The number of messages in each bin of the grid, by device; rejected ones count too.
+
+        A rejected row that is no message has no time, and is in no bin.
+        """
+        ...
+
+    async def rejected(self) -> dict[str, int]:
+        """The number of rejected rows of any time, by device; those that are no message too."""
         ...

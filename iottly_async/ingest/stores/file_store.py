@@ -15,7 +15,8 @@ from __future__ import annotations
 import asyncio
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Generic, TypeVar
 
 import msgspec
@@ -24,6 +25,7 @@ from ...errors import ConfigurationError, StoreError
 from ..grid import TimeGrid
 from .appendfile import os_errors_as, replace_file
 from .base import Group, StoredState
+from .rejected_lines import RejectedMark
 from .thread import StoreThread
 
 
@@ -111,7 +113,10 @@ class FileStore(ABC, Generic[S]):
     def _open(self) -> StoredState:
         with os_errors_as(ConfigurationError, f"store {self.path!r} cannot be opened"):
             self._state = self._load()
-        return StoredState(plan=self._state.plan, cursors=dict(self._state.cursors))
+            unreadable = self._unreadable()
+        return StoredState(
+            plan=self._state.plan, cursors=dict(self._state.cursors), unreadable=unreadable
+        )
 
     def _begin(self, plan: str) -> None:
         self._state.plan = plan
@@ -137,6 +142,10 @@ class FileStore(ABC, Generic[S]):
     @abstractmethod
     def _load(self) -> S:
         """Lock and open the files, remove the rows that do not count; return the state."""
+
+    @abstractmethod
+    def _unreadable(self) -> dict[str, set[str]]:
+        """The keys of the rejected rows that are no messages, by device."""
 
     @abstractmethod
     def _add(self, group: Group) -> None:
@@ -166,6 +175,10 @@ class FileReader(ABC):
         """The number of rows in each bin, by device (`StoreReader.counts`)."""
         return await asyncio.to_thread(self._counts, grid)
 
+    async def rejected(self) -> dict[str, int]:
+        """The number of rejected rows, by device (`StoreReader.rejected`)."""
+        return await asyncio.to_thread(lambda: Counter(mark.device_id for mark in self._marks()))
+
     @abstractmethod
     def _read_state(self) -> StoredState:
         """The plan and the cursors."""
@@ -177,3 +190,7 @@ class FileReader(ABC):
     @abstractmethod
     def _counts(self, grid: TimeGrid) -> dict[str, list[int]]:
         """The number of rows in each bin, by device."""
+
+    @abstractmethod
+    def _marks(self) -> Iterable[RejectedMark]:
+        """What the rejected lines say."""

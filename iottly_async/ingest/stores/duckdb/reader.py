@@ -46,6 +46,11 @@ class DuckDBReader:
         values = {"start": grid.start, "width": grid.width}
         return grid.counts(await self._read(lambda db: db.execute(statement, values).fetchall()))
 
+    async def rejected(self) -> dict[str, int]:
+        """The number of rejected rows, by device (`StoreReader.rejected`)."""
+        statement = "SELECT device_id, count(*) FROM rejected GROUP BY ALL"
+        return dict(await self._read(lambda db: db.execute(statement).fetchall()))
+
     async def _read(self, query: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
         return await asyncio.to_thread(self._run, query)
 

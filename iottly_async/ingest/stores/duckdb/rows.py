@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
 
 import msgspec
 
@@ -28,7 +29,22 @@ class _DatabaseRow(msgspec.Struct, gc=False):
     channel: str | None
     payload: str
     extra: str | None
-    reason: str | None = None
+
+
+class _RejectedRow(msgspec.Struct, gc=False):
+    """What was rejected as a row: times as above, bytes as base64."""
+
+    key: str
+    device_id: str
+    reason: str
+    path: str
+    timestamp: int | None = None
+    device_timestamp: int | None = None
+    type: str | None = None
+    channel: str | None = None
+    payload: str | None = None
+    extra: str | None = None
+    raw: str | None = None
 
 
 def rows_of(messages: Sequence[Message]) -> str:
@@ -40,24 +56,39 @@ def rows_of(messages: Sequence[Message]) -> str:
 
 
 def rejected_rows_of(rejected: Iterable[Rejected]) -> str:
-    """Rejected messages as rows, in one JSON array. Their payloads are base64."""
-    rows = []
-    for one in rejected:
-        row = _row(one.message, one.message.key, b64encode(one.message.payload_json))
-        row.reason = one.reason
-        rows.append(row)
-    return _encode(rows).decode()
+    """What was rejected as rows, in one JSON array."""
+    return _encode([_rejected_row(one) for one in rejected]).decode()
 
 
-def _row(message: Message, key: str, payload: bytes | None = None) -> _DatabaseRow:
-    device_time, extra = message.device_timestamp, message.extra
+def _rejected_row(one: Rejected) -> _RejectedRow:
+    row = _RejectedRow(one.key, one.device_id, one.reason, one.path)
+    message = one.message
+    if message is not None:
+        row.timestamp = epoch_ms(message.timestamp)
+        row.device_timestamp = _milliseconds(message.device_timestamp)
+        row.type, row.channel, row.extra = message.type, message.channel, _json(message.extra)
+        row.payload = b64encode(message.payload_json).decode()
+    if one.raw is not None:
+        row.raw = b64encode(one.raw).decode()
+    return row
+
+
+def _row(message: Message, key: str) -> _DatabaseRow:
     return _DatabaseRow(
         key,
         message.device_id,
         epoch_ms(message.timestamp),
-        None if device_time is None else epoch_ms(device_time),
+        _milliseconds(message.device_timestamp),
         message.type,
         message.channel,
-        (message.payload_json if payload is None else payload).decode(),
-        _encode(extra).decode() if extra else None,
+        message.payload_json.decode(),
+        _json(message.extra),
     )
+
+
+def _milliseconds(time: datetime | None) -> int | None:
+    return None if time is None else epoch_ms(time)
+
+
+def _json(extra: Mapping[str, Any]) -> str | None:
+    return _encode(extra).decode() if extra else None

@@ -11,8 +11,12 @@ The table ``messages`` has one row a message, in no particular order:
 - ``extra``, JSON: fields that the API's documents do not name; mostly NULL.
 - ``key``, VARCHAR: unique, and the same for the same message in every run.
 
-The table ``rejected`` has the messages that failed validation. Its columns are the same, with
-``payload`` as a BLOB of the bytes that arrived, and the ``reason``.
+The table ``rejected`` has what cannot be such a row, with the ``reason`` and the ``path`` of
+what is wrong. Its other columns are the same, and one more:
+
+- ``payload``, BLOB: the bytes of a message's payload; NULL if the row is no message.
+- ``raw``, BLOB: the bytes of a row that is no message, for example one without a timestamp.
+  Its ``device_id`` is the device that it was fetched for, and its ``key`` comes from both.
 
 There are three views:
 
@@ -37,7 +41,7 @@ from ..base import StoredState
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 CREATE: Final = (
     """
@@ -55,14 +59,16 @@ CREATE: Final = (
     """
     CREATE TABLE rejected (
         device_id VARCHAR NOT NULL,
-        timestamp TIMESTAMP NOT NULL,
+        timestamp TIMESTAMP,
         device_timestamp TIMESTAMP,
         type VARCHAR,
         channel VARCHAR,
-        payload BLOB NOT NULL,
+        payload BLOB,
         extra JSON,
-        key VARCHAR NOT NULL,
-        reason VARCHAR NOT NULL
+        key VARCHAR PRIMARY KEY,
+        reason VARCHAR NOT NULL,
+        path VARCHAR NOT NULL,
+        raw BLOB
     )
     """,
     "COMMENT ON COLUMN messages.timestamp IS 'when the server got it, UTC'",
@@ -100,7 +106,8 @@ _ROWS: Final = """
     SELECT unnest(from_json($rows, '[{
         "key": "VARCHAR", "device_id": "VARCHAR", "timestamp": "BIGINT",
         "device_timestamp": "BIGINT", "type": "VARCHAR", "channel": "VARCHAR",
-        "payload": "VARCHAR", "extra": "VARCHAR", "reason": "VARCHAR"
+        "payload": "VARCHAR", "extra": "VARCHAR", "reason": "VARCHAR", "path": "VARCHAR",
+        "raw": "VARCHAR"
     }]')) AS row
 """
 
@@ -114,8 +121,10 @@ INSERT_MESSAGES: Final = f"""
 INSERT_REJECTED: Final = f"""
     INSERT INTO rejected
     SELECT row.device_id, epoch_ms(row.timestamp), epoch_ms(row.device_timestamp), row.type,
-           row.channel, from_base64(row.payload), row.extra, row.key, row.reason
+           row.channel, from_base64(row.payload), row.extra, row.key, row.reason, row.path,
+           from_base64(row.raw)
     FROM ({_ROWS})
+    ON CONFLICT DO NOTHING
 """  # noqa: S608 - nothing of a caller's is in the text
 
 INSERT_CURSORS: Final = """
@@ -140,7 +149,12 @@ def read_state(db: DuckDBPyConnection, path: str) -> StoredState:
             f"version {VERSION}; name another file"
         )
     cursors = db.execute("SELECT device_id, cursor FROM ingest.cursors").fetchall()
-    return StoredState(plan=job[1], cursors=dict(cursors))
+    unreadable: dict[str, set[str]] = {}
+    for device_id, key in db.execute(
+        "SELECT device_id, key FROM rejected WHERE timestamp IS NULL"
+    ).fetchall():
+        unreadable.setdefault(device_id, set()).add(key)
+    return StoredState(plan=job[1], cursors=dict(cursors), unreadable=unreadable)
 
 
 def first_line(error: BaseException) -> str:

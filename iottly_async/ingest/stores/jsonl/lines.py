@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -13,7 +12,6 @@ from msgspec import Raw
 from ....models import Message
 from ....models._time import epoch_ms, iso_texts
 from ....models.message import keys_of
-from ..base import Rejected
 
 _encode_lines: Final = msgspec.json.Encoder().encode_lines
 
@@ -29,20 +27,6 @@ class _MessageLine(msgspec.Struct, gc=False):
     type: str | None
     channel: str | None
     payload: Raw
-    extra: Any
-
-
-class _RejectedLine(msgspec.Struct):
-    """A rejected message as a line. Its payload need not be text, so it is base64."""
-
-    reason: str
-    key: str
-    device_id: str
-    timestamp: str | None
-    device_timestamp: str | None
-    type: str | None
-    channel: str | None
-    payload_base64: str
     extra: Any
 
 
@@ -83,30 +67,10 @@ def lines_of(messages: Sequence[Message]) -> bytes:
     )
 
 
-def rejected_lines_of(rejected: Iterable[Rejected]) -> bytes:
-    """Rejected messages as lines."""
-    return _encode_lines([_rejected_line(one.message, one.reason) for one in rejected])
-
-
 def times_of(lines: Iterable[bytes]) -> Iterator[tuple[str, int]]:
-    """The device and the time, in milliseconds, of each line of either kind."""
+    """The device and the time, in milliseconds, of each line."""
     for line in map(msgspec.json.Decoder(_LineTime).decode, lines):
         yield line.device_id, epoch_ms(datetime.fromisoformat(line.timestamp))
-
-
-def _rejected_line(message: Message, reason: str) -> _RejectedLine:
-    time, device_time = iso_texts([message.timestamp, message.device_timestamp])
-    return _RejectedLine(
-        reason,
-        message.key,
-        message.device_id,
-        time,
-        device_time,
-        message.type,
-        message.channel,
-        b64encode(message.payload_json).decode(),
-        message.extra or None,
-    )
 
 
 def _has_line_end(data: bytes) -> bool:

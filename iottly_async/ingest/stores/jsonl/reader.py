@@ -11,6 +11,7 @@ from ...grid import TimeGrid
 from ..appendfile import os_errors_as
 from ..base import StoredState
 from ..file_store import FileReader
+from ..rejected_lines import RejectedMark, dated, marks_of
 from .lines import times_of
 from .schema import Sidecar, compressed, read_sidecar, rejected_path
 
@@ -38,19 +39,22 @@ class JSONLinesReader(FileReader):
     def _counts(self, grid: TimeGrid) -> dict[str, list[int]]:
         return grid.counts((device, grid.bin_of(time), 1) for device, time in self._rows())
 
+    def _marks(self) -> Iterator[RejectedMark]:
+        return marks_of(counted_lines(rejected_path(self._path), self._sidecar().rejected_size))
+
     def _rows(self) -> Iterator[tuple[str, int]]:
         sidecar = self._sidecar()
-        for path, size in (
-            (self._path, sidecar.size),
-            (rejected_path(self._path), sidecar.rejected_size),
-        ):
-            if not size:
-                continue
-            with open(path, "rb") as file:
-                counted: Any = io.BufferedReader(_FirstBytes(file, size), 1 << 20)
-                if compressed(path):
-                    counted = _unpacked(counted)
-                yield from times_of(counted)
+        yield from times_of(counted_lines(self._path, sidecar.size))
+        yield from dated(self._marks())
+
+
+def counted_lines(path: str, size: int) -> Iterator[bytes]:
+    """The lines in the first `size` bytes of a file, which need not exist for a size of 0."""
+    if not size:
+        return
+    with open(path, "rb") as file:
+        counted: Any = io.BufferedReader(_FirstBytes(file, size), 1 << 20)
+        yield from _unpacked(counted) if compressed(path) else counted
 
 
 class _FirstBytes(io.RawIOBase):

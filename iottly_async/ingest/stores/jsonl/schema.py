@@ -14,8 +14,10 @@ ends in ``.zst`` makes it a sequence of Zstandard frames. A line is a JSON objec
 
 Two files may lie beside it:
 
-- ``telemetry.jsonl.rejected``: the messages that failed validation. A line has the
-  ``reason``, and the payload's bytes as ``payload_base64``.
+- ``telemetry.jsonl.rejected``: what cannot be such a line. A line has the ``reason``, the
+  ``path`` of what is wrong, and the fields above. A message whose payload is invalid has the
+  payload's bytes as ``payload_base64``. A row that is no message, for example one without a
+  timestamp, has the row's bytes as ``raw_base64``, and null for what it does not have.
 - ``telemetry.jsonl.cursor``: the sidecar (`Sidecar`), the job's state file. It is replaced
   after the lines were synced. What a file holds beyond the size in the sidecar was written
   by a run that was killed; the next run cuts it off.

@@ -9,7 +9,9 @@ from ....errors import ConfigurationError
 from ..appendfile import AppendFile
 from ..base import Group, StoreReader
 from ..file_store import FileStore
-from .lines import lines_of, rejected_lines_of
+from ..rejected_lines import marks_of, rejected_lines_of, unreadable_of
+from .lines import lines_of
+from .reader import JSONLinesReader, counted_lines
 from .schema import (
     Sidecar,
     compressed,
@@ -40,8 +42,6 @@ class JSONLinesStore(FileStore[Sidecar]):
 
     def reader(self) -> StoreReader:
         """What reads this store."""
-        from .reader import JSONLinesReader
-
         return JSONLinesReader(self.path)
 
     def _load(self) -> Sidecar:
@@ -60,6 +60,11 @@ class JSONLinesStore(FileStore[Sidecar]):
             self._rejected.open()
             self._rejected.cut(sidecar.rejected_size)
         return sidecar
+
+    def _unreadable(self) -> dict[str, set[str]]:
+        return unreadable_of(
+            marks_of(counted_lines(self._rejected.path, self._state.rejected_size))
+        )
 
     def _add(self, group: Group) -> None:
         if group.messages:

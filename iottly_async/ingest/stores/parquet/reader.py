@@ -16,8 +16,8 @@ from ...grid import TimeGrid
 from ..appendfile import os_errors_as
 from ..base import StoredState
 from ..file_store import FileReader
-from ..jsonl.lines import times_of
-from .schema import Manifest, flush_of, read_manifest
+from ..rejected_lines import RejectedMark, dated
+from .schema import Manifest, flush_of, read_manifest, rejected_marks
 
 _DAY_MS: Final = 86_400_000
 
@@ -47,7 +47,7 @@ class ParquetReader(FileReader):
         files = [*self._files()]
         day = min((begin for _, _, begin in files), default=None)
         times = [t for _, path, begin in files if begin == day for t in _times(path)]
-        return min([*times, *(t for _, t in self._rejected())], default=None)
+        return min([*times, *(time for _, time in dated(self._marks()))], default=None)
 
     def _counts(self, grid: TimeGrid) -> dict[str, list[int]]:
         return grid.counts(self._binned(grid))
@@ -60,7 +60,7 @@ class ParquetReader(FileReader):
             else:
                 for time in _times(path):
                     yield device_id, grid.bin_of(time), 1
-        for device_id, time in self._rejected():
+        for device_id, time in dated(self._marks()):
             yield device_id, grid.bin_of(time), 1
 
     def _files(self) -> Iterator[File]:
@@ -80,11 +80,8 @@ class ParquetReader(FileReader):
                 if flush is not None and flush <= last:
                     yield os.path.join(folder, file), names
 
-    def _rejected(self) -> Iterator[tuple[str, int]]:
-        for path, names in self._counted_files():
-            if not names and path.endswith(".jsonl"):
-                with open(path, "rb") as file:
-                    yield from times_of(file)
+    def _marks(self) -> Iterator[RejectedMark]:
+        return rejected_marks(self._path, self._part, self._manifest().flush)
 
 
 def _times(path: str) -> list[int]:

@@ -5,12 +5,13 @@ The store is a folder:
 ```text
 telemetry.parquet/
   project=59c1…/device=3781…/date=2026-04-05/part-00000017.parquet
-  _rejected/part-00000017.jsonl         messages that failed validation, with the reason
+  _rejected/part-00000017.jsonl         what cannot be such a row, with the reason
   _ingest/part.json                     the job's state file: `Manifest`
 ```
 
 ``date`` is the day of ``timestamp`` in UTC. Ids are percent-encoded as in a URL, which
-readers of such folders undo. Each file has these columns:
+readers of such folders undo. The lines of ``_rejected`` are those of a JSON lines store's
+rejected file. Each Parquet file has these columns:
 
 - ``device_id``: string.
 - ``timestamp``: timestamp[ms, UTC]; the server's time of arrival.
@@ -35,12 +36,14 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from typing import Final
 from urllib.parse import quote
 
 import msgspec
 
 from ..file_store import FileState, read_state
+from ..rejected_lines import RejectedMark, marks_of
 
 VERSION: Final = 1
 REJECTED_FOLDER: Final = "_rejected"
@@ -54,7 +57,7 @@ class Manifest(FileState, kw_only=True):
     Attributes:
         flush: the number of the last flush. Files with a higher number do not count.
         rows: messages in all files that count.
-        rejected: rejected messages in all files that count.
+        rejected: rejected rows in all files that count.
     """
 
     flush: int
@@ -114,3 +117,17 @@ def flush_of(file: str, part: str) -> int | None:
     """The number of the flush that wrote a file of rows; None if it is another file."""
     found = re.fullmatch(rf"{re.escape(part)}-(\d+)\.(?:parquet|jsonl)", file)
     return None if found is None else int(found[1])
+
+
+def rejected_marks(path: str, part: str, last: int) -> Iterator[RejectedMark]:
+    """What the rejected lines of a part say, up to those of the flush `last`."""
+    folder = os.path.join(path, REJECTED_FOLDER)
+    try:
+        names = sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return
+    for name in names:
+        flush = flush_of(name, part)
+        if flush is not None and flush <= last:
+            with open(os.path.join(folder, name), "rb") as file:
+                yield from marks_of(file)

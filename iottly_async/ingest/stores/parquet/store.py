@@ -24,7 +24,7 @@ from ....errors import ConfigurationError
 from ..appendfile import AppendFile, Buffer, replace_file, sync_directory, write_synced
 from ..base import Group, StoreReader
 from ..file_store import FileStore
-from ..jsonl.lines import rejected_lines_of
+from ..rejected_lines import rejected_lines_of, unreadable_of
 from .schema import (
     REJECTED_FOLDER,
     Manifest,
@@ -32,6 +32,7 @@ from .schema import (
     flush_name,
     new_manifest,
     read_manifest,
+    rejected_marks,
     state_folder,
     state_path,
 )
@@ -135,6 +136,9 @@ class ParquetStore(FileStore[Manifest]):
         raise ConfigurationError(
             f"{self._pending_path!r} was not written by this library; name another folder"
         )
+
+    def _unreadable(self) -> dict[str, set[str]]:
+        return unreadable_of(rejected_marks(self.path, self._part, self._state.flush))
 
     # --- write ---------------------------------------------------------------------------
 

@@ -89,11 +89,15 @@ def _json(value: Mapping[str, Any]) -> bytes:
 
 
 def rejected_row(rejected: Rejected) -> tuple[Any, ...]:
-    """A rejected message as the arguments of `REJECT`.
+    """What was rejected as the arguments of `REJECT`.
 
     PostgreSQL refuses a text with a NUL. A type or channel with a NUL goes into `extra`.
     """
-    message, extra = rejected.message, dict(rejected.message.extra)
+    end = (rejected.key, rejected.reason, rejected.path, rejected.raw)
+    message = rejected.message
+    if message is None:
+        return (rejected.device_id, *[None] * 6, *end)
+    extra = dict(message.extra)
     texts: dict[str, str | None] = {"type": message.type, "channel": message.channel}
     for name, text in texts.items():
         if text is not None and "\0" in text:
@@ -106,8 +110,7 @@ def rejected_row(rejected: Rejected) -> tuple[Any, ...]:
         texts["channel"],
         message.payload_json,
         msgspec.json.encode(extra).decode() if extra else None,
-        message.key,
-        rejected.reason,
+        *end,
     )
 
 

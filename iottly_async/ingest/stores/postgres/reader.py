@@ -68,6 +68,15 @@ class PostgresReader:
 
         return grid.counts(await self._run(read))
 
+    async def rejected(self) -> dict[str, int]:
+        """The number of rejected rows, by device (`StoreReader.rejected`)."""
+        statement = f"SELECT device_id, count(*) FROM {self._schema}.rejected GROUP BY 1"  # noqa: S608
+
+        async def read(db: Connection) -> dict[str, int]:
+            return dict(await db.fetch(statement))
+
+        return await self._run(read)
+
     async def _run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         try:
             return await self._link.run(work)

@@ -14,9 +14,14 @@ created, the table is a hypertable in chunks of seven days. The columns are:
 - ``extra``, jsonb: fields that the API's documents do not name; mostly NULL.
 - ``key``, text: unique, and the same for the same message in every run.
 
-The table ``rejected`` has the messages that cannot be such a row, with the ``reason``: their
-payload is not valid JSON, a text holds a NUL, or a number is outside the range of ``numeric``.
-Its ``payload`` is a bytea of the bytes that arrived, its ``extra`` is json.
+The table ``rejected`` has what cannot be such a row, with the ``reason`` and the ``path`` of
+what is wrong: a payload is not valid JSON, a text holds a NUL, a number is outside the range of
+``numeric``, or the row is no message. Its other columns are the same, but for these:
+
+- ``payload``, bytea: the bytes of a message's payload; NULL if the row is no message.
+- ``extra``, json.
+- ``raw``, bytea: the bytes of a row that is no message, for example one without a timestamp.
+  Its ``device_id`` is the device that it was fetched for, and its ``key`` comes from both.
 
 There are three views:
 
@@ -38,7 +43,7 @@ from typing import Any, Final
 from ....errors import ConfigurationError
 from ..base import StoredState
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 CREATE: Final = (
     "CREATE SCHEMA IF NOT EXISTS {schema}",
@@ -59,15 +64,16 @@ CREATE: Final = (
     """
     CREATE TABLE {schema}.rejected (
         device_id text NOT NULL,
-        timestamp timestamptz NOT NULL,
+        timestamp timestamptz,
         device_timestamp timestamptz,
         type text,
         channel text,
-        payload bytea NOT NULL,
+        payload bytea,
         extra json,
-        key text NOT NULL,
+        key text PRIMARY KEY,
         reason text NOT NULL,
-        PRIMARY KEY (timestamp, key)
+        path text NOT NULL,
+        raw bytea
     )
     """,
     "COMMENT ON COLUMN {schema}.messages.timestamp IS 'when the server got it'",
@@ -171,8 +177,8 @@ TAKE_IN: Final = """
 """
 
 REJECT: Final = """
-    INSERT INTO {schema}.rejected VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-    ON CONFLICT (key, timestamp) DO NOTHING
+    INSERT INTO {schema}.rejected VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+    ON CONFLICT (key) DO NOTHING
 """
 
 KEEP_PLAN: Final = """
@@ -192,6 +198,7 @@ _STATE: Final = """
            (SELECT plan FROM {schema}.ingest_plans WHERE part = $1) AS plan
 """
 _CURSORS: Final = "SELECT device_id, cursor FROM {schema}.ingest_cursors WHERE part = $1"
+_UNREADABLE: Final = "SELECT device_id, key FROM {schema}.rejected WHERE timestamp IS NULL"
 
 
 async def read_state(db: Any, *, schema: str, part: str, shown: str) -> StoredState:
@@ -207,4 +214,7 @@ async def read_state(db: Any, *, schema: str, part: str, shown: str) -> StoredSt
             f"version {VERSION}; name another, as in '?schema=telemetry'"
         )
     cursors = await db.fetch(_CURSORS.format(schema=schema), part)
-    return StoredState(plan=row["plan"], cursors=dict(cursors))
+    unreadable: dict[str, set[str]] = {}
+    for device_id, key in await db.fetch(_UNREADABLE.format(schema=schema)):
+        unreadable.setdefault(device_id, set()).add(key)
+    return StoredState(plan=row["plan"], cursors=dict(cursors), unreadable=unreadable)
