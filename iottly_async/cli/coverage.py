@@ -13,6 +13,8 @@ from rich.text import Text
 
 from ..errors import ConfigurationError
 from ..ingest.coverage import Cell, Coverage, DeviceCoverage, State, page_of, survey
+from ..ingest.stores.appendfile import os_errors_as
+from ..ingest.stores.names import checked_path
 from ..models._time import from_epoch_ms
 from .exit_codes import ExitCode
 from .output import FormatOption, Output, iso_ms, say, stdout
@@ -123,7 +125,8 @@ def _summary(found: Coverage) -> str:
     failures = f", {failed:,} failed" if failed else ""
     rejected = f" ({found.rejected:,} rejected)" if found.rejected else ""
     return (
-        f"{found.rows:,} messages{rejected}, {whole:,} of {len(found.devices):,} devices complete{failures}, "
+        f"{found.rows:,} messages{rejected}, "
+        f"{whole:,} of {len(found.devices):,} devices complete{failures}, "
         f"{iso_ms(found.grid.start)} to {iso_ms(found.grid.end)}"
     )
 
@@ -137,13 +140,9 @@ def _record(found: Coverage, device: DeviceCoverage) -> dict[str, Any]:
 
 
 def _write(path: Path, text: str) -> None:
-    try:
+    name = checked_path(path, name="--html")
+    with os_errors_as(ConfigurationError, f"--html {name!r} cannot be written"):
         path.write_text(text, "utf-8")
-    except OSError as error:
-        reason = error.strerror or str(error)
-    else:
-        return
-    raise ConfigurationError(f"--html {str(path)!r} cannot be written: {reason}")
 
 
 def _shown(store: str) -> str:

@@ -20,6 +20,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ..errors import ConfigurationError, StoreError
+from ..ingest.stores.appendfile import os_errors_as
+from ..ingest.stores.aside import aside_path, create_aside, replace_file
+from ..ingest.stores.names import checked_path
 from ..models._time import from_epoch_ms
 
 Format = Literal["table", "jsonl", "json"]
@@ -98,13 +101,13 @@ class ReportFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._temporary = path.with_name(path.name + ".new")
-        if path.is_dir():
-            raise ConfigurationError(f"--report {str(path)!r} is a folder; name a file")
-        if reason := _write_error(self._temporary, b""):
-            raise ConfigurationError(f"--report {str(path)!r} cannot be written: {reason}")
-        self._temporary.unlink()
+        self._path = checked_path(path, name="--report")
+        if os.path.isdir(self._path):
+            raise ConfigurationError(f"--report {self._path!r} is a folder; name a file")
+        with os_errors_as(ConfigurationError, f"--report {self._path!r} cannot be written"):
+            trial = aside_path(self._path)
+            os.close(create_aside(trial, os.O_WRONLY))
+            os.unlink(trial)
 
     def write(self, report: Mapping[str, Any]) -> None:
         """Write a report.
@@ -113,9 +116,8 @@ class ReportFile:
             StoreError: The file can no longer be written.
         """
         text = msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
-        if reason := _write_error(self._temporary, text):
-            raise StoreError(f"the report {str(self._path)!r} cannot be written: {reason}")
-        os.replace(self._temporary, self._path)
+        with os_errors_as(StoreError, f"the report {self._path!r} cannot be written"):
+            replace_file(self._path, text)
 
 
 def record_of(value: Any) -> dict[str, Any]:
@@ -181,12 +183,3 @@ def _plain(value: Any) -> Any:
 
 def _write(line: bytes) -> None:
     sys.stdout.buffer.write(line + b"\n")
-
-
-def _write_error(path: Path, data: bytes) -> str | None:
-    """Write a file; the reason if that failed, else None."""
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        return error.strerror or str(error)
-    return None

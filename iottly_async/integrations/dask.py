@@ -30,6 +30,7 @@ except ImportError as error:
 
 from ..config import Config
 from ..ingest.partitions import Format, Partition, PartitionManifest, run_partition
+from ..ingest.stores.names import checked_path
 
 Progress = Callable[[PartitionManifest], object]
 
@@ -61,7 +62,7 @@ def submit(
     Returns:
         One future of a `PartitionManifest` for each partition, in the same order.
     """
-    folder = os.fspath(to)
+    folder = checked_path(to, name="to")
     # The same partition into the same folder is the same task, whichever client submits it.
     suffix = blake2b(f"{folder}\n{format}".encode(), digest_size=4).hexdigest()
     return _submit(client, partitions, folder, format, config, retries, suffix)
@@ -131,7 +132,7 @@ def run(
     """
     # The task names are unique to this run. The scheduler forgets cancelled tasks only after
     # a while, and would answer a task of the same name with the old result.
-    folder, suffix = os.fspath(to), uuid4().hex[:8]
+    folder, suffix = checked_path(to, name="to"), uuid4().hex[:8]
     futures = _submit(client, partitions, folder, format, config, retries, suffix)
     manifests: dict[Any, PartitionManifest] = {}
     errors: list[Exception] = []

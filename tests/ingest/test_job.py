@@ -17,6 +17,7 @@ from iottly_async.errors import (
     ConfigurationError,
     CursorMismatchError,
     ForbiddenError,
+    StoreError,
     UnauthorizedError,
 )
 from iottly_async.ingest import Group, IngestJob, IngestReport, Outcome, Progress, StoredState
@@ -221,7 +222,7 @@ async def test_a_job_into_an_open_store_is_refused(
     emulator.fault("stall", route="paginated", count=1)
     running = asyncio.create_task(run(session, emulator, path))
     await emulator.until_requests(2)
-    with pytest.raises(ConfigurationError, match="another process"):
+    with pytest.raises(StoreError, match=f"another job, process {os.getpid()} on "):
         await run(session, emulator, path)
     emulator.clear_faults()
     await running

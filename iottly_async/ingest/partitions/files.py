@@ -8,23 +8,20 @@ ends with the process; so it is not taken for an unfinished one.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from secrets import token_hex
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from ...errors import ConfigurationError, StoreError
 from ...models import Message
 from ..stores import Rejected
-from ..stores.appendfile import AppendFile, os_errors_as, replace_file, sync_directory
+from ..stores.appendfile import AppendFile, os_errors_as
+from ..stores.aside import SUFFIX, aside_path, replace_file, sync_directory
 from ..stores.jsonl.lines import lines_of
 from ..stores.rejected_lines import rejected_lines_of
-from .manifest import FOLDER, PartitionManifest, path_of
+from .manifest import FOLDER, REJECTED, PartitionManifest, path_of
 
 Format = Literal["jsonl", "parquet"]
-
-_ASIDE: Final = ".aside"
 
 
 class _RowWriter(Protocol):
@@ -50,7 +47,7 @@ class PartitionFiles:
     """
 
     def __init__(self, folder: str, partition_id: str, form: Format) -> None:
-        self._folder = folder
+        self._folder = os.path.abspath(folder)
         self._shown = f"folder {folder!r}"
         self._id = partition_id
         self._form = form
@@ -58,6 +55,7 @@ class PartitionFiles:
             _parquet()
         self._files: dict[str, AppendFile] = {}
         self._rows: _RowWriter | None = None
+        self._made: list[str] = []  # folders
 
     def complete(self) -> PartitionManifest | None:
         """The manifest, if the partition was run before and its files are there."""
@@ -69,9 +67,9 @@ class PartitionFiles:
     def begin(self) -> None:
         """Delete the unfinished files of earlier runs, and open new ones."""
         with os_errors_as(StoreError, self._shown):
-            os.makedirs(os.path.join(self._folder, FOLDER), exist_ok=True)
+            self._make(os.path.join(self._folder, FOLDER))
             for name in os.listdir(self._folder):
-                if name.startswith(f"{self._id}.") and name.endswith(_ASIDE):
+                if name.startswith(f"{self._id}.") and name.endswith(SUFFIX):
                     _delete_unlocked(os.path.join(self._folder, name))
             file = self._open(self._form)
             self._rows = _LineWriter(file) if self._form == "jsonl" else _parquet()(file)
@@ -82,7 +80,7 @@ class PartitionFiles:
             if messages and self._rows is not None:
                 self._rows.add(messages)
             if rejected:
-                self._open("rejected.jsonl").append(rejected_lines_of(rejected))
+                self._open(REJECTED).append(rejected_lines_of(rejected))
 
     def commit(self) -> dict[str, int]:
         """Sync and rename the files. Returns their sizes in bytes, by name."""
@@ -91,16 +89,13 @@ class PartitionFiles:
             if self._rows is not None:
                 self._rows.end()
             for suffix, file in self._files.items():
-                file.sync()
-                if sys.platform == "win32":
-                    file.close()  # Windows does not rename an open file
                 name = f"{self._id}.{suffix}"
-                os.replace(file.path, os.path.join(self._folder, name))
+                file.publish(os.path.join(self._folder, name))
                 sizes[name] = file.size
             with suppress(FileNotFoundError):
                 # An earlier run may have found other messages.
-                if "rejected.jsonl" not in self._files:
-                    os.unlink(os.path.join(self._folder, f"{self._id}.rejected.jsonl"))
+                if REJECTED not in self._files:
+                    os.unlink(os.path.join(self._folder, f"{self._id}.{REJECTED}"))
             sync_directory(os.path.join(self._folder, self._id))
         return sizes
 
@@ -112,16 +107,27 @@ class PartitionFiles:
     def close(self) -> None:
         """Close the files, and delete those that were not committed."""
         for file in self._files.values():
+            file.delete()
+        # A run whose key was refused leaves no folder. One with files is not empty.
+        for folder in reversed(self._made):
             with suppress(OSError):
-                os.unlink(file.path)
-            file.close()
+                os.rmdir(folder)
+
+    def _make(self, folder: str) -> None:
+        if not os.path.isdir(folder):
+            self._make(os.path.dirname(folder))
+            with suppress(FileExistsError):  # another partition may make it at this moment
+                os.mkdir(folder)
+                self._made.append(folder)
 
     def _open(self, suffix: str) -> AppendFile:
-        if suffix not in self._files:
-            name = f"{self._id}.{suffix}.{token_hex(8)}{_ASIDE}"
-            file = AppendFile(os.path.join(self._folder, name))
-            file.open()
-            self._files[suffix] = file
+        path = os.path.join(self._folder, f"{self._id}.{suffix}")
+        while suffix not in self._files:
+            file = AppendFile(aside_path(path))
+            # Another run may see the new file before it is locked, and delete it.
+            with suppress(StoreError):
+                file.create()
+                self._files[suffix] = file
         return self._files[suffix]
 
 
@@ -143,7 +149,7 @@ def _delete_unlocked(path: str) -> None:
     file = AppendFile(path)
     try:
         file.open()
-    except ConfigurationError:
+    except StoreError:
         return
     with suppress(FileNotFoundError):
         os.unlink(path)

@@ -13,8 +13,8 @@ from attrs import frozen
 from .partition import Partition
 
 FOLDER: Final = "_manifests"
-REJECTED_SUFFIX: Final = ".rejected.jsonl"
-"""What the name of a file of rejected rows ends in."""
+REJECTED: Final = "rejected.jsonl"
+"""What the name of a file of rejected rows ends in, after the partition's id and a dot."""
 
 
 @frozen(kw_only=True)

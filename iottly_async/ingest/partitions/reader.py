@@ -15,7 +15,7 @@ from ..stores.base import StoredState
 from ..stores.file_store import FileReader
 from ..stores.jsonl.lines import times_of
 from ..stores.rejected_lines import RejectedMark, dated, marks_of
-from .manifest import FOLDER, REJECTED_SUFFIX, PartitionManifest
+from .manifest import FOLDER, REJECTED, PartitionManifest
 
 _BEGINNING = -(1 << 62)
 
@@ -93,14 +93,14 @@ class PartitionsReader(FileReader):
         for path in self._files():
             if path.endswith(".parquet"):
                 yield from _parquet(path)
-            elif not path.endswith(REJECTED_SUFFIX):
+            elif not path.endswith(f".{REJECTED}"):
                 with open(path, "rb") as file:
                     yield from times_of(file)
         yield from dated(self._marks())
 
     def _marks(self) -> Iterator[RejectedMark]:
         for path in self._files():
-            if path.endswith(REJECTED_SUFFIX):
+            if path.endswith(f".{REJECTED}"):
                 with open(path, "rb") as file:
                     yield from marks_of(file)
 

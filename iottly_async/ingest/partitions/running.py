@@ -17,6 +17,7 @@ from ...models import Message
 from ...ratelimit import Limiter
 from ...resources.messages import TypeFilter
 from ...session import IottlySession
+from ..stores.names import checked_path
 from ..stores.thread import StoreThread
 from ..validate import validate
 from .files import Format, PartitionFiles
@@ -67,7 +68,7 @@ async def run_partition(
     """
     if format not in get_args(Format):
         raise ConfigurationError(f"format must be 'jsonl' or 'parquet', not {format!r}")
-    files = PartitionFiles(os.fspath(to), partition.id, format)
+    files = PartitionFiles(checked_path(to, name="to"), partition.id, format)
     thread = StoreThread("iottly-partition")
     try:
         complete = await thread.run(files.complete)

@@ -10,7 +10,7 @@ from ...errors import ConfigurationError
 from .base import Group, Rejected, Store, StoredState, StoreReader
 from .duckdb.store import DuckDBStore
 from .jsonl.store import JSONLinesStore
-from .names import without_secrets
+from .names import checked_text, without_secrets
 from .parquet.store import ParquetStore
 from .postgres.store import PostgresStore
 
@@ -74,7 +74,7 @@ def open_store(store: str | os.PathLike[str] | Store, *, retry: RetryPolicy | No
         if isinstance(store, Store):
             return store
         raise ConfigurationError(f"store must be {_ACCEPTED}, not {type(store).__name__}")
-    text = os.fspath(store)
+    text = checked_text(store, name="store")
     scheme, colon, path = text.partition(":")
     if colon and scheme.lower() in _DATABASES:
         return PostgresStore(text, retry=retry or RetryPolicy())

@@ -1,16 +1,19 @@
-"""Files that survive a crash: one that only grows, and one that is replaced as a whole."""
+"""A file that only grows and survives a crash, and what the system's errors become."""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TypeAlias
+from contextlib import contextmanager, suppress
+from typing import Final
 
-from ...errors import ConfigurationError, IottlyError
+from ...errors import ConfigurationError, IottlyError, StoreError
+from .aside import create_aside, new_mode, set_mode, sync_directory, write_all
+from .lock import try_lock
 
-Buffer: TypeAlias = bytes | memoryview
+_BINARY: Final = getattr(os, "O_BINARY", 0)
+_NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0)
 
 
 class AppendFile:
@@ -34,20 +37,36 @@ class AppendFile:
         """Whether the file exists."""
         return os.path.exists(self.path)
 
-    def open(self) -> None:
+    def open(self, *, follow: bool = True) -> None:
         """Open the file, or create it. A second call does nothing.
 
+        Args:
+            follow: whether `path` may be a link.
+
         Raises:
-            ConfigurationError: another process has the file open.
+            StoreError: another job has the file open.
         """
         if self._fd is not None:
             return
         fresh = not self.exists
-        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
-        _lock(fd, self.path)
-        self._fd, self.size = fd, os.fstat(fd).st_size
+        flags = os.O_RDWR | os.O_CREAT | _BINARY | (0 if follow else _NO_LINK)
+        self._take(os.open(self.path, flags, 0o666))
         if fresh:
             sync_directory(self.path)
+
+    def create(self) -> None:
+        """Create the file, for its owner only, until `publish`. It must not exist."""
+        self._take(create_aside(self.path, os.O_RDWR))
+
+    def publish(self, path: str) -> None:
+        """Sync the file, give it the permissions of any new file, and rename it to `path`."""
+        if self._fd is None:
+            raise OSError("the file is not open")
+        set_mode(self._fd, new_mode())
+        self.sync()
+        if sys.platform == "win32":
+            self.close()  # Windows does not rename an open file
+        os.replace(self.path, path)
 
     def cut(self, size: int) -> None:
         """Cut the file to `size` bytes.
@@ -70,7 +89,7 @@ class AppendFile:
         if self._fd is None:
             raise OSError("the file is not open")
         os.lseek(self._fd, self.size, os.SEEK_SET)
-        _write_all(self._fd, data)
+        write_all(self._fd, data)
         self.size += len(data)
         self._unsynced = True
 
@@ -86,6 +105,18 @@ class AppendFile:
         if fd is not None:
             os.close(fd)
 
+    def delete(self) -> None:
+        """Close and delete the file. Errors are ignored."""
+        with suppress(OSError):
+            os.unlink(self.path)
+        self.close()
+
+    def _take(self, fd: int) -> None:
+        if not try_lock(fd):
+            os.close(fd)
+            raise StoreError(f"{self.path!r} is being written by another job")
+        self._fd, self.size = fd, os.fstat(fd).st_size
+
 
 @contextmanager
 def os_errors_as(error: type[IottlyError], subject: str) -> Iterator[None]:
@@ -94,58 +125,3 @@ def os_errors_as(error: type[IottlyError], subject: str) -> Iterator[None]:
         yield
     except OSError as cause:
         raise error(f"{subject}: {cause.strerror or cause}") from None
-
-
-def replace_file(path: str, data: bytes) -> None:
-    """Replace a file by `data`. After a crash, the file is the old one or the new one."""
-    aside = path + ".new"
-    write_synced(aside, data)
-    os.replace(aside, path)
-    sync_directory(path)
-
-
-def write_synced(path: str, data: Buffer) -> None:
-    """Write a whole file. On return its data is on the disk; its name need not be."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o666)
-    try:
-        _write_all(fd, data)
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def sync_directory(path: str) -> None:
-    """Make a file's name durable. Windows has no such call, and needs none."""
-    if sys.platform == "win32":
-        return
-    fd = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def _write_all(fd: int, data: Buffer) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
-
-
-def _lock(fd: int, path: str) -> None:
-    """Lock the file until it is closed or the process ends, however it ends."""
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            # Far beyond the end: Windows does not let others read a locked range.
-            os.lseek(fd, 1 << 40, os.SEEK_SET)
-            msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(fd)
-    else:
-        return
-    raise ConfigurationError(f"{path!r} is being written by another process")

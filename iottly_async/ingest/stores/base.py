@@ -127,19 +127,22 @@ class Store(Protocol):
     """
 
     async def open(self) -> StoredState:
-        """Open the store, or create it if it does not exist.
+        """Open the store for this job alone.
+
+        A store that does not exist is better created by `begin`: then a job whose key is
+        refused leaves no empty store.
 
         Returns:
             The plan and the cursors of the last run.
 
         Raises:
             ConfigurationError: the store cannot be opened, or belongs to something else.
-            StoreError: the store's server cannot be reached.
+            StoreError: another job has it open, or the store's server cannot be reached.
         """
         ...
 
     async def begin(self, plan: str) -> None:
-        """Replace the stored plan. The new one is durable on return.
+        """Replace the stored plan. The new one is durable on return. It precedes any `write`.
 
         Args:
             plan: an opaque text of the job, of one line.

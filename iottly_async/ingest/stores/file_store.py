@@ -8,12 +8,14 @@ of the rows counts. A flush goes in this order:
 
 So after a crash the state file never counts a row that is not on the disk. `open` removes
 the rows that no state file counts, and the next run fetches them again.
+
+`open` takes the store's lock, and creates nothing else that remains. The store's files are
+created by `begin`, so that a job that is refused before leaves no empty store.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -23,8 +25,10 @@ import msgspec
 
 from ...errors import ConfigurationError, StoreError
 from ..grid import TimeGrid
-from .appendfile import os_errors_as, replace_file
+from .appendfile import os_errors_as
+from .aside import remove_asides, replace_file
 from .base import Group, StoredState
+from .lock import StoreLock
 from .rejected_lines import RejectedMark
 from .thread import StoreThread
 
@@ -72,18 +76,21 @@ class FileStore(ABC, Generic[S]):
     """A store in files. Its methods run in a thread of its own, one after the other.
 
     Args:
-        path: of the file or folder.
+        path: of the file or folder, as the user gave it.
         state_path: of the state file.
+        lock_path: of the lock file.
         state: the state of a new store.
         thread: the thread's name.
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], state_path: str, state: S, *, thread: str
+        self, path: str, *, state_path: str, lock_path: str, state: S, thread: str
     ) -> None:
-        self.path = os.fspath(path)
+        self.path = path
         self._state_path = state_path
         self._state = state
+        self._lock = StoreLock(lock_path, repr(path))
+        self._begun = False
         self._thread = StoreThread(thread)
 
     def __repr__(self) -> str:
@@ -108,17 +115,30 @@ class FileStore(ABC, Generic[S]):
 
     async def close(self) -> None:
         """Close the files (`Store.close`)."""
-        await self._thread.close(self._close_files)
+        await self._thread.close(self._close)
+
+    def _close(self) -> None:
+        self._close_files()
+        self._lock.release()
 
     def _open(self) -> StoredState:
         with os_errors_as(ConfigurationError, f"store {self.path!r} cannot be opened"):
+            self._hold()
+            remove_asides(self._state_path)
             self._state = self._load()
             unreadable = self._unreadable()
         return StoredState(
             plan=self._state.plan, cursors=dict(self._state.cursors), unreadable=unreadable
         )
 
+    def _hold(self) -> None:
+        """Take the lock (`StoreLock.hold`)."""
+        self._lock.hold()
+
     def _begin(self, plan: str) -> None:
+        with os_errors_as(StoreError, f"store {self.path!r}"):
+            self._create()
+        self._begun = True
         self._state.plan = plan
         self._flush()
 
@@ -141,7 +161,10 @@ class FileStore(ABC, Generic[S]):
 
     @abstractmethod
     def _load(self) -> S:
-        """Lock and open the files, remove the rows that do not count; return the state."""
+        """Open the files that exist, remove the rows that do not count; return the state."""
+
+    def _create(self) -> None:
+        """Create the files, where that is not done when rows are written."""
 
     @abstractmethod
     def _unreadable(self) -> dict[str, set[str]]:
@@ -157,7 +180,7 @@ class FileStore(ABC, Generic[S]):
 
     @abstractmethod
     def _close_files(self) -> None:
-        """Close the files and release the lock."""
+        """Close the files."""
 
 
 class FileReader(ABC):

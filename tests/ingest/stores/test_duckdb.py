@@ -107,6 +107,7 @@ async def test_a_file_of_another_schema_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "telemetry.duckdb"
     store = DuckDBStore(path)
     await store.open()
+    await store.begin("a plan")
     await store.close()
     with duckdb.connect(str(path)) as other:
         other.execute("UPDATE ingest.job SET version = 99")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -325,8 +326,8 @@ async def test_with_timescaledb_the_table_is_a_hypertable(database: str) -> None
         FROM pg_namespace WHERE nspname = 'elsewhere'""",
     ):
         execute(database, statement)
-    async with opened(database):
-        pass
+    async with opened(database) as store:
+        await store.begin("a plan")
     said = "SELECT obj_description('elsewhere'::regnamespace, 'pg_namespace')"
     assert fetch(database, said) == [("called",)]
 
@@ -367,10 +368,11 @@ async def test_a_database_of_another_encoding_is_refused(
 async def test_two_jobs_into_one_store_are_refused(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The second job waits for a while, then raises an error. Another part is allowed."""
+    """The second job waits for a while, then raises an error that names the process which has
+    the store. Another part is allowed."""
     monkeypatch.setattr("iottly_async.ingest.stores.postgres.store._LOCK_WITHIN", "10ms")
     async with opened(database):
-        with pytest.raises(ConfigurationError, match="is being written by another job"):
+        with pytest.raises(StoreError, match=f"is being written by .* process {os.getpid()} on "):
             await state_of(database)
         part = PostgresStore(database, part="second", retry=SOON)
         assert await part.open() == StoredState(plan=None, cursors={})
@@ -482,8 +484,9 @@ async def test_a_full_disk_is_a_store_error(
     session: IottlySession, emulator: Emulator, database: str
 ) -> None:
     """The job ends at once with the server's reason. With more room, the next run goes on."""
-    async with opened(database):
-        pass
+    async with opened(database) as store:
+        await store.begin("")
+    execute(database, "UPDATE iottly.ingest_plans SET plan = NULL")
     execute(
         database,
         "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "

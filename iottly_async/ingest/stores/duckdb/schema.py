@@ -9,7 +9,8 @@ The table ``messages`` has one row a message, in no particular order:
 - ``channel``, VARCHAR: the channel that it was sent on; NULL if absent.
 - ``payload``, JSON: as it arrived, byte for byte.
 - ``extra``, JSON: fields that the API's documents do not name; mostly NULL.
-- ``key``, VARCHAR: unique, and the same for the same message in every run.
+- ``key``, VARCHAR: unique, and the same for the same message in every run. The database
+  enforces it together with ``timestamp``, which needs a smaller index.
 
 The table ``rejected`` has what cannot be such a row, with the ``reason`` and the ``path`` of
 what is wrong. Its other columns are the same, and one more:
@@ -53,7 +54,8 @@ CREATE: Final = (
         channel VARCHAR,
         payload JSON NOT NULL,
         extra JSON,
-        key VARCHAR NOT NULL
+        key VARCHAR NOT NULL,
+        UNIQUE (timestamp, key)
     )
     """,
     """

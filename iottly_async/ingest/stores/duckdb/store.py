@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from ....errors import ConfigurationError, StoreError
+from ....errors import ConfigurationError, IottlyError, StoreError
+from ..appendfile import os_errors_as
+from ..aside import aside_path, mode_of, remove_asides, sync_directory
 from ..base import Group, StoredState, StoreReader
+from ..lock import StoreLock
+from ..names import checked_path, real_path
 from ..thread import StoreThread
 from .rows import rejected_rows_of, rows_of
 from .schema import (
@@ -33,7 +37,8 @@ class DuckDBStore:
     """A store that is a DuckDB file, with views over the messages.
 
     A group is one transaction, and durable when `write` returns. While a job has the file
-    open, DuckDB does not let another process open it.
+    open, DuckDB does not let another process open it. ``telemetry.duckdb.lock`` beside it
+    then says which job that is.
 
     Args:
         path: of the file; created if it does not exist.
@@ -51,10 +56,13 @@ class DuckDBStore:
             raise ConfigurationError(
                 "the DuckDB store needs the extra duckdb: pip install 'iottly-async[duckdb]'"
             ) from None
-        self.path = os.fspath(path)
+        self.path = checked_path(path, name="the store's path")
+        self._real = real_path(self.path)
+        self._lock = StoreLock(f"{self._real}.lock", repr(self.path))
         self._error = duckdb.Error
         self._connect = duckdb.connect
         self._connection: DuckDBPyConnection | None = None
+        self._created = False
         self._thread = StoreThread("iottly-duckdb")
 
     def __repr__(self) -> str:
@@ -64,14 +72,14 @@ class DuckDBStore:
         """What reads this store."""
         from .reader import DuckDBReader
 
-        return DuckDBReader(self.path)
+        return DuckDBReader(self._real)
 
     async def open(self) -> StoredState:
-        """Open the file, or create it (`Store.open`)."""
+        """Open the file, if there is one (`Store.open`)."""
         return await self._thread.run(self._open)
 
     async def begin(self, plan: str) -> None:
-        """Replace the plan (`Store.begin`)."""
+        """Replace the plan; create the file, if there is none (`Store.begin`)."""
         await self._run(lambda db: db.execute("UPDATE ingest.job SET plan = $1", [plan]))
 
     async def write(self, group: Group) -> Mapping[str, int]:
@@ -87,47 +95,87 @@ class DuckDBStore:
         await self._thread.close(self._close)
 
     def _open(self) -> StoredState:
-        try:
-            # The extensions needed are built in, so DuckDB need not download any.
-            db = self._connect(self.path, config={"autoinstall_known_extensions": False})
-            self._connection = db
-            tables = {
-                (schema, name)
-                for schema, name in db.execute(
-                    "SELECT schema_name, table_name FROM duckdb_tables() WHERE NOT internal"
-                ).fetchall()
-            }
+        with os_errors_as(ConfigurationError, f"store {self.path!r} cannot be opened"):
+            self._lock.hold()
+            remove_asides(self._real)
+            new = not os.path.exists(self._real) or not os.path.getsize(self._real)
+        if new:
+            # An empty file is a new store too: a caller may have made its name.
+            return StoredState(plan=None, cursors={})
+        with self._errors_as(ConfigurationError, f"store {self.path!r} cannot be opened"):
+            self._lock.claim(self._real)
+            db = self._connection = self._connected(self._real)
+            tables = db.execute(
+                "SELECT schema_name, table_name FROM duckdb_tables() WHERE NOT internal"
+            ).fetchall()
             if not tables:
-                _in_transaction(db, _create)
-            elif ("ingest", "job") not in tables:
+                return StoredState(plan=None, cursors={})
+            self._created = True
+            if ("ingest", "job") not in tables:
                 raise ConfigurationError(
                     f"store {self.path!r} is a DuckDB file of something else: none of its "
                     "tables is a job's; name another file"
                 )
             return read_state(db, self.path)
-        except (self._error, OSError) as error:
-            reason = first_line(error)
-        raise ConfigurationError(f"store {self.path!r} cannot be opened: {reason}")
+
+    def _create(self) -> None:
+        """Create the file and its tables."""
+        with self._errors_as(StoreError, f"store {self.path!r} cannot be created"):
+            if self._connection is None:
+                self._create_file()
+                self._lock.claim(self._real)
+                self._connection = self._connected(self._real)
+            else:
+                _in_transaction(self._connection, _create_tables)
+        self._created = True
+
+    def _create_file(self) -> None:
+        # Written aside, so that a kill or a full disk leaves no half of a file.
+        mode, aside = mode_of(self._real), aside_path(self._real)
+        try:
+            with closing(self._connected(aside)) as db:
+                _in_transaction(db, _create_tables)
+                # Closing would do the same, and hide an error: a part of the file would be
+                # in its log, which is not renamed.
+                db.execute("CHECKPOINT")
+            os.chmod(aside, mode)
+            os.replace(aside, self._real)
+        finally:
+            remove_asides(self._real)
+        sync_directory(self._real)
+
+    def _connected(self, path: str) -> DuckDBPyConnection:
+        # The extensions needed are built in, so DuckDB need not download any.
+        return self._connect(path, config={"autoinstall_known_extensions": False})
+
+    @contextmanager
+    def _errors_as(self, error: type[IottlyError], subject: str) -> Iterator[None]:
+        """Raise an error of DuckDB or the system as `error`, with its first line."""
+        try:
+            yield
+        except (self._error, OSError) as cause:
+            reason = first_line(cause)
+        else:
+            return
+        raise error(f"{subject}: {reason}")
 
     async def _run(self, work: Callable[[DuckDBPyConnection], object]) -> None:
         await self._thread.run(lambda: self._transact(work))
 
     def _transact(self, work: Callable[[DuckDBPyConnection], object]) -> None:
+        if not self._created:
+            self._create()
         if self._connection is None:
             raise StoreError(f"store {self.path!r} is not open")
-        try:
+        with self._errors_as(StoreError, f"store {self.path!r}"):
             _in_transaction(self._connection, work)
-        except (self._error, OSError) as error:
-            reason = first_line(error)
-        else:
-            return
-        raise StoreError(f"store {self.path!r}: {reason}")
 
     def _close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             with suppress(self._error):
                 connection.close()
+        self._lock.release()
 
 
 def _in_transaction(db: DuckDBPyConnection, work: Callable[[DuckDBPyConnection], object]) -> None:
@@ -144,7 +192,7 @@ def _in_transaction(db: DuckDBPyConnection, work: Callable[[DuckDBPyConnection],
         raise
 
 
-def _create(db: DuckDBPyConnection) -> None:
+def _create_tables(db: DuckDBPyConnection) -> None:
     for statement in CREATE:
         db.execute(statement)
     db.execute("INSERT INTO ingest.job VALUES ($1, NULL)", [VERSION])

@@ -12,7 +12,7 @@ ends in ``.zst`` makes it a sequence of Zstandard frames. A line is a JSON objec
 - ``payload``: JSON, as it arrived.
 - ``extra``: fields that the API's documents do not name; null if there are none.
 
-Two files may lie beside it:
+These files may lie beside it:
 
 - ``telemetry.jsonl.rejected``: what cannot be such a line. A line has the ``reason``, the
   ``path`` of what is wrong, and the fields above. A message whose payload is invalid has the
@@ -21,6 +21,7 @@ Two files may lie beside it:
 - ``telemetry.jsonl.cursor``: the sidecar (`Sidecar`), the job's state file. It is replaced
   after the lines were synced. What a file holds beyond the size in the sidecar was written
   by a run that was killed; the next run cuts it off.
+- ``telemetry.jsonl.lock``: who writes the store now. It is deleted when that job ends.
 """
 
 from __future__ import annotations
@@ -57,6 +58,11 @@ def read_sidecar(path: str) -> Sidecar | None:
 def sidecar_path(path: str) -> str:
     """The sidecar's path."""
     return path + ".cursor"
+
+
+def lock_path(path: str) -> str:
+    """The path of the lock file."""
+    return path + ".lock"
 
 
 def rejected_path(path: str) -> str:

@@ -9,12 +9,14 @@ from ....errors import ConfigurationError
 from ..appendfile import AppendFile
 from ..base import Group, StoreReader
 from ..file_store import FileStore
+from ..names import checked_path, real_path
 from ..rejected_lines import marks_of, rejected_lines_of, unreadable_of
 from .lines import lines_of
 from .reader import JSONLinesReader, counted_lines
 from .schema import (
     Sidecar,
     compressed,
+    lock_path,
     new_sidecar,
     read_sidecar,
     rejected_path,
@@ -34,32 +36,42 @@ class JSONLinesStore(FileStore[Sidecar]):
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        text = os.fspath(path)
-        super().__init__(text, sidecar_path(text), new_sidecar(), thread="iottly-jsonl")
+        text = checked_path(path, name="the store's path")
+        self._real = real_path(text)
+        super().__init__(
+            text,
+            state_path=sidecar_path(self._real),
+            lock_path=lock_path(self._real),
+            state=new_sidecar(),
+            thread="iottly-jsonl",
+        )
         self._pack: Callable[[bytes], bytes] = _zstandard() if compressed(text) else bytes
-        self._lines = AppendFile(text)
-        self._rejected = AppendFile(rejected_path(text))
+        self._lines = AppendFile(self._real)
+        self._rejected = AppendFile(rejected_path(self._real))
 
     def reader(self) -> StoreReader:
         """What reads this store."""
-        return JSONLinesReader(self.path)
+        return JSONLinesReader(self._real)
 
     def _load(self) -> Sidecar:
-        # The lock comes first: lines that another job is writing must not be cut off.
-        self._lines.open()
-        sidecar = read_sidecar(self.path)
+        if self._lines.exists:
+            self._lines.open()
+        sidecar = read_sidecar(self._real)
+        if sidecar is not None and (sidecar.rejected_size or self._rejected.exists):
+            self._rejected.open(follow=False)
         if sidecar is None:
-            if self._lines.size:
+            if self._lines.size or self._rejected.exists:
                 raise ConfigurationError(
                     f"store {self.path!r} has lines and no cursor beside it "
                     f"({self._state_path!r}): no job wrote it; name another file"
                 )
             sidecar = new_sidecar()
         self._lines.cut(sidecar.size)
-        if sidecar.rejected_size or self._rejected.exists:
-            self._rejected.open()
-            self._rejected.cut(sidecar.rejected_size)
+        self._rejected.cut(sidecar.rejected_size)
         return sidecar
+
+    def _create(self) -> None:
+        self._lines.open()
 
     def _unreadable(self) -> dict[str, set[str]]:
         return unreadable_of(
@@ -68,9 +80,10 @@ class JSONLinesStore(FileStore[Sidecar]):
 
     def _add(self, group: Group) -> None:
         if group.messages:
+            self._lines.open()
             self._lines.append(self._pack(lines_of(group.messages)))
         if group.rejected:
-            self._rejected.open()
+            self._rejected.open(follow=False)
             self._rejected.append(rejected_lines_of(group.rejected))
 
     def _sync_rows(self) -> None:

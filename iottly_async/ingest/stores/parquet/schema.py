@@ -7,6 +7,7 @@ telemetry.parquet/
   project=59c1…/device=3781…/date=2026-04-05/part-00000017.parquet
   _rejected/part-00000017.jsonl         what cannot be such a row, with the reason
   _ingest/part.json                     the job's state file: `Manifest`
+  _ingest/part.lock                     who writes this part now
 ```
 
 ``date`` is the day of ``timestamp`` in UTC. Ids are percent-encoded as in a URL, which
@@ -42,6 +43,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from ....errors import ConfigurationError
 from ..file_store import FileState, read_state
 from ..rejected_lines import RejectedMark, marks_of
 
@@ -111,6 +113,24 @@ def row_folder(project_id: str | None, device_id: str, date: str) -> str:
 def flush_name(part: str, flush: int) -> str:
     """What the files of a flush are named, without a suffix."""
     return f"{part}-{flush:08d}"
+
+
+def checked_part(part: str) -> str:
+    """The name of a part, which is a part of files' names.
+
+    Raises:
+        ConfigurationError: it is not such a name.
+    """
+    if isinstance(part, str) and re.fullmatch(r"\w[\w.-]{0,99}", part):
+        return part
+    raise ConfigurationError(
+        f"part must be 1 to 100 letters, digits, '.', '_' or '-', not {part!r}"
+    )
+
+
+def is_aside_of(file: str, part: str) -> bool:
+    """Whether a file of the state folder was written aside by a flush of this part."""
+    return re.fullmatch(rf"{re.escape(part)}-\d+-\d+\.(?:[0-9a-f]+\.)?aside", file) is not None
 
 
 def flush_of(file: str, part: str) -> int | None:

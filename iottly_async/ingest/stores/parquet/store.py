@@ -16,20 +16,31 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from secrets import token_hex
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from ....errors import ConfigurationError
-from ..appendfile import AppendFile, Buffer, replace_file, sync_directory, write_synced
+from ..aside import (
+    SUFFIX,
+    new_mode,
+    remove_asides,
+    replace_file,
+    sync_directory,
+    write_synced,
+)
 from ..base import Group, StoreReader
 from ..file_store import FileStore
+from ..names import checked_path, real_path
 from ..rejected_lines import rejected_lines_of, unreadable_of
 from .schema import (
     REJECTED_FOLDER,
     Manifest,
     PendingFlush,
+    checked_part,
     flush_name,
+    is_aside_of,
     new_manifest,
     read_manifest,
     rejected_marks,
@@ -45,7 +56,7 @@ MOST_ROWS: Final = 250_000
 MOST_BYTES: Final = 64 * 1024 * 1024
 """Bytes of rows in memory at which a flush is due."""
 
-_ASIDE: Final = ".aside"
+_MOST_RACES: Final = 10
 
 
 class ParquetStore(FileStore[Manifest]):
@@ -61,7 +72,8 @@ class ParquetStore(FileStore[Manifest]):
             Default "part".
 
     Raises:
-        ConfigurationError: the extra ``parquet`` is not installed.
+        ConfigurationError: the extra ``parquet`` is not installed, or `part` cannot be a
+            part of a file's name.
     """
 
     flush_every = 30.0
@@ -74,13 +86,21 @@ class ParquetStore(FileStore[Manifest]):
             raise ConfigurationError(
                 "the Parquet store needs the extra parquet: pip install 'iottly-async[parquet]'"
             ) from None
-        text = os.fspath(path)
-        super().__init__(text, state_path(text, part), new_manifest(), thread="iottly-parquet")
+        text = checked_path(path, name="the store's path")
+        self._folder = folder = real_path(text)
+        self._part = checked_part(part)
+        super().__init__(
+            text,
+            state_path=state_path(folder, part),
+            lock_path=state_path(folder, part, "lock"),
+            state=new_manifest(),
+            thread="iottly-parquet",
+        )
         self._columns = columns
-        self._part = part
-        self._state_folder = state_folder(text)
-        self._lock = AppendFile(state_path(text, part, "lock"))
-        self._pending_path = state_path(text, part, "pending")
+        self._state_folder = state_folder(folder)
+        self._pending_path = state_path(folder, part, "pending")
+        self._token = token_hex(8)  # in the names of files that are written aside
+        self._made: list[str] = []  # folders
         self._slices: dict[str, list[pa.RecordBatch]] = {}
         self._rejected: list[bytes] = []
         self._rows = self._bytes = 0
@@ -89,40 +109,55 @@ class ParquetStore(FileStore[Manifest]):
         """What reads this store."""
         from .reader import ParquetReader
 
-        return ParquetReader(self.path, self._part)
+        return ParquetReader(self._folder, self._part)
 
     # --- open ----------------------------------------------------------------------------
 
+    def _hold(self) -> None:
+        for _ in range(_MOST_RACES):
+            try:
+                self._make_state_folder()
+                return super()._hold()
+            except FileNotFoundError as error:
+                # A job with another part, which was refused, has just deleted the folder.
+                missing = error
+        raise missing
+
     def _load(self) -> Manifest:
-        self._make_state_folder()
-        self._lock.open()
-        manifest = read_manifest(self.path, self._part) or new_manifest()
+        manifest = read_manifest(self._folder, self._part) or new_manifest()
         self._undo_after(manifest.flush)
         return manifest
 
     def _make_state_folder(self) -> None:
-        if os.path.isdir(self._state_folder):
-            return
-        if not os.path.exists(self.path):
-            os.mkdir(self.path)
-            sync_directory(os.path.abspath(self.path))
-        elif os.listdir(self.path):
+        """Make the folders. Jobs with other parts may do the same at this moment."""
+        self._make_new_folder(self._folder)
+        found = os.listdir(self._folder)
+        # The state folder is always made first.
+        if found and os.path.basename(self._state_folder) not in found:
             raise ConfigurationError(
                 f"store {self.path!r} is a folder with files of something else; "
                 "name another folder, which need not exist"
             )
-        os.mkdir(self._state_folder)
-        sync_directory(self._state_folder)
+        self._make_new_folder(self._state_folder)
+
+    def _make_new_folder(self, folder: str) -> None:
+        try:
+            os.mkdir(folder)
+        except FileExistsError:
+            return
+        self._made.append(folder)
+        sync_directory(folder)
 
     def _undo_after(self, flush: int) -> None:
         """Delete the files of a flush that did not reach its end."""
         pending = self._read_pending()
         if pending is not None and pending.flush > flush:
             for name in pending.files:
-                _remove(os.path.join(self.path, name))
+                _remove(os.path.join(self._folder, name))
         _remove(self._pending_path)
+        remove_asides(self._pending_path)
         for name in os.listdir(self._state_folder):
-            if name.startswith(f"{self._part}-") and name.endswith(_ASIDE):
+            if is_aside_of(name, self._part):
                 _remove(os.path.join(self._state_folder, name))
 
     def _read_pending(self) -> PendingFlush | None:
@@ -138,7 +173,7 @@ class ParquetStore(FileStore[Manifest]):
         )
 
     def _unreadable(self) -> dict[str, set[str]]:
-        return unreadable_of(rejected_marks(self.path, self._part, self._state.flush))
+        return unreadable_of(rejected_marks(self._folder, self._part, self._state.flush))
 
     # --- write ---------------------------------------------------------------------------
 
@@ -161,11 +196,14 @@ class ParquetStore(FileStore[Manifest]):
         number = self._state.flush + 1
         name = flush_name(self._part, number)
         files: list[str] = []
+        mode = new_mode()
         for folder, slices in self._slices.items():
-            self._put_aside(name, len(files), self._columns.file_of(slices))
+            data = self._columns.file_of(slices)
+            write_synced(self._aside(name, len(files)), data, mode=mode)
             files.append(f"{folder}/{name}.parquet")
         if self._rejected:
-            self._put_aside(name, len(files), b"".join(self._rejected))
+            lines = b"".join(self._rejected)
+            write_synced(self._aside(name, len(files)), lines, mode=mode)
             files.append(f"{REJECTED_FOLDER}/{name}.jsonl")
         replace_file(self._pending_path, msgspec.json.encode(PendingFlush(number, files)))
         self._put_in_place(name, files)
@@ -176,15 +214,12 @@ class ParquetStore(FileStore[Manifest]):
         self._rows = self._bytes = 0
 
     def _aside(self, name: str, index: int) -> str:
-        return os.path.join(self._state_folder, f"{name}-{index}{_ASIDE}")
-
-    def _put_aside(self, name: str, index: int, data: Buffer) -> None:
-        write_synced(self._aside(name, index), data)
+        return os.path.join(self._state_folder, f"{name}-{index}.{self._token}{SUFFIX}")
 
     def _put_in_place(self, name: str, files: list[str]) -> None:
         changed: dict[str, None] = {}  # folders, each once, in order
         for index, file in enumerate(files):
-            path = os.path.join(self.path, file)
+            path = os.path.join(self._folder, file)
             self._make_folder(os.path.dirname(path), changed)
             os.replace(self._aside(name, index), path)
             changed[os.path.dirname(path)] = None
@@ -201,7 +236,15 @@ class ParquetStore(FileStore[Manifest]):
         changed[parent] = None
 
     def _close_files(self) -> None:
-        self._lock.close()
+        """Nothing is open between two flushes."""
+
+    def _close(self) -> None:
+        super()._close()
+        if not self._begun:
+            # The job was refused before its first request. Folders in use are not empty.
+            for folder in reversed(self._made):
+                with suppress(OSError):
+                    os.rmdir(folder)
 
 
 def _remove(path: str) -> None:

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeAlias, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -53,7 +55,6 @@ ERRORS: Final = (*LOST, asyncpg.PostgresError)
 _CONNECT_WITHIN: Final = 15.0  # seconds
 _STATEMENT_WITHIN: Final = 120.0  # seconds; a statement that takes longer has lost its server
 _SETTINGS: Final = {
-    "application_name": "iottly-async",
     "timezone": "UTC",
     # A server keeps a lock until it notices that its client is gone: 15 s, and 9 times 5 s.
     "tcp_keepalives_idle": "15",
@@ -141,7 +142,7 @@ class PostgresConnection:
             self._url,
             timeout=_CONNECT_WITHIN,
             command_timeout=_STATEMENT_WITHIN,
-            server_settings=_SETTINGS,
+            server_settings={**_SETTINGS, "application_name": _own_name()},
         )
         try:
             await self._prepare(connection)
@@ -155,6 +156,11 @@ class PostgresConnection:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.terminate()
+
+
+def _own_name() -> str:
+    """What names this job in `pg_stat_activity`, and to another that finds the store locked."""
+    return f"iottly-async, process {os.getpid()} on {socket.gethostname()}"[:63]
 
 
 def text_of(error: BaseException) -> str:

@@ -160,6 +160,16 @@ FOUND: Final = """
            ) AS occupied
 """
 
+HOLDER: Final = """
+    SELECT concat(coalesce(nullif(activity.application_name, ''), 'another job'),
+                  ' (server process ', lock.pid, ')')
+    FROM pg_locks AS lock LEFT JOIN pg_stat_activity AS activity ON activity.pid = lock.pid
+    WHERE lock.locktype = 'advisory' AND lock.granted AND lock.objsubid = 1
+      AND (lock.classid::bigint << 32) | lock.objid::bigint = hashtextextended($1, 0)
+      AND lock.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    LIMIT 1
+"""
+
 INCOMING: Final = """
     CREATE TEMPORARY TABLE iottly_incoming (
         device_id text, timestamp timestamptz, device_timestamp timestamptz, type text,

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from ....config import RetryPolicy
-from ....errors import ConfigurationError
+from ....errors import ConfigurationError, StoreError
 from ....models import Message
 from ..base import Group, Rejected, StoredState, StoreReader
 from ..names import without_secrets
@@ -70,6 +70,7 @@ class PostgresStore:
         self._row_errors = link.ROW
         self._held_elsewhere = link.HELD_ELSEWHERE
         self._text_of = link.text_of
+        self._created = False
         self._link = link.PostgresConnection(
             self._url, prepare=self._prepare, retry=retry or RetryPolicy(), shown=self._shown
         )
@@ -84,13 +85,14 @@ class PostgresStore:
         return PostgresReader(self._url, schema=self.schema, part=self._part)
 
     async def open(self) -> StoredState:
-        """Connect, and create the tables if there are none (`Store.open`)."""
+        """Connect, and lock the store (`Store.open`)."""
         return await self._link.run(self._open)
 
     async def begin(self, plan: str) -> None:
-        """Replace the plan (`Store.begin`)."""
+        """Replace the plan; create the tables if there are none (`Store.begin`)."""
 
         async def keep(db: Connection) -> None:
+            await self._create(db)
             await db.execute(self._sql(sql.KEEP_PLAN), self._part, plan)
 
         await self._link.run(keep)
@@ -135,29 +137,40 @@ class PostgresStore:
         else:
             await db.execute("RESET lock_timeout")
             return
-        raise ConfigurationError(
-            f"store {self._shown} is being written by another job: wait for its end, or name "
-            "another schema, as in '?schema=other'"
+        holder = await db.fetchval(sql.HOLDER, f"iottly-async/{self.schema}/{self._part}")
+        raise StoreError(
+            f"store {self._shown} is being written by {holder or 'another job'}: wait for its "
+            "end, or name another schema, as in '?schema=other'"
         )
 
     async def _open(self, db: Connection) -> StoredState:
+        if not await self._is_there(db):
+            return StoredState(plan=None, cursors={})
+        return await sql.read_state(db, schema=self.schema, part=self._part, shown=self._shown)
+
+    async def _is_there(self, db: Connection) -> bool:
+        found = await db.fetchrow(self._sql(sql.FOUND), self.schema)
+        if found["occupied"] and not found["ours"]:
+            raise ConfigurationError(
+                f"store {self._shown}: its schema {self.schema} has tables of something "
+                "else; name another, as in '?schema=telemetry'"
+            )
+        return bool(found["ours"])
+
+    async def _create(self, db: Connection) -> None:
+        if self._created:
+            return
         async with db.transaction():
             # Two jobs with different parts must not both create the tables.
             await db.execute(
                 "SELECT pg_advisory_xact_lock(hashtextextended($1, 1))",
                 f"iottly-async/{self.schema}",
             )
-            found = await db.fetchrow(self._sql(sql.FOUND), self.schema)
-            if not found["ours"]:
-                if found["occupied"]:
-                    raise ConfigurationError(
-                        f"store {self._shown}: its schema {self.schema} has tables of something "
-                        "else; name another, as in '?schema=telemetry'"
-                    )
-                await self._create(db)
-            return await sql.read_state(db, schema=self.schema, part=self._part, shown=self._shown)
+            if not await self._is_there(db):
+                await self._create_tables(db)
+        self._created = True
 
-    async def _create(self, db: Connection) -> None:
+    async def _create_tables(self, db: Connection) -> None:
         for statement in sql.CREATE:
             await db.execute(self._sql(statement))
         await db.execute(self._sql(sql.KEEP_VERSION), sql.VERSION)
@@ -168,6 +181,7 @@ class PostgresStore:
     # --- write ---------------------------------------------------------------------------
 
     async def _write(self, db: Connection, group: Group) -> Mapping[str, int]:
+        await self._create(db)
         good, refused = without_nul(group.messages)
         try:
             async with db.transaction():

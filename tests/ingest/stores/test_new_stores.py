@@ -1,0 +1,165 @@
+"""New stores: what a refused, killed or simultaneous beginning leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from iottly_async import Config, IottlySession, RateLimiter
+from iottly_async.emulator import Emulator, EmulatorThread
+from iottly_async.errors import ConfigurationError, UnauthorizedError
+from iottly_async.ingest import IngestJob
+from iottly_async.ingest.partitions import PartitionSource, plan, run_partition
+from iottly_async.ingest.stores import ParquetStore
+from tests.support.killable_jobs import Nursery, nursery
+from tests.support.postgres_server import fetch
+from tests.support.stored_rows import assert_whole, rows_of, truth_of
+
+SCHEMAS = "SELECT count(*) FROM pg_namespace WHERE nspname = 'iottly'"
+
+
+async def run_with_wrong_key(emulator: Emulator, store: Path | str) -> None:
+    """Run a job whose key is refused."""
+    config = Config(base_url=emulator.base_url)
+    async with IottlySession("wrong", config=config, limiter=RateLimiter()) as session:
+        with pytest.raises(UnauthorizedError):
+            await IngestJob(session, project=emulator.project_id, store=store).run()
+
+
+async def test_a_wrong_key_leaves_no_store(emulator: Emulator, path: Path) -> None:
+    """Neither the store nor a file beside it is there, and a folder that was there stays."""
+    await run_with_wrong_key(emulator, path)
+    assert os.listdir(path.parent) == []
+    if path.suffix == ".parquet":
+        os.mkdir(path)
+        await run_with_wrong_key(emulator, path)
+        assert os.listdir(path) == []
+
+
+async def test_a_wrong_key_leaves_no_tables(emulator: Emulator, database: str) -> None:
+    """A database gets no schema."""
+    await run_with_wrong_key(emulator, database)
+    assert fetch(database, SCHEMAS) == [(0,)]
+
+
+async def test_a_range_in_the_future_leaves_no_store(
+    session: IottlySession, emulator: Emulator, path: Path
+) -> None:
+    """As any refusal before the first row."""
+    job = IngestJob(
+        session, project=emulator.project_id, store=path, start=datetime(2199, 1, 1, tzinfo=UTC)
+    )
+    with pytest.raises(ConfigurationError, match="there is nothing to fetch yet"):
+        await job.run()
+    assert os.listdir(path.parent) == []
+
+
+async def test_a_wrong_key_leaves_no_folder_of_partitions(
+    emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither does it delete a folder that was there."""
+    monkeypatch.setenv("KEY", emulator.api_key)
+    config = Config(base_url=emulator.base_url)
+    source = PartitionSource(project=emulator.project_id, key_env="KEY")
+    (partition,) = await plan([source], config=config)
+    monkeypatch.setenv("KEY", "wrong")
+    (tmp_path / "old").mkdir()
+    for folder in ("old", "deep/in/new"):
+        with pytest.raises(UnauthorizedError):
+            await run_partition(partition, tmp_path / folder, limiter=RateLimiter())
+    found = [(folders, files) for _, folders, files in os.walk(tmp_path)]
+    assert found == [(["old"], []), ([], [])]
+
+
+async def test_an_empty_file_is_a_new_store(
+    session: IottlySession, emulator: Emulator, tmp_path: Path
+) -> None:
+    """For example one of `tempfile`. The store keeps its permissions."""
+    for suffix in ("duckdb", "jsonl", "jsonl.zst"):
+        path = tmp_path / f"telemetry.{suffix}"
+        path.touch(mode=0o600)
+        await IngestJob(session, project=emulator.project_id, store=path).run()
+        assert rows_of(path) == truth_of(emulator)
+        assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.fixture(scope="module")
+def jobs() -> Iterator[Nursery]:
+    """Starts jobs in processes of their own."""
+    with nursery() as jobs:
+        yield jobs
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="jobs are forked and killed")
+@pytest.mark.parametrize("suffix", ["duckdb", "jsonl", "parquet"])
+def test_a_store_that_was_killed_while_it_was_made_is_made_again(
+    tmp_path: Path, jobs: Nursery, suffix: str
+) -> None:
+    """At each step of the creation: the next run accepts what it finds, and completes it."""
+    with EmulatorThread(devices=1, messages=20) as emulator:
+        start = partial(
+            jobs.start,
+            base_url=emulator.base_url,
+            api_key=emulator.api_key,
+            project=emulator.project_id,
+        )
+        for step in range(1, 16):
+            path = tmp_path / f"{step}.{suffix}"
+            code, output = start(store=str(path), step=step).wait()
+            assert code == -9, output
+            code, output = start(store=str(path)).wait()
+            assert code == 0, output
+            assert_whole(path, emulator)
+    assert not [*tmp_path.rglob("*.aside*")]
+
+
+async def test_parts_that_begin_together_share_a_new_folder(tmp_path: Path) -> None:
+    """Many jobs make the same new folder at the same moment, and each gets its part."""
+    for number in range(20):
+        path = tmp_path / f"{number}.parquet"
+        stores = [ParquetStore(path, part=f"machine-{machine}") for machine in range(8)]
+        await asyncio.gather(*(store.open() for store in stores))
+        await asyncio.gather(*(store.begin("a plan") for store in stores))
+        await asyncio.gather(*(store.close() for store in stores))
+        assert len(os.listdir(path / "_ingest")) == 8
+
+
+async def test_a_part_that_is_refused_does_not_disturb_another(tmp_path: Path) -> None:
+    """A folder that one job has made and leaves empty may be in use by another."""
+    for number in range(20):
+        path = tmp_path / f"{number}.parquet"
+        refused, used = ParquetStore(path, part="refused"), ParquetStore(path, part="used")
+        await refused.open()
+        await asyncio.gather(refused.close(), used.open())
+        await used.begin("a plan")
+        await used.close()
+        assert os.listdir(path / "_ingest") == ["used.json"]
+
+
+async def test_a_part_keeps_the_files_of_parts_with_longer_names(tmp_path: Path) -> None:
+    """A flush of the part "a-b" that is under way is not taken for a killed one of "a"."""
+    path = tmp_path / "telemetry.parquet"
+    longer = ParquetStore(path, part="a-b")
+    await longer.open()
+    own, other = path / "_ingest/a-00000001-0.aside", path / "_ingest/a-b-00000001-0.aside"
+    own.touch()
+    other.touch()
+    shorter = ParquetStore(path, part="a")
+    await shorter.open()
+    assert (own.exists(), other.exists()) == (False, True)
+    await shorter.close()
+    await longer.close()
+
+
+@pytest.mark.parametrize("part", ["", "../out", "a/b", "a\0", ".", 5])
+def test_a_part_is_a_name(tmp_path: Path, part: str) -> None:
+    """It names files, and leads to no other folder."""
+    with pytest.raises(ConfigurationError, match="part must be"):
+        ParquetStore(tmp_path / "x.parquet", part=part)
