@@ -20,15 +20,19 @@ class _Envelope(msgspec.Struct):
 _decode_envelope: Final = msgspec.json.Decoder(_Envelope).decode
 
 
-def decode_webhook(body: bytes) -> Message:
+def decode_webhook(body: bytes, *, enveloped: bool = True) -> Message:
     """Read the message from a webhook's envelope; its other fields are ignored (D8).
 
     A payload that is not valid JSON is kept as bytes, as in a page.
 
+    Args:
+        body: JSON.
+        enveloped: False if the body is the message itself, taken out of a form.
+
     Raises:
         DecodeError: there is no envelope, or no message of a documented form in it.
     """
-    message = _message_slice(body.removeprefix(BOM))
+    message = _message_slice(body.removeprefix(BOM)) if enveloped else body
     try:
         return decode_message(message)
     except DecodeError as error:

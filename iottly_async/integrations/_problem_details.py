@@ -38,8 +38,10 @@ STATUSES: Final[Mapping[type[errors.IottlyError], int]] = {
     errors.CommandOutcomeUnknownError: 502,
     errors.WalkError: 502,
     errors.CursorMismatchError: 400,
+    errors.WebhookEncodingError: 415,
     errors.WebhookSecretError: 403,
     errors.WebhookTooLargeError: 413,
+    errors.WebhookUnavailableError: 503,
 }
 """The status of each error class. A class that is missing has the status of its nearest parent."""
 

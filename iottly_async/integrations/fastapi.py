@@ -46,7 +46,7 @@ except ImportError as error:
     ) from error
 
 from ..config import Seconds
-from ..errors import DecodeError, IottlyError
+from ..errors import DecodeError, IottlyError, WebhookEncodingError
 from ..models import Message
 from ..session import IottlySession
 from ..webhooks.dedupe import SeenKeys
@@ -214,8 +214,8 @@ def webhook_router(
     - 204 once `handle` has returned, so that only handled messages are acknowledged
     - 204 for a message that was handled before
     - 503 with ``Retry-After`` for a second delivery of a message while `handle` runs
-    - 403, 413 or 400, as problem details, for a wrong secret, a body that is too large, or
-      a body that is no webhook
+    - 403, 413, 415 or 400, as problem details, for a wrong secret, a body that is too large,
+      a content encoding other than gzip, or a body that is no webhook
 
     A static secret does not protect against replay; see `iottly_async.webhooks.parse`.
 
@@ -258,7 +258,10 @@ def webhook_router(
             body = await _bounded_body(request, receiver)
             content = receiver.payload(body) if payload_only else receiver.message(body)
         except IottlyError as error:
-            return _problem(error, _WEBHOOK_STATUSES)
+            response = _problem(error, _WEBHOOK_STATUSES)
+            if isinstance(error, WebhookEncodingError):
+                response.headers["Accept-Encoding"] = "gzip"  # RFC 9110, section 15.5.16
+            return response
         if payload_only:
             await handle(content)
             return Response(status_code=204)

@@ -12,7 +12,10 @@ on the body, so anyone who has seen one request (a proxy, a log, a debugger) can
 any number of times, until the secret is changed. Use https, and keep headers out of logs. If a
 webhook triggers an action, fetch the message from the service instead of trusting the body.
 `SeenKeys` drops repeated deliveries for as long as it remembers them; it prevents handling a
-message twice, but it is no defence against an attacker.
+message twice, but it is no defence against an attacker. `RedisSeenKeys` does the same for
+several workers.
+
+A body may be JSON, a form ``msg=<json>``, and either of them compressed by gzip.
 """
 
 from __future__ import annotations
@@ -25,8 +28,18 @@ from typing import Any, Final, Literal, overload
 
 from ..codec import decode_webhook, decode_webhook_payload
 from ..config import whole
-from ..errors import ConfigurationError, WebhookSecretError, WebhookTooLargeError
+from ..errors import (
+    ConfigurationError,
+    WebhookEncodingError,
+    WebhookSecretError,
+    WebhookTooLargeError,
+)
 from ..models import Message
+from .body import decompressed, form_field
+
+Headers = Mapping[str, str | Sequence[str]]
+"""The headers of a request: names in any case, and of each its value, or the list of its values
+as gateways give it."""
 
 Secret = str | Sequence[str]
 """One shared secret, or several, such as the old and the new one during a change."""
@@ -37,6 +50,7 @@ DEFAULT_HEADER: Final = "X-Iottly-Secret"
 MAX_BYTES: Final = 1024 * 1024
 """The default size of the largest body that is accepted, in bytes: 1 MiB."""
 
+_GZIP_NAMES: Final = ("gzip", "x-gzip")
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -86,29 +100,33 @@ class WebhookReceiver:
     def __repr__(self) -> str:
         return f"WebhookReceiver(header={self._header!r}, {len(self._digests)} secrets)"
 
-    def check(self, headers: Mapping[str, str]) -> None:
+    def check(self, headers: Headers) -> None:
         """Check that the headers hold the secret; call this before anything else.
 
         The time it takes does not depend on where a wrong value differs from the secret, nor
         on which of several secrets matches.
 
         Args:
-            headers: the request's headers, with names in any case.
+            headers: the request's headers, with names in any case; of each its value, or the
+                list of its values.
 
         Raises:
             WebhookSecretError: the header is missing, is there twice, or has another value;
                 answer 403.
+            WebhookEncodingError: the body has another content encoding than gzip; answer 415.
             ConfigurationError: `headers` is not a mapping.
         """
         matches = self._matches(headers)
+        encodings = _values(headers, "content-encoding")
         del headers  # A wrong value may be the secret of another service.
         if not matches:
             raise WebhookSecretError("the webhook does not carry the shared secret")
+        _check_encoding(encodings)
 
-    def _matches(self, headers: Mapping[str, str]) -> bool:
+    def _matches(self, headers: Headers) -> bool:
         if not hasattr(headers, "items"):
             raise ConfigurationError("headers must be a mapping of names to texts")
-        values = [value for name, value in headers.items() if name.lower() == self._header]
+        values = _values(headers, self._header)
         digest = _digest(values[0] if len(values) == 1 else "")
         matches = False
         for known in self._digests:
@@ -128,22 +146,24 @@ class WebhookReceiver:
             raise WebhookTooLargeError(f"the webhook is larger than {self.max_bytes} bytes")
 
     def message(self, body: bytes) -> Message:
-        """Read the message of a body of the form ``{"msg": {…}}``.
+        """Read the message of a body ``{"msg": {…}}``, or of a form ``msg={…}``.
 
         Args:
-            body: the request's body, as bytes.
+            body: the request's body, as bytes; it may be compressed by gzip.
 
         Returns:
             The message. Its `key` is the same as over REST, but without the number that
             distinguishes identical messages of one millisecond there.
 
         Raises:
-            WebhookTooLargeError: the body is larger than `max_bytes`; answer 413.
+            WebhookTooLargeError: the body is larger than `max_bytes`, as it arrived or
+                decompressed; answer 413.
             DecodeError: the body does not hold a message; answer 400.
             ConfigurationError: `body` is not bytes.
         """
-        self.check_size(len(_as_bytes(body)))
-        return decode_webhook(body)
+        text = self._decompressed(body)
+        field = form_field(text)
+        return decode_webhook(text) if field is None else decode_webhook(field, enveloped=False)
 
     def payload(self, body: bytes) -> Any:
         """Read the bare payload of a webhook that is set to "payload only".
@@ -151,25 +171,32 @@ class WebhookReceiver:
         A bare payload names no device, no time and no key, so repeats cannot be recognised.
 
         Args:
-            body: the request's body, as bytes.
+            body: the request's body, as bytes; it may be compressed by gzip, or a form
+                ``msg=<json>``.
 
         Returns:
             Any JSON value.
 
         Raises:
-            WebhookTooLargeError: the body is larger than `max_bytes`; answer 413.
+            WebhookTooLargeError: the body is larger than `max_bytes`, as it arrived or
+                decompressed; answer 413.
             DecodeError: the body is not JSON; answer 400.
             ConfigurationError: `body` is not bytes.
         """
+        text = self._decompressed(body)
+        field = form_field(text)
+        return decode_webhook_payload(text if field is None else field)
+
+    def _decompressed(self, body: bytes) -> bytes:
         self.check_size(len(_as_bytes(body)))
-        return decode_webhook_payload(body)
+        return decompressed(bytes(body), self.max_bytes)
 
 
 @overload
 def parse_webhook(
     body: bytes,
     *,
-    headers: Mapping[str, str],
+    headers: Headers,
     secret: Secret,
     payload_only: Literal[False] = False,
     header: str = DEFAULT_HEADER,
@@ -179,7 +206,7 @@ def parse_webhook(
 def parse_webhook(
     body: bytes,
     *,
-    headers: Mapping[str, str],
+    headers: Headers,
     secret: Secret,
     payload_only: Literal[True],
     header: str = DEFAULT_HEADER,
@@ -188,7 +215,7 @@ def parse_webhook(
 def parse_webhook(
     body: bytes,
     *,
-    headers: Mapping[str, str],
+    headers: Headers,
     secret: Secret,
     payload_only: bool = False,
     header: str = DEFAULT_HEADER,
@@ -208,8 +235,10 @@ def parse_webhook(
         ```
 
     Args:
-        body: the request's body, as bytes.
-        headers: the request's headers, with names in any case.
+        body: the request's body, as bytes: JSON, or a form ``msg=<json>``; it may be
+            compressed by gzip.
+        headers: the request's headers, with names in any case; of each its value, or the list
+            of its values.
         secret: the value that `header` must have. Several values are each accepted.
         payload_only: whether the webhook is set to "payload only". Default False.
         header: the name of the header with the secret. Default ``X-Iottly-Secret``.
@@ -223,7 +252,9 @@ def parse_webhook(
             accepted.
         WebhookSecretError: the header is missing, is there twice, or has another value;
             answer 403.
-        WebhookTooLargeError: the body is larger than `max_bytes`; answer 413.
+        WebhookEncodingError: the body has another content encoding than gzip; answer 415.
+        WebhookTooLargeError: the body is larger than `max_bytes`, as it arrived or
+            decompressed; answer 413.
         DecodeError: the body does not hold a message; answer 400.
     """
     try:
@@ -232,6 +263,27 @@ def parse_webhook(
     finally:
         del secret, headers  # A traceback that shows local variables must not show them.
     return receiver.payload(body) if payload_only else receiver.message(body)
+
+
+def _values(headers: Headers, name: str) -> list[str]:
+    """All values of a header."""
+    found: list[str] = []
+    for key, value in headers.items():
+        if isinstance(key, str) and key.lower() == name:
+            found += map(str, value if isinstance(value, list | tuple) else [value])
+    return found
+
+
+def _check_encoding(values: Sequence[str]) -> None:
+    codings = [coding.strip().lower() for value in values for coding in value.split(",")]
+    if set(codings) - {"", "identity", *_GZIP_NAMES} or sum(map(_is_gzip, codings)) > 1:
+        raise WebhookEncodingError(
+            "the webhook's content encoding is not read; send it as it is, or compressed by gzip"
+        )
+
+
+def _is_gzip(coding: str) -> bool:
+    return coding in _GZIP_NAMES
 
 
 def _as_bytes(body: bytes) -> bytes:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import urlencode
 
 import aiohttp
 import pytest
@@ -146,6 +148,27 @@ async def test_a_body_that_is_too_large_is_refused(chunked: bool) -> None:
     async with receiving(inbox, max_bytes=2048) as (_, post):
         status, problem = await post(endless() if chunked else b" " * 4096)
     assert (status, problem["type"]) == (413, "urn:iottly-async:webhook-too-large")
+
+
+async def test_the_body_may_be_a_compressed_form() -> None:
+    """The open-source platform posts a form, and a gateway may compress it."""
+    inbox = Inbox()
+    form = gzip.compress(urlencode({"msg": json.dumps(MESSAGE)}).encode())
+    sent = {**SECRET, "Content-Encoding": "gzip"}
+    async with receiving(inbox) as (_, post):
+        assert await post(form, sent) == (204, None)
+    assert [message.payload for message in inbox.messages] == [MESSAGE["payload"]]
+
+
+async def test_an_unknown_encoding_is_415() -> None:
+    """The response says which encoding is read."""
+    inbox = Inbox()
+    async with receiving(inbox) as (url, _), aiohttp.ClientSession(url) as http:
+        sent = {**SECRET, "Content-Encoding": "compress"}
+        async with http.post(PATH, data=BODY, headers=sent) as answer:
+            assert (answer.status, answer.headers["Accept-Encoding"]) == (415, "gzip")
+            assert "gzip" in (await answer.json(content_type=None))["detail"]
+    assert inbox.messages == []
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])

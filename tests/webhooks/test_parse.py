@@ -170,6 +170,32 @@ def test_only_the_secret_itself_is_accepted(secret: str, value: str) -> None:
             receiver.check({"X-Iottly-Secret": value})
 
 
+@pytest.mark.parametrize(
+    ("headers", "accepted"),
+    [
+        ({"X-Iottly-Secret": [SECRET]}, True),
+        ({"x-iottly-secret": (SECRET,), "accept": ["a", "b"]}, True),
+        ({"x-iottly-secret": [SECRET, SECRET]}, False),
+        ({"x-iottly-secret": [SECRET, "other"]}, False),
+        ({"x-iottly-secret": [SECRET], "X-Iottly-Secret": SECRET}, False),
+        ({"x-iottly-secret": []}, False),
+        ({"x-iottly-secret": ["other"]}, False),
+        ({"x-iottly-secret": None}, False),
+        ({"x-iottly-secret": [[SECRET]]}, False),
+        ({7: SECRET}, False),
+    ],
+    ids=repr,
+)
+def test_a_header_may_be_given_as_a_list_of_values(headers: Any, accepted: bool) -> None:
+    """Gateways give each header as a list; a list of one value is that value, and no other is."""
+    receiver = WebhookReceiver(secret=SECRET)
+    if accepted:
+        receiver.check(headers)
+        return
+    with pytest.raises(WebhookSecretError):
+        receiver.check(headers)
+
+
 def test_two_secrets_can_be_accepted() -> None:
     """During a change the old and the new secret are accepted, and no third one."""
     receiver = WebhookReceiver(secret=["old", "new"], header="X-Mine")
