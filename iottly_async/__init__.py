@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ._public import *  # noqa: F403 - it has an __all__
     from ._public import __all__ as __all__
     from .ratelimit import RedisLimiter as RedisLimiter
+    from .webhooks import RedisSeenKeys as RedisSeenKeys
 else:
     # Importing all names takes a third of a second, and pytest imports this package for its
     # plugin wherever it is installed. So the names are imported when the first is used.
@@ -39,8 +40,13 @@ else:
             raise AttributeError(name)  # the import system asks for names that are not here
         from importlib import import_module
 
-        if name == "RedisLimiter":  # not in `__all__`: it needs the extra `redis`
-            return import_module(".ratelimit.distributed.limiter", __name__).RedisLimiter
+        # Not in `__all__`: they need the extra `redis`.
+        redis = {
+            "RedisLimiter": ".ratelimit.distributed.limiter",
+            "RedisSeenKeys": ".webhooks.redis_dedupe",
+        }
+        if name in redis:
+            return getattr(import_module(redis[name], __name__), name)
         public = import_module("._public", __name__)
         names = {each: getattr(public, each) for each in public.__all__}
         globals().update(names, __all__=public.__all__)

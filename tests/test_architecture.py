@@ -44,7 +44,7 @@ OWNERS = {
     "yarl": {"transport", "emulator"},
     "backoff": {"retry"},
     "cattrs": {"codec"},
-    "redis": {"ratelimit"},
+    "redis": {"ratelimit", "webhooks"},
     "duckdb": {"ingest"},
     "pyarrow": {"ingest"},
     "asyncpg": {"ingest"},

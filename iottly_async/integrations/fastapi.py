@@ -33,7 +33,7 @@ from collections.abc import (
     Mapping,
 )
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 try:
     from fastapi import APIRouter, Depends, FastAPI, Request, Response
@@ -46,10 +46,15 @@ except ImportError as error:
     ) from error
 
 from ..config import Seconds
-from ..errors import DecodeError, IottlyError, WebhookEncodingError
+from ..errors import (
+    DecodeError,
+    IottlyError,
+    WebhookEncodingError,
+    WebhookUnavailableError,
+)
 from ..models import Message
 from ..session import IottlySession
-from ..webhooks.dedupe import SeenKeys
+from ..webhooks.dedupe import Claim, SeenKeys, SharedSeenKeys
 from ..webhooks.parse import DEFAULT_HEADER, MAX_BYTES, Secret, WebhookReceiver
 from ._disconnect import CancelOnDisconnect
 from ._problem_details import MEDIA_TYPE, STATUSES, problem_of
@@ -65,6 +70,8 @@ __all__ = [
     "message_events",
     "webhook_router",
 ]
+
+T = TypeVar("T")
 
 _STATE: Final = "iottly_session"
 _LOG: Final = logging.getLogger(__name__)
@@ -204,7 +211,7 @@ def webhook_router(
     header: str = DEFAULT_HEADER,
     payload_only: bool = False,
     max_bytes: int = MAX_BYTES,
-    seen: SeenKeys | None = None,
+    seen: SeenKeys | SharedSeenKeys | None = None,
 ) -> APIRouter:
     """A router with one route, to which the platform posts its webhooks.
 
@@ -213,7 +220,8 @@ def webhook_router(
 
     - 204 once `handle` has returned, so that only handled messages are acknowledged
     - 204 for a message that was handled before
-    - 503 with ``Retry-After`` for a second delivery of a message while `handle` runs
+    - 503 with ``Retry-After`` for a second delivery of a message while `handle` runs, and
+      while the Redis of `seen` is gone
     - 403, 413, 415 or 400, as problem details, for a wrong secret, a body that is too large,
       a content encoding other than gzip, or a body that is no webhook
 
@@ -237,8 +245,9 @@ def webhook_router(
         header: the name of the header with the secret. Default ``X-Iottly-Secret``.
         payload_only: whether the webhook is set to "payload only". Default False.
         max_bytes: the largest body that is accepted, in bytes. Default 1,048,576 (1 MiB).
-        seen: remembers which messages were handled. None, the default, makes a memory of
-            10,000 keys for this worker. Bare payloads have no key and are never dropped.
+        seen: remembers which messages were handled: a `SeenKeys`, or for several workers a
+            `RedisSeenKeys`. None, the default, makes a memory of 10,000 keys for this worker.
+            Bare payloads have no key and are never dropped.
 
     Returns:
         A router for `app.include_router(...)`.
@@ -271,19 +280,28 @@ def webhook_router(
 
 
 async def _handle_once(
-    handle: Callable[[Message], Awaitable[object]], message: Message, seen: SeenKeys
+    handle: Callable[[Message], Awaitable[object]],
+    message: Message,
+    seen: SeenKeys | SharedSeenKeys,
 ) -> Response:
-    claim = seen.claim(message.key)
+    try:
+        claim: Claim = await _awaited(seen.claim(message.key))
+    except WebhookUnavailableError as error:
+        return _problem(error, _WEBHOOK_STATUSES)
     if claim == "busy":
         return Response(status_code=503, headers={"Retry-After": "1"})
     if claim == "new":
         try:
             await handle(message)
         except BaseException:
-            seen.release(message.key)
+            await _awaited(seen.release(message.key))
             raise
-        seen.keep(message.key)
+        await _awaited(seen.keep(message.key))
     return Response(status_code=204)
+
+
+async def _awaited(value: T | Awaitable[T]) -> T:
+    return await value if isinstance(value, Awaitable) else value
 
 
 async def _bounded_body(request: Request, receiver: WebhookReceiver) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 from ..config import whole
 
@@ -10,6 +10,37 @@ CAPACITY: Final = 10_000
 """The default number of keys that are remembered, about 2 MB."""
 
 Claim = Literal["new", "busy", "done"]
+
+
+class SharedSeenKeys(Protocol):
+    """A memory of message keys outside of this process, such as `RedisSeenKeys`."""
+
+    async def claim(self, key: str) -> Claim:
+        """Ask whether to handle a message, as `SeenKeys.claim`.
+
+        Args:
+            key: the message's key.
+
+        Returns:
+            "new", "busy" or "done".
+        """
+        ...
+
+    async def keep(self, key: str) -> None:
+        """Remember that a claimed message was handled.
+
+        Args:
+            key: the message's key.
+        """
+        ...
+
+    async def release(self, key: str) -> None:
+        """Give up a claim: the message was not handled.
+
+        Args:
+            key: the message's key.
+        """
+        ...
 
 
 class SeenKeys:
@@ -22,7 +53,8 @@ class SeenKeys:
     Two identical messages of one millisecond have the same key in webhooks, because only a
     walk can number them. If both of them count, read them by a walk.
 
-    The memory belongs to one process and ends with it.
+    The memory belongs to one process and ends with it. For several workers there is
+    `RedisSeenKeys`.
 
     Example:
         ```python
