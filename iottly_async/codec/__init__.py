@@ -5,6 +5,7 @@ Only this room knows the names of fields and parameters on the wire.
 
 from .answers import Answers, read_error
 from .converter import make_converter
+from .history_filter import check_times
 from .messages import decode_history, decode_message, decode_page
 from .requests import (
     MESSAGE_TYPES,
@@ -14,6 +15,7 @@ from .requests import (
     encode_fleet_command,
     encode_rename,
     fleet_query,
+    history_filter,
     history_query,
     page_query,
     tie_filter,
@@ -26,6 +28,7 @@ __all__ = [
     "ORDERS",
     "Answers",
     "DecodedRows",
+    "check_times",
     "choice",
     "decode_history",
     "decode_message",
@@ -36,6 +39,7 @@ __all__ = [
     "encode_fleet_command",
     "encode_rename",
     "fleet_query",
+    "history_filter",
     "history_query",
     "make_converter",
     "page_query",

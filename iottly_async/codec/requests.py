@@ -6,12 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from math import isfinite
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from ..config import TimestampFormat, whole
 from ..errors import ConfigurationError
 from ..models._time import epoch_ms
 from ..times import aware, write_time
+from .history_filter import refuse_addresses
 
 _DEEPEST: Final = 100
 _LONGEST_INT: Final = 1024  # bits, the range of a float; Python limits the digits it writes
@@ -63,18 +64,36 @@ def encode_fleet_command(command: str, timeout: float) -> bytes:
 def history_query(limit: int, query: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     """Write the query parameters of the history (v1.0, "Message History").
 
+    Args:
+        limit: messages at most.
+        query: of `history_filter` or `tie_filter`; None filters nothing.
+
     Raises:
-        ConfigurationError: `limit` is not 1 to 100, or the filter is not a mapping that JSON
-            can hold.
+        ConfigurationError: `limit` is not 1 to 100.
     """
     parameters = [("numMessages", str(whole(limit, name="limit", least=1, most=100)))]
     if query is not None:
-        if not isinstance(query, Mapping):
-            raise ConfigurationError(
-                f"query must be a mapping, a MongoDB filter, not {type(query).__name__}"
-            )
-        parameters.append(("queryJson", _dump(json_value(query, "query", times=True)).decode()))
+        parameters.append(("queryJson", _dump(query).decode()))
     return parameters
+
+
+def history_filter(query: object) -> dict[str, Any] | None:
+    """Check a caller's filter of the history; None filters nothing.
+
+    Returns:
+        The filter in JSON's own values; aware datetimes are ``{"$date": …}``.
+
+    Raises:
+        ConfigurationError: it is not a mapping that JSON can hold, or has `from` or `to`.
+    """
+    if query is None:
+        return None
+    if not isinstance(query, Mapping):
+        raise ConfigurationError(
+            f"query must be a mapping, a MongoDB filter, not {type(query).__name__}"
+        )
+    refuse_addresses(query)
+    return cast(dict[str, Any], json_value(query, "query", times=True))
 
 
 def tie_filter(

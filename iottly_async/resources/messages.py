@@ -39,15 +39,20 @@ class Messages(Follows):
             device_id: of the device.
             limit: messages at most, 1 to 100. Default 10.
             query: a MongoDB filter over the field names of stored messages, such as
-                ``{"type": "userdefined"}``. Aware datetimes in it are sent as ``$date``.
-                None (the default) filters nothing.
+                ``{"type": "userdefined"}``. Aware datetimes in it are sent as ``$date``, which
+                the service may not understand: a range then matches nothing (D14). For a
+                range of time use `walk` with `start` and `end`. The names ``from`` and ``to``
+                are refused, as they may replace the device or the project. None (the default)
+                filters nothing.
 
         Returns:
-            Messages, newest first, each with its `id`.
+            Messages, newest first in whichever order they came (D13), each with its `id`.
 
         Raises:
             ConfigurationError: an argument is not as above; nothing was sent.
             BadRequestError: the service does not accept the filter.
+            DecodeError: a message lies outside a bound of the filter on ``timestamp``, so the
+                service did not understand the bound.
 
         Example:
             ```python
@@ -55,7 +60,7 @@ class Messages(Follows):
                 print(message.timestamp, message.payload)
             ```
         """
-        request = self._pages.history_request(device_id, limit, query)
+        request = self._pages.recent_request(device_id, limit, query)
         return number_duplicates(await self._context.requester.call(request))
 
     async def page(

@@ -6,17 +6,22 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
+from attrs import evolve
+
 from ..codec import (
     MESSAGE_TYPES,
+    check_times,
     choice,
     decode_history,
     decode_page,
+    history_filter,
     history_query,
     page_query,
     tie_filter,
 )
 from ..errors import DecodeError
 from ..models import Message
+from ..models._time import epoch_ms
 from ..walk import Fetched, HistoryRequest, PageRequest, WalkQuery
 from ..wire import Answer, Request, Route, segment, target
 from .arguments import checked_order, time_range
@@ -50,8 +55,10 @@ class Pages:
     async def history(self, tie: HistoryRequest, *, patience: float) -> list[Message]:
         """Fetch messages of one millisecond with their ids, for a walk."""
         query = tie_filter(tie.at, type=tie.type, after_id=tie.after_id, before_id=tie.before_id)
-        request = self.history_request(tie.device_id, tie.size, query)
-        return await self._requester.call(request, patience=patience)
+        request = self._history_request(tie.device_id, tie.size, query)
+        found = await self._requester.call(request, patience=patience)
+        # A service that does not understand times in a filter answers other messages (D14).
+        return [message for message in found if epoch_ms(message.timestamp) == tie.at]
 
     def page_request(self, page: PageRequest) -> Request[Fetched]:
         """The request for one page. A 404 of the API itself is an empty page (D4)."""
@@ -80,14 +87,30 @@ class Pages:
 
         return Request(PAGE, f"{self._last_path[1]}?{query}", read, empty_on_404=_empty)
 
-    def history_request(
+    def recent_request(
         self, device_id: str, limit: int, query: Mapping[str, Any] | None
     ) -> Request[list[Message]]:
-        """The request for a device's latest messages that match a filter.
+        """The request for a device's latest messages that match a filter, newest first.
 
         Raises:
             ConfigurationError: an argument is not accepted.
         """
+        checked = history_filter(query)
+        request = self._history_request(device_id, limit, checked)
+
+        def read(answer: Answer) -> list[Message]:
+            found = request.read(answer)
+            if checked is not None:
+                check_times(checked, found)
+            # Some services answer oldest first (D13). An id decides where times are equal, so
+            # that the order does not depend on the answer's.
+            return sorted(found, key=_time_and_id, reverse=True)
+
+        return evolve(request, read=read)
+
+    def _history_request(
+        self, device_id: str, limit: int, query: Mapping[str, Any] | None
+    ) -> Request[list[Message]]:
         path = [*self._path, "messages", segment(device_id, name="device_id")]
 
         def read(answer: Answer) -> list[Message]:
@@ -123,6 +146,10 @@ class Pages:
             start=low,
             end=high,
         )
+
+
+def _time_and_id(message: Message) -> tuple[datetime, str]:
+    return message.timestamp, message.id or ""
 
 
 def _empty(answer: Answer) -> Fetched:
