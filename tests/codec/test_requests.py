@@ -21,6 +21,7 @@ from iottly_async.codec import (
     encode_fleet_command,
     encode_rename,
     fleet_query,
+    history_filter,
     history_query,
     page_query,
 )
@@ -135,9 +136,9 @@ REFUSED: list[tuple[str, Callable[[], object], str]] = [
     ("limit 101", lambda: history_query(101, None), "limit must be 1 to 100"),
     ("limit no number", lambda: history_query("10", None), "limit"),  # type: ignore[arg-type]
     ("limit True", lambda: history_query(True, None), "limit"),
-    ("filter no mapping", lambda: history_query(1, "{}"), "query"),  # type: ignore[arg-type]
-    ("filter with bytes", lambda: history_query(1, {"a": {"$in": [b"x"]}}), r"\['\$in'\]\[0\]"),
-    ("filter, naive time", lambda: history_query(1, {"a": NAIVE}), "naive"),
+    ("filter no mapping", lambda: history_filter("{}"), "query"),
+    ("filter with bytes", lambda: history_filter({"a": {"$in": [b"x"]}}), r"\['\$in'\]\[0\]"),
+    ("filter, naive time", lambda: history_filter({"a": NAIVE}), "naive"),
     ("page 0", lambda: fleet_query(0, 20), "number must be 1 or more"),
     ("per_page 0", lambda: fleet_query(1, 0), "per_page must be 1 to 100"),
     ("per_page 101", lambda: fleet_query(1, 101), "per_page must be 1 to 100"),
@@ -174,7 +175,7 @@ def test_the_history_is_asked_for_with_a_filter() -> None:
 def test_a_time_in_a_filter_is_a_date_of_mongodb() -> None:
     """An aware time anywhere in a filter is written as ``$date``, in UTC."""
     time = datetime(2026, 1, 1, 2, tzinfo=timezone(timedelta(hours=2)))
-    (_, (_, text)) = history_query(1, {"$or": [{"timestamp": {"$gte": time}}]})
+    (_, (_, text)) = history_query(1, history_filter({"$or": [{"timestamp": {"$gte": time}}]}))
     assert json.loads(text) == {
         "$or": [{"timestamp": {"$gte": {"$date": "2026-01-01T00:00:00.000Z"}}}]
     }
