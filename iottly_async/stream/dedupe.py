@@ -1,7 +1,8 @@
 """Drops the messages that a stream yielded before, when a backfill finds them again. Pure.
 
-A message is recognised by its digest. Identical messages have one digest, so copies are
-counted: if the service has three, the stream yields three.
+A message is recognised by its device, its time and its payload, and by its type, device time
+and channel if both the stream and REST tell them: a service's frames may have fewer fields
+than its pages. Copies are counted: if the service has three, the stream yields three.
 
 Counting cannot tell one case: two identical messages of one millisecond, of which one fell
 into a gap and the other comes by the stream after the gap, and after the backfill has read
@@ -10,26 +11,43 @@ that millisecond. The two count as one.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from hashlib import blake2b
 from heapq import heappop, heappush
 from typing import Final
 
+import msgspec
+
 from ..models import Message
+from ..models._time import epoch_ms
+
+_decode: Final = msgspec.json.Decoder().decode
+_encode_sorted: Final = msgspec.json.Encoder(order="sorted").encode
 
 _MARGIN: Final = timedelta(seconds=1)
 """Messages are remembered for this much longer than they must be."""
 
 
-class _Copies:
-    """The copies of one message: how many came by the stream, and how many were yielded."""
+class _Yielded:
+    """A message that was yielded, and whether the stream has brought it."""
 
-    __slots__ = ("streamed", "yielded")
+    __slots__ = ("details", "streamed")
 
-    def __init__(self) -> None:
-        self.streamed = 0
-        self.yielded = 0
+    def __init__(self, message: Message, *, streamed: bool) -> None:
+        self.details = (message.type, message.device_timestamp, message.channel)
+        self.streamed = streamed
+
+    def equals(self, message: Message) -> bool:
+        return self.details == (message.type, message.device_timestamp, message.channel)
+
+    def agrees_with(self, message: Message) -> bool:
+        """Whether nothing that both tell differs."""
+        other = (message.type, message.device_timestamp, message.channel)
+        return all(
+            mine is None or its is None or mine == its
+            for mine, its in zip(self.details, other, strict=True)
+        )
 
 
 class SeenMessages:
@@ -45,9 +63,12 @@ class SeenMessages:
 
     def __init__(self, lookback: timedelta) -> None:
         self._lookback = lookback + _MARGIN
-        self._copies: dict[str, _Copies] = {}
-        self._by_time: list[tuple[datetime, str]] = []
+        self._yielded: dict[bytes, list[_Yielded]] = {}
+        self._by_time: list[tuple[datetime, bytes]] = []
         self.floor: datetime | None = None
+
+    def __len__(self) -> int:
+        return len(self._yielded)
 
     def add_streamed(self, message: Message, complete_until: datetime | None) -> bool:
         """Remember a message that came by the stream; True if it is new and must be yielded.
@@ -59,16 +80,17 @@ class SeenMessages:
         """
         if complete_until is not None:
             self.forget_before(complete_until - self._lookback)
-        at = message.timestamp
-        copies = self._copies.get(message.digest)
-        if copies is None:
-            if self.floor is not None and at < self.floor:
-                return True  # No backfill reads this far back, so it can only come once.
-            copies = self._remember(message)
-        copies.streamed += 1
-        if copies.streamed <= copies.yielded:
+        key = _key(message)
+        if key not in self._yielded and self.floor is not None and message.timestamp < self.floor:
+            return True  # No backfill reads this far back, so it can only come once.
+        walked = [each for each in self._yielded.get(key, ()) if not each.streamed]
+        found = _take(walked, message, _Yielded.equals) or _take(
+            walked, message, _Yielded.agrees_with
+        )
+        if found is not None:
+            found.streamed = True
             return False
-        copies.yielded += 1
+        self._remember(key, message, streamed=True)
         return True
 
     def add_walked(self, messages: Sequence[Message], overlap_from: datetime) -> list[Message]:
@@ -79,20 +101,20 @@ class SeenMessages:
             overlap_from: the stream may bring messages from this time on later, and late
                 ones, which are stamped at most `lookback` earlier.
         """
+        keyed = [(_key(message), message) for message in messages]
+        before = {key: [*self._yielded.get(key, ())] for key, _ in keyed}
+        # Those that are equal first, so that none is taken for another that only agrees.
+        for matches in (_Yielded.equals, _Yielded.agrees_with):
+            keyed = [
+                (key, message)
+                for key, message in keyed
+                if not (before[key] and _take(before[key], message, matches))
+            ]
         remember_from = overlap_from - self._lookback
-        found: Counter[str] = Counter()
-        new: list[Message] = []
-        for message in messages:
-            digest = message.digest
-            found[digest] += 1
-            copies = self._copies.get(digest)
-            if copies is None:
-                kept = message.timestamp >= remember_from
-                copies = self._remember(message) if kept else _Copies()
-            if found[digest] > copies.yielded:
-                new.append(message)
-                copies.yielded = found[digest]
-        return new
+        for key, message in keyed:
+            if message.timestamp >= remember_from:
+                self._remember(key, message, streamed=False)
+        return [message for _, message in keyed]
 
     def forget_before(self, floor: datetime) -> None:
         """Forget the messages before `floor`, because no backfill reads them again."""
@@ -100,9 +122,30 @@ class SeenMessages:
             return
         self.floor = floor
         while self._by_time and self._by_time[0][0] < floor:
-            del self._copies[heappop(self._by_time)[1]]
+            del self._yielded[heappop(self._by_time)[1]]
 
-    def _remember(self, message: Message) -> _Copies:
-        copies = self._copies[message.digest] = _Copies()
-        heappush(self._by_time, (message.timestamp, message.digest))
-        return copies
+    def _remember(self, key: bytes, message: Message, *, streamed: bool) -> None:
+        if key not in self._yielded:
+            self._yielded[key] = []
+            heappush(self._by_time, (message.timestamp, key))
+        self._yielded[key].append(_Yielded(message, streamed=streamed))
+
+
+def _key(message: Message) -> bytes:
+    """A digest of what the stream and REST surely both tell: device, time and payload."""
+    head = [message.device_id, epoch_ms(message.timestamp)]
+    try:
+        data = _encode_sorted([*head, _decode(message.payload_json)])
+    except (ValueError, RecursionError):  # no JSON: then the bytes count
+        data = _encode_sorted(head) + message.payload_json
+    return blake2b(data, digest_size=16).digest()
+
+
+def _take(
+    yielded: list[_Yielded], message: Message, matches: Callable[[_Yielded, Message], bool]
+) -> _Yielded | None:
+    """Take the first that matches out of the list; None if there is none."""
+    for index, each in enumerate(yielded):
+        if matches(each, message):
+            return yielded.pop(index)
+    return None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import attrs
+from hypothesis import given
+from hypothesis import strategies as st
 
-from iottly_async import Message
+from iottly_async import Message, MessageType
 from iottly_async.stream.dedupe import SeenMessages
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -54,7 +57,7 @@ def test_messages_before_the_lookback_are_forgotten() -> None:
     for second in range(100):
         assert seen.add_streamed(message(second), NOON + timedelta(seconds=second))
     assert seen.floor == NOON + timedelta(seconds=93)
-    assert len(seen._copies) == 7
+    assert len(seen) == 7
     late = message(3)
     assert seen.add_streamed(late, None), "it is older than any walk, so it is not a repeat"
 
@@ -73,4 +76,64 @@ def test_a_message_stamped_ahead_does_not_keep_the_others() -> None:
     assert seen.add_streamed(message(3600), NOON)
     for second in range(100):
         assert seen.add_streamed(message(second), NOON + timedelta(seconds=second))
-    assert len(seen._copies) == 8
+    assert len(seen) == 8
+
+
+def test_a_frame_with_fewer_fields_than_a_page_is_the_same_message() -> None:
+    """A service's frames may lack the device's time, the channel, the type or the project."""
+    seen = SeenMessages(LOOKBACK)
+    whole = attrs.evolve(
+        message(1, b'{"a": 1, "b": 2}'),
+        project_id="p",
+        type=MessageType.USERDEFINED,
+        device_timestamp=NOON,
+        channel="c",
+    )
+    assert seen.add_streamed(message(1, b'{"b":2,"a":1}'), None)
+    assert seen.add_walked([whole], NOON) == []
+    assert seen.add_walked([attrs.evolve(whole, timestamp=NOON)], NOON) != []
+    assert not seen.add_streamed(message(0, b'{"b":2,"a":1}'), None)
+
+
+def test_messages_that_differ_in_a_field_that_both_tell_are_different() -> None:
+    """Of two readings of one millisecond with different device times, the missing one comes."""
+    seen = SeenMessages(LOOKBACK)
+    one, two = (
+        attrs.evolve(message(1), device_timestamp=NOON + timedelta(milliseconds=n)) for n in (1, 2)
+    )
+    assert seen.add_streamed(two, None)
+    assert seen.add_walked([one, two], NOON) == [one]
+    assert not seen.add_streamed(one, None)
+
+
+def test_an_equal_message_is_matched_before_one_that_only_agrees() -> None:
+    """A message without a device time is not taken for the one that has the stream's."""
+    seen = SeenMessages(LOOKBACK)
+    timed = attrs.evolve(message(1), device_timestamp=NOON)
+    assert seen.add_streamed(timed, None)
+    assert seen.add_walked([message(1), timed], NOON) == [message(1)]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.sampled_from([None, 1, 2])), max_size=12),
+    st.data(),
+)
+def test_each_copy_comes_once(rows: list[tuple[int, int | None]], data: st.DataObject) -> None:
+    """Whatever part of the messages the stream brings before and after a backfill, each comes
+    once in all; identical ones as often as there are."""
+    messages = [
+        attrs.evolve(
+            message(second),
+            device_timestamp=None if at is None else NOON + timedelta(milliseconds=at),
+        )
+        for second, at in sorted(rows, key=repr)
+    ]
+    seen = SeenMessages(LOOKBACK)
+    before = [each for each in messages if data.draw(st.booleans())]
+    found = [each for each in before if seen.add_streamed(each, NOON)]
+    assert found == before
+    found += seen.add_walked(messages, NOON)
+    after = [each for each in messages if each not in before]
+    found += [each for each in after if seen.add_streamed(each, NOON)]
+    found += seen.add_walked(messages, NOON)
+    assert Counter(found) == Counter(messages)
