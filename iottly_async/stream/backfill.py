@@ -99,10 +99,9 @@ class Backfill:
         devices = await self._retried(self._list_devices)
         if not devices:
             return deque()
-        known = [each for each in (gap.gap.end, gap.read_until) if each is not None]
-        if gap.gap.end is None:
-            known.append(await self._retried(lambda: self._server_now(devices[0])))
-        end = max(known)
+        end = gap.read_until or gap.gap.end
+        if end is None:
+            end = await self._retried(lambda: self._server_now(devices[0]))
         start = end if gap.gap.start is None else min(gap.gap.start, end)
         start -= self._lookback
         # Everything before the gap was yielded, so older messages need not be remembered.

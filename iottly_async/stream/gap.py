@@ -48,8 +48,9 @@ class BufferedGap:
     Attributes:
         gap: the gap.
         reported_at: seconds on the monotonic clock; the gap had ended by then.
-        read_until: a time up to which a backfill must read; it may be later than the gap's
-            end, where the service's clocks differ. None, the default, is the gap's end.
+        read_until: the time up to which a backfill must read; it may be later than the gap's
+            end, where the service's clocks differ. None, the default, is the gap's end; if
+            that is not known either, the service is asked.
         open_ended: whether a backfill must read whatever is stamped later, too, because
             stamps far ahead were seen. Default False.
         overlap_from: the stream brings no message after this gap that is stamped earlier,

@@ -36,6 +36,7 @@ class StreamPosition:
 
     Attributes:
         has_wild: whether a message was stamped far ahead. Then a gap may have one as well.
+        is_guess: whether only the local clock is known, and no time of the service.
     """
 
     def __init__(self, since: datetime | None, settle: timedelta) -> None:
@@ -47,17 +48,24 @@ class StreamPosition:
         self._moment: float | None = None
         self._reached = _EPOCH
         self.has_wild = False
+        self.is_guess = True
 
     # What is observed
 
-    def note_server_time(self, at: datetime, moment: float, *, exact: bool = True) -> None:
+    def note_server_time(
+        self, at: datetime, moment: float, *, exact: bool = True, guess: bool = False
+    ) -> None:
         """Take the service's present time, as a frame or a header says it.
 
         Args:
             at: the time.
             moment: when it arrived.
             exact: False if it has whole seconds only, as a `Date` header.
+            guess: True if it is the local clock's, for want of another.
         """
+        if guess and not self.is_guess:
+            return
+        self.is_guess = guess
         offset = _offset(at, moment)
         self._server = (offset, offset if exact else offset + _DATE_STEP)
 
@@ -65,6 +73,7 @@ class StreamPosition:
         """Take the stamp of a message that arrived, in order or not."""
         self.has_wild |= self._server is not None and self.is_wild(stamp, moment)
         self._stamped.append(_offset(stamp, moment))
+        self.is_guess = False
 
     def deliver(self, stamp: datetime, moment: float) -> None:
         """A message was delivered, and everything that was sent before it.

@@ -240,7 +240,7 @@ class Supervisor:
         self._connected_at = now = self._clock.monotonic()
         self.stats.connections += 1
         if connection.server_time is None:
-            self._position.note_server_time(_utc(self._clock.time()), now)
+            self._position.note_server_time(_utc(self._clock.time()), now, guess=True)
         else:
             self._position.note_server_time(_utc(connection.server_time), now, exact=False)
         try:
@@ -417,11 +417,12 @@ class Supervisor:
     ) -> None:
         self.stats.gaps += 1
         start = self._position.complete_until
-        read_until = self._position.latest(now) + _MARGIN
         if start is not None and end is not None:
             end = max(start, end)
-        if end is not None:
-            read_until = max(read_until, end)
+        read_until = end
+        if not self._position.is_guess:
+            latest = self._position.latest(now) + _MARGIN
+            read_until = latest if end is None else max(latest, end)
         gap = Gap(start=start, end=end, reason=reason, missed=missed)
         has_wild = self._position.has_wild
         self._buffer.put_gap(BufferedGap(gap, now, read_until, overlap_from, has_wild))
