@@ -109,7 +109,7 @@ class Pipeline:
         self._deadlines = Deadlines()
         self._circuit = OutageCircuit(clock)
         self._quota_waits = QuotaWaits(clock, limiter.quota)
-        self.notices = Notices(key)
+        self.notices = Notices(key, clock)
         self._latency = 0.0
         self._capacity: int | None = None
         self._capacity_at = -1

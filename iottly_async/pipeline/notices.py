@@ -7,18 +7,25 @@ from __future__ import annotations
 
 import logging
 from math import inf
+from typing import Final
 from weakref import WeakSet
 
 from ..auth import ApiKey
+from ..clock import Clock
 from ..errors import IottlyError, TransportError
 from ..models import Outage
 from ..wire import Route, one_line
 from .call_state import CallState
 from .hooks import Hooks, OutageEvent, RetryEvent, notify
-from .outage import reason_of
+from .outage import CallOutcomes, reason_of
+from .patience import Patience
 
 _retry_log = logging.getLogger("iottly_async.retry")
 _outage_log = logging.getLogger("iottly_async.outage")
+
+_WARNED_AFTER: Final = 10.0
+"""Seconds for which a call fails alone before that is worth a warning. A proxy that limits the
+rate by 503 lets some calls fail a few times within a second."""
 
 
 class Notices:
@@ -26,10 +33,12 @@ class Notices:
 
     Args:
         key: is hidden in every line.
+        clock: the time.
     """
 
-    def __init__(self, key: ApiKey) -> None:
+    def __init__(self, key: ApiKey, clock: Clock) -> None:
         self._key = key
+        self._clock = clock
         self._watching: WeakSet[Hooks] = WeakSet()
 
     def watch(self, hooks: Hooks) -> None:
@@ -65,16 +74,22 @@ class Notices:
                 "%s: attempt %d failed (%s); the next one is in %.1f s",
                 *(route.name, attempt, reason, seconds),
             )
-        outcomes = state.outcomes
-        if state.patience is not None and outcomes.fails_alone and not outcomes.warned:
-            outcomes.warned = True
-            _retry_log.warning(
-                "%s fails (%s) while other calls succeed; it is tried again %s",
-                *(route.name, reason, _for_how_long(state.patience.seconds)),
-            )
+        if state.patience is not None:
+            self._warn_if_alone(route, reason, state.outcomes, state.patience)
         if hooks:
             event = RetryEvent(route.template, attempt, error.status, seconds, type(error).__name__)
             notify(hooks, event)
+
+    def _warn_if_alone(
+        self, route: Route, reason: str, outcomes: CallOutcomes, patience: Patience
+    ) -> None:
+        lasts = self._clock.monotonic() - outcomes.first_at >= _WARNED_AFTER
+        if lasts and outcomes.fails_alone and not outcomes.warned:
+            outcomes.warned = True
+            _retry_log.warning(
+                "%s fails (%s) while other calls succeed; it is tried again %s",
+                *(route.name, reason, _for_how_long(patience.seconds)),
+            )
 
     def outage_began(self, outage: Outage, error: IottlyError, patience: float) -> None:
         """The service is away.

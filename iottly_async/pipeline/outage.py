@@ -68,22 +68,26 @@ class CallOutcomes:
 
     Attributes:
         failures: failures that pass, in this call.
+        first_at: when the first of them was, in seconds of the monotonic clock.
         error: the last of them; None before the first.
         warned: whether a log line said that this call alone fails.
     """
 
-    __slots__ = ("_alone", "_successes", "error", "failures", "warned")
+    __slots__ = ("_alone", "_successes", "error", "failures", "first_at", "warned")
 
     def __init__(self) -> None:
         self.failures = 0
+        self.first_at = 0.0
         self.error: IottlyError | None = None
         self.warned = False
         self._alone = 0
         self._successes = 0
 
-    def failed(self, error: IottlyError, successes: int) -> None:
+    def failed(self, error: IottlyError, now: float, successes: int) -> None:
         """Note a failure; `successes` is the circuit's count at this moment."""
-        if self.failures and successes > self._successes:
+        if not self.failures:
+            self.first_at = now
+        elif successes > self._successes:
             self._alone += 1
         self._successes = successes
         self.failures += 1
@@ -204,8 +208,8 @@ class OutageCircuit:
         Returns:
             The outage that has begun; None if there is none, or it goes on.
         """
-        call.failed(error, self._successes)
         now = self._clock.monotonic()
+        call.failed(error, now, self._successes)
         if self._open:
             self._error = error
             if call is not self._only:
