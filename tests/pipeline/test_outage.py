@@ -183,6 +183,14 @@ async def test_a_wait_ends_when_patience_does() -> None:
 
 
 @virtual
+async def test_patience_may_end_as_the_call_becomes_the_probe() -> None:
+    """A call that becomes the probe in the moment its seconds are over is the probe."""
+    circuit, call = opened(), CallOutcomes()
+    assert await circuit.wait(call, circuit.probe_in())
+    assert circuit.may_send(call)
+
+
+@virtual
 async def test_a_cancelled_probe_hands_over_to_the_next() -> None:
     """If the probe is cancelled, before it is sent or while it is under way, the next one goes."""
     circuit, first, second = opened(), CallOutcomes(), CallOutcomes()
@@ -263,10 +271,17 @@ def test_a_loop_that_ends_with_waiters_leaves_nothing_behind() -> None:
     """A circuit whose loop was closed is collected with its waiters, and without an error."""
     loop = VirtualLoop()
 
+    async def use(circuit: OutageCircuit, call: CallOutcomes) -> None:
+        try:
+            await circuit.wait(call)
+            await asyncio.get_running_loop().create_future()
+        finally:
+            circuit.leave(call)
+
     async def begin() -> weakref.ref[OutageCircuit]:
         circuit, probe = opened(), CallOutcomes()
         for call in (probe, CallOutcomes()):
-            task = loop.create_task(circuit.wait(call))
+            task = loop.create_task(use(circuit, call))
             task._log_destroy_pending = False  # type: ignore[attr-defined]
         await asyncio.sleep(1)  # one of them is the probe by now
         assert circuit.may_send(probe)

@@ -70,16 +70,16 @@ class Service:
     """A transport whose service is away from time to time.
 
     Args:
-        outages: begin and end of each, in seconds from when it was made.
+        outages: begin and end of each, in seconds from `begin`, or from when it was made.
         failure: what happens to a request while the service is away.
         latency: seconds until an answer.
         poison: part of a target that always fails, and how; none by default.
 
     Attributes:
-        sent: when each request was sent, in seconds from when it was made.
+        sent: when each request was sent, in seconds from then.
         targets: of these requests.
         answered: when each good answer was given.
-        failure: may be changed at any time.
+        failure: may be changed at any time, as `outages` may.
     """
 
     def __init__(
@@ -93,21 +93,27 @@ class Service:
         self.targets: list[str] = []
         self.answered: list[float] = []
         self.failure = failure
-        self._outages = outages
+        self.outages = outages
         self._latency = latency
         self._poison = poison
         self._loop = asyncio.get_running_loop()
+        self.begin()
+
+    def begin(self) -> None:
+        """Count time and requests from now on."""
         self._begun = self._loop.time()
+        for each in (self.sent, self.targets, self.answered):
+            each.clear()
 
     @property
     def now(self) -> float:
-        """Seconds since it was made."""
+        """Seconds since it began."""
         return self._loop.time() - self._begun
 
     @property
     def away(self) -> bool:
         """Whether it is away at this moment."""
-        return any(begin <= self.now < end for begin, end in self._outages)
+        return any(begin <= self.now < end for begin, end in self.outages)
 
     def sent_during(self, begin: float, end: float) -> int:
         """How many requests were sent in a time."""
@@ -150,12 +156,16 @@ def with_service(
     poison: tuple[str, Failure] | None = None,
     hooks: Hooks | None = None,
     seed: int = 0,
+    warm: bool = False,
     **settings: Any,
 ) -> T:
-    """Run `use` with a session on such a service, in virtual time; nothing may be left over."""
+    """Run `use` with a session on such a service, in virtual time; nothing may be left over.
+
+    A limiter sends one request at a time until it has an answer. With `warm` it has one.
+    """
 
     async def main() -> T:
-        service = Service(*outages, failure=failure, latency=latency, poison=poison)
+        service = Service(failure=failure, latency=latency, poison=poison)
         defaults: dict[str, Any] = {"retry": RetryPolicy(), "timeout": 60.0}
         async with session_on(
             "http://127.0.0.1:1",
@@ -165,6 +175,10 @@ def with_service(
             **(defaults | settings),
         ) as session:
             before = tasks()
+            if warm:
+                await session.call(page())
+            service.outages = outages
+            service.begin()
             result = await use(session, service)
             assert tasks() <= before
             quota = session.quota
