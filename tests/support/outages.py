@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 from unittest.mock import patch
 
@@ -74,6 +74,7 @@ class Service:
         failure: what happens to a request while the service is away.
         latency: seconds until an answer.
         poison: part of a target that always fails, and how; none by default.
+        headers: of its good answers.
 
     Attributes:
         sent: when each request was sent, in seconds from then.
@@ -88,7 +89,9 @@ class Service:
         failure: Failure = refused,
         latency: float = 0.25,
         poison: tuple[str, Failure] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
+        self.headers = headers or {}
         self.sent: list[float] = []
         self.targets: list[str] = []
         self.answered: list[float] = []
@@ -137,7 +140,7 @@ class Service:
         if self.away:
             return await self.failure()
         self.answered.append(self.now)
-        return Answer(200, {}, b"{}")
+        return Answer(200, self.headers, b"{}")
 
     async def aclose(self) -> None:
         """Nothing is open."""
@@ -154,6 +157,7 @@ def with_service(
     failure: Failure = refused,
     latency: float = 0.25,
     poison: tuple[str, Failure] | None = None,
+    headers: Mapping[str, str] | None = None,
     hooks: Hooks | None = None,
     seed: int = 0,
     warm: bool = False,
@@ -165,7 +169,7 @@ def with_service(
     """
 
     async def main() -> T:
-        service = Service(failure=failure, latency=latency, poison=poison)
+        service = Service(failure=failure, latency=latency, poison=poison, headers=headers)
         defaults: dict[str, Any] = {"retry": RetryPolicy(), "timeout": 60.0}
         async with session_on(
             "http://127.0.0.1:1",
