@@ -263,6 +263,7 @@ class IottlySession:
         fill_gaps: bool = False,
         settle: Seconds | None = None,
         lookback: Seconds | None = None,
+        patience: Seconds | None = None,
         buffer: int = 10_000,
         overflow: Overflow = "wait",
         heartbeat: Seconds = 20.0,
@@ -305,6 +306,11 @@ class IottlySession:
                 None, the default, is `Config.settle`.
             lookback: seconds, or a `timedelta`, that a walk starts before its gap, for
                 messages that became visible late. None, the default, is as `settle`.
+            patience: seconds, or a `timedelta`, for which filling a gap waits out failures of
+                the service that pass, `math.inf` without end (D18). After it, the iteration
+                raises the error, and a new iteration over the open stream continues there.
+                Connecting is tried again without end. None, the default, is
+                `Config.patience`.
             buffer: the largest number of messages that wait for the consumer. Default
                 10,000.
             overflow: what happens when the buffer is full. "wait", the default, stops
@@ -333,6 +339,7 @@ class IottlySession:
             fill_gaps=fill_gaps,
             settle=self.config.settle if settle is None else settle,
             lookback=lookback,
+            patience=patience,
             buffer=buffer,
             overflow=overflow,
             heartbeat=heartbeat,

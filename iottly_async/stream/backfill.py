@@ -3,35 +3,28 @@
 A walk covers a little more than the gap. It starts `lookback` seconds before the gap, for
 messages that became visible late (D11), and it waits until `settle` seconds after the gap,
 so that the service has shown all that belongs into it. Messages that were yielded before
-are dropped.
+are dropped. Failures of the service that pass are waited out, for the stream's `patience`.
 """
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final, TypeVar
+from functools import partial
+from typing import Final
 
 from attrs import define, evolve
 
 from ..clock import Clock
-from ..config import RetryPolicy
-from ..errors import IottlyError
 from ..models import Message, MessageBatch
 from ..models._time import epoch_ms
 from ..resources import Project
-from ..retry import is_passing, retry_delay
 from ..server_clock import ServerClock
 from ..walk import PageRequest, WalkQuery, batches
 from .dedupe import SeenMessages
 from .gap import BufferedGap
 from .options import StreamOptions
-
-_T = TypeVar("_T")
-
-_log = logging.getLogger("iottly_async.stream")
 
 _OPEN_END: Final = timedelta(days=3650)
 """How far a gap is read beyond its end, if messages far ahead are to be found."""
@@ -50,12 +43,10 @@ class BackfillInterval:
     Attributes:
         query: the device and what is still to be read.
         overlap_from: the stream may bring the same messages later from this time on.
-        failures: how many requests failed in a row.
     """
 
     query: WalkQuery
     overlap_from: datetime
-    failures: int = 0
 
 
 class Backfill:
@@ -67,9 +58,9 @@ class Backfill:
     Args:
         project: the project whose messages are read.
         options: the stream's options.
-        clock: the time, and random numbers for pauses.
+        patience: seconds for which failures that pass are waited out.
+        clock: the time.
         pause: waits for a number of seconds; raises if the session is closed.
-        retry: how long to pause after a failed request.
     """
 
     def __init__(
@@ -77,9 +68,9 @@ class Backfill:
         project: Project,
         options: StreamOptions,
         *,
+        patience: float,
         clock: Clock,
         pause: Callable[[float], Awaitable[None]],
-        retry: RetryPolicy,
     ) -> None:
         self._project = project
         self._devices = options.devices
@@ -89,19 +80,20 @@ class Backfill:
         self._lookback = timedelta(seconds=lookback)
         self._clock = clock
         self._pause = pause
-        self._retry = retry
+        self._patience = patience
+        self._fetch = partial(project.messages.fetch, patience=patience)
         self.seen = SeenMessages(self._lookback)
 
     async def intervals(self, gap: BufferedGap) -> deque[BackfillInterval]:
         """Wait until a gap can be read; return its intervals, one a device."""
         ready_at = gap.reported_at + self._settle
         await self._pause(max(ready_at - self._clock.monotonic(), 0.0))
-        devices = await self._retried(self._list_devices)
+        devices = await self._list_devices()
         if not devices:
             return deque()
         end = gap.read_until or gap.gap.end
         if end is None:
-            end = await self._retried(lambda: self._server_now(devices[0]))
+            end = await self._server_now(devices[0])
         start = end if gap.gap.start is None else min(gap.gap.start, end)
         start -= self._lookback
         # Everything before the gap was yielded, so older messages need not be remembered.
@@ -128,7 +120,7 @@ class Backfill:
         """Walk over what is still to be read of an interval."""
         settings = evolve(self._project.messages.settings(), settle=_SETTLED)
         return batches(
-            self._project.messages.fetch,
+            self._fetch,
             interval.query,
             settings=settings,
             clock=self._clock,
@@ -138,7 +130,8 @@ class Backfill:
         """The devices that the stream subscribed to, or all devices of the project."""
         if self._devices is not None:
             return self._devices
-        return [device.id for device in await self._project.devices.list()]
+        devices = await self._project.devices.list(patience=self._patience)
+        return [device.id for device in devices]
 
     async def _server_now(self, device_id: str) -> datetime:
         """The latest that the server's present can be, by the `Date` of a page."""
@@ -146,35 +139,10 @@ class Backfill:
             device_id=device_id, start=None, end=None, type="all", order="desc", size=1, number=None
         )
         server_clock, sent = ServerClock(), self._clock.monotonic()
-        fetched = await self._project.messages.fetch(request)
+        fetched = await self._fetch(request)
         received = self._clock.monotonic()
         server_clock.observe_date(fetched.server_time, sent, received)
         return datetime.fromtimestamp(server_clock.latest(received, self._clock.time()), tz=UTC)
-
-    async def _retried(self, request: Callable[[], Awaitable[_T]]) -> _T:
-        """The result of a request, which is repeated while it fails for a passing reason."""
-        failures = 0
-        while True:
-            try:
-                return await request()
-            except IottlyError as error:
-                failures = await self.pause_after(error, failures)
-
-    async def pause_after(self, error: IottlyError, failures: int) -> int:
-        """Pause after a failure that may pass, and return `failures` plus 1.
-
-        Raises:
-            IottlyError: the error itself, if it will not pass.
-        """
-        if not is_passing(error):
-            raise error
-        failures += 1
-        seconds = retry_delay(
-            failures, self._retry, self._clock.random, retry_after=error.retry_after
-        )
-        _log.warning("the backfill of a stream failed (%s); next attempt in %.1f s", error, seconds)
-        await self._pause(seconds)
-        return failures
 
 
 class BackfillRun:
@@ -210,15 +178,11 @@ class BackfillRun:
         # The walk is not kept while it is awaited: if it fails or is cancelled, a new one
         # starts where this one was.
         walk, self._walk = self._walk or self._backfill.walk(interval), None
-        try:
-            batch = await anext(walk, None)
-        except IottlyError as error:
-            interval.failures = await self._backfill.pause_after(error, interval.failures)
-            return
+        batch = await anext(walk, None)
         if batch is None:
             intervals.popleft()
             return
-        self._walk, interval.failures = walk, 0
+        self._walk = walk
         # Not the cursor: its end may be later than `Date` says, and would be refused.
         interval.query = evolve(interval.query, start=epoch_ms(batch.cursor.done))
         new = self._backfill.seen.add_walked(batch.messages, interval.overlap_from)

@@ -55,7 +55,8 @@ def build_stream(
     )
     backfill = None
     if options.fill_gaps and project is not None:
-        backfill = Backfill(project, options, clock=clock, pause=pipeline.pause, retry=config.retry)
+        patience = config.patience if options.patience is None else options.patience
+        backfill = Backfill(project, options, patience=patience, clock=clock, pause=pipeline.pause)
     return Stream(supervisor, buffer, backfill, hold=pipeline.hold, commands=commands)
 
 

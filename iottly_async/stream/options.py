@@ -64,6 +64,10 @@ def _lookback(lookback: Seconds | None) -> float | None:
     return None if lookback is None else seconds(lookback, name="lookback", zero=True)
 
 
+def _patience(patience: Seconds | None) -> float | None:
+    return None if patience is None else seconds(patience, name="patience", zero=True, endless=True)
+
+
 def _heartbeat(heartbeat: Seconds) -> float:
     return seconds(heartbeat, name="heartbeat")
 
@@ -80,6 +84,8 @@ class StreamOptions:
         fill_gaps: whether gaps are filled.
         settle: seconds to wait after a gap before it is read.
         lookback: seconds that a backfill starts before its gap; None is as `settle`.
+        patience: seconds for which a backfill waits out failures that pass; None is
+            `Config.patience`.
         buffer: the largest number of messages that wait for the consumer.
         overflow: what happens when the buffer is full.
         heartbeat: seconds of silence after which the connection is pinged.
@@ -97,6 +103,7 @@ class StreamOptions:
     fill_gaps: bool = field(default=False)
     settle: float = field(converter=_settle)
     lookback: float | None = field(default=None, converter=_lookback)
+    patience: float | None = field(default=None, converter=_patience)
     buffer: int = field(default=10_000)
     overflow: Overflow = field(default="wait")
     heartbeat: float = field(default=20.0, converter=_heartbeat)

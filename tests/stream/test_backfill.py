@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import aclosing
+from typing import Any
+
 import pytest
 
-from iottly_async import IottlySession
+from iottly_async import IottlySession, ServerError
 from iottly_async.emulator import Emulator
 
-from .helpers import numbers, send, take, until
+from ..support.virtual_time import run_virtual
+from .helpers import numbers, send, session_on, take, until
 
 
 @pytest.mark.parametrize("code", [None, 1012])
@@ -105,3 +110,43 @@ async def test_messages_dropped_from_a_full_buffer_are_read_again(
         send(fleet, 0, *range(10))
         await until(lambda: stream.stats.messages == 10)
         assert (await take(aiter(stream), 11))[1:] == list(range(10))
+
+
+# -- outages ---------------------------------------------------------------------------------------
+
+
+async def through_an_outage(seconds: float, **options: Any) -> list[Any]:
+    """What a stream yields if REST is out for so long while it fills a gap, or the error."""
+    async with Emulator(devices=2, messages=0) as fleet, session_on(fleet) as session:
+        stream = session.stream(project_id=fleet.project_id, fill_gaps=True, **options)
+        async with stream:
+            await stream.until_connected()
+            fleet.fault("status", route="paginated", status=503, count=None)
+            fleet.fault("status", route="devices", status=503, count=None)
+            fleet.drop_streams()
+            send(fleet, 0, 1, 2)
+            send(fleet, 1, 3)
+            asyncio.get_running_loop().call_later(seconds, fleet.clear_faults)
+            found: list[Any] = []
+            for _ in range(2):
+                try:
+                    async with aclosing(stream.messages()) as messages:
+                        while len([each for each in found if isinstance(each, int)]) < 3:
+                            found.append((await anext(messages)).payload["n"])
+                except ServerError as error:
+                    found.append(type(error))
+                    fleet.clear_faults()
+            return found
+
+
+def test_an_outage_of_the_backfill_is_waited_out() -> None:
+    """The gap's messages come when the service is back, and the stream's connection stays."""
+    found = run_virtual(lambda: through_an_outage(60.0), listens=True)
+    assert found == [1, 2, 3]
+
+
+@pytest.mark.parametrize("patience", [0, 20])
+def test_when_patience_ends_the_error_is_raised_and_nothing_is_lost(patience: float) -> None:
+    """The iteration raises the error, and the next one continues at the same place."""
+    found = run_virtual(lambda: through_an_outage(600.0, patience=patience), listens=True)
+    assert found == [ServerError, 1, 2, 3]

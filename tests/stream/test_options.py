@@ -26,6 +26,8 @@ from iottly_async.stream.options import StreamOptions
         {"buffer": 0},
         {"heartbeat": 0},
         {"settle": -1},
+        {"patience": -1},
+        {"patience": "long"},
     ],
 )
 async def test_an_invalid_option_is_refused(live: IottlySession, wrong: dict[str, Any]) -> None:
