@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import timedelta
 from functools import partial
 from math import inf
 from statistics import mean
+from typing import Any, cast
 
 import pytest
 
 from iottly_async import (
     CommandOutcomeUnknownError,
+    Config,
     ConfigurationError,
     ConnectError,
     DecodeError,
@@ -256,27 +259,20 @@ def test_patience_of_zero_fails_after_the_ordinary_retries() -> None:
     with_service(use, (0.0, inf))
 
 
-def test_the_default_patience_is_five_minutes() -> None:
-    """It is a setting, and takes what a number of seconds or a timedelta can say."""
-
-    async def use(session: IottlySession, _: Service) -> None:
-        assert session.config.patience == 300.0
-
-    with_service(use)
-    with_service(use_patience(inf), patience=inf)
-    with_service(use_patience(0.0), patience=0)
-    for wrong in (-1, float("nan"), "5", None, True):
-        with pytest.raises(ConfigurationError, match="patience must be"):
-            with_service(use_patience(0.0), patience=wrong)
+@pytest.mark.parametrize(
+    ("given", "seconds"), [(inf, inf), (0, 0.0), (2.5, 2.5), (timedelta(minutes=2), 120.0)]
+)
+def test_patience_is_a_setting(given: float | timedelta, seconds: float) -> None:
+    """It is five minutes by default, and takes any time, an endless one too."""
+    assert Config().patience == 300.0
+    assert Config(patience=cast(float, given)).patience == seconds
 
 
-def use_patience(expected: float):  # type: ignore[no-untyped-def]
-    """A use of a session that checks its patience."""
-
-    async def use(session: IottlySession, _: Service) -> None:
-        assert session.config.patience == expected
-
-    return use
+@pytest.mark.parametrize("wrong", [-1, -inf, float("nan"), "5", None, True])
+def test_a_patience_that_is_no_time_is_refused(wrong: Any) -> None:
+    """The error names the setting."""
+    with pytest.raises(ConfigurationError, match="patience must be"):
+        Config(patience=wrong)
 
 
 # --- what does not pass ----------------------------------------------------------------------

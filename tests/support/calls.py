@@ -122,12 +122,13 @@ def session_on(
     hooks: Hooks | None = None,
     **settings: Any,
 ) -> IottlySession:
-    """Make a session on a server, by default with two attempts and almost no pauses."""
+    """Make a session on a server, by default with two attempts and no patience."""
     defaults: dict[str, Any] = {
         "base_url": server if isinstance(server, str) else server.url,
         "timeout": DEADLINE,
         "attempt_timeout": 10.0,
         "connect_timeout": 10.0,
+        "patience": 0.0,
         "retry": RetryPolicy(max_attempts=2, initial_delay=0.001, max_delay=0.001),
     }
     if certificates is not None:
