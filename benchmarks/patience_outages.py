@@ -50,12 +50,12 @@ def outages() -> Iterator[Figure]:
                 result = _trial(work, "refuse", concurrency, seconds)
                 found[seconds].append(result)
                 results.append(result)
-        name = f"outages of 1, 10, 60 s, {work} at 8, 32, 100 at once"
+        name = f"{work}, outages of 1 to 60 s, 8 to 100 at once"
         yield from _nothing_lost(name, results)
     for kind in KINDS[1:]:
         results = [_trial("many", kind, concurrency, 60.0) for concurrency in CONCURRENCIES]
         found[60.0] += results
-        yield from _nothing_lost(f"outage of 60 s ({kind}), many at 8, 32, 100 at once", results)
+        yield from _nothing_lost(f"many, outage of 60 s ({kind}), 8 to 100 at once", results)
     flowing = {seconds: _flowing(results) for seconds, results in found.items()}
     most = max(max(seconds) for seconds in flowing.values())
     yield Figure("an outage ended: most seconds until rows flow", most, 16, unit="s")
@@ -82,7 +82,7 @@ def restarts() -> Iterator[Figure]:
     """Each kind of work while the emulator's process is killed and started again, in real time."""
     for work in WORK:
         results = [_restart(work, concurrency) for concurrency in CONCURRENCIES]
-        name = f"process killed for 1 s, {work} at 8, 32, 100 at once"
+        name = f"{work}, process killed for 1 s, 8 to 100 at once"
         yield from _nothing_lost(name, results)
         requests = max(result.later_requests for result in results)
         yield Figure(f"{name}: requests after 0.2 s", requests, 20, unit="", digits=0)
@@ -219,9 +219,9 @@ def _time_to_error(kind: OutageKind, *, patient: bool) -> float:
 
 def _nothing_lost(name: str, results: Sequence[OutageResult]) -> Iterator[Figure]:
     failed = sum(result.failed for result in results)
-    yield Figure(f"{name}: devices failed", failed, 0, unit="", digits=0)
+    yield Figure(f"{name}: failed", failed, 0, unit="", digits=0)
     wrong = sum(abs(result.lost) + result.repeated for result in results)
-    yield Figure(f"{name}: rows lost or repeated", wrong, 0, unit="", digits=0)
+    yield Figure(f"{name}: lost, repeated", wrong, 0, unit="", digits=0)
 
 
 def _flowing(results: Sequence[OutageResult]) -> list[float]:

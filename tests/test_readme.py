@@ -1,18 +1,20 @@
-"""The README: its snippets run, and its tables are complete."""
+"""The README and docs/operating.md: their snippets run, and their tables are complete."""
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 import iottly_async
 from iottly_async.emulator import EmulatorThread
 
-from .support.readme import README, blocks, command
+from .support.readme import OPERATING, README, blocks, command
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +29,10 @@ def environment() -> Iterator[dict[str, str]]:
         }
 
 
-@pytest.mark.parametrize("snippet", blocks("python"), ids=lambda text: text.split("\n")[0])
+SNIPPETS = blocks("python") + blocks("python", OPERATING)
+
+
+@pytest.mark.parametrize("snippet", SNIPPETS, ids=lambda text: text.split("\n")[0])
 def test_every_python_snippet_runs_as_it_stands(snippet: str, environment: dict[str, str]) -> None:
     """A reader can copy a snippet and run it."""
     done = subprocess.run(
@@ -54,6 +59,17 @@ def test_every_error_is_in_the_table() -> None:
     groups = {"IottlyError", "TransportError", "ApiError", "WalkError"}
     names = {name for name in iottly_async.__all__ if name.endswith("Error")} - groups
     assert not {name for name in names if f"`{name}`" not in text}
+
+
+def test_every_logger_is_in_the_table() -> None:
+    """docs/operating.md has each logger of the library by its name."""
+    package = Path(iottly_async.__file__).parent
+    sources = [path for path in package.rglob("*.py") if "emulator" not in path.parts]
+    named = re.compile(r'getLogger\("(iottly_async[.\w]*)"\)')
+    found = {name for path in sources for name in named.findall(path.read_text("utf-8"))}
+    assert {"iottly_async", "iottly_async.outage"} <= found
+    text = OPERATING.read_text("utf-8")
+    assert not {name for name in found if f"| `{name}` |" not in text}
 
 
 def test_every_decision_is_explained() -> None:

@@ -12,9 +12,12 @@ from pathlib import Path
 README = Path(__file__).parents[2] / "README.md"
 
 
-def blocks(language: str) -> list[str]:
-    """The fenced blocks of one language, in order."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", README.read_text("utf-8"), re.M | re.S)
+OPERATING = README.parent / "docs" / "operating.md"
+
+
+def blocks(language: str, page: Path = README) -> list[str]:
+    """The fenced blocks of one language in a page, in order."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text("utf-8"), re.M | re.S)
 
 
 def command(name: str) -> str:
