@@ -1,4 +1,4 @@
-"""Three ways in which a server counts the requests of a key. Time is passed in.
+"""Ways in which a server counts the requests of a key. Time is passed in.
 
 This is the server's side. It shares no code with the limiter, nor with the emulator.
 """
@@ -10,6 +10,7 @@ from collections import deque
 from typing import NamedTuple, Protocol
 
 ALGORITHMS = ("fixed", "sliding", "sliding-newest", "bucket")
+"""Those of services that tell what is left."""
 
 
 class Verdict(NamedTuple):
@@ -84,12 +85,41 @@ class TokenBucket:
         return Verdict(admitted, int(self._tokens), full)
 
 
-def quota(algorithm: str, limit: int, window: float) -> Quota:
+class LimitReq:
+    """nginx's `limit_req` with `nodelay`: at a steady rate, and `burst` requests at once beyond.
+
+    It counts in milliseconds and thousandths of a request, as nginx does, and tells nothing of
+    what is left.
+    """
+
+    def __init__(self, rate: float, burst: int) -> None:
+        self._rate, self._burst = 1000 * rate, 1000 * burst
+        self._excess, self._last = -1000.0, 0
+
+    def take(self, now: float) -> Verdict:
+        """Count or refuse."""
+        now_ms = int(now * 1000)
+        excess = self._excess - self._rate * (now_ms - self._last) / 1000 + 1000
+        admitted = excess <= self._burst
+        if admitted:
+            self._excess, self._last = max(excess, 0.0), now_ms
+        return Verdict(admitted, 0, now)
+
+
+def quota(algorithm: str, limit: int, window: float, burst: int = 0) -> Quota:
     """A fresh count of that kind.
+
+    Args:
+        algorithm: one of `ALGORITHMS`, or "limit_req", nginx's, which tells of no quota.
+        limit: requests a window.
+        window: seconds.
+        burst: of "limit_req".
 
     Raises:
         ValueError: there is no such algorithm.
     """
+    if algorithm == "limit_req":
+        return LimitReq(limit / window, burst)
     if algorithm == "fixed":
         return FixedWindows(limit, window)
     if algorithm in ("sliding", "sliding-newest"):
@@ -99,7 +129,9 @@ def quota(algorithm: str, limit: int, window: float) -> Quota:
     raise ValueError(f"no algorithm {algorithm!r}; there are: {', '.join(ALGORITHMS)}")
 
 
-def ideal(algorithm: str, limit: int, window: float, requests: int, began: float) -> float:
+def ideal(
+    algorithm: str, limit: int, window: float, requests: int, began: float, burst: int = 0
+) -> float:
     """The least seconds in which so many are admitted, all else being infinitely quick.
 
     Args:
@@ -108,7 +140,10 @@ def ideal(algorithm: str, limit: int, window: float, requests: int, began: float
         window: seconds.
         requests: how many.
         began: the server's time at the beginning, with its quota unused.
+        burst: of "limit_req".
     """
+    if algorithm == "limit_req":
+        return max(0.0, (requests - burst - 1) * window / limit)
     if algorithm == "bucket":
         return max(0.0, (requests - limit) * window / limit)
     turns = math.ceil(requests / limit) - 1

@@ -35,10 +35,17 @@ One request tests whether requests come back sooner than a sliding log could giv
 then it is a token bucket. Without limit headers a configured tier is counted as a sliding log,
 or nothing limits but refusals. A further way of counting is a class like those, a `Supply`.
 
-**Refusals.** A 429 begins a *cooldown* for all requests of the key: until `Retry-After`, until
-the window ends if nothing is left, or for a growing pause. Then one probe goes, and its answer
-ends the cooldown or begins the next. Refusals of requests that were granted before belong to
-the same episode.
+**Refusals.** A 429 begins a *cooldown* for all requests of the key: until `Retry-After`, or until
+the window ends if nothing is left. Then one probe goes, and its answer ends the cooldown or
+begins the next. Refusals of requests that were granted before belong to the same episode.
+
+**Refusals that tell nothing.** A 429 without limit headers and `Retry-After`, or a proxy's 503
+among successes, sets a *learned rate* (D17): between what has passed and what was refused. It
+holds beside whatever the headers say, because it may be a proxy's. It grows with each request
+that passes until the next refusal. On nginx with `limit_req rate=40r/s burst=5`, the first burst
+passes 6 requests; the rate starts at 12 a second and reaches 40 within 2 s; from then on three
+requests in a hundred are refused. As long as no limit is known at all, ten requests go at first,
+and twice as many after each round trip.
 
 **Invariants.**
 
@@ -49,9 +56,10 @@ the same episode.
 
 **Where to find what.** `headers` reads header fields. `observe` tells what an answer means, for
 the local limiter and for Redis. `window` and `rolling` count. `state` chooses among them,
-`permits` grants, `cooldown` pauses, `waiters` queues, `limiter` awaits, `registry` shares limiters
-among sessions. `distributed` shares one quota among processes: each leases permits by a script
-in Redis, which keeps the same count.
+`adaptive` learns a rate, of what `throughput` proves; `dry_spells` probes while all is refused, and
+`alternation` tells a proxy's 503 from an outage. `permits` grants, `cooldown` pauses, `waiters`
+queues, `limiter` awaits, `registry` shares limiters among sessions. `distributed` shares one quota
+among processes: each leases permits by a script in Redis, which keeps the same count.
 """
 
 from typing import TYPE_CHECKING

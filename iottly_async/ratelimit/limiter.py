@@ -240,6 +240,7 @@ class RateLimiter:
             in_flight=issuer.in_flight,
             refusals=issuer.cooldown.refusals,
             source=known.source,
+            rate=known.rate,
         )
 
     # -- granting ---------------------------------------------------------------

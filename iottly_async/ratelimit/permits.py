@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from math import inf
 from typing import Final
 
+from .adaptive import LearnedRate
+from .alternation import Alternation
 from .cooldown import Cooldown
 from .observe import Reading, SettledPermit
 from .rolling import Rolling
@@ -19,6 +21,9 @@ __all__ = ["Permit", "PermitIssuer"]
 
 _BURST_CREDIT: Final = 3
 """Permits that `spread` lets pile up, so that a late timer loses none."""
+
+_MINUTE: Final = 60.0
+"""Seconds of the documented window."""
 
 _SOON: Final = 0.001
 """Seconds: rounding of a float can make "now" a little later."""
@@ -55,10 +60,12 @@ class PermitIssuer:
         ended: how many permits are over.
         cooldown: the pause after a 429.
         state: the quota as known.
+        learned: the rate that is learned from refusals without limit headers.
     """
 
     __slots__ = (
-        "_next_at", "_probe", "_spread", "cooldown", "ended", "granted", "state",
+        "_alternation", "_next_at", "_probe", "_spread", "cooldown", "ended", "granted",
+        "learned", "state",
     )  # fmt: skip
 
     def __init__(
@@ -68,6 +75,8 @@ class PermitIssuer:
         self.ended = 0
         self.cooldown = Cooldown(random, active=tier != 0)
         self.state = QuotaState(reserve=reserve, tier=tier)
+        self.learned = LearnedRate()
+        self._alternation = Alternation()
         self._spread = spread
         self._probe: Permit | None = None
         self._next_at = -inf
@@ -106,10 +115,21 @@ class PermitIssuer:
         permit.ended = self.ended
         if probe:
             self._probe = permit
+        if self.learned.active:
+            self.learned.take(permit.number, now)
         return permit
 
     def _next(self, now: float, wall: float, waiting: int, give_up_at: float) -> tuple[float, bool]:
         """When the next permit may be granted, and whether its request is a probe."""
+        at, probe = self._next_of_quota(now, wall, waiting, give_up_at)
+        if self.learned.active:
+            at = max(at, self.learned.next_at(now))
+        return at, probe
+
+    def _next_of_quota(
+        self, now: float, wall: float, waiting: int, give_up_at: float
+    ) -> tuple[float, bool]:
+        """The same, as far as limit headers and a configured tier tell."""
         state, cooldown = self.state, self.cooldown
         if cooldown.active:
             return (cooldown.until if self._probe is None else inf), True
@@ -149,9 +169,22 @@ class PermitIssuer:
             self._refused(reading, answer)
         elif reading.observation is not None or status < 500:
             self.cooldown.answered(number, now)
+        if status == 503 and reading.observation is None:
+            if self._alternation.is_refusal(answer):
+                self._learn(answer)
+            else:
+                self.learned.interrupted()
+        elif status != 429 and status < 500:
+            self._alternation.passed(number, now)
+            if self.learned.active:
+                self.learned.passed(answer)
 
     def _refused(self, reading: Reading, answer: SettledPermit) -> None:
         state, now, wait = self.state, answer.now, reading.wait
+        if wait is None and reading.observation is None:
+            self.cooldown.refusals += 1
+            self._learn(answer)
+            return
         if wait is None and reading.observation is not None and not reading.observation.remaining:
             ends_in = state.observer.ends(now, answer.wall) - now
             # A rolling quota's Reset is when it is full again, long after it is not empty.
@@ -159,6 +192,13 @@ class PermitIssuer:
                 wait = ends_in
         if self.cooldown.refused(answer.number, self.granted, now, wait):
             state.supply.refused(self.in_flight, now)
+
+    def _learn(self, answer: SettledPermit) -> None:
+        """Learn the rate from a refusal that tells nothing of the limit."""
+        now, state = answer.now, self.state
+        server_now = state.observer.clock.now(now, answer.wall)
+        minute = now + (-server_now % _MINUTE or _MINUTE)
+        self.learned.refused(answer, state.recent(answer), minute)
 
     def lost(self, permit: Permit, now: float) -> None:
         """The request may have been sent, and the server may have counted it."""
@@ -188,6 +228,13 @@ class PermitIssuer:
 
     def earliest(self, position: int, now: float, wall: float) -> float:
         """The soonest that the waiter at `position` (from 1) can have its permit."""
+        at = self._earliest_of_quota(position, now, wall)
+        if self.learned.active:
+            at = max(at, self.learned.earliest(position, now))
+        return at
+
+    def _earliest_of_quota(self, position: int, now: float, wall: float) -> float:
+        """The same, as far as limit headers and a configured tier tell."""
         if self.cooldown.active:
             return max(self.cooldown.until, now)
         free = max(self._free(now), 0.0)
@@ -199,4 +246,8 @@ class PermitIssuer:
 
     def snapshot(self, now: float, wall: float) -> QuotaSnapshot:
         """The quota as known now."""
-        return self.state.snapshot(self.in_flight, now, wall)
+        known = self.state.snapshot(self.in_flight, now, wall)
+        if not self.learned.active:
+            return known
+        source = "learned" if known.source == "unknown" else known.source
+        return known._replace(rate=self.learned.rate, source=source)

@@ -27,6 +27,9 @@ _ENTRIES: Final = 512
 _ENTRY_LEAST: Final = 0.002
 """Seconds between two entries of the history, at least."""
 
+_KEPT_AT_FIRST: Final = 60.0
+"""Seconds that the history goes back as long as no window is known: the documented window."""
+
 _TEST_PART: Final = 8
 """One request tests for a token bucket after this part of the shortest possible window."""
 
@@ -169,14 +172,15 @@ class History:
 
     def __init__(self) -> None:
         self._entries: deque[tuple[float, int]] = deque()
-        self._pause = _ENTRY_LEAST
-        self._keep = 1.0
         self._next_at = -inf
+        self.keep(_KEPT_AT_FIRST)
 
     def keep(self, seconds: float) -> None:
         """Keep entries for `seconds`."""
         self._keep = seconds
         self._pause = max(seconds / _ENTRIES, _ENTRY_LEAST)
+        if self._entries:
+            self._next_at = min(self._next_at, self._entries[-1][0] + self._pause)
 
     def note(self, now: float, ended: int) -> None:
         """Note that `ended` permits were over before the one that ended at `now`."""
@@ -199,6 +203,18 @@ class History:
                 log.append((until, after - before))
             after, until = before, time + self._pause
         return log[::-1]
+
+    def recent(self, ended: int, now: float) -> tuple[float, int]:
+        """Since when permits ended, within the time that is kept, and how many since then.
+
+        Args:
+            ended: how many permits are over.
+            now: monotonic.
+        """
+        for time, before in self._entries:
+            if time > now - self._keep:
+                return time, ended - before
+        return now, 0
 
     def age(self, count: int, ended: int, now: float) -> float:
         """Seconds since the youngest permit ended that is older than the last `count` ones.

@@ -33,6 +33,7 @@ class QuotaSnapshot(NamedTuple):
         resets_in: seconds; None if not known.
         window: seconds; None if not known.
         source: where this comes from.
+        rate: requests a second, as learned; None if none is.
     """
 
     limit: int | None
@@ -40,6 +41,7 @@ class QuotaSnapshot(NamedTuple):
     resets_in: float | None
     window: float | None
     source: QuotaSource
+    rate: float | None = None
 
 
 class QuotaState:
@@ -63,7 +65,7 @@ class QuotaState:
 
     def __init__(self, *, reserve: float, tier: int | None) -> None:
         self.observer = QuotaObserver()
-        self.supply: Supply = Unlimited()
+        self.supply: Supply = Unlimited(endless=tier == 0)
         self.reserve = 0
         self._history = History()
         self._reserve = reserve
@@ -82,6 +84,10 @@ class QuotaState:
     def probe_at(self, now: float, wall: float) -> float:
         """When one request may go although none is left: the next window has begun by then."""
         return self.observer.ends(now, wall) if self.observer.window.known else inf
+
+    def recent(self, answer: SettledPermit) -> tuple[float, int]:
+        """Since when, within the last window, and how many were answered before `answer`."""
+        return self._history.recent(answer.ended - 1, answer.now)
 
     def learn(self, reading: Reading, answer: SettledPermit) -> None:
         """Take in an answer that was read."""
@@ -160,7 +166,8 @@ class QuotaState:
                 self._bare_probes += 1
                 if self._bare_probes >= _BARE_PROBES or not self._answers_tell:
                     self._count_without_headers()
-        self.supply.lost(answer.granted, answer.now)
+        if answer.status != 503 or not isinstance(self.supply, Unlimited):
+            self.supply.lost(answer.granted, answer.now)
 
     def _count_without_headers(self) -> None:
         """Count by the configured tier or, if only refusals had headers, by what they said."""

@@ -17,6 +17,9 @@ __all__ = ["ENDLESS", "Supply", "Unlimited"]
 ENDLESS: Final = 1 << 60
 """A number of permits that is never reached."""
 
+_WIDTH_FIRST: Final = 10
+"""Requests in flight at first, as TCP has it (RFC 6928)."""
+
 
 class Supply(Protocol):
     """One way of counting the requests that may be sent."""
@@ -40,21 +43,27 @@ class Supply(Protocol):
 
 
 class Unlimited:
-    """No limit is known. After a refusal, fewer requests may be in flight at once."""
+    """No limit is known. How many requests are in flight at once grows with each that ends.
+
+    It begins with ten, so that a limit that nothing tells of refuses few, and doubles with each
+    round trip. After a refusal that asks for a pause it goes on with half of what was in flight.
+
+    Args:
+        endless: whether the caller knows that there is no limit.
+    """
 
     __slots__ = ("_width",)
 
-    def __init__(self) -> None:
-        self._width: int | None = None
+    def __init__(self, *, endless: bool = False) -> None:
+        self._width = ENDLESS if endless else _WIDTH_FIRST
 
     def left(self, now: float) -> int:
         """How many requests may be in flight at once."""
-        return ENDLESS if self._width is None else self._width
+        return self._width
 
     def lost(self, granted: int, now: float) -> None:
-        """Widen by one what a refusal has narrowed: each request that ends does."""
-        if self._width is not None:
-            self._width += 1
+        """Widen by one: each request that ends does."""
+        self._width += 1
 
     def refused(self, in_flight: int, now: float) -> None:
         """Allow half of what was in flight, so that the next burst is not refused as well."""

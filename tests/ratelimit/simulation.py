@@ -50,7 +50,10 @@ def run_late(main: Callable[[], Coroutine[Any, Any, _T]], seed: int = 0) -> _T:
 
 @dataclass
 class SimulatedServer:
-    """One key's quota. `skew` is the server's clock over the true one, in seconds."""
+    """One key's quota. `skew` is the server's clock over the true one, in seconds.
+
+    `refusal` is the status of a refusal: 429, or a proxy's 503.
+    """
 
     algorithm: str = "fixed"
     limit: int = 200
@@ -61,6 +64,8 @@ class SimulatedServer:
     retry_after: bool = False
     style: str = "x"  # x, x-before, x-refused, ietf, older, none
     seed: int = 0
+    burst: int = 0
+    refusal: int = 429
     admitted: list[float] = field(default_factory=list)
     refused: list[float] = field(default_factory=list)
     others_admitted: int = 0
@@ -68,7 +73,7 @@ class SimulatedServer:
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
-        self._quota = quota(self.algorithm, self.limit, self.window)
+        self._quota = quota(self.algorithm, self.limit, self.window, self.burst)
 
     def now(self) -> float:
         """The time by the server's clock."""
@@ -107,7 +112,7 @@ class SimulatedServer:
         if not admitted and self.retry_after:
             headers["retry-after"] = str(max(1, math.ceil(reset - now)))
         await asyncio.sleep(self._random.uniform(*self.latency))
-        return (200 if admitted else 429), headers
+        return (200 if admitted else self.refusal), headers
 
     async def other_client(self, share: float) -> None:
         """Send as another client on the same key, evenly, for `share` of the quota."""
@@ -121,8 +126,11 @@ class SimulatedServer:
 
 
 async def call(limiter: Limiter, server: SimulatedServer) -> None:
-    """One request through the limiter, sent again as long as it is refused."""
-    refused = False
+    """One request through the limiter, sent again as long as it is refused.
+
+    After a 503 there is a pause that grows with each, as a call's retries have it.
+    """
+    refused, failures = False, 0
     while True:
         permit = await limiter.acquire(refused=refused)
         try:
@@ -131,9 +139,12 @@ async def call(limiter: Limiter, server: SimulatedServer) -> None:
             limiter.lost(permit)
             raise
         limiter.answered(permit, status, headers)
-        if status != 429:
+        if status == 503:
+            failures += 1
+            await asyncio.sleep(random.random() * min(0.25 * 2**failures, 8.0))
+        elif status != 429:
             return
-        refused = True
+        refused = status == 429
 
 
 async def use_up(limiter: Limiter, server: SimulatedServer, requests: int, workers: int) -> float:

@@ -134,8 +134,14 @@ class FixedWindowAlone(RuleBasedStateMachine):
         """The connection breaks: before or after the server counted the request."""
         if request.number:
             self.in_flight -= 1
-            self.vanished_in.add(request.window)
-            self.issuer.lost(request.permit, self.now)
+            self.vanish(request)
+
+    def vanish(self, request: Request) -> None:
+        """Its answer is never seen: a refusal among such answers teaches nothing."""
+        self.vanished_in.add(request.window)
+        if request in self.refused:
+            self.refused.remove(request)
+        self.issuer.lost(request.permit, self.now)
 
     @rule(request=consumes(requests))
     def cancel(self, request: Request) -> None:
@@ -145,8 +151,7 @@ class FixedWindowAlone(RuleBasedStateMachine):
             if request.headers is None:
                 self.issuer.unused(request.permit)
             else:
-                self.vanished_in.add(request.window)
-                self.issuer.lost(request.permit, self.now)
+                self.vanish(request)
 
     @rule(seconds=st.floats(0.001, 2.0))
     def wait_a_little(self, seconds: float) -> None:

@@ -132,13 +132,28 @@ def test_a_refusal_without_a_time_waits_for_reset() -> None:
     assert 120.0 <= next_at <= 121.1
 
 
+def test_a_refusal_that_tells_nothing_sets_a_pace() -> None:
+    """After a 429 without headers, requests go at the rate at which some have passed."""
+    driver = Driver()
+    driver.begin(50)
+    one, *others = driver.grant_all(6)
+    driver.now = 101.0
+    for permit in others:
+        driver.answer(permit, 44)
+    driver.answer(one, None, status=429)
+    assert driver.grant() is None
+    next_at = driver.next_at()
+    assert next_at is not None
+    assert next_at - driver.now == pytest.approx(1 / 6)
+
+
 def test_an_unexplained_refusal_backs_off() -> None:
-    """After a 429 that neither Retry-After nor an empty window explains, one probe goes soon."""
+    """A 429 although the headers say that requests are left: one probe goes soon."""
     driver = Driver()
     driver.begin(5)
     permit = driver.grant()
     assert permit is not None
-    driver.answer(permit, None, status=429)
+    driver.answer(permit, 4, status=429)
     assert driver.next_at() == pytest.approx(100.1)
 
 
@@ -168,31 +183,39 @@ def test_spread_goes_evenly_to_the_end_of_the_window() -> None:
     assert 115 <= times[-1] <= 121
 
 
-def test_without_headers_nothing_holds_back() -> None:
-    """A server without limit headers is taken to have no quota."""
+def test_without_headers_twice_as_many_go_after_each_round_trip() -> None:
+    """A server without limit headers may have a limit: ten requests go at first, then twenty."""
     driver = Driver()
     probe = driver.grant()
     assert probe is not None
     driver.answer(probe)
-    assert len(driver.grant_all(5000)) == 5000
+    sent = []
+    for _ in range(4):
+        permits = driver.grant_all()
+        sent.append(len(permits))
+        for permit in permits:
+            driver.answer(permit)
+    assert sent == [11, 22, 44, 88]
 
 
-def test_a_refusal_without_headers_narrows_what_goes_at_once() -> None:
-    """Without headers, fewer requests are in flight at once after a refusal."""
+def test_a_refusal_without_limit_headers_narrows_what_goes_at_once() -> None:
+    """After a 429 with Retry-After alone, half as many are in flight at once as before."""
     driver = Driver()
     probe = driver.grant()
     assert probe is not None
     driver.answer(probe)
-    permits = driver.grant_all(100)
-    for permit in permits[:60]:
+    permits = driver.grant_all()
+    for permit in permits[:-1]:
         driver.answer(permit)
-    for permit in permits[60:]:
-        driver.answer(permit, status=429)
-    driver.now += 60
+    permits = [permits[-1], *driver.grant_all()]
+    assert len(permits) == 21
+    for permit in permits:
+        driver.answer(permit, status=429, retry_after="7")
+    driver.now += 7
     probe = driver.grant()
     assert probe is not None
     driver.answer(probe)
-    assert 1 <= len(driver.grant_all(1000)) <= 40
+    assert len(driver.grant_all(1000)) == 11
 
 
 def test_a_configured_tier_holds_where_no_header_comes() -> None:
@@ -233,7 +256,7 @@ def test_headers_that_cease_end_the_quota() -> None:
         assert probe is not None
         assert driver.grant() is None
         driver.answer(probe)
-    assert len(driver.grant_all(500)) == 500
+    assert len(driver.grant_all(500)) == 11
 
 
 def test_an_error_of_a_proxy_ends_no_wait() -> None:
@@ -268,7 +291,7 @@ def test_a_reset_out_of_all_reason_is_ignored(reset: float) -> None:
     probe = driver.grant()
     assert probe is not None
     driver.answer(probe, 3, reset=reset)
-    assert len(driver.grant_all(100)) == 100
+    assert len(driver.grant_all(100)) == 11
 
 
 @pytest.mark.parametrize(
