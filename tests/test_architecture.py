@@ -53,7 +53,7 @@ OWNERS = {
     "rich": {"cli"},
     "fastapi": {"integrations"},
     "starlette": {"integrations"},
-    "pydantic": {"integrations"},
+    "pydantic": {"integrations", "models"},
     "pydantic_core": {"models"},
     "pytest": {"integrations"},
     "distributed": {"integrations"},

@@ -19,11 +19,12 @@ import msgspec
 
 from ..errors import DecodeError
 from ..models import BadRow, Message, MessageType
+from ..models._nesting import nested_too_deeply
 from ..models.message import UNREAD, MessageDraft
 from ..times import read_time
 from .json_slices import NotJSON, split_array, split_object
 from .rows import DecodedRows
-from .values import BOM, JSONSlice, attempt, own_bytes, read_value
+from .values import BOM, JSONSlice, attempt, decode_any, own_bytes, read_value
 
 # The usual forms of a time. `read_time` makes them aware, and reads the rarer ones too: a
 # message that has one is cut into its members.
@@ -62,6 +63,7 @@ class _CutAnswer(msgspec.Struct):
 _MANY_NAMES: Final = 32
 """With more unnamed fields on a page than this, each message's own names are compared."""
 
+_CONTAINERS: Final = frozenset([dict, list])
 _NEEDED: Final = ("from", "timestamp")
 _DEVICE_TIME: Final = "devicetimestamp"
 _MAY_BE_NUMBERS: Final = ("type", "channel")
@@ -238,6 +240,9 @@ def _message(
 def _extra(data: JSONSlice) -> Any:
     """Read a value for `extra`; it is kept as bytes if it is not JSON (D8)."""
     try:
-        return read_value(data, "$")
-    except DecodeError:
+        value = decode_any(data)
+    except (ValueError, RecursionError):
         return bytes(data)
+    if type(value) in _CONTAINERS and nested_too_deeply(kept := bytes(data)):
+        return kept
+    return value

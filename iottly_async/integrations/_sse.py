@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterable
 from typing import Any, Final
 
-import attrs
 from fastapi.encoders import jsonable_encoder
 from fastapi.sse import ServerSentEvent
 from pydantic import TypeAdapter
@@ -91,8 +90,7 @@ def _events_of(value: Any) -> list[ServerSentEvent]:
         ]
     if isinstance(value, ServerSentEvent):
         return [value]
-    data = attrs.asdict(value) if attrs.has(type(value)) else value
-    return [ServerSentEvent(event=type(value).__name__.lower(), data=jsonable_encoder(data))]
+    return [ServerSentEvent(event=type(value).__name__.lower(), data=jsonable_encoder(value))]
 
 
 def _message_event(message: Message, id_: str | None) -> ServerSentEvent:

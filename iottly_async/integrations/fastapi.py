@@ -17,7 +17,8 @@ async def devices(project_id: str, session: SessionDep) -> list[Device]:
 ```
 
 The library's models can be used as response models, and they appear in the OpenAPI document.
-A `Cursor` can also be a query parameter, or the header ``Last-Event-ID``.
+They can also be returned without a type, within ``dict[str, Any]``, and through
+``jsonable_encoder``. A `Cursor` can also be a query parameter, or the header ``Last-Event-ID``.
 
 A test replaces the session like any other dependency:
 ``app.dependency_overrides[get_session] = lambda: session``.
@@ -37,6 +38,7 @@ from typing import Annotated, Any, Final, TypeVar
 
 try:
     from fastapi import APIRouter, Depends, FastAPI, Request, Response
+    from fastapi.encoders import ENCODERS_BY_TYPE
     from fastapi.responses import JSONResponse
     from starlette.requests import HTTPConnection
 except ImportError as error:
@@ -52,7 +54,7 @@ from ..errors import (
     WebhookEncodingError,
     WebhookUnavailableError,
 )
-from ..models import Message
+from ..models import Cursor, Message
 from ..session import IottlySession
 from ..webhooks.dedupe import Claim, SeenKeys, SharedSeenKeys
 from ..webhooks.parse import DEFAULT_HEADER, MAX_BYTES, Secret, WebhookReceiver
@@ -167,6 +169,8 @@ SessionDep = Annotated[IottlySession, Depends(get_session)]
 def install(app: FastAPI, *, statuses: Mapping[type[IottlyError], int] | None = None) -> None:
     """Turn the library's errors into problem details, and cancel calls of disconnected clients.
 
+    A cursor in a response without a type is then its text, as it is in one with a type.
+
     A response to an error has the media type ``application/problem+json`` (RFC 9457). The
     default statuses are:
 
@@ -184,6 +188,8 @@ def install(app: FastAPI, *, statuses: Mapping[type[IottlyError], int] | None = 
             default, changes nothing.
     """
     table = {**STATUSES, **(statuses or {})}
+    # Where no type says what it is, a cursor would be an object instead of its text.
+    ENCODERS_BY_TYPE.setdefault(Cursor, Cursor.to_json)
 
     async def handle(_request: Request, error: Exception) -> Response:
         if not isinstance(error, IottlyError):

@@ -1,21 +1,23 @@
 """Pydantic schemas of the models: objects with the fields' own names.
 
-Pydantic does not know slotted attrs classes. The hook that it looks for is attached to each
-model here. So a model can be a FastAPI response, a field of a Pydantic model, and a part of
-an OpenAPI document. Pydantic is imported only when it calls the hook, so it is no
-dependency of the core.
+Pydantic does not know slotted attrs classes. What it looks for is attached to each model
+here: a schema, and a serializer for where a type says ``Any``. So a model can be a FastAPI
+response, a field of a Pydantic model, and a part of an OpenAPI document. Pydantic is imported
+only when it asks, so it is no dependency of the core.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from inspect import cleandoc
 from typing import Any, Final, get_type_hints
 
 import attrs
 import msgspec
 
-from ..errors import CursorMismatchError, DecodeError
+from ..errors import CursorMismatchError
+from ._model import names_of
 from ._values import OpenEnum
 from .cursor import Cursor
 from .message import Message
@@ -23,12 +25,35 @@ from .message import Message
 # Messages are written with `payload` instead of `payload_json`, and with their `key`.
 _MESSAGE_FIELDS: Final[Mapping[str, Any]] = {"payload": Any, "key": str}
 
+_NOT_ALWAYS_JSON: Final = frozenset(["payload", "extra"])
+
 
 def teach_pydantic(*models: type[Any]) -> None:
-    """Attach the hook that Pydantic looks for to each of these models."""
+    """Attach what Pydantic looks for to each of these models."""
     for model in models:
         schema = _cursor_schema if model is Cursor else _model_schema
         model.__get_pydantic_core_schema__ = classmethod(schema)
+        model.__pydantic_serializer__ = _LazySerializer()
+
+
+class _LazySerializer:
+    """The serializer that pydantic_core looks for in a value of unknown type."""
+
+    def __get__(self, _: object, kind: Any) -> Any:
+        return _serializer(kind)
+
+
+@cache
+def _serializer(kind: Any) -> Any:
+    try:
+        from pydantic import TypeAdapter
+    except ImportError:
+        adapter = None
+    else:
+        adapter = TypeAdapter(kind)
+    if adapter is None:
+        raise AttributeError("__pydantic_serializer__")
+    return adapter.serializer
 
 
 def _model_schema(model: type[attrs.AttrsInstance], _source: Any, handler: Any) -> Any:
@@ -41,7 +66,10 @@ def _model_schema(model: type[attrs.AttrsInstance], _source: Any, handler: Any) 
         # Every field is written; fields with a default may be missing when it is read.
         return core.typed_dict_schema(
             {
-                name: core.typed_dict_field(_field(kind, handler), required=whole or needed)
+                name: core.typed_dict_field(
+                    core.str_schema() if whole and kind is bytes else _field(kind, handler),
+                    required=whole or needed,
+                )
                 for name, (kind, needed) in fields.items()
             },
             cls=model,
@@ -50,17 +78,16 @@ def _model_schema(model: type[attrs.AttrsInstance], _source: Any, handler: Any) 
         )
 
     make = _make_message if model is Message else model
-    names = tuple(fields)
+    names = names_of(model)
+    # Bytes need not be UTF-8, and a payload need not be JSON.
+    plain_names = {name for name, (kind, _) in fields.items() if kind is bytes} | _NOT_ALWAYS_JSON
 
     def read(value: Any, read_fields: Callable[[Any], dict[str, Any]]) -> Any:
         return value if isinstance(value, model) else make(**read_fields(value))
 
     def write(value: Any, info: Any) -> dict[str, Any]:
-        return {name: getattr(value, name) for name in _wanted(names, info)}
-
-    def write_message(message: Message, info: Any) -> dict[str, Any]:
         return {
-            name: _shown_payload(message) if name == "payload" else getattr(message, name)
+            name: value[name] if name in plain_names else getattr(value, name)
             for name in _wanted(names, info)
         }
 
@@ -68,7 +95,7 @@ def _model_schema(model: type[attrs.AttrsInstance], _source: Any, handler: Any) 
         read,
         shape(whole=False),
         serialization=core.plain_serializer_function_ser_schema(
-            write_message if model is Message else write,
+            write,
             info_arg=True,
             return_schema=shape(whole=True),
         ),
@@ -89,28 +116,17 @@ def _wanted(names: tuple[str, ...], info: Any) -> Iterable[str]:
 def _fields(model: type[attrs.AttrsInstance]) -> dict[str, tuple[Any, bool]]:
     """The fields of the schema, each with its type and whether it is required."""
     kinds = get_type_hints(model)
-    shown = {
-        field.name: (kinds[field.name], field.default is attrs.NOTHING)
-        for field in attrs.fields(model)
-        if field.init and field.name != "payload_json"
+    needed = {field.name: field.default is attrs.NOTHING for field in attrs.fields(model)}
+    return {
+        name: (_MESSAGE_FIELDS.get(name, kinds.get(name)), needed.get(name, False))
+        for name in names_of(model)
     }
-    if model is Message:
-        shown |= {name: (kind, False) for name, kind in _MESSAGE_FIELDS.items()}
-    return shown
 
 
 def _make_message(*, payload: Any = None, key: str = "", **fields: Any) -> Message:
     message = Message(payload_json=msgspec.json.encode(payload), **fields)
     _, _, ordinal = key.partition("-")
     return message.numbered(int(ordinal)) if ordinal.isdecimal() else message
-
-
-def _shown_payload(message: Message) -> Any:
-    try:
-        return message.payload
-    except DecodeError:
-        # One bad payload must not make its page fail: it is written as a text.
-        return message.payload_json.decode("utf-8", "replace")
 
 
 def _field(kind: Any, handler: Any) -> Any:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from attrs import field, frozen
 
 from ..errors import DecodeError
+from ._model import Model
 
 
 @frozen(kw_only=True)
-class BadRow:
+class BadRow(Model):
     """A row that cannot be a message: its `timestamp` or `from` cannot be read (D8).
 
     Attributes:
@@ -22,6 +23,14 @@ class BadRow:
     path: str
     raw: bytes = field(repr=False)
     reason: str
+
+    @property
+    def raw_text(self) -> str:
+        """The row as text; bytes that are not UTF-8 become replacement characters."""
+        return self.raw.decode("utf-8", "replace")
+
+    def _msgspec_names(self) -> tuple[str, ...]:
+        return ("index", "path", "raw_text", "reason")
 
     def error(self) -> DecodeError:
         """Make the error for a caller that accepts no bad row.

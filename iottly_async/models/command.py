@@ -8,6 +8,7 @@ from typing import Any
 
 from attrs import field, frozen
 
+from ._model import Model
 from ._values import OpenEnum
 
 
@@ -31,7 +32,7 @@ class CommandStatus(OpenEnum):
 
 
 @frozen(kw_only=True)
-class Command:
+class Command(Model):
     """A command that the service accepted (v1, "Send a command").
 
     Attributes:
@@ -47,7 +48,7 @@ class Command:
 
 
 @frozen(kw_only=True)
-class CommandResult:
+class CommandResult(Model):
     """The state and the result of a command (v1, "Get command result").
 
     Attributes:

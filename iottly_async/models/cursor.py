@@ -6,6 +6,7 @@ after a crash.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any, Final, Literal
@@ -14,6 +15,7 @@ import msgspec
 from attrs import frozen
 
 from ..errors import CursorMismatchError
+from ._model import Model
 from ._time import from_epoch_ms
 
 Order = Literal["asc", "desc"]
@@ -43,7 +45,7 @@ def query_fingerprint(
     return blake2b(text, digest_size=8).hexdigest()
 
 
-class CursorDraft:
+class CursorDraft(Model):
     """A cursor under construction, as `MessageDraft` is a message.
 
     A walk makes one cursor a page. The `__init__` of a frozen class would take 4 µs of the
@@ -145,6 +147,30 @@ class Cursor(CursorDraft):
         else:
             ms = self.remaining[-1][1] if self.remaining else (self.start or 0)
         return from_epoch_ms(ms)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Convert the cursor to values that JSON has: what `to_json` writes.
+
+        Returns:
+            A new dict.
+        """
+        form: dict[str, Any] = msgspec.json.decode(self.to_json())
+        return form
+
+    def keys(self) -> Sequence[str]:
+        """The names that `to_dict` has.
+
+        Returns:
+            Names of fields, in their order.
+        """
+        return list(self.to_dict())
+
+    def __getitem__(self, name: str) -> Any:
+        """The value that `to_dict` has by this name."""
+        return self.to_dict()[name]
+
+    def _nested(self) -> str:
+        return self.to_json()
 
     def to_json(self) -> str:
         """Write the cursor as JSON, for `from_json`.

@@ -7,6 +7,7 @@ from typing import Any
 
 from attrs import field, frozen
 
+from ._model import Model
 from ._values import OpenEnum
 
 
@@ -18,7 +19,7 @@ class OperatingStatus(OpenEnum):
 
 
 @frozen(kw_only=True)
-class Device:
+class Device(Model):
     """The properties of one device (v1.0, "Device Properties").
 
     Attributes:

@@ -8,6 +8,7 @@ from typing import Any
 
 from attrs import field, frozen
 
+from ._model import Model
 from ._values import OpenEnum
 
 
@@ -19,7 +20,7 @@ class FleetStatus(OpenEnum):
 
 
 @frozen(kw_only=True)
-class FleetDevice:
+class FleetDevice(Model):
     """A device of the fleet API (v1, "List devices").
 
     Attributes:
@@ -42,7 +43,7 @@ class FleetDevice:
 
 
 @frozen(kw_only=True)
-class FleetDevicePage:
+class FleetDevicePage(Model):
     """One page of devices (v1, "List devices").
 
     Attributes:

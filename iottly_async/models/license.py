@@ -7,6 +7,7 @@ from typing import Any
 
 from attrs import field, frozen
 
+from ._model import Model
 from ._values import OpenEnum
 from .device import OperatingStatus
 
@@ -19,7 +20,7 @@ class LicenseStatus(OpenEnum):
 
 
 @frozen(kw_only=True)
-class Board:
+class Board(Model):
     """The device that a licence is paired with (v1.0, "License Inspection").
 
     Attributes:
@@ -40,7 +41,7 @@ class Board:
 
 
 @frozen(kw_only=True)
-class License:
+class License(Model):
     """One licence of a project (v1.0, "License Inspection").
 
     Attributes:

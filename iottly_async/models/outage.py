@@ -6,9 +6,11 @@ from datetime import datetime
 
 from attrs import frozen
 
+from ._model import Model
+
 
 @frozen(kw_only=True)
-class Outage:
+class Outage(Model):
     """An outage that goes on: the last attempts of all calls have failed.
 
     Attributes:

@@ -7,9 +7,11 @@ from typing import Any
 
 from attrs import field, frozen
 
+from ._model import Model
+
 
 @frozen(kw_only=True)
-class ProjectInfo:
+class ProjectInfo(Model):
     """The summary of a project (v1.0, "Project Inspection").
 
     Attributes:

@@ -7,11 +7,13 @@ from typing import Literal
 
 from attrs import frozen
 
+from ._model import Model
+
 QuotaSource = Literal["server", "configured", "redis", "learned", "unknown"]
 
 
 @frozen(kw_only=True)
-class Quota:
+class Quota(Model):
     """A snapshot of the quota, and of the calls that wait for it.
 
     Attributes:

@@ -9,13 +9,16 @@ from typing import Literal, TypeVar
 
 from attrs import evolve, frozen
 
+from ..models._model import Model
+from ..models._pydantic import teach_pydantic
+
 T = TypeVar("T")
 
 GapReason = Literal["since", "reconnect", "lost", "overflow"]
 
 
 @frozen(kw_only=True)
-class Gap:
+class Gap(Model):
     """An interval of time in which a stream may have missed messages.
 
     Attributes:
@@ -39,6 +42,9 @@ class Gap:
     reason: GapReason
     missed: int | None = None
     filled: bool = False
+
+
+teach_pydantic(Gap)
 
 
 @frozen

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from datetime import UTC, datetime
 from typing import Any
 
 import attrs
@@ -13,84 +12,24 @@ import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 import iottly_async
-from iottly_async import (
-    BadRow,
-    Board,
-    Command,
-    CommandResult,
-    CommandStatus,
-    Cursor,
-    Device,
-    FleetDevice,
-    FleetDevicePage,
-    License,
-    LicenseStatus,
-    Message,
-    MessageBatch,
-    MessagePage,
-    MessageType,
-    OperatingStatus,
-    Outage,
-    ProjectInfo,
-    Quota,
-)
+from iottly_async import BadRow, Board, Cursor, Device, Message, MessageBatch, MessagePage
+from iottly_async.models._model import Model
+from tests.support.model_examples import CURSOR, EXAMPLES, MESSAGE
 
-TIME = datetime(2026, 4, 30, 12, 0, 0, 250_000, tzinfo=UTC)
-MESSAGE = Message(
-    device_id="d",
-    project_id="p",
-    timestamp=TIME,
-    type=MessageType.USERDEFINED,
-    payload_json=b'{"t":37.4}',
-    extra={"signal": -71},
-).numbered(2)
-CURSOR = Cursor(
-    project_id="p",
-    device_id="d",
-    type="all",
-    order="asc",
-    start=None,
-    end=None,
-    remaining=((5, 9),),
-    pinned_end=9,
-)
-BOARD = Board(id="b", operating_status=OperatingStatus("rebooting"))
-FLEET = FleetDevice(id="dev_1", last_seen_at=TIME)
-EXAMPLES: list[Any] = [
-    BadRow(index=3, path="$.messages[3]", raw=b"7", reason="expected an object"),
-    BOARD,
-    Command(id="cmd_1", status=CommandStatus.PENDING),
-    CommandResult(id="cmd_1", status=CommandStatus.COMPLETED, exit_code=0, completed_at=TIME),
-    CURSOR,
-    Device(id="d", name="n", extra={"installing": False}),
-    FLEET,
-    FleetDevicePage(devices=(FLEET,), total=1, number=1, per_page=20),
-    License(token="t", status=LicenseStatus.PAIRED, board=BOARD),
-    MESSAGE,
-    MessageBatch(messages=[MESSAGE], cursor=CURSOR),
-    MessagePage(messages=(MESSAGE,)),
-    Outage(since=TIME, seconds=1.5, reason="ConnectError"),
-    ProjectInfo(id="p"),
-    Quota(
-        limit=60,
-        remaining=3,
-        resets_at=TIME,
-        waiting=0,
-        in_flight=0,
-        refusals=0,
-        source="server",
-    ),
-]
 BY_NAME = pytest.mark.parametrize("value", EXAMPLES, ids=lambda value: type(value).__name__)
 
 
 def test_every_model_has_an_example_here() -> None:
-    """A new model must be added to the examples here."""
+    """A new model must be added to the examples."""
     public = [getattr(iottly_async, name) for name in iottly_async.__all__]
-    models = {
-        kind for kind in public if isinstance(kind, type) and kind.__module__.count(".models.")
-    }
-    assert {kind for kind in models if attrs.has(kind)} == {type(value) for value in EXAMPLES}
+    models = {kind for kind in public if isinstance(kind, type) and issubclass(kind, Model)}
+    assert models == {type(value) for value in EXAMPLES}
+
+
+def test_every_value_of_the_models_room_is_a_model() -> None:
+    """What `iottly_async.models` exports, except for enumerations, has `to_dict`."""
+    kinds = [getattr(iottly_async.models, name) for name in iottly_async.models.__all__]
+    assert all(issubclass(kind, Model) for kind in kinds if attrs.has(kind))
 
 
 @BY_NAME
@@ -160,6 +99,25 @@ def test_an_unreadable_payload_is_written_as_text(bad: str) -> None:
     page = MessagePage(messages=(MESSAGE, attrs.evolve(MESSAGE, payload_json=bad.encode())))
     written = json.loads(TypeAdapter(MessagePage).dump_json(page))
     assert [message["payload"] for message in written["messages"]] == [{"t": 37.4}, bad]
+
+
+def test_bytes_that_are_no_utf8_do_not_fail_their_page() -> None:
+    """Values in `extra` and bad rows may be any bytes; they are written as text."""
+    message = attrs.evolve(MESSAGE, extra={"more": b"\xff", "beside": [b"a", {"b": b"c"}]})
+    written = json.loads(TypeAdapter(Message).dump_json(message))
+    assert written["extra"] == {"more": "\N{REPLACEMENT CHARACTER}", "beside": ["a", {"b": "c"}]}
+    row = BadRow(index=0, path="$.messages[0]", raw=b"\xff", reason="expected an object")
+    assert json.loads(TypeAdapter(BadRow).dump_json(row))["raw"] == "\N{REPLACEMENT CHARACTER}"
+
+
+@BY_NAME
+def test_a_model_is_written_where_a_type_says_any(value: Any) -> None:
+    """As `Any`, or within a dict or a list, a model is written as by its own type."""
+    known = TypeAdapter(type(value)).dump_python(value, mode="json")
+    assert TypeAdapter(Any).dump_python(value, mode="json") == known
+    written = TypeAdapter(dict[str, Any]).dump_json({"values": [value, (value,)]})
+    assert json.loads(written) == {"values": [known, [known]]}
+    assert TypeAdapter(object).dump_python(value, mode="json") == known
 
 
 def test_a_large_payload_is_written_as_json() -> None:
