@@ -58,6 +58,10 @@ no confirmation: there may be nothing to send."""
 _MOST_FRUITLESS: Final = 5
 """After so many connections in a row that carried nothing, a stream ends."""
 
+_LOUD: Final = 3
+"""The number of connections in a row that carried nothing, or could not be opened, after which
+a warning is logged."""
+
 _PERHAPS_NO_STREAM: Final = frozenset(range(400, 500)) - {408, 425, 429}
 """Statuses of a proxy that pass in an outage. Again and again, they mean a wrong address."""
 
@@ -162,6 +166,8 @@ class Supervisor:
         self._connected_at = inf
         self._failures = 0
         self._fruitless = 0
+        self._dry = 0
+        self._lost_at = 0.0
         self._carried = False
         self._skew_logged = False
         self._subscribed = asyncio.Event()
@@ -200,13 +206,16 @@ class Supervisor:
                     lasting = error
             await self._deliver(self._reorder.end())
             self._count_fruitless(lasting)
+            if self._carried or self._failures == 0:
+                self._lost_at = self._clock.monotonic()
             lasted = self._clock.monotonic() - self._connected_at
             self._failures = 1 if lasted > _STABLE else self._failures + 1
             seconds = retry_delay(
                 self._failures, self._retry, self._clock.random, retry_after=retry_after
             )
-            # The first failure is ordinary; if others follow at once, something is wrong.
-            level = logging.INFO if self._failures <= 2 else logging.WARNING
+            # A single failure is ordinary. The third in a row that carried nothing is said once.
+            self._dry = 0 if self._carried else self._dry + 1
+            level = logging.WARNING if self._dry == _LOUD else logging.INFO
             _log.log(
                 level, "the stream is disconnected (%s); reconnecting in %.2f s", reason, seconds
             )
@@ -343,7 +352,8 @@ class Supervisor:
         if self._first_reason is not None:
             self._report_gap(self._first_reason, frame.at)
         if self._failures:
-            _log.info("the stream is connected again")
+            seconds = now - self._lost_at
+            _log.info("the stream is connected again, after %.2f s", seconds)
         self._first_reason = "reconnect"
         self._reorder.begin(frame.seq)
         self._position.advance(now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -281,3 +282,31 @@ async def test_an_unconfirmed_stream_that_is_closed_at_once_ends() -> None:
     _, error, _ = await after(600, lambda: Closing(lasts=0.5, code=3000), Unconfirmed())
     assert isinstance(error, StreamClosedError)
     assert error.close_code == 3000
+
+
+# -- what is logged --------------------------------------------------------------------------------
+
+
+async def test_an_outage_is_logged_once_as_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """The third failure in a row is a warning, the others are not; the end says how long it was."""
+    service = Page(503, times=6)
+    with caplog.at_level(logging.INFO, "iottly_async.stream"):
+        async with session_with(service) as session:
+            assert await first(session) == 1
+    records = [each for each in caplog.records if each.name == "iottly_async.stream"]
+    levels = [each.levelname for each in records]
+    assert levels == ["INFO", "INFO", "WARNING", "INFO", "INFO", "INFO", "INFO"]
+    assert "503" in records[2].getMessage()
+    assert records[-1].getMessage().startswith("the stream is connected again, after 0.")
+
+
+async def test_reconnects_that_carry_messages_are_no_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A service that closes its connections now and then is an ordinary one."""
+    brief = closing(1012, "", WELCOME, SUBSCRIBED)
+    service = Service(*[brief] * 6, good)
+    with caplog.at_level(logging.WARNING, "iottly_async.stream"):
+        async with session_with(service) as session:
+            assert await first(session) == 1
+    assert [each for each in caplog.records if each.name == "iottly_async.stream"] == []
