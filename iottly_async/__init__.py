@@ -19,8 +19,8 @@ key, a body or a payload:
   again and again while others succeed
 - ``iottly_async.quota``: INFO for a wait for quota of more than 10 s, once a wait
 - ``iottly_async.outage``: WARNING when an outage of the service begins, INFO when it ends
-- ``iottly_async.walk``, ``iottly_async.follow``, ``iottly_async.ingest``, ``iottly_async.stream``:
-  what these found or gave up
+- ``iottly_async.walk``, ``iottly_async.follow``, ``iottly_async.ingest``, ``iottly_async.stream``,
+  ``iottly_async.webhooks``: what these found or gave up
 
 The same as values: `Hooks`, `IottlySession.outage` and `IottlySession.quota`.
 """
