@@ -55,7 +55,8 @@ class FleetDevices:
 
         If devices are added or removed meanwhile, pages shift. A device that moves to a
         later page is yielded once. A device that moves to a page that was read already is
-        missed: the endpoint has no other order.
+        missed: the endpoint has no other order. The service's total is not relied on to end:
+        a full page is followed by another request.
 
         Args:
             per_page: devices a request, 1 to 100. Default 100.
@@ -76,13 +77,16 @@ class FleetDevices:
         seen: set[str] = set()
         while True:
             page = await self.page(number, per_page)
-            for device in page.devices:
+            new = [device for device in page.devices if device.id not in seen]
+            for device in new:
                 if device.id not in seen:
                     seen.add(device.id)
                     yield device
-            # A page may hold fewer devices than requested, if the service has a limit.
             read += len(page.devices)
-            if not page.devices or read >= page.total:
+            # A page may hold fewer devices than requested, if the service has a limit; and the
+            # total may be too small. A page of known devices ends a service without numbers.
+            full = len(page.devices) >= min(per_page, page.per_page) and new
+            if not page.devices or (read >= page.total and not full):
                 return
             number += 1
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from iottly_async import (
@@ -21,6 +23,44 @@ async def test_all_devices_are_walked_by_meta(session: IottlySession, emulator: 
     """Three devices at two a page cost two requests."""
     found = [device.id async for device in session.devices.list(per_page=2)]
     assert found == emulator.fleet_ids
+    assert len(emulator.requests) == 2
+
+
+def told(numbers: range, *, total: int, per_page: int) -> dict[str, Any]:
+    """The answer of a service with these devices on a page."""
+    devices = [{"id": f"dev_{n}", "name": "", "project_id": "p"} for n in numbers]
+    return {"data": devices, "meta": {"total": total, "page": 1, "per_page": per_page}}
+
+
+async def test_a_total_that_is_too_small_ends_nothing(
+    session: IottlySession, emulator: Emulator
+) -> None:
+    """After a full page, further devices are asked for, whatever total the service tells."""
+    pages = [told(range(n, n + 2), total=2, per_page=2) for n in (0, 2, 4)]
+    for page in [*pages, told(range(6, 7), total=2, per_page=2)]:
+        emulator.fault("status", route="fleet_devices", status=200, body=page)
+    found = [device.id async for device in session.devices.list(per_page=2)]
+    assert found == [f"dev_{n}" for n in range(7)]
+    assert len(emulator.requests) == 4
+
+
+async def test_a_service_with_shorter_pages_than_asked_for(
+    session: IottlySession, emulator: Emulator
+) -> None:
+    """A service whose longest page is shorter than asked for, and says so, is read whole."""
+    pages = [told(range(n, n + 2), total=1, per_page=2) for n in (0, 2)]
+    for page in [*pages, told(range(0), total=1, per_page=2)]:
+        emulator.fault("status", route="fleet_devices", status=200, body=page)
+    assert [device.id async for device in session.devices.list()] == [f"dev_{n}" for n in range(4)]
+
+
+async def test_a_service_without_page_numbers_is_no_endless_list(
+    session: IottlySession, emulator: Emulator
+) -> None:
+    """A service that answers the same full page again and again ends the list."""
+    page = told(range(2), total=2, per_page=2)
+    emulator.fault("status", route="fleet_devices", status=200, body=page, count=None)
+    assert [device.id async for device in session.devices.list(2)] == ["dev_0", "dev_1"]
     assert len(emulator.requests) == 2
 
 
