@@ -6,10 +6,10 @@ after a crash.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 from attrs import frozen
@@ -20,6 +20,12 @@ from ._time import from_epoch_ms
 
 Order = Literal["asc", "desc"]
 Interval = tuple[int, int]
+
+Moment = tuple[int, int]
+"""A moment by the server's clock and by the local one, in milliseconds since the epoch."""
+
+LookBack = Callable[[], tuple[int, tuple[tuple[int, str], ...]]]
+"""Computes `Cursor.recent_from` and `Cursor.recent`."""
 
 VERSION: Final = 1
 
@@ -49,7 +55,9 @@ class CursorDraft(Model):
     """A cursor under construction, as `MessageDraft` is a message.
 
     A walk makes one cursor a page. The `__init__` of a frozen class would take 4 µs of the
-    240 µs that a page takes.
+    240 µs that a page takes. And a cursor that is not stored must not cost the hashes of
+    messages: `recent_from` and `recent` may be left out, and are computed by `look_back` when
+    one of them is first read.
     """
 
     __slots__ = (
@@ -57,12 +65,15 @@ class CursorDraft(Model):
         "count",
         "device_id",
         "end",
+        "look_back",
+        "newest",
         "order",
         "pinned_end",
         "project_id",
         "recent",
         "recent_from",
         "remaining",
+        "stamped",
         "start",
         "type",
         "version",
@@ -95,13 +106,19 @@ class Cursor(CursorDraft):
         remaining: half-open intervals of milliseconds that were not yielded yet, ascending
             and disjoint: one for a walk in order, several for a parallel one, none if all
             was yielded.
-        pinned_end: where the walk ends, in milliseconds of the server's clock, if `end` is
-            open or in the future.
+        pinned_end: where the walk ended or ends, in milliseconds of the server's clock, if
+            `end` is open or in the future. It is not where a walk goes on; see `recent_from`.
         count: number of messages yielded so far. Default 0.
-        recent: for a walk with a lookback, the millisecond and a shortened hash of each
-            message that was yielded from `recent_from` on. Empty by default.
-        recent_from: the millisecond from which `recent` is complete; None (the default)
-            without a lookback.
+        newest: of an ascending walk, the newest millisecond of which a message was yielded;
+            None (the default) if there was none.
+        stamped: a time that the clock that stamps messages has reached, and the moment by the
+            server's clock and by the local one; None (the default) if none is known.
+        recent_from: where an ascending walk without an end goes on: about the lookback before
+            `newest`, and never later than it or `pinned_end` (D11). None (the default) for a
+            descending walk, or a cursor of a version before this.
+        recent: the millisecond and a shortened hash of each message that was yielded from
+            `recent_from` on, so that none of them is yielded again; 10,000 at most. Empty by
+            default.
         version: of the cursor's format. Default: the current one.
     """
 
@@ -114,9 +131,23 @@ class Cursor(CursorDraft):
     remaining: tuple[Interval, ...]
     pinned_end: int
     count: int = 0
-    recent: tuple[tuple[int, str], ...] = ()
+    newest: int | None = None
+    stamped: tuple[int, int, int] | None = None
     recent_from: int | None = None
+    recent: tuple[tuple[int, str], ...] = ()
     version: int = VERSION
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            # A walk's cursor has neither of these before one is first read.
+            if name not in ("recent_from", "recent"):
+                raise AttributeError(f"Cursor has no attribute {name!r}", name=name, obj=self)
+            found = dict(zip(("recent_from", "recent"), self.look_back(), strict=True))
+            for each, value in found.items():
+                object.__setattr__(self, each, value)
+            object.__setattr__(self, "look_back", None)  # so that its messages can be freed
+            return found[name]
 
     @property
     def fingerprint(self) -> str:
@@ -140,10 +171,12 @@ class Cursor(CursorDraft):
         """How far the walk is, as an aware UTC time.
 
         Of an ascending walk, everything before it was yielded; of a descending one,
-        everything from it on.
+        everything from it on. A walk without an end is behind its newest message (D11).
         """
         if self.order == "asc":
             ms = self.remaining[0][0] if self.remaining else self.pinned_end
+            if not self.remaining and self.end is None and self.newest is not None:
+                ms = min(ms, self.newest + 1)
         else:
             ms = self.remaining[-1][1] if self.remaining else (self.start or 0)
         return from_epoch_ms(ms)
@@ -191,6 +224,8 @@ class Cursor(CursorDraft):
             "count": self.count,
             "fingerprint": self.fingerprint,
         }
+        if self.newest is not None:
+            form |= {"newest": self.newest, "stamped": self.stamped}
         if self.recent_from is not None:
             form |= {"recent": self.recent, "recent_from": self.recent_from}
         return msgspec.json.encode(form).decode()
@@ -229,8 +264,10 @@ class Cursor(CursorDraft):
             remaining=tuple(form.remaining),
             pinned_end=form.pinned_end,
             count=form.count,
-            recent=tuple(form.recent),
+            newest=form.newest,
+            stamped=form.stamped,
             recent_from=form.recent_from,
+            recent=tuple(form.recent),
         )
         if cursor.fingerprint != form.fingerprint or not _is_sound(cursor):
             raise CursorMismatchError("the cursor was altered after it was written")
@@ -249,6 +286,8 @@ class _CursorJSON(msgspec.Struct, frozen=True):
     remaining: list[tuple[int, int]]
     count: int
     fingerprint: str
+    newest: int | None = None
+    stamped: tuple[int, int, int] | None = None
     recent: list[tuple[int, str]] = []
     recent_from: int | None = None
 
@@ -257,4 +296,5 @@ def _is_sound(cursor: Cursor) -> bool:
     flat: list[Any] = [edge for interval in cursor.remaining for edge in interval]
     ascending = all(a < b for a, b in cursor.remaining) and flat == sorted(flat)
     times = [*flat, cursor.pinned_end, *(at for at, _ in cursor.recent)]
+    times += [at for at in (cursor.newest, cursor.recent_from) if at is not None]
     return ascending and cursor.count >= 0 and all(YEAR_1 <= at <= YEAR_10000 for at in times)

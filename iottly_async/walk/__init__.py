@@ -117,8 +117,9 @@ def batches(
         query: what to walk over.
         settings: how to walk.
         cursor: where to resume; a range that `query` leaves open is taken from it. An
-            ascending walk without an end, resumed, goes on to the server's present now; a
-            descending one keeps its end. Default None: from the start.
+            ascending walk without an end, resumed, goes on behind the newest message that was
+            yielded, less `WalkSettings.lookback`, to the server's present now; a descending one
+            keeps its end. Default None: from the start.
         concurrency: requests at once, at most. Default 1: the next page is fetched while the
             consumer works on the last.
         ordered: whether batches come in the order of time. Without it a walk with many

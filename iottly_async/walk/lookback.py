@@ -1,87 +1,308 @@
-"""The lookback: a resumed walk reads its last interval again, for messages that came late.
+"""Where a resumed walk goes on, and what it drops there because it was yielded before (D11).
 
-A message can become visible later than the settle time. So a resumed walk with a lookback
-reads the last seconds before its old end again. Its cursor remembers the hashes of the
-messages that were delivered there; all others are new.
+No clock is trusted to say up to when everything is there. `Date` may come from another clock
+than the one that stamps messages, and a message becomes visible a little after its time. So a
+cursor stands behind the newest message that was yielded, wherever the walk has ended. A resumed
+walk *looks back*: it reads the `lookback` before that message again, for what has become visible
+meanwhile. The cursor remembers the messages of that part by a hash of each; all others there are
+new.
+
+How far it must look back follows from one assumption: a message becomes visible within the
+lookback. Then a millisecond was read whole if it was asked for when the clock that stamps was
+that much further. How far that clock was, the messages themselves show: it had reached the stamp
+of each when the answer that brought it arrived, and it runs as fast as any clock.
+
+So the part does not grow. If no newer message comes, it shrinks to nothing once the lookback has
+passed since the newest one was seen. Between two walks, this must be said by both the server's
+clock and the local one, so that one wild `Date` changes nothing.
+
+An example, with a lookback of 5 s; `Date` is 8 s ahead of the clock that stamps:
+
+```text
+Date 12:00:10   the walk ends at 12:00:05. Yielded: a (11:59:57) and b (12:00:01).
+                The cursor goes on at 11:59:56 and remembers a and b.
+Date 12:00:12   read again: a, b; new: c (12:00:00, visible late), d (12:00:03).
+                The cursor goes on at 11:59:58 and remembers c, b and d.
+Date 12:00:20   read again: c, b, d; nothing is new. 8 s have passed since d was seen:
+                the cursor goes on behind d, and remembers nothing.
+```
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable
-from itertools import chain
+import logging
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Sequence
+from math import floor, inf
+from typing import Final, NamedTuple
 
 from ..models._time import epoch_ms
-from ..models.cursor import Interval
+from ..models.cursor import Cursor, Interval, LookBack, Moment
 from ..models.message import Message
-from .axis import within
+from .axis import FAR, union, within
 
-_DIGITS = 16
+_log: Final = logging.getLogger("iottly_async.walk")
+
+MOST_REMEMBERED: Final = 10_000
+"""Messages that a cursor remembers, at most. If there are more, it looks back less far."""
+
+_DATE_STEP: Final = 1000
+"""`Date` has whole seconds: a difference of two may be this many milliseconds too large."""
+
+_DIGITS: Final = 16
 """Digits of a digest that are remembered: enough for the messages of one millisecond."""
 
-Entry = tuple[int, str]
-_Counted = defaultdict[int, Counter[str]]
 
-
-class RecentMessages:
-    """Remembers the messages delivered of late intervals, so that each is delivered once.
+class _Read(NamedTuple):
+    """An interval of time that was read and yielded.
 
     Attributes:
-        since: the millisecond from which delivered messages are remembered; None before the
-            walk's end is pinned.
+        start: first millisecond.
+        end: exclusive.
+        asked_at: when it was asked for, in milliseconds of the monotonic clock.
+        messages: that were new in it, oldest first.
     """
 
-    def __init__(self, entries: Iterable[Entry]) -> None:
-        """Begin with the entries of the cursor that is resumed."""
-        self.since: int | None = None
-        self._before = _counted(entries)
-        self._delivered: _Counted = defaultdict(Counter)
+    start: int
+    end: int
+    asked_at: float
+    messages: Sequence[Message]
 
-    def only_new(self, messages: list[Message], start: int, end: int) -> list[Message]:
-        """Return those of `messages` that were not delivered before, and remember them.
+
+class Lookback:
+    """What a walk remembers of what it has yielded, and where its cursors go on.
+
+    Times of the monotonic clock are milliseconds.
+
+    Attributes:
+        newest: the newest millisecond of which a message was yielded; None if there was none.
+        floor: where a cursor goes on at the earliest.
+    """
+
+    __slots__ = (
+        "_answered_at",
+        "_asked",
+        "_known",
+        "_known_times",
+        "_looks_back",
+        "_now",
+        "_prune_at",
+        "_read",
+        "_size",
+        "_span",
+        "_stamped",
+        "_warned",
+        "floor",
+        "newest",
+    )
+
+    def __init__(self, span: int, start: int) -> None:
+        """Begin a walk at `start`.
 
         Args:
-            messages: all of the milliseconds [start, end).
+            span: the lookback in milliseconds; 0 remembers nothing.
+            start: first millisecond of the walk's query.
+        """
+        self.newest: int | None = None
+        self.floor = start
+        self._span = span
+        self._looks_back = True
+        self._known: dict[int, Counter[str]] = {}
+        self._known_times: list[int] = []
+        self._asked: list[float] = []
+        self._read: list[_Read] = []
+        self._size = 0
+        self._prune_at = 4
+        self._warned = False
+        # By how much the clock that stamps is ahead of the monotonic one, at least.
+        self._stamped = -inf
+        self._now: Moment = (0, 0)
+        self._answered_at = 0.0
+
+    def resume(self, cursor: Cursor, *, looks_back: bool) -> int:
+        """Go on from a cursor.
+
+        Args:
+            cursor: to resume from.
+            looks_back: whether the lookback is read again. Otherwise it is left for a later
+                walk, for which the cursors go on remembering it.
+
+        Returns:
+            The millisecond from which to read.
+        """
+        self.newest = cursor.newest
+        self._looks_back = looks_back
+        if cursor.recent_from is None:  # of a version that did not look back
+            self.floor = cursor.pinned_end
+            return self.floor
+        # Of all from there on, it is known what was yielded. If the last walk was stopped, it may
+        # have to go on earlier than that after all, once it has read what remains.
+        (self.floor, _), *_ = reversed(union([*cursor.remaining, (cursor.recent_from, FAR)]))
+        for at, key in cursor.recent:
+            self._known.setdefault(at, Counter())[key] += 1
+        self._known_times = sorted(self._known)
+        if self.newest is None or (looks_back and self._span):
+            return cursor.recent_from
+        return max(cursor.recent_from, min(self.newest + 1, cursor.pinned_end))
+
+    def begin(self, cursor: Cursor, now: Moment, answered_at: float) -> None:
+        """Take in what a cursor says of the clock that stamps.
+
+        Args:
+            cursor: that is resumed.
+            now: when the first answer arrived.
+            answered_at: the same by the monotonic clock.
+        """
+        if cursor.stamped is not None:
+            stamp, *then = cursor.stamped
+            passed = min(now[0] - _DATE_STEP - then[0], now[1] - then[1])
+            self._stamped = stamp + max(passed, 0) - answered_at
+
+    def asked(self, asked_at: float) -> None:
+        """Take in that an interval was asked for that will be given to `only_new`."""
+        self._asked.append(asked_at)
+
+    def answered(self, now: Moment, answered_at: float, newest: int | None) -> None:
+        """Take in that an answer arrived.
+
+        Args:
+            now: when it arrived.
+            answered_at: the same by the monotonic clock.
+            newest: the newest millisecond that it shows a message of; None if it shows none.
+        """
+        self._now, self._answered_at = now, answered_at
+        if newest is not None:
+            self._stamped = max(self._stamped, newest - answered_at)
+
+    @property
+    def stamped(self) -> tuple[int, int, int] | None:
+        """A time that the clock that stamps has reached, and the moment; None if not known."""
+        if self._stamped == -inf:
+            return None
+        return (floor(self._stamped + self._answered_at), *self._now)
+
+    def only_new(
+        self, messages: list[Message], start: int, end: int, asked_at: float
+    ) -> list[Message]:
+        """Return those of `messages` that were not yielded before, and remember them.
+
+        Args:
+            messages: all of the milliseconds [start, end), oldest first.
             start: inclusive.
             end: exclusive.
+            asked_at: when they were asked for, by the monotonic clock.
         """
-        known = any(start <= at < end for at in self._before)
-        if not known and (self.since is None or end <= self.since):
-            return messages
+        times = self._known_times
+        first = bisect_left(times, start)
+        if first < len(times) and times[first] < end:
+            messages = self._drop_known(messages)
+        if messages:
+            newest = epoch_ms(messages[-1].timestamp)
+            if self.newest is None or newest > self.newest:
+                self.newest = newest
+        if asked_at in self._asked:
+            self._asked.remove(asked_at)
+        if self._span and start < end:
+            self._read.append(_Read(start, end, asked_at, messages[:]))
+            self._size += len(messages)
+            if len(self._read) >= self._prune_at or self._size > MOST_REMEMBERED:
+                self._prune()
+        return messages
+
+    def _drop_known(self, messages: list[Message]) -> list[Message]:
+        left: dict[int, Counter[str]] = {}
         new: list[Message] = []
         for message in messages:
-            at, digest = epoch_ms(message.timestamp), message.digest[:_DIGITS]
-            if self.since is not None and at >= self.since:
-                self._delivered[at][digest] += 1
-            if at in self._before and self._before[at][digest] > 0:
-                self._before[at][digest] -= 1
-            else:
-                new.append(message)
-        for at in [at for at in self._before if start <= at < end]:
-            del self._before[at]
+            at = epoch_ms(message.timestamp)
+            if at in self._known:
+                counts = left.setdefault(at, Counter(self._known[at]))
+                key = _key(message)
+                if counts[key] > 0:
+                    counts[key] -= 1
+                    continue
+            new.append(message)
         return new
 
-    def entries(self, remaining: Iterable[Interval]) -> tuple[Entry, ...]:
-        """Return what a resumed walk must know: time and shortened hash of each message.
+    def _prune(self) -> None:
+        """Forget what no cursor needs any more."""
+        read = self._read
+        if self._looks_back:
+            # What is still to come was asked for then or later.
+            ahead = self._stamped - self._span
+            since = min(_whole_before(read, ahead), ahead + min(self._asked, default=inf))
+            read = [each for each in read if each.end > since]
+        self._size = sum(len(each.messages) for each in read)
+        if self._size > MOST_REMEMBERED:
+            read.sort()
+            self._forget_oldest(read)
+        self._read = read
+        self._prune_at = 2 * len(read) + 2
+
+    def _forget_oldest(self, read: list[_Read]) -> None:
+        while self._size > MOST_REMEMBERED:
+            oldest = read.pop(0)
+            self._size -= len(oldest.messages)
+            self.floor = max(self.floor, oldest.end)
+            if oldest.messages and not self._warned:
+                self._warned = True
+                _log.warning(
+                    "device %s has sent more than %d messages within the lookback; it is looked "
+                    "back less far",
+                    oldest.messages[0].device_id,
+                    MOST_REMEMBERED,
+                )
+
+    def look_back(self, pinned_end: int, remaining: tuple[Interval, ...]) -> LookBack:
+        """What a cursor that is made now says of where it goes on, and what it remembers.
 
         Args:
-            remaining: the intervals still to deliver; what was known of them before is kept.
+            pinned_end: where the walk ends.
+            remaining: the intervals still to deliver.
+
+        Returns:
+            A function that computes it, when it is asked for.
         """
-        remaining = [*remaining]
-        pending = (
-            (at, digests) for at, digests in self._before.items() if within(remaining, at, at + 1)
-        )
-        return tuple(
-            (at, digest)
-            for at, digests in sorted(
-                chain(pending, self._delivered.items()), key=lambda item: item[0]
+        newest, known, read = self.newest, self._known, tuple(self._read)
+        ahead, lowest, looks_back = self._stamped - self._span, self.floor, self._looks_back
+
+        def compute() -> tuple[int, tuple[tuple[int, str], ...]]:
+            since = lowest
+            if looks_back and newest is not None:
+                whole = min(newest + 1, pinned_end, _whole_before(read, ahead))
+                since = max(since, floor(whole))
+            kept = (
+                (at, key)
+                for at, counts in known.items()
+                if at >= since or within(remaining, at, at + 1)
+                for key in counts.elements()
             )
-            for digest in sorted(digests.elements())
-        )
+            new = (
+                (at, _key(message))
+                for each in read
+                for message in each.messages
+                if (at := epoch_ms(message.timestamp)) >= since
+            )
+            return since, tuple(sorted([*kept, *new]))
+
+        return compute
 
 
-def _counted(entries: Iterable[Entry]) -> _Counted:
-    counted: _Counted = defaultdict(Counter)
-    for at, digest in entries:
-        counted[at][digest] += 1
-    return counted
+def _whole_before(read: Sequence[_Read], ahead: float) -> float:
+    """Up to which millisecond everything in `read` is whole.
+
+    Args:
+        read: intervals that were read.
+        ahead: how much later than the monotonic clock a millisecond may be to be whole when it
+            is asked for.
+    """
+    whole = inf
+    for start, end, asked_at, _ in read:
+        until = ahead + asked_at
+        if until < end:
+            whole = min(whole, max(start, until))
+    return whole
+
+
+def _key(message: Message) -> str:
+    return message.digest[:_DIGITS]

@@ -49,9 +49,11 @@ class WalkSettings:
             are repeated until the messages found are as many as there are. If that fails, the
             history endpoint is asked for their ids. If that fails too, the walk ends with
             `UnstableTieOrderError`. Default False: a stable order is trusted there.
-        lookback: seconds before a cursor's end that a resumed ascending walk reads again, to
-            deliver messages that became visible later than `settle`. The cursor then holds
-            some 40 bytes for each message of that time. Default 0: nothing is read again.
+        lookback: seconds before the newest message yielded that a resumed ascending walk reads
+            again, to deliver messages that became visible late. The cursor holds some 40 bytes
+            for each message of that time. Default 0: nothing is read again.
+        looks_back: whether a resumed walk reads the lookback again. False leaves it for a later
+            walk, for which the cursor goes on remembering it. Default True.
         quirks: what is known of the server, and what is learned of it. One for all walks over
             the same server saves the requests that find it out. Default None: nothing is
             known.
@@ -61,6 +63,7 @@ class WalkSettings:
     settle: float = 5.0
     verify_ties: bool = False
     lookback: float = 0.0
+    looks_back: bool = True
     quirks: Quirks | None = None
 
 

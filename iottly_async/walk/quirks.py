@@ -29,12 +29,15 @@ class Quirks:
         numbers_used: whether an answer has shown that the server uses page numbers.
         numbers_verified: whether an answer has shown that page numbers count right.
         short_pages: whether a page shorter than requested was followed by more messages.
+        clock_warned: whether a warning said that the clock of `Date` is not the one that
+            stamps messages.
     """
 
     __slots__ = (
         "_last_length",
         "_longest",
         "_trusted",
+        "clock_warned",
         "lower_exclusive",
         "lower_inclusive",
         "numbers_used",
@@ -48,6 +51,7 @@ class Quirks:
         self.rounding_ms = 1
         self.upper_exact = self.lower_inclusive = self.lower_exclusive = False
         self.numbers_used = self.numbers_verified = self.short_pages = False
+        self.clock_warned = False
         self._longest = self._last_length = self._trusted = 0
 
     def is_full(self, length: int, size: int) -> bool:

@@ -33,8 +33,19 @@ class PageSource:
         Raises:
             PageOrderError: as `Segment.feed`.
             UnstableTieOrderError: as `Segment.feed`.
-            CursorMismatchError: the cursor's end lies in the server's future.
+            CursorMismatchError: the cursor lies in the server's future.
         """
+        asked_at = segment.asked_at
+        if asked_at is None:
+            asked_at = segment.asked_at = self._clock.monotonic() * 1000
+            track.asked(asked_at)
+        complete = await self._feed(track, segment)
+        if complete.end > complete.start:
+            segment.asked_at = None
+            return CompleteInterval(complete.start, complete.end, complete.messages, asked_at)
+        return complete
+
+    async def _feed(self, track: Track, segment: Segment) -> CompleteInterval:
         if self._history is not None and segment.ids is not None:
             return segment.feed_history(await self._history(_history_request(track, segment)))
         request = _next_request(track, segment)
@@ -48,7 +59,10 @@ class PageSource:
 
     async def page(self, track: Track, request: PageRequest) -> Page:
         """Fetch and read a page that no segment wants."""
-        return self._read(track, request, await self._fetch(request))
+        asked_at = self._clock.monotonic() * 1000
+        page = self._read(track, request, await self._fetch(request))
+        page.asked_at = asked_at
+        return page
 
     async def last_position(self, track: Track, segment: Segment) -> int | None:
         """Find the position of the last message of `segment`; None if there is none.
@@ -61,11 +75,19 @@ class PageSource:
         return track.axis.point(epoch_ms(messages[0].timestamp)) if messages else None
 
     def _read(self, track: Track, request: PageRequest, fetched: Fetched) -> Page:
-        server_time = fetched.server_time
-        track.pin_end(self._clock.time() if server_time is None else server_time)
         page = Page(fetched.messages, track.axis, request)
-        if page and server_time is not None:
-            track.check_clock(page.last if track.axis is ASCENDING else page.first, server_time)
+        newest = None
+        if page:
+            newest = page.last if track.axis is ASCENDING else track.axis.point(page.first)
+        local_time, server_time = self._clock.time(), fetched.server_time
+        track.answered(
+            local_time if server_time is None else server_time,
+            local_time,
+            self._clock.monotonic() * 1000,
+            newest,
+        )
+        if newest is not None and server_time is not None:
+            track.check_ahead(newest, server_time)
         return page
 
 

@@ -5,7 +5,8 @@ delivered, never when they are fetched. So the cursor of a batch is always what 
 once that batch is stored.
 
 A walk ends at a fixed moment, the pinned end: the end of its query, or the server's time at the
-first answer less the settle time (D11), whichever is earlier.
+first answer less the settle time (D11), whichever is earlier. A walk that is resumed does not go
+on there, but behind the newest message that was delivered (`lookback`).
 """
 
 from __future__ import annotations
@@ -17,58 +18,33 @@ from typing import Any, Final
 import attrs
 
 from ..errors import ConfigurationError, CursorMismatchError
-from ..models._time import from_epoch_ms
-from ..models.cursor import VERSION, Cursor, CursorDraft, Interval
-from ..models.message import MessageBatch
+from ..models._time import epoch_ms, from_epoch_ms
+from ..models.cursor import VERSION, Cursor, CursorDraft, Interval, Moment
+from ..models.message import Message, MessageBatch
 from ..server_clock import is_ahead
 from .axis import ASCENDING, BEGINNING, DESCENDING, FAR, subtract, union, within
 from .keyset.page import CompleteInterval
 from .keyset.segment import Segment
-from .lookback import RecentMessages
+from .lookback import Lookback
 from .query import WalkQuery, WalkSettings
 from .quirks import Quirks
 
-_log: Final = logging.getLogger("iottly_async")
+_log: Final = logging.getLogger("iottly_async.walk")
 
 
 class PinnedEnd:
-    """The server's time at the first answer, shared by all tracks of a walk.
+    """The time of the first answer, shared by all tracks of a walk.
 
     Attributes:
-        server_now: seconds since the epoch; None before the first answer.
+        now: by the server's clock and by the local one; None before the first answer.
+        answered_at: by the monotonic clock, in milliseconds.
     """
 
-    __slots__ = ("_warned", "server_now")
+    __slots__ = ("answered_at", "now")
 
     def __init__(self) -> None:
-        self.server_now: float | None = None
-        self._warned = False
-
-    def pin(self, server_now: float) -> float:
-        """Return the server's time at the first answer, which is this one if there was none."""
-        if self.server_now is None:
-            self.server_now = server_now
-        return self.server_now
-
-    def warn_if_ahead(self, newest: int, server_time: float, device_id: str) -> None:
-        """Warn, once a walk, of a message that is later than the server's own clock.
-
-        Args:
-            newest: time of the message, in milliseconds.
-            server_time: of the answer that had it, in seconds.
-            device_id: of the device.
-        """
-        if self._warned or not is_ahead(newest / 1000, server_time):
-            return
-        self._warned = True
-        _log.warning(
-            "device %s has a message of %s, ahead of the server's clock, which shows %s: its "
-            "times are probably not UTC but of another time zone; messages later than the "
-            "server's clock are left out",
-            device_id,
-            _iso(newest),
-            _iso(floor(server_time * 1000)),
-        )
+        self.now: Moment | None = None
+        self.answered_at = 0.0
 
 
 def resumed(query: WalkQuery, cursor: Cursor | None) -> WalkQuery:
@@ -147,37 +123,37 @@ class Track:
         self.end = FAR if query.end is None else query.end
         self.pinned_end: int | None = None
         self._cursor = cursor
-        self._delivered = False
+        self._begun = self._delivered = False
         self._pin = pin or PinnedEnd()
         self._count = 0 if cursor is None else cursor.count
-        self._recent: RecentMessages | None = None
-        if self.axis is ASCENDING and settings.lookback:
-            self._recent = RecentMessages(() if cursor is None else cursor.recent)
+        self._lookback: Lookback | None = None
+        if self.axis is ASCENDING:
+            self._lookback = Lookback(floor(settings.lookback * 1000), self.start)
         self.remaining = union(map(self.axis.interval, self._intervals(cursor)))
 
     def begin(self) -> None:
         """Fix the end of the walk now, if another track of it has had an answer already.
 
         Raises:
-            CursorMismatchError: the cursor's end lies in the server's future.
+            CursorMismatchError: the cursor lies in the server's future.
         """
-        if self.pinned_end is None and self._pin.server_now is not None:
-            self._fix_end(self._pin.server_now)
+        if not self._begun and self._pin.now is not None:
+            self._begin_at(self._pin.now, self._pin.answered_at)
 
     def _intervals(self, cursor: Cursor | None) -> list[Interval]:
         """The intervals of time to walk, before the end is pinned."""
         if cursor is None:
             return [(self.start, self.end)]
-        if cursor.pinned_end >= self.end or self.axis is DESCENDING:
+        if self._lookback is None:
             self.pinned_end = cursor.pinned_end
             return [*cursor.remaining]
-        again = cursor.pinned_end
-        if self._recent is not None and cursor.recent_from is not None:
-            again = max(cursor.recent_from, self._lookback_from(cursor.pinned_end))
-        return [*cursor.remaining, (min(again, cursor.pinned_end), self.end)]
-
-    def _lookback_from(self, end: int) -> int:
-        return max(self.start, end - floor(self.settings.lookback * 1000))
+        again = self._lookback.resume(cursor, looks_back=self.settings.looks_back)
+        if cursor.pinned_end < self.end:
+            return [*cursor.remaining, (again, self.end)]
+        self.pinned_end = cursor.pinned_end
+        if not cursor.remaining or cursor.newest is None:
+            return [*cursor.remaining]
+        return [*cursor.remaining, (again, min(cursor.newest + 1, self.end))]
 
     @property
     def bounds(self) -> Interval:
@@ -196,33 +172,86 @@ class Track:
         size = self.settings.page_size
         return Segment(start, end, axis=self.axis, quirks=self.quirks, page_size=size)
 
-    def pin_end(self, server_now: float) -> None:
-        """Fix the end of the walk by the first answer; later ones change nothing.
+    def asked(self, asked_at: float) -> None:
+        """Note that an interval was asked for, which will be delivered."""
+        if self._lookback is not None:
+            self._lookback.asked(asked_at)
+
+    def answered(
+        self, server_now: float, local_now: float, answered_at: float, newest: int | None
+    ) -> None:
+        """Note an answer. The first one fixes the end of the walk.
 
         Args:
             server_now: the server's time at the answer, in seconds.
+            local_now: the local time, in seconds.
+            answered_at: the same by the monotonic clock, in milliseconds.
+            newest: the newest millisecond that it shows a message of; None if it shows none.
 
         Raises:
-            CursorMismatchError: the cursor's end lies in the server's future.
+            CursorMismatchError: the cursor lies in the server's future.
         """
-        if self.pinned_end is None:
-            self._fix_end(self._pin.pin(server_now))
+        now = (floor(server_now * 1000), floor(local_now * 1000))
+        if not self._begun:
+            pin = self._pin
+            if pin.now is None:
+                pin.now, pin.answered_at = now, answered_at
+            self._begin_at(pin.now, pin.answered_at)
+        if self._lookback is not None:
+            self._lookback.answered(now, answered_at, newest)
 
-    def _fix_end(self, server_now: float) -> None:
-        end = min(self.end, floor((server_now - self.settings.settle) * 1000))
-        end = max(end, self.start)
+    def _begin_at(self, now: Moment, answered_at: float) -> None:
+        self._begun = True
         if self._cursor is not None:
-            if self._cursor.pinned_end > self.start:
-                _check_end(self._cursor, server_now)
-            end = max(end, self._cursor.pinned_end)
-        self.pinned_end = end
-        if self._recent is not None:
-            self._recent.since = self._lookback_from(end)
-        self.remaining = within(self.remaining, *self.bounds)
+            _check_server(self._cursor, now)
+            if self._lookback is not None:
+                self._lookback.begin(self._cursor, now, answered_at)
+        if self.pinned_end is None:
+            end = min(self.end, now[0] - floor(self.settings.settle * 1000))
+            self.pinned_end = max(end, self.start)
+            self.remaining = within(self.remaining, *self.bounds)
 
-    def check_clock(self, newest: int, server_time: float) -> None:
-        """Warn, once a walk, if the position `newest` is ahead of the server's clock."""
-        self._pin.warn_if_ahead(self.axis.point(newest), server_time, self.query.device_id)
+    def check_ahead(self, newest: int, server_time: float) -> None:
+        """Warn, once a session, of a message that is later than the server's own clock.
+
+        Args:
+            newest: millisecond of the newest message of an answer.
+            server_time: of the answer, in seconds.
+        """
+        if self.quirks.clock_warned or not is_ahead(newest / 1000, server_time):
+            return
+        self.quirks.clock_warned = True
+        _log.warning(
+            "device %s has a message of %s, ahead of the server's clock, which shows %s: its "
+            "times are probably not UTC but of another time zone; messages later than the "
+            "server's clock are left out until it has reached them",
+            self.query.device_id,
+            _iso(newest),
+            _iso(floor(server_time * 1000)),
+        )
+
+    def _check_behind(self, messages: list[Message]) -> None:
+        """Warn, once a session, of new messages that the last walk should have found.
+
+        It had read everything up to its end, a moment of the server's clock. A new message far
+        before it was stamped by another clock, or became visible very late.
+        """
+        cursor = self._cursor
+        if self.quirks.clock_warned or cursor is None or cursor.remaining:
+            return
+        at = epoch_ms(messages[-1].timestamp)
+        if (cursor.newest is not None and at <= cursor.newest) or not is_ahead(
+            cursor.pinned_end / 1000, at / 1000
+        ):
+            return
+        self.quirks.clock_warned = True
+        _log.warning(
+            "device %s has a new message of %s, although the server's clock had shown %s when "
+            "it was last read: another clock stamps messages, or they become visible very late",
+            self.query.device_id,
+            _iso(at),
+            _iso(cursor.pinned_end),
+        )
 
     # What was delivered
 
@@ -233,8 +262,11 @@ class Track:
             The batch; None if it has no messages and is not the last of all.
         """
         messages = complete.messages
-        if self._recent is not None:
-            messages = self._recent.only_new(messages, complete.start, complete.end)
+        if self._lookback is not None:
+            start, end, messages, asked_at = complete
+            messages = self._lookback.only_new(messages, start, end, asked_at)
+            if messages:
+                self._check_behind(messages)
         self._delivered = True
         subtract(self.remaining, complete.start, complete.end)
         self._count += len(messages)
@@ -258,7 +290,7 @@ class Track:
         intervals = tuple(self.remaining)
         if self.axis is DESCENDING:
             intervals = tuple(map(self.axis.interval, reversed(intervals)))
-        recent = self._recent
+        end = self.pinned_end if self.pinned_end is not None else self.end
         draft: Any = CursorDraft()
         draft.project_id = query.project_id
         draft.device_id = query.device_id
@@ -267,26 +299,33 @@ class Track:
         draft.start = query.start
         draft.end = query.end
         draft.remaining = intervals
-        draft.pinned_end = self.pinned_end if self.pinned_end is not None else self.end
+        draft.pinned_end = end
         draft.count = self._count
-        draft.recent = () if recent is None else recent.entries(intervals)
-        draft.recent_from = None if recent is None else recent.since
+        if self._lookback is None:
+            draft.newest = draft.stamped = draft.recent_from = None
+            draft.recent = ()
+        else:
+            draft.newest = self._lookback.newest
+            draft.stamped = self._lookback.stamped
+            draft.look_back = self._lookback.look_back(end, intervals)
         draft.version = VERSION
         draft.__class__ = Cursor
         made: Cursor = draft
         return made
 
 
-def _check_end(cursor: Cursor, server_now: float) -> None:
-    """Refuse a cursor whose end lies in the server's future.
+def _check_server(cursor: Cursor, now: Moment) -> None:
+    """Refuse a cursor that goes on in the future, by the server's clock and the local one.
 
-    Resumed, such a walk would leave out the messages up to that end.
+    Resumed, such a walk would leave out the messages up to that moment.
     """
-    if is_ahead(cursor.pinned_end / 1000, server_now):
+    reached = cursor.newest
+    if cursor.recent_from is None:  # descending, or of a version that did not look back
+        reached = cursor.pinned_end if cursor.order == "asc" and cursor.end is None else None
+    if reached is not None and is_ahead(reached / 1000, max(now) / 1000):
         raise CursorMismatchError(
-            f"the cursor says that the walk has reached {_iso(cursor.pinned_end)}, "
-            f"but the server's clock shows {_iso(floor(server_now * 1000))}: "
-            "it comes from another server"
+            f"the cursor says that the walk has reached {_iso(reached)}, "
+            f"but the server's clock shows {_iso(now[0])}: it comes from another server"
         )
 
 

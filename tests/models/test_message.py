@@ -97,9 +97,10 @@ def test_a_draft_has_the_slots_of_a_message() -> None:
 
 
 def test_a_draft_has_the_slots_of_a_cursor() -> None:
-    """A cursor draft has the slots of a cursor, and one for weak references."""
+    """A cursor draft has the slots of a cursor, one for what computes some of them, and one for
+    weak references."""
     names = {field.name for field in attrs.fields(Cursor)}
-    assert set(CursorDraft.__slots__) == names | {"__weakref__"}
+    assert set(CursorDraft.__slots__) == names | {"look_back", "__weakref__"}
 
 
 def test_equality_is_by_content() -> None:

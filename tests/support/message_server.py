@@ -66,6 +66,8 @@ class MessageServer:
         requests: how many pages were requested.
         skipped: rows that page numbers made the server skip.
         log: every `PageRequest`, in the order of arrival.
+        date_ahead: seconds that `Date` is ahead of the clock that stamps and shows rows; it may
+            be changed at any time.
         under_way: requests that are not answered yet.
         peak: requests under way at once, at most.
         before: called with each request and its number, from 1, before it is answered. It may
@@ -86,6 +88,7 @@ class MessageServer:
         clock_offset: float = 0.0,
         zone_ms: int = 0,
         dated: bool = True,
+        date_ahead: float = 0.0,
         seed: int = 0,
     ) -> None:
         """Serve `rows`.
@@ -103,6 +106,7 @@ class MessageServer:
             clock_offset: seconds that the server's clock, and its rows' times, are ahead.
             zone_ms: milliseconds that the server's naive times are ahead of UTC.
             dated: whether answers have a server time.
+            date_ahead: as the attribute.
             seed: of the jitter and of the unstable order.
         """
         self.clock = VirtualClock()
@@ -118,6 +122,7 @@ class MessageServer:
         self._offset = clock_offset
         self._zone = zone_ms
         self._dated = dated
+        self.date_ahead = date_ahead
         self._random = random.Random(seed)
         self.under_way = 0
         self._rows: dict[str, list[Row]] = {}
@@ -169,7 +174,8 @@ class MessageServer:
             if self.before is not None:
                 self.before(request, number)
             rows = self._page(request)
-            server_time = float(self.now_ms() // 1000) if self._dated else None
+            date = float((self.now_ms() + int(self.date_ahead * 1000)) // 1000)
+            server_time = date if self._dated else None
             await asyncio.sleep(latency / 2)
         finally:
             self.under_way -= 1

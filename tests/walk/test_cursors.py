@@ -148,8 +148,8 @@ async def test_a_start_in_the_future_waits_for_its_time() -> None:
 
 @virtual
 async def test_a_cursor_from_the_servers_future_is_refused() -> None:
-    """A cursor of a server whose clock is a day ahead would skip a day, so it is refused."""
-    ahead = MessageServer(clock_offset=86_400)
+    """A cursor behind a message of tomorrow would skip a day, so it is refused."""
+    ahead = MessageServer([Row(NOW_MS + 86_000_000)], clock_offset=86_400)
     query = WalkQuery(project_id="p1", device_id="d1")
     _, cursor = await run(ahead, query)
     with pytest.raises(CursorMismatchError, match="another server"):

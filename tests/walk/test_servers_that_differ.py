@@ -322,7 +322,7 @@ async def test_times_ahead_of_the_servers_clock_are_warned_of(
         walk = batches(fetch, asked, settings=WalkSettings(), clock=server.clock)
         async for _ in walk:
             pass
-    [record] = [record for record in caplog.records if record.name == "iottly_async"]
+    [record] = [record for record in caplog.records if record.name == "iottly_async.walk"]
     assert "time zone" in record.getMessage()
     assert "d1" in record.getMessage()
 
@@ -336,4 +336,4 @@ async def test_messages_within_the_settle_time_are_not_warned_of(
     with caplog.at_level(logging.WARNING, logger="iottly_async"):
         got = await collect(server, QUERY, WalkSettings(), FORMS[0])
     assert [len(batch.messages) for batch in got] == [1]
-    assert not [record for record in caplog.records if record.name == "iottly_async"]
+    assert not [record for record in caplog.records if record.name == "iottly_async.walk"]

@@ -26,11 +26,13 @@ class CompleteInterval(NamedTuple):
         start: first position, inclusive.
         end: exclusive.
         messages: all that lie between the two.
+        asked_at: when the first request for it was made, in milliseconds of the monotonic clock.
     """
 
     start: int
     end: int
     messages: list[Message]
+    asked_at: float = 0.0
 
 
 class Page:
@@ -41,9 +43,10 @@ class Page:
         first: position of the first message; 0 if there is none.
         last: position of the last message; 0 if there is none.
         tied: whether two messages may share a millisecond.
+        asked_at: when it was requested, in milliseconds of the monotonic clock.
     """
 
-    __slots__ = ("_axis", "_request", "_rising", "first", "last", "messages", "tied")
+    __slots__ = ("_axis", "_request", "_rising", "asked_at", "first", "last", "messages", "tied")
 
     def __init__(self, messages: Sequence[Message], axis: Axis, request: PageRequest) -> None:
         """Check the order of `messages`, the answer to `request`.
@@ -58,6 +61,7 @@ class Page:
         if axis.direction == -1:
             times.reverse()
         self._rising = times
+        self.asked_at = 0.0
         self.first = self.last = 0
         self.tied = False
         if not times:

@@ -40,6 +40,8 @@ class Segment:
         rate: messages a millisecond in the last full page; 0 before the first.
         steady: how many full pages in a row had about this rate.
         fresh: whether no page was fed yet.
+        asked_at: when the first request was made for what was not returned yet, in milliseconds
+            of the monotonic clock; None if none was. It is set and used by `source`.
     """
 
     __slots__ = (
@@ -50,6 +52,7 @@ class Segment:
         "_proof",
         "_quirks",
         "_restarts",
+        "asked_at",
         "done",
         "end",
         "fresh",
@@ -65,6 +68,7 @@ class Segment:
         self.rate = 0.0
         self.steady = 0
         self.fresh = True
+        self.asked_at: float | None = None
         self.run = PageRun(page_size)
         self.test: NumberingTest | None = None
         self._axis = axis

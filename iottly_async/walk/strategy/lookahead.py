@@ -143,7 +143,8 @@ def read_lookahead(page: Page, frontier: int, end: int, *, full: bool, axis: Axi
     messages = [*page.messages[page.index(gap_end) : page.index(until)]]
     if page.tied:
         messages = canonical(messages, descending=axis is DESCENDING)
-    return LookaheadPage(gap_end, CompleteInterval(gap_end, until, messages))
+    complete = CompleteInterval(gap_end, until, messages, page.asked_at)
+    return LookaheadPage(gap_end, complete)
 
 
 def repeats(pages: Sequence[Page]) -> bool:
