@@ -36,6 +36,7 @@ async def ingest(
     end: str | None = None,
     type: TypeFilter = "all",
     concurrency: int = 8,
+    patience: float | None = None,
     follow: Annotated[bool, Parameter(negative="")] = False,
     report: Path | None = None,
     emulator: Annotated[bool, Parameter(negative="")] = False,
@@ -58,6 +59,8 @@ async def ingest(
         end: The last time, exclusive; by default the present.
         type: The type of messages to fetch.
         concurrency: The most requests at once.
+        patience: Seconds for which an outage of the service is waited out, or inf;
+            by default 300, and with --follow inf.
         follow: Continue with new messages until Ctrl-C or SIGTERM; the exit code is then 0.
         report: Write a report of the run to this file, as JSON.
         emulator: Fetch 100,000 messages from an emulator in this process.
@@ -78,6 +81,7 @@ async def ingest(
             type=type,
             store=store,
             concurrency=concurrency,
+            patience=patience,
             follow=follow,
         )
         done = await _run(job)
@@ -184,7 +188,8 @@ def _summarise(report: IngestReport, to: str, output: Output) -> None:
                 "range": f"{'the beginning' if report.start is None else iso_ms(report.start)} "
                 f"to {end}",
                 "requests": f"{report.requests:,}",
-                "time": f"{report.seconds:.1f} s, {report.rows_per_second:,.0f} messages a second",
+                "time": f"{report.seconds:.1f} s, {report.rows_per_second:,.0f} messages a second"
+                f"{_waits(report)}",
                 "limit": limit_text(report.shares),
             }
         )
@@ -193,9 +198,15 @@ def _summarise(report: IngestReport, to: str, output: Output) -> None:
         say(
             f"{state}: {report.total:,} messages in {to}, {report.rows:,} of them by this run, "
             f"{report.rejected:,} rejected, {report.requests:,} requests, {report.seconds:.1f} s, "
-            f"limit {limit_text(report.shares)}"
+            f"limit {limit_text(report.shares)}{_waits(report)}"
         )
     _print_failures(report)
+
+
+def _waits(report: IngestReport) -> str:
+    """How long the run stood still for quota, and the service was away; "" if neither."""
+    waits = (("waited for quota", report.quota_seconds), ("service away", report.outage_seconds))
+    return "".join(f", {what} for {seconds:,.0f} s" for what, seconds in waits if seconds >= 1)
 
 
 def _print_failures(report: IngestReport) -> None:

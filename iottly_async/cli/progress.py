@@ -67,6 +67,7 @@ class LineView:
             f"{state.seconds:.0f} s: {state.rows:,} messages, {state.rows_per_second:,.0f} a "
             f"second, {state.requests:,} requests, quota {quota_text(state.quota)}, "
             f"{devices_text(state)} devices, limit {limit_text(state.shares)}, {_where(state)}"
+            + (f", {wait}" if (wait := waiting_text(state)) else "")
         )
 
 
@@ -96,7 +97,7 @@ class BarView:
 
 def _bar(state: State) -> Table:
     """The bar: the stored share of the range, and the estimated time for the rest."""
-    ended = state.done + state.failed == state.devices and not state.waiting
+    ended = 0 < state.devices == state.done + state.failed and not state.waiting
     share, remaining = (1.0, 0.0) if ended else (state.share, state.seconds_left)
     row = Table.grid(Column(ratio=1), Column(no_wrap=True), padding=(0, 1), expand=True)
     bar = ProgressBar(
@@ -116,6 +117,7 @@ def _figures(state: State) -> Text:
         (f"quota {quota_text(state.quota)}", "magenta"),
         (f"{devices_text(state)} devices", ""),
         (f"limit {_short(state.shares)}", "yellow"),
+        *([(wait, "bold red")] if (wait := waiting_text(state)) else []),
     )
     return Text("  ").join(Text(text, style) for text, style in parts)
 
@@ -126,6 +128,16 @@ def quota_text(quota: Quota) -> str:
         return "unlimited" if quota.source == "unknown" else "unknown"
     waiting = f", {quota.waiting} waiting" if quota.waiting else ""
     return f"{quota.remaining:,}/{quota.limit:,}{waiting}"
+
+
+def waiting_text(state: State) -> str:
+    """Format what the job waits for, such as "waiting for quota, 23 s"; "" if it goes on."""
+    seconds = state.waiting_seconds
+    if state.waiting_for == "service":
+        return f"service away for {seconds or 0:,.0f} s"
+    if state.waiting_for == "quota":
+        return "waiting for quota" + ("" if seconds is None else f", {seconds:,.0f} s")
+    return ""
 
 
 def devices_text(state: State) -> str:

@@ -1,33 +1,32 @@
 """Fetches the messages of a job's devices: first the job's range, then what arrives later.
 
-The job knows nothing else of walking. This file decides in which order devices are walked,
-how many requests run at once, and what an error of one device means for the others.
+The job knows nothing else of walking. This file decides how many requests run at once, and
+what an error of one device means for the others.
 
 Many devices are walked by one call, `Messages.batches_many` or `Messages.follow_many`, which
-shares its requests among them. An error of one device ends that device alone. If another error
-ends the call, each device is walked alone, from its cursor. A device that fails again has the
-error; the others go on.
+shares its requests among them. Failures of the service that pass are waited out in these calls
+(D18). A lasting error of one device ends that device alone. A job that follows looks at such a
+device again after an hour, unless the key gives no access to it.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from datetime import datetime
-from typing import Final, TypeAlias
+from typing import Final
 
 from attrs import define, evolve, field
 
-from ..aio.tasks import run_together
+from ..config import Seconds
 from ..errors import (
-    ConfigurationError,
+    EVERY_DEVICE,
     DeviceFailure,
     DevicesFailedError,
+    ForbiddenError,
     IottlyError,
-    SessionClosedError,
     StoreError,
-    UnauthorizedError,
 )
 from ..follow import FollowPace
 from ..models import Cursor, MessageBatch
@@ -35,12 +34,13 @@ from ..models._time import from_epoch_ms
 from ..resources import Messages
 from ..resources.messages import TypeFilter
 
-_log = logging.getLogger("iottly_async")
+_log = logging.getLogger("iottly_async.ingest")
 
-FATAL: Final = (UnauthorizedError, SessionClosedError, StoreError, ConfigurationError)
+FATAL: Final = (*EVERY_DEVICE, StoreError)
 """Errors that every other device would meet too. They end the job."""
 
-Batches: TypeAlias = AsyncGenerator[MessageBatch, None]
+AGAIN_AFTER: Final = 3600.0
+"""Seconds after which a job that follows looks again at a device that was given up."""
 
 
 @define(kw_only=True)
@@ -53,22 +53,22 @@ class Fetcher:
         start: of the job's range, in milliseconds since the epoch; None for the oldest
             message.
         concurrency: requests at once, at most.
+        patience: seconds for which failures that pass are waited out within the range; None
+            is `Config.patience`.
         on_batch: takes a batch; returns once there is room for the next one.
         on_device_end: called when a device's walk ends: with its id, and its error or None.
         cursors: the cursor of each device after its last batch; none before the first.
-        failed: the devices whose walk ended in an error. They are not followed.
     """
 
     messages: Messages
     type: TypeFilter
     start: int | None
     concurrency: int
+    patience: Seconds | None
     on_batch: Callable[[MessageBatch], Awaitable[None]]
     on_device_end: Callable[[str, IottlyError | None], None]
     cursors: dict[str, Cursor]
-    failed: set[str] = field(factory=set)
-
-    # --- the range -----------------------------------------------------------------------
+    _failed: dict[str, IottlyError] = field(factory=dict, init=False)
 
     async def fetch_range(self, devices: Sequence[str], end: datetime) -> None:
         """Walk all devices up to `end`. Batches come in no order.
@@ -77,149 +77,84 @@ class Fetcher:
             IottlyError: one of `FATAL`, or what `on_batch` raised. Any other error ends the
                 walk of its device alone.
         """
-        start = _time_of(self.start)
-
-        def walk(device_id: str) -> Batches:
-            cursor = self.cursors.get(device_id)
-            return self.messages.batches(
-                device_id, start=start, end=end, type=self.type, cursor=cursor
-            )
-
+        batches = self.messages.batches_many(
+            devices,
+            start=None if self.start is None else from_epoch_ms(self.start),
+            end=end,
+            type=self.type,
+            concurrency=self.concurrency,
+            cursors={one: self.cursors[one] for one in devices if one in self.cursors},
+            patience=self.patience,
+            on_failure=self._give_up,
+        )
         try:
-            batches = self.messages.batches_many(
-                devices,
-                start=start,
-                end=end,
-                type=self.type,
-                concurrency=self.concurrency,
-                cursors={one: self.cursors[one] for one in devices if one in self.cursors},
-            )
             async with aclosing(batches):
                 async for batch in batches:
                     await self._take(batch)
                     if batch.cursor.finished:
                         self.on_device_end(batch.cursor.device_id, None)
-        except FATAL:
-            raise
-        except DevicesFailedError as failed:
-            for device_id, failure in failed.failures.items():
-                self._gave_up(device_id, failure)
-        except IottlyError:
-            await self._walk_each([one for one in devices if not self._finished(one)], walk)
+        except DevicesFailedError:
+            pass  # each was noted when it was given up
 
-    def _finished(self, device_id: str) -> bool:
-        cursor = self.cursors.get(device_id)
-        return cursor is not None and cursor.finished
-
-    # --- what arrives later --------------------------------------------------------------
-
-    async def follow(
-        self,
-        devices: Sequence[str] | None,
-        list_devices: Callable[[], Awaitable[list[str]]],
-        *,
-        pace: FollowPace,
-    ) -> None:
+    async def follow(self, devices: Sequence[str] | None, *, pace: FollowPace) -> None:
         """Follow devices from their cursors, without an end.
 
-        It returns only if all named devices have failed.
+        It returns only if the key gives access to none of the devices.
 
         Args:
             devices: the devices to follow; None for all of the project, also those that
                 are added later. Of a device that is added later, the whole range is read.
-            list_devices: lists the project's devices now.
             pace: how often devices are polled.
 
         Raises:
-            IottlyError: one of `FATAL`, what `on_batch` raised, or an error that no device
-                shows when it is walked alone.
+            IottlyError: one of `FATAL`, or what `on_batch` raised.
         """
-        while devices is None or set(devices) - self.failed:
-            try:
-                await self._follow_all(devices, pace)
-            except FATAL:
-                raise
-            except DevicesFailedError:
-                return  # each was noted when it was given up
-            except IottlyError as error:
-                before = len(self.failed)
-                present = await list_devices() if devices is None else devices
-                remaining = [one for one in present if one not in self.failed]
-                await self._walk_each(remaining, self._walk_to_now)
-                if len(self.failed) == before:
-                    raise
-                _log.warning("following goes on without %d devices: %s", len(self.failed), error)
-
-    async def _follow_all(self, devices: Sequence[str] | None, pace: FollowPace) -> None:
+        refused = {one for one, error in self._failed.items() if isinstance(error, ForbiddenError)}
+        if devices is not None and refused.issuperset(devices):
+            return
         batches = self.messages.follow_many(
             devices,
-            cursors={device: _open_ended(cursor) for device, cursor in self.cursors.items()},
-            start=self._follow_start,
+            cursors={
+                # Without an end, so that the walk can go on beyond it.
+                device: evolve(cursor, end=None)
+                for device, cursor in self.cursors.items()
+            },
+            # A follower takes None for now, so the oldest message is named by the epoch.
+            start=from_epoch_ms(self.start or 0),
             type=self.type,
             concurrency=self.concurrency,
             pace=pace,
-            skip=self.failed,
+            skip=refused,
             empty=True,
-            on_failure=self._gave_up,
+            on_failure=self._give_up,
+            again_after=AGAIN_AFTER,
         )
-        async with aclosing(batches):
-            async for batch in batches:
-                await self._take(batch)
+        try:
+            async with aclosing(batches):
+                async for batch in batches:
+                    await self._take(batch)
+                    self._recovered(batch.cursor.device_id)
+        except DevicesFailedError:
+            pass  # each was noted when it was given up
 
-    def _walk_to_now(self, device_id: str) -> Batches:
-        cursor = self.cursors.get(device_id)
-        return self.messages.batches(
-            device_id,
-            start=self._follow_start if cursor is None else None,
-            type=self.type,
-            cursor=None if cursor is None else _open_ended(cursor),
+    def _give_up(self, device_id: str, failure: DeviceFailure) -> None:
+        error = failure.error
+        self._failed[device_id] = error
+        _log.warning(
+            "the job goes on without device %s: %s: %s", device_id, type(error).__name__, error
         )
+        self.on_device_end(device_id, error)
 
-    @property
-    def _follow_start(self) -> datetime:
-        # A follower takes None for now, so the oldest message is named by the epoch.
-        return from_epoch_ms(self.start or 0)
-
-    def _gave_up(self, device_id: str, failure: DeviceFailure) -> None:
-        self.failed.add(device_id)
-        self.on_device_end(device_id, failure.error)
-
-    # --- both ----------------------------------------------------------------------------
-
-    async def _walk_each(self, devices: Sequence[str], walk: Callable[[str], Batches]) -> None:
-        """Walk each device alone, some at the same time; note those that fail."""
-        waiting = iter(devices)
-
-        async def work() -> None:
-            for device_id in waiting:
-                try:
-                    async with aclosing(walk(device_id)) as batches:
-                        async for batch in batches:
-                            await self._take(batch)
-                except FATAL:
-                    raise
-                except IottlyError as error:
-                    self.failed.add(device_id)
-                    self.on_device_end(device_id, error)
-                else:
-                    self.on_device_end(device_id, None)
-
-        await run_together([work() for _ in range(min(self.concurrency, len(devices)))])
+    def _recovered(self, device_id: str) -> None:
+        if self._failed.pop(device_id, None) is not None:
+            _log.info("device %s, which was given up, is fetched again", device_id)
+            self.on_device_end(device_id, None)
 
     async def _take(self, batch: MessageBatch) -> None:
         cursor = batch.cursor
         if cursor.start != self.start:
-            # A device that was added later is followed from the epoch; see `_follow_start`.
+            # A device that was added later is followed from the epoch; see `follow`.
             cursor = evolve(cursor, start=self.start)
             batch = evolve(batch, cursor=cursor)
         await self.on_batch(batch)
         self.cursors[cursor.device_id] = cursor
-
-
-def _open_ended(cursor: Cursor) -> Cursor:
-    """The cursor without an end, so that a walk can go on beyond it."""
-    return evolve(cursor, end=None)
-
-
-def _time_of(ms: int | None) -> datetime | None:
-    return None if ms is None else from_epoch_ms(ms)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -10,6 +11,7 @@ from datetime import datetime
 from typing import Final, TypeVar, cast
 
 from ..aio.tasks import cancel_and_wait
+from ..clock import SYSTEM_CLOCK
 from ..codec import MESSAGE_TYPES, choice
 from ..config import Seconds, flag, seconds, whole
 from ..errors import ConfigurationError, IottlyError
@@ -25,6 +27,7 @@ from .progress import Meter, Progress
 from .report import IngestReport, Outcome
 from .run_plan import RunStart, begin_run, plan_after, renewal
 from .stores import Store, StoredState, open_store
+from .waiting import WaitMeter
 from .writer import Writer
 
 T = TypeVar("T")
@@ -61,6 +64,9 @@ class IngestJob:
         flush_every: seconds after which a message that was fetched is durable, at the
             latest. A kill makes the next run fetch that much again. None is the store's own
             `flush_every` (30 for Parquet, where each flush makes files), or 1.
+        patience: seconds for which failures of the service that pass are waited out: no
+            connection, an attempt's timeout, 5xx, a proxy's page (D18). `math.inf` is without
+            end. None (the default) is `Config.patience`; a job that follows waits without end.
         follow: whether the job goes on with new messages after the range, until `stop`.
             Devices that are added to the project join in if `devices` is None. It excludes
             `end`. Default False.
@@ -90,6 +96,7 @@ class IngestJob:
         type: TypeFilter = "all",  # noqa: A002 - the API's own name
         concurrency: int = 8,
         flush_every: Seconds | None = None,
+        patience: Seconds | None = None,
         follow: bool = False,
         pace: FollowPace | None = None,
     ) -> None:
@@ -109,6 +116,9 @@ class IngestJob:
             flush_every = getattr(self._store, "flush_every", _FLUSH_EVERY)
         self._flush_every = seconds(flush_every, name="flush_every")
         self._follow = flag(follow, name="follow")
+        if patience is None:
+            patience = math.inf if follow else session.config.patience
+        self._patience = seconds(patience, name="patience", zero=True, endless=True)
         self._pace = checked_pace(pace)
         self._stopping = asyncio.Event()
         self._started = False
@@ -124,9 +134,12 @@ class IngestJob:
     async def run(self, progress: OnProgress | None = None) -> IngestReport:
         """Fetch and store until all devices have reached their end, or an error.
 
-        An error of one device ends that device's walk. It is in the report, and the next run
-        goes on there. A job that follows returns only after `stop`. A job runs once; to run
-        it again, make another one.
+        Failures of the service that pass are waited out for `patience`. An error of one
+        device that does not pass, such as `ForbiddenError`, ends that device's walk. It is
+        logged at once at WARNING by ``iottly_async.ingest`` and is in the report, and the
+        next run goes on there. A job that follows looks at the device again after an hour,
+        unless the key gives no access to it, and returns only after `stop`. A job runs once;
+        to run it again, make another one.
 
         Args:
             progress: called in the event loop with a `Progress`, four times a second and at
@@ -138,31 +151,45 @@ class IngestJob:
         Raises:
             CursorMismatchError: the store is of another query, project or server.
             ConfigurationError: the store cannot be opened, or the job was run before.
-            StoreError: the store failed. What it holds is right, and a run can go on with it.
+            StoreError: another job writes to the store; or the store failed. What it holds is
+                right, and a run can go on with it.
             UnauthorizedError: the key is not accepted, or no longer.
-            IottlyError: the project's devices could not be listed.
+            IottlyError: the project's devices could not be listed within `patience`.
         """
         if self._started:
             raise ConfigurationError("a job runs once; make another one to run it again")
         self._started = True
-        run = _Run(self._session, Meter(now=_now, begun=_now()))
+        run = _Run(self._session)
+        working = asyncio.ensure_future(self._run(run, progress))
+        watching = asyncio.ensure_future(run.watch(progress))
         try:
-            stored = await self._store.open()
-            start = await self._unless_stopped(self._plan(stored))
-            if start is None:
-                return run.report(self._query, None)
-            run.meter.begin(
-                start.devices,
-                start=start.plan.query.start,
-                end=start.plan.pinned_end,
-                server_ahead=start.server_now - _now(),
-            )
-            await self._fetch_and_write(start.plan, run, progress)
-            plan = plan_after(start.plan, run.meter)
-            await self._store.begin(plan.to_json())
-            return run.report(self._query, plan)
+            # Watching has no end. If it ends first, it has failed.
+            await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                await watching
+            return await working
         finally:
+            await cancel_and_wait([working, watching])
             await self._store.close()
+
+    async def _run(self, run: _Run, progress: OnProgress | None) -> IngestReport:
+        stored = await self._store.open()
+        start = await self._unless_stopped(self._plan(stored))
+        if start is None:
+            return run.report(self._query, None)
+        run.meter.begin(
+            start.devices,
+            start=start.plan.query.start,
+            end=start.plan.pinned_end,
+            server_ahead=start.server_now - _now(),
+        )
+        await self._fetch_and_write(start.plan, run)
+        plan = plan_after(start.plan, run.meter)
+        await self._store.begin(plan.to_json())
+        run.sample()
+        if progress is not None:
+            progress(run.snapshot())
+        return run.report(self._query, plan)
 
     # --- the plan ------------------------------------------------------------------------
 
@@ -174,36 +201,32 @@ class IngestJob:
             self._query,
             await self._list_devices() if self._devices is None else self._devices,
             settle=self._session.config.settle,
+            patience=self._patience,
         )
 
     async def _list_devices(self) -> list[str]:
-        return [device.id for device in await self._project.devices.list()]
+        devices = await self._project.devices.list(patience=self._patience)
+        return [device.id for device in devices]
 
     # --- the range, then what arrives later ----------------------------------------------
 
-    async def _fetch_and_write(
-        self, plan: IngestPlan, run: _Run, progress: OnProgress | None
-    ) -> None:
+    async def _fetch_and_write(self, plan: IngestPlan, run: _Run) -> None:
         """Fetch and write until the end or until stopped; then all that was fetched is stored."""
-        writer = Writer(
+        writer = run.writer = Writer(
             self._store, run.meter, flush_every=self._flush_every, plan=renewal(plan, run.meter)
         )
         fetching = asyncio.ensure_future(self._unless_stopped(self._fetch(plan, run.meter, writer)))
         writing = asyncio.ensure_future(writer.run())
-        watching = asyncio.ensure_future(run.watch(writer, progress))
         try:
-            # Only fetching ends by itself. If another task ends, it has failed.
-            await asyncio.wait({fetching, writing, watching}, return_when=asyncio.FIRST_COMPLETED)
+            # Only fetching ends by itself. If writing ends first, it has failed.
+            await asyncio.wait({fetching, writing}, return_when=asyncio.FIRST_COMPLETED)
             if not fetching.done():
-                await (writing if writing.done() else watching)
+                await writing
             writer.finish()
             await writing
             await fetching
         finally:
-            await cancel_and_wait([fetching, writing, watching])
-        run.sample(writer)
-        if progress is not None:
-            progress(run.snapshot())
+            await cancel_and_wait([fetching, writing])
 
     async def _fetch(self, plan: IngestPlan, meter: Meter, writer: Writer) -> None:
         def on_device_end(device_id: str, error: IottlyError | None) -> None:
@@ -217,6 +240,7 @@ class IngestJob:
             type=cast(TypeFilter, plan.query.type),
             start=plan.query.start,
             concurrency=self._concurrency,
+            patience=self._patience,
             on_batch=writer.put,
             on_device_end=on_device_end,
             cursors={device.device_id: device.cursor for device in devices if device.cursor},
@@ -227,7 +251,7 @@ class IngestJob:
         )
         if self._follow:
             meter.following = True
-            await fetcher.follow(self._devices, self._list_devices, pace=self._pace)
+            await fetcher.follow(self._devices, pace=self._pace)
 
     async def _unless_stopped(self, work: Awaitable[T]) -> T | None:
         """What `work` returns; None if the job was stopped first."""
@@ -241,33 +265,43 @@ class IngestJob:
 
 
 class _Run:
-    """Measures a run, and says how it goes and how it went."""
+    """Measures a run, and says how it goes and how it went.
 
-    def __init__(self, session: IottlySession, meter: Meter) -> None:
-        self.meter = meter
+    Attributes:
+        meter: the run's counters.
+        writer: None until the run fetches.
+    """
+
+    def __init__(self, session: IottlySession) -> None:
+        now = _now()
+        self.meter = Meter(now=_now, begun=now)
+        self.writer: Writer | None = None
         self._session = session
         self._attempts_before = session.stats.attempts
-        self._bottleneck = BottleneckMeter(_now(), time.thread_time())
+        self._bottleneck = BottleneckMeter(now, time.thread_time())
+        self._waits = WaitMeter(now)
 
-    async def watch(self, writer: Writer, progress: OnProgress | None) -> None:
-        """Sample the bottleneck and call `progress`, without an end."""
+    async def watch(self, progress: OnProgress | None) -> None:
+        """Take samples and call `progress`, without an end."""
         last = -_PROGRESS_EVERY
         while True:
-            self.sample(writer)
+            self.sample()
             if progress is not None and _now() - last >= _PROGRESS_EVERY:
                 last = _now()
                 progress(self.snapshot())
             await asyncio.sleep(_SAMPLE_EVERY)
 
-    def sample(self, writer: Writer) -> None:
-        """Take a sample for the bottleneck."""
-        quota = self._session.quota
+    def sample(self) -> None:
+        """Take a sample of what the run is limited by, and of what it waits for."""
+        session, now = self._session, _now()
+        quota = session.quota
+        self._waits.sample(now, SYSTEM_CLOCK.time(), quota=quota, outage=session.outage)
         self._bottleneck.sample(
-            _now(),
+            now,
             time.thread_time(),
             waiting=quota.waiting,
             in_flight=quota.in_flight,
-            store_busy=writer.blocks,
+            store_busy=self.writer is not None and self.writer.blocks,
         )
 
     def snapshot(self) -> Progress:
@@ -276,6 +310,7 @@ class _Run:
             requests=self._requests,
             quota=self._session.quota,
             shares=self._bottleneck.recent(),
+            waiting=self._waits.current,
         )
 
     def report(self, query: Query, plan: IngestPlan | None) -> IngestReport:
@@ -295,6 +330,8 @@ class _Run:
             devices=tuple(device.as_outcome() for device in devices),
             followed=meter.following,
             shares=self._bottleneck.shares(),
+            quota_seconds=self._waits.quota,
+            outage_seconds=self._waits.service,
         )
 
     @property

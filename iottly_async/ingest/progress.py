@@ -12,6 +12,7 @@ from ..models import Cursor, MessageBatch, Quota
 from ..models._time import epoch_ms
 from .bottleneck import TimeShares
 from .report import DeviceOutcome, Outcome
+from .waiting import Waiting, WaitingFor
 
 _SPEED_OVER: Final = 10.0  # seconds over which the present speed is averaged
 
@@ -43,6 +44,10 @@ class Progress:
         following: whether the range is done and the job waits for new messages.
         shares: what the last ten seconds were spent on; `shares.bottleneck` names what
             limits the run now.
+        waiting_for: what the run stands still for: "quota", or "service" in an outage. None
+            if it goes on.
+        waiting_seconds: for quota, until the quota's window ends; for the service, since it
+            is away. None if the run goes on, or if that is not known.
     """
 
     rows: int
@@ -61,6 +66,8 @@ class Progress:
     cursor_age: float | None
     following: bool
     shares: TimeShares
+    waiting_for: WaitingFor | None = None
+    waiting_seconds: float | None = None
 
 
 @define
@@ -143,6 +150,10 @@ class DeviceProgress:
         )
 
 
+def _none() -> int:
+    return 0
+
+
 @define
 class Meter:
     """The counters of a run.
@@ -157,7 +168,7 @@ class Meter:
         following: whether the range is done and the job waits for new messages.
         rows: messages stored, without rejected ones.
         rejected: messages rejected.
-        waiting: messages fetched and not yet stored.
+        unstored: returns the number of rows that are fetched and not yet stored.
     """
 
     now: Callable[[], float]
@@ -169,8 +180,22 @@ class Meter:
     following: bool = False
     rows: int = 0
     rejected: int = 0
-    waiting: int = 0
+    unstored: Callable[[], int] = _none
     _samples: deque[tuple[float, int]] = field(factory=deque)
+
+    @property
+    def waiting(self) -> int:
+        """Messages fetched and not yet stored."""
+        return self.unstored()
+
+    def stored(self, device_id: str, cursor: Cursor, *, rows: int, rejected: int) -> None:
+        """Note rows of a device that were stored, and the cursor that follows them."""
+        device = self.devices[device_id]
+        device.cursor = cursor
+        device.rows += rows
+        device.rejected += rejected
+        self.rows += rows
+        self.rejected += rejected
 
     @property
     def seconds(self) -> float:
@@ -211,7 +236,14 @@ class Meter:
         """The number of devices with an outcome."""
         return sum(device.outcome is outcome for device in self.devices.values())
 
-    def snapshot(self, *, requests: int, quota: Quota, shares: TimeShares) -> Progress:
+    def snapshot(
+        self,
+        *,
+        requests: int,
+        quota: Quota,
+        shares: TimeShares,
+        waiting: Waiting | None = None,
+    ) -> Progress:
         """How far the run is now."""
         speed = self._speed()
         total = expected(self.devices.values(), self.end)
@@ -234,6 +266,8 @@ class Meter:
             cursor_age=self.cursor_age(),
             following=self.following,
             shares=shares,
+            waiting_for=None if waiting is None else waiting.reason,
+            waiting_seconds=None if waiting is None else waiting.seconds,
         )
 
     def _speed(self) -> float:

@@ -65,6 +65,8 @@ class IngestReport:
         devices: one outcome for each device, in the job's order.
         followed: whether the job completed the range and then followed.
         shares: what the run's time was spent on; `shares.bottleneck` names what limited it.
+        quota_seconds: seconds in which the run stood still for quota.
+        outage_seconds: seconds in which the service was away, and the run waited for it.
     """
 
     project_id: str
@@ -79,6 +81,8 @@ class IngestReport:
     devices: tuple[DeviceOutcome, ...]
     followed: bool = False
     shares: TimeShares = field(factory=TimeShares)
+    quota_seconds: float = 0.0
+    outage_seconds: float = 0.0
 
     @property
     def rows_per_second(self) -> float:
@@ -113,5 +117,7 @@ class IngestReport:
             done=self.done,
             failed=self.failed,
             shares=self.shares.as_dict(),
+            quota_seconds=round(self.quota_seconds, 1),
+            outage_seconds=round(self.outage_seconds, 1),
         )
         return plain

@@ -8,9 +8,10 @@ from typing import Final
 from attrs import evolve, frozen
 
 from ..clock import SYSTEM_CLOCK
-from ..errors import ApiError
+from ..errors import ApiError, DecodeError
 from ..models import Cursor
 from ..resources import Messages
+from ..retry import is_passing
 from ..walk import PageRequest
 from .fetch import FATAL
 from .plan import IngestPlan, Query, cursor_for, next_plan
@@ -44,6 +45,7 @@ async def begin_run(
     devices: Sequence[str],
     *,
     settle: float,
+    patience: float,
 ) -> RunStart:
     """Make the plan of this run and store it; find where each device goes on.
 
@@ -53,7 +55,7 @@ async def begin_run(
         IottlyError: the error of the first device, if the service answered none of them.
     """
     old = None if stored.plan is None else IngestPlan.from_json(stored.plan)
-    now = await server_now(messages, query, devices)
+    now = await server_now(messages, query, devices, patience=patience)
     plan = next_plan(query, old, server_now=now, settle=settle)
     waiting = tuple(device_id for device_id in devices if device_id not in stored.cursors)
     await store.begin(evolve(plan, waiting=waiting).to_json())
@@ -70,38 +72,54 @@ async def begin_run(
     return RunStart(plan=plan, devices=progress, server_now=now)
 
 
-async def server_now(messages: Messages, query: Query, devices: Sequence[str]) -> float:
+async def server_now(
+    messages: Messages, query: Query, devices: Sequence[str], *, patience: float | None = None
+) -> float:
     """The time on the server's clock, in seconds since the epoch; costs one small request.
 
     A device that the service refuses is passed over. Without a device, or without a `Date`
     in the answer, it is the local clock's time.
 
     Raises:
-        IottlyError: the error of the first device, if the service answered none of them.
+        IottlyError: the service does not answer within `patience` (None is
+            `Config.patience`); or it refuses all devices: the error of the first one.
     """
     refused: ApiError | None = None
     for device_id in devices:
-        request = PageRequest(
-            device_id=device_id,
-            start=query.start,
-            end=None,
-            type=query.type,
-            order="asc",
-            size=1,
-            number=None,
-        )
         try:
-            fetched = await messages.fetch(request)
+            known = await _server_time(messages, query, device_id, patience)
         except FATAL:
             raise
         except ApiError as error:
+            if is_passing(error):
+                raise
             refused = refused or error
         else:
-            known = fetched.server_time
             return SYSTEM_CLOCK.time() if known is None else known
     if refused is not None:
         raise refused
     return SYSTEM_CLOCK.time()
+
+
+async def _server_time(
+    messages: Messages, query: Query, device_id: str, patience: float | None
+) -> float | None:
+    request = PageRequest(
+        device_id=device_id,
+        start=query.start,
+        end=None,
+        type=query.type,
+        order="asc",
+        size=1,
+        number=None,
+    )
+    try:
+        fetched = await messages.fetch(request, patience=patience)
+    except DecodeError:
+        # The row cannot be read. A range without rows has a `Date` too.
+        request = evolve(request, start=0, end=1)
+        fetched = await messages.fetch(request, patience=patience)
+    return fetched.server_time
 
 
 def plan_after(plan: IngestPlan, meter: Meter) -> IngestPlan:

@@ -85,6 +85,8 @@ class Writer:
         self._every = flush_every
         self._worth: int = getattr(store, "group_rows", _WORTH_ROWS)
         self._pending = _PendingGroup()
+        self._writing = _PendingGroup()
+        meter.unstored = lambda: self._pending.size + self._writing.size
         self._work = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
@@ -110,7 +112,6 @@ class Writer:
         pending = self._pending
         pending.add(batch)
         self._meter.device(batch.cursor.device_id).note_first(batch)
-        self._meter.waiting += len(batch.messages)
         if pending.full:
             self._room.clear()
         if pending.size >= self._worth or pending.full:
@@ -139,7 +140,8 @@ class Writer:
                 return
 
     async def _write(self) -> None:
-        pending, self._pending = self._pending, _PendingGroup()
+        pending = self._writing = self._pending
+        self._pending = _PendingGroup()
         if not self._finishing:
             self._work.clear()
         self._room.set()
@@ -150,19 +152,17 @@ class Writer:
         refused = await self._store.write(group)
         self._dirty = True
         self._count(pending, refused)
+        self._writing = _PendingGroup()
 
     def _count(self, written: _PendingGroup, refused: Mapping[str, int]) -> None:
-        meter = self._meter
         for device_id, batch in written.last.items():
-            device = meter.devices[device_id]
             more = refused.get(device_id, 0)
-            device.cursor = batch.cursor
-            device.rows += written.rows_by_device[device_id] - more
-            device.rejected += written.rejected_by_device[device_id] + more
-        more = sum(refused.values())
-        meter.rows += len(written.messages) - more
-        meter.rejected += len(written.rejected) + more
-        meter.waiting -= written.size
+            self._meter.stored(
+                device_id,
+                batch.cursor,
+                rows=written.rows_by_device[device_id] - more,
+                rejected=written.rejected_by_device[device_id] + more,
+            )
 
     async def _flush(self, *, now: bool) -> None:
         time = asyncio.get_running_loop().time()

@@ -28,7 +28,7 @@ except ImportError as error:
         "iottly_async.integrations.dask needs the extra dask: pip install 'iottly-async[dask]'"
     ) from error
 
-from ..config import Config
+from ..config import Config, Seconds
 from ..ingest.partitions import Format, Partition, PartitionManifest, run_partition
 from ..ingest.stores.names import checked_path
 
@@ -43,6 +43,7 @@ def submit(
     format: Format = "jsonl",  # noqa: A002 - as everywhere in this library
     config: Config | None = None,
     retries: int = 5,
+    patience: Seconds | None = None,
 ) -> list[Future[Any]]:
     """Submit partitions to a cluster, without waiting for them.
 
@@ -58,6 +59,7 @@ def submit(
         config: the settings of the sessions on the workers. It must be picklable. None, the
             default, is `Config.from_env()` on each worker. `base_url` is the partition's own.
         retries: how often a partition that fails is run again. Default 5.
+        patience: as in `run_partition`. None, the default, is `Config.patience`.
 
     Returns:
         One future of a `PartitionManifest` for each partition, in the same order.
@@ -65,7 +67,7 @@ def submit(
     folder = checked_path(to, name="to")
     # The same partition into the same folder is the same task, whichever client submits it.
     suffix = blake2b(f"{folder}\n{format}".encode(), digest_size=4).hexdigest()
-    return _submit(client, partitions, folder, format, config, retries, suffix)
+    return _submit(client, partitions, folder, format, config, patience, retries, suffix)
 
 
 def _submit(
@@ -74,6 +76,7 @@ def _submit(
     folder: str,
     form: Format,
     config: Config | None,
+    patience: Seconds | None,
     retries: int,
     suffix: str,
 ) -> list[Future[Any]]:
@@ -84,6 +87,7 @@ def _submit(
             folder,
             form,
             config,
+            patience,
             key=f"iottly-partition-{partition.id}-{suffix}",
             priority=-number,
             retries=retries,
@@ -101,6 +105,7 @@ def run(
     format: Format = "jsonl",  # noqa: A002
     config: Config | None = None,
     retries: int = 5,
+    patience: Seconds | None = None,
     progress: Progress | None = None,
 ) -> list[PartitionManifest]:
     """Run partitions on a cluster and wait until all of them have ended.
@@ -120,6 +125,7 @@ def run(
         config: the settings of the sessions on the workers. It must be picklable. None, the
             default, is `Config.from_env()` on each worker. `base_url` is the partition's own.
         retries: how often a partition that fails is run again. Default 5.
+        patience: as in `run_partition`. None, the default, is `Config.patience`.
         progress: called with each manifest when its partition has ended. None, the default,
             calls nothing.
 
@@ -133,7 +139,7 @@ def run(
     # The task names are unique to this run. The scheduler forgets cancelled tasks only after
     # a while, and would answer a task of the same name with the old result.
     folder, suffix = checked_path(to, name="to"), uuid4().hex[:8]
-    futures = _submit(client, partitions, folder, format, config, retries, suffix)
+    futures = _submit(client, partitions, folder, format, config, patience, retries, suffix)
     manifests: dict[Any, PartitionManifest] = {}
     errors: list[Exception] = []
     try:
@@ -154,7 +160,12 @@ def run(
 
 
 def _run(
-    partition: Partition, folder: str, form: Format, config: Config | None
+    partition: Partition,
+    folder: str,
+    form: Format,
+    config: Config | None,
+    patience: Seconds | None,
 ) -> PartitionManifest:
     """Run one partition, in a worker's thread and with its own event loop."""
-    return asyncio.run(run_partition(partition, folder, format=form, config=config))
+    work = run_partition(partition, folder, format=form, config=config, patience=patience)
+    return asyncio.run(work)

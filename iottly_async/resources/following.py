@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from datetime import datetime
 from functools import partial
 from math import inf
@@ -19,9 +19,7 @@ from ..pipeline import FailureEvent, notify
 from ..walk.track import resumed
 from .arguments import checked_cursors, checked_ids, time_range
 from .pages import PAGE
-from .walks import TypeFilter, Walks
-
-OnFailure = Callable[[str, DeviceFailure], object]
+from .walks import OnFailure, TypeFilter, Walks
 
 
 class Follows(Walks):

@@ -9,7 +9,7 @@ from functools import partial, wraps
 from typing import Concatenate, Literal, ParamSpec, Protocol, TypeVar
 
 from ..config import Seconds, flag, seconds, whole
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, DeviceFailure
 from ..models import Cursor, Device, Message, MessageBatch
 from ..models.cursor import Order
 from ..walk import Fetched, PageRequest, WalkQuery, WalkSettings, batches, batches_many
@@ -17,6 +17,7 @@ from .arguments import checked_cursors, checked_ids
 from .context import Context
 from .pages import Pages
 
+OnFailure = Callable[[str, DeviceFailure], object]
 TypeFilter = Literal["all", "userdefined", "iottlyagent"]
 
 _Owner = TypeVar("_Owner")
@@ -217,6 +218,7 @@ class Walks:
         verify_ties: bool = False,
         lookback: Seconds = 0.0,
         patience: Seconds | None = None,
+        on_failure: OnFailure | None = None,
     ) -> AsyncGenerator[MessageBatch, None]:
         """Yield every message of many devices, each once, in batches of one device each.
 
@@ -245,6 +247,8 @@ class Walks:
                 message of that part. Ascending walks only. Default 0: nothing is read again.
             patience: seconds for which failures of the service that pass are waited out,
                 `math.inf` without end (D18). None (the default) is `Config.patience`.
+            on_failure: called as soon as a device fails, with its id and its `DeviceFailure`;
+                the others go on. None (the default) calls nothing.
 
         Yields:
             Batches in no particular order, also those of one device;
@@ -287,6 +291,7 @@ class Walks:
                 clock=context.clock,
                 capacity=context.pipeline.capacity,
                 history=partial(self._pages.history, patience=patient),
+                on_failure=on_failure,
             )
 
         async def walk_all() -> AsyncGenerator[MessageBatch, None]:
@@ -329,6 +334,8 @@ class Walks:
                 Ascending walks only. Default 0: nothing is read again.
             patience: seconds for which failures of the service that pass are waited out,
                 `math.inf` without end (D18). None (the default) is `Config.patience`.
+            on_failure: called as soon as a device fails, with its id and its `DeviceFailure`;
+                the others go on. None (the default) calls nothing.
 
         Yields:
             Messages in no particular order; `message.device_id` names the device.

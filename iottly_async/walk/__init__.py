@@ -57,12 +57,12 @@ answers. `strategy/` runs the workers: `sequential`, `ordered`, `unordered`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 
 import attrs
 
 from ..clock import SYSTEM_CLOCK, Clock
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, DeviceFailure
 from ..models.cursor import Cursor
 from ..models.message import MessageBatch
 from .query import (
@@ -171,6 +171,7 @@ def batches_many(
     clock: Clock = SYSTEM_CLOCK,
     capacity: Capacity | None = None,
     history: History | None = None,
+    on_failure: Callable[[str, DeviceFailure], object] | None = None,
 ) -> AsyncGenerator[MessageBatch, None]:
     """Walk over the messages of many devices, without order.
 
@@ -187,6 +188,8 @@ def batches_many(
         clock: as in `batches`.
         capacity: as in `batches`.
         history: as in `batches`.
+        on_failure: called with the id and the failure of a device as soon as it fails.
+            Default None: nothing is called.
 
     Returns:
         A generator of batches, each of one device: `batch.cursor.device_id` says which. Every
@@ -212,7 +215,7 @@ def batches_many(
 
     source = PageSource(fetch, history, clock)
     limit = request_limit(concurrency, capacity)
-    return UnorderedWalk(source, tracks(), limit, many=True).batches()
+    return UnorderedWalk(source, tracks(), limit, many=True, on_failure=on_failure).batches()
 
 
 def _check(concurrency: int) -> None:

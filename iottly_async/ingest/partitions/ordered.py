@@ -9,6 +9,7 @@ from contextlib import aclosing
 from typing import Final, TypeAlias
 
 from ...aio.tasks import cancel_and_wait
+from ...config import Seconds
 from ...errors import IottlyError
 from ...models import Message
 from ...models._time import from_epoch_ms
@@ -42,7 +43,8 @@ class _IntervalQueue:
     async def get(self) -> list[Message] | None:
         """Remove and return the oldest batch; None at the end."""
         batch = await self._batches.get()
-        self._room.release()
+        if batch is not None:
+            self._room.release()
         return batch
 
 
@@ -52,6 +54,7 @@ async def in_order(
     *,
     type: TypeFilter,  # noqa: A002 - the API's own name
     concurrency: int,
+    patience: Seconds | None,
     failed: Failed,
 ) -> AsyncGenerator[list[Message], None]:
     """Yield the messages of all windows, in the order of the windows and of time.
@@ -64,6 +67,8 @@ async def in_order(
         windows: in the order in which they are yielded.
         type: "all", "userdefined" or "iottlyagent".
         concurrency: the number of windows that are walked at the same time.
+        patience: seconds for which failures that pass are waited out; None is
+            `Config.patience`.
         failed: called with a window and its error, if the error is the window's own. The
             other windows go on.
 
@@ -80,7 +85,7 @@ async def in_order(
         window = next(waiting, None)
         if window is not None:
             queue = _IntervalQueue()
-            walk = asyncio.ensure_future(_walk(messages, window, type, queue.put, failed))
+            walk = asyncio.ensure_future(_walk(messages, window, type, patience, queue.put, failed))
             # The queue ends however the walk ends; an error is then raised from the task.
             walk.add_done_callback(lambda _: queue.end())
             walks.append((walk, queue))
@@ -103,6 +108,7 @@ async def _walk(
     messages: Messages,
     window: PartitionInterval,
     type: TypeFilter,  # noqa: A002
+    patience: Seconds | None,
     put: Callable[[list[Message]], Awaitable[None]],
     failed: Failed,
 ) -> None:
@@ -111,6 +117,7 @@ async def _walk(
         start=None if window.start is None else from_epoch_ms(window.start),
         end=from_epoch_ms(window.end),
         type=type,
+        patience=patience,
     )
     try:
         async with aclosing(batches):

@@ -75,7 +75,7 @@ async def plan(
     Raises:
         ConfigurationError: an argument is not as above, or an environment variable is not
             set. Nothing was sent.
-        IottlyError: the devices of a project could not be listed.
+        IottlyError: the devices of a project could not be listed within `Config.patience`.
     """
     low, high = time_range(start, end)
     kind = choice(type, MESSAGE_TYPES, name="type")
@@ -131,7 +131,8 @@ async def _list(source: PartitionSource, query: Query, config: Config) -> _Liste
     async with IottlySession(from_environment(source.key_env), config=config) as session:
         project = session.project(source.project)
         if source.devices is None:
-            devices = [device.id for device in await project.devices.list()]
+            found = await project.devices.list(patience=config.patience)
+            devices = [device.id for device in found]
         else:
             devices = list(source.devices)
             for device_id in devices:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
@@ -11,7 +12,7 @@ from typing import Final, TypeVar, cast, get_args
 
 from attrs import evolve
 
-from ...config import Config
+from ...config import Config, Seconds
 from ...errors import ConfigurationError, IottlyError
 from ...models import Message
 from ...ratelimit import Limiter
@@ -28,6 +29,8 @@ from .planning import from_environment
 
 T = TypeVar("T")
 
+_log = logging.getLogger("iottly_async.ingest")
+
 _GROUP: Final = 5_000  # rows in one write
 
 
@@ -38,6 +41,7 @@ async def run_partition(
     format: Format = "jsonl",  # noqa: A002 - as everywhere in this library
     config: Config | None = None,
     limiter: Limiter | None = None,
+    patience: Seconds | None = None,
 ) -> PartitionManifest:
     """Fetch a partition into a folder.
 
@@ -54,6 +58,8 @@ async def run_partition(
             `Config.from_env()`.
         limiter: the limiter of the session. None is a `RedisLimiter` if the partition names a
             Redis, else the limiter of the key in this process.
+        patience: seconds for which failures of the service that pass are waited out,
+            `math.inf` without end (D18). None, the default, is `Config.patience`.
 
     Returns:
         The manifest, which is also in the folder.
@@ -64,7 +70,7 @@ async def run_partition(
         UnauthorizedError: the key is not accepted.
         StoreError: the folder cannot be written.
         IottlyError: an error that may pass (no connection, no quota, an error of the
-            service) lasted longer than the session's retries. Run the partition again.
+            service) lasted longer than `patience`. Run the partition again.
     """
     if format not in get_args(Format):
         raise ConfigurationError(f"format must be 'jsonl' or 'parquet', not {format!r}")
@@ -77,7 +83,7 @@ async def run_partition(
         await thread.run(files.begin)
         config = evolve(config or Config.from_env(), base_url=partition.base_url)
         async with _session(partition, config, limiter) as session:
-            manifest = await _fetch(session, partition, files, thread)
+            manifest = await _fetch(session, partition, files, thread, patience)
         await thread.run(lambda: files.write_manifest(manifest))
         return manifest
     finally:
@@ -85,7 +91,11 @@ async def run_partition(
 
 
 async def _fetch(
-    session: IottlySession, partition: Partition, files: PartitionFiles, thread: StoreThread
+    session: IottlySession,
+    partition: Partition,
+    files: PartitionFiles,
+    thread: StoreThread,
+    patience: Seconds | None,
 ) -> PartitionManifest:
     now = asyncio.get_running_loop().time
     begun = now()
@@ -93,7 +103,8 @@ async def _fetch(
 
     def failed(window: PartitionInterval, error: IottlyError) -> None:
         name = f"{window.device_id} {window.start} {window.end}"
-        failures[name] = f"{type(error).__name__}: {error}"
+        failures[name] = text = f"{type(error).__name__}: {error}"
+        _log.warning("partition %s goes on without %s: %s", partition.id, name, text)
 
     writer = _PartitionWriter(files, thread)
     batches = in_order(
@@ -101,6 +112,7 @@ async def _fetch(
         partition.windows,
         type=cast(TypeFilter, partition.type),
         concurrency=partition.concurrency,
+        patience=patience,
         failed=failed,
     )
     async with aclosing(batches):

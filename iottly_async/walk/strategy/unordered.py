@@ -118,6 +118,7 @@ class UnorderedWalk:
         limit: Callable[[], int],
         *,
         many: bool = False,
+        on_failure: Callable[[str, DeviceFailure], object] | None = None,
     ) -> None:
         """Walk over `tracks` with `limit()` workers.
 
@@ -127,11 +128,14 @@ class UnorderedWalk:
             limit: how many requests run at once, at most.
             many: whether the error of one device ends that device alone. Default False: it
                 ends the walk.
+            on_failure: called at once with the id and the failure of a device that ends
+                alone. Default None: nothing is called.
         """
         self._source = source
         self._tracks = tracks
         self._limit = limit
         self._many = many
+        self._on_failure = on_failure
         self._begun = 0
         self._failed: dict[Track, IottlyError] = {}
         self._budget = SplitBudget()
@@ -170,13 +174,11 @@ class UnorderedWalk:
                         break
                 await self._workers.wait()
         if self._failed:
-            raise DevicesFailedError.of(
-                {
-                    track.query.device_id: DeviceFailure(error=error, cursor=track.reached())
-                    for track, error in self._failed.items()
-                },
-                devices=self._begun,
-            )
+            failures = {
+                track.query.device_id: _failure(track, error)
+                for track, error in self._failed.items()
+            }
+            raise DevicesFailedError.of(failures, devices=self._begun)
 
     def _start_workers(self) -> None:
         """Start as many workers as the limit and the segments allow."""
@@ -204,7 +206,10 @@ class UnorderedWalk:
         """Note the error of one device of many; False if it ends the whole walk."""
         if not self._many or isinstance(error, EVERY_DEVICE):
             return False
-        self._failed.setdefault(track, error)
+        if track not in self._failed:
+            self._failed[track] = error
+            if self._on_failure is not None:
+                self._on_failure(track.query.device_id, _failure(track, error))
         return True
 
     def _next_job(self) -> _Job | None:
@@ -318,3 +323,7 @@ class UnorderedWalk:
         if last is not None and segment.done < last + 1 < segment.end:
             self._waiting.append(_Job(track, track.segment(last + 1, segment.end)))
             segment.end = last + 1
+
+
+def _failure(track: Track, error: IottlyError) -> DeviceFailure:
+    return DeviceFailure(error=error, cursor=track.reached())
