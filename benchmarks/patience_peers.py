@@ -147,6 +147,11 @@ class AdaptiveRate:
         self._measured, self._count, self._bucket = 0.0, 0, math.floor(now() * 2) / 2
         self._before, self._inflection, self._throttled = 0.0, 0.0, now()
 
+    @property
+    def rate(self) -> float:
+        """Requests a second."""
+        return self._most
+
     async def acquire(self) -> None:
         """Wait for a token."""
         if not self._enabled:

@@ -13,6 +13,8 @@ from benchmarks.__main__ import found, main
 from benchmarks.clients import by_attribute, held_from
 from benchmarks.pages import SIZE, Range, page, row, timestamp
 from benchmarks.pairing import Race
+from benchmarks.patience_limits import bare
+from benchmarks.patience_peers import AdaptiveRate
 from benchmarks.table import Figure, NotRun, run_parts
 from iottly_async.codec import decode_history, decode_page
 
@@ -150,3 +152,33 @@ def test_pages_can_share_milliseconds(ties: int) -> None:
     shared = Counter(message.timestamp for message in found)
     assert (len(found), max(shared.values())) == (1000, ties)
     assert [message.timestamp for message in found] == sorted(shared.elements())
+
+
+def test_the_adaptive_rule_follows_its_curve() -> None:
+    """botocore's rule as published: 0.7 of the rate after a throttle, all of it K seconds later."""
+    now = 100.0
+    rule = AdaptiveRate(lambda: now)
+    for _ in range(400):  # 40 a second for ten seconds
+        now += 0.025
+        rule.answered(throttled=False)
+    rule.answered(throttled=True)
+    assert rule.rate == pytest.approx(0.7 * 40, rel=0.05)
+    steady = (40 * 0.3 / 0.4) ** (1 / 3)
+    while now < 110.0 + steady:
+        now += 0.025
+        rule.answered(throttled=False)
+    assert rule.rate == pytest.approx(40, rel=0.05)
+    while now < 110.0 + 2.5 * steady:
+        now += 0.025
+        rule.answered(throttled=False)
+    assert 45 < rule.rate < 81
+
+
+@pytest.mark.parametrize("client", ["expo", "adaptive"])
+@pytest.mark.parametrize("algorithm", ["bucket", "fixed", "sliding"])
+def test_a_limit_lets_nobody_through_sooner(algorithm: str, client: str) -> None:
+    """No client is faster than the least time, and each refusal was of the limit."""
+    result, least = bare(algorithm, client, seconds=4)
+    assert result.failed == 0
+    assert result.seconds >= least > 2
+    assert result.sent - result.refused == 4 * 40

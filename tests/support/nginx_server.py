@@ -83,7 +83,7 @@ class NginxServer:
         folder: a folder of its own, which nginx's worker can read.
         upstream: the port of the service behind it.
         rate: the rate of `limit_req`, such as "40r/s"; None limits nothing.
-        burst: how many requests beyond the rate are passed on at once.
+        burst: how many requests beyond the rate are passed on at once; 0 passes one at a time.
         status: the status of a request that the limit refuses.
         keepalive_requests: after so many requests a connection is closed; 1,000 is nginx's own.
 
@@ -108,7 +108,8 @@ class NginxServer:
         zone = limit = ""
         if rate is not None:
             zone = f"limit_req_zone $server_addr zone=all:1m rate={rate};"
-            limit = f"limit_req zone=all burst={burst} nodelay; limit_req_status {status};"
+            beyond = f" burst={burst} nodelay" if burst else ""
+            limit = f"limit_req zone=all{beyond}; limit_req_status {status};"
         self._folder = folder
         self._file = Path(folder, "nginx.conf")
         self._file.write_text(
