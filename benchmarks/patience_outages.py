@@ -11,7 +11,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from statistics import fmean
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
 
@@ -89,8 +89,8 @@ def restarts() -> Iterator[Figure]:
 
 
 def _restart(work: str, concurrency: int) -> OutageResult:
-    settings: dict[str, Any] = {"latency": _LATENCY, **fleet_of(work, concurrency)}
-    with _quiet(), other_process(**settings) as service:
+    fleet = fleet_of(work, concurrency)
+    with _quiet(), other_process(latency=_LATENCY, **fleet) as service:
         result = asyncio.run(
             outage_trial(work, service, concurrency=concurrency, seconds=1.0, limit=120.0)
         )

@@ -7,7 +7,6 @@ started again on its port.
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 
 import pytest
 
@@ -25,7 +24,6 @@ from tests.support.outage_trial import (
 LATENCY = 0.05
 MOST_REQUESTS = 20
 LONGEST_WAIT = 16.0
-WITHOUT_END = ("follow", "job that follows")
 
 each_work = pytest.mark.parametrize("work", WORK)
 
@@ -100,15 +98,10 @@ def test_an_hour_is_too_long_for_a_walk() -> None:
 
 
 @each_work
-async def test_a_service_that_is_killed(
-    work: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_service_that_is_killed(work: str, caplog: pytest.LogCaptureFixture) -> None:
     """A killed process that starts again on its port costs no row, and is told in the log."""
-    settings: dict[str, object] = {"latency": LATENCY, **fleet_of(work, 8)}
-    if work in WITHOUT_END:
-        settings["database"] = tmp_path / "fleet.db"
     caplog.set_level(logging.INFO, "iottly_async.outage")
-    with other_process(**settings) as service:
+    with other_process(latency=LATENCY, **fleet_of(work, 8)) as service:
         result = await outage_trial(work, service, concurrency=8, seconds=0, limit=60)
     assert (result.failed, result.lost, result.repeated) == (0, 0, 0)
     assert result.later_requests <= MOST_REQUESTS

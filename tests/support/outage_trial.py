@@ -20,6 +20,7 @@ from collections.abc import (
 )
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
+from tempfile import TemporaryDirectory
 from typing import Any, Final, Protocol, TypeVar
 from unittest.mock import patch
 
@@ -195,9 +196,12 @@ async def in_process(kind: OutageKind = "refuse", **settings: Any) -> AsyncItera
 
 @contextmanager
 def other_process(**settings: Any) -> Iterator[OtherProcess]:
-    """Serve a fleet in another process, in real time."""
+    """Serve a fleet in another process, in real time; a kill loses no message of it."""
     options = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
-    with running_emulator(*options) as process:
+    with (
+        TemporaryDirectory() as folder,
+        running_emulator(f"--database={folder}/fleet.db", *options) as process,
+    ):
         yield OtherProcess(process, settings["messages"])
 
 
