@@ -118,7 +118,7 @@ async def test_a_device_that_fails_is_in_the_manifest(emulator: Emulator, tmp_pa
     assert partition_rows(tmp_path) == truth_of(emulator)
 
 
-async def test_an_error_that_may_pass_ends_the_run_without_files(
+async def test_an_error_that_outlasts_patience_ends_the_run_without_files(
     emulator: Emulator, tmp_path: Path
 ) -> None:
     """There is no unfinished file and no manifest. The next run fetches everything."""
@@ -126,7 +126,7 @@ async def test_an_error_that_may_pass_ends_the_run_without_files(
     emulator.fault("status", status=503, route="paginated", skip=4, count=None)
     config = Config(base_url=emulator.base_url, retry=RetryPolicy(max_attempts=1))
     with pytest.raises(ServerError):
-        await run_partition(partition, tmp_path, config=config, limiter=RateLimiter())
+        await run_partition(partition, tmp_path, config=config, limiter=RateLimiter(), patience=0)
     assert files_of(tmp_path) == []
     emulator.clear_faults()
     (manifest,) = await run_all([partition], tmp_path)
