@@ -6,6 +6,7 @@ Only this room knows the names of fields and parameters on the wire.
 from .answers import Answers, read_error
 from .converter import make_converter
 from .history_filter import check_times
+from .json_slices import cut_object
 from .messages import decode_history, decode_message, decode_page
 from .requests import (
     MESSAGE_TYPES,
@@ -30,6 +31,7 @@ __all__ = [
     "DecodedRows",
     "check_times",
     "choice",
+    "cut_object",
     "decode_history",
     "decode_message",
     "decode_page",

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Final
 
+from ..errors import DecodeError
+
 _SPACE: Final = re.compile(rb"[ \t\n\r]*")
 _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _SCALAR: Final = re.compile(rb"[^\s,\[\]{}\":]+")
@@ -50,6 +52,19 @@ def split_object(data: bytes) -> dict[str, bytes]:
         at = _next(data, end, b"}")
     _closing(data, at)
     return members
+
+
+def cut_object(data: bytes) -> dict[str, bytes]:
+    """Split a JSON object, as `split_object`.
+
+    Raises:
+        DecodeError: `data` is not one object.
+    """
+    try:
+        return split_object(data)
+    except NotJSON:
+        pass
+    raise DecodeError("expected an object", path="$")
 
 
 def split_array(data: bytes) -> Iterator[bytes]:

@@ -22,7 +22,7 @@ from ..models import BadRow, Message, MessageType
 from ..models._nesting import nested_too_deeply
 from ..models.message import UNREAD, MessageDraft
 from ..times import read_time
-from .json_slices import NotJSON, split_array, split_object
+from .json_slices import NotJSON, cut_object, split_array
 from .rows import DecodedRows
 from .values import BOM, JSONSlice, attempt, decode_any, own_bytes, read_value
 
@@ -111,7 +111,7 @@ def read_message(data: JSONSlice, project_id: str | None, device_id: str | None)
         DecodeError: it is no object, its time cannot be read, or no device is known.
     """
     fields, members = attempt(_decode_message, data), attempt(_decode_members, data)
-    cut: Mapping[str, JSONSlice] = _split(bytes(data), "$") if members is None else members
+    cut: Mapping[str, JSONSlice] = cut_object(bytes(data)) if members is None else members
     unnamed: Collection[str] = cut.keys() - _FIELDS.keys()
     if fields is None:
         fields, unread = _read_fields(cut)
@@ -178,7 +178,7 @@ def _rows(body: bytes) -> Sequence[JSONSlice]:
     answer = attempt(_decode_cut, body)
     if answer is not None:
         return answer.messages
-    members = _split(body, "$")
+    members = cut_object(body)
     if "messages" not in members:
         raise DecodeError("expected this field", path="$.messages")
     try:
@@ -186,14 +186,6 @@ def _rows(body: bytes) -> Sequence[JSONSlice]:
     except NotJSON:
         pass
     raise DecodeError("expected an array", path="$.messages")
-
-
-def _split(data: bytes, path: str) -> dict[str, bytes]:
-    try:
-        return split_object(data)
-    except NotJSON:
-        pass
-    raise DecodeError("expected an object", path=path)
 
 
 def _message(

@@ -8,7 +8,7 @@ import msgspec
 
 from ..errors import DecodeError
 from ..models import Message
-from .json_slices import NotJSON, split_object
+from .json_slices import cut_object
 from .messages import decode_message
 from .values import BOM, read_json
 
@@ -54,12 +54,7 @@ def _message_slice(body: bytes) -> bytes:
         return bytes(_decode_envelope(body).msg)
     except (ValueError, RecursionError):
         pass
-    try:
-        members = split_object(body)
-    except NotJSON:
-        members = None
-    if members is None:
-        raise DecodeError("expected an object", path="$")
+    members = cut_object(body)
     if "msg" not in members:
         raise DecodeError("expected this field", path="$.msg")
     return members["msg"]

@@ -19,10 +19,11 @@ from typing import Final
 
 import msgspec
 
+from ..errors import DecodeError
 from ..models import Message
 from ..models._time import epoch_ms
+from ..models.message import decode_payload
 
-_decode: Final = msgspec.json.Decoder().decode
 _encode_sorted: Final = msgspec.json.Encoder(order="sorted").encode
 
 _MARGIN: Final = timedelta(seconds=1)
@@ -135,8 +136,8 @@ def _key(message: Message) -> bytes:
     """A digest of what the stream and REST surely both tell: device, time and payload."""
     head = [message.device_id, epoch_ms(message.timestamp)]
     try:
-        data = _encode_sorted([*head, _decode(message.payload_json)])
-    except (ValueError, RecursionError):  # no JSON: then the bytes count
+        data = _encode_sorted([*head, decode_payload(message.payload_json)])
+    except DecodeError:  # the bytes count then
         data = _encode_sorted(head) + message.payload_json
     return blake2b(data, digest_size=16).digest()
 

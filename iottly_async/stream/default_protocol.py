@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 from attrs import evolve, field, frozen
 
-from ..codec import Answers, encode_fleet_command
+from ..codec import Answers, cut_object, encode_fleet_command
 from ..errors import (
     ApiError,
     DecodeError,
@@ -143,12 +143,7 @@ class DefaultStreamProtocol(StreamProtocol):
             DecodeError: the data is not a JSON object with a ``type``, or a field is not as
                 described above.
         """
-        try:
-            wire = _decode(data)
-        except (ValueError, RecursionError):
-            wire = None
-        if wire is None:
-            raise DecodeError("expected a JSON object with a text `type`", path="$")
+        wire = _read_fields(data)
         match wire.kind:
             case "message":
                 if not bytes(wire.message):
@@ -187,6 +182,27 @@ class DefaultStreamProtocol(StreamProtocol):
         result = self._answers.command_result(body, wire.command_id or "")
         extra = {name: value for name, value in result.extra.items() if name not in _FRAME_FIELDS}
         return CommandFinished(ref=wire.ref or "", result=evolve(result, extra=extra))
+
+
+def _read_fields(data: str | bytes) -> _Wire:
+    """Read the fields of a frame; a message that is not JSON throughout is cut out (D8)."""
+    wire = _attempt(data)
+    if wire is None:
+        members = cut_object(data.encode("utf-8", "replace") if isinstance(data, str) else data)
+        message = members.pop("message", b"")
+        raw = {name: msgspec.Raw(value) for name, value in members.items()}
+        wire = _attempt(msgspec.json.encode(raw)) if message else None
+        if wire is None:
+            raise DecodeError("expected a JSON object with a text `type`", path="$")
+        wire.message = msgspec.Raw(message)
+    return wire
+
+
+def _attempt(data: str | bytes) -> _Wire | None:
+    try:
+        return _decode(data)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _text(frame: Mapping[str, Any]) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -11,6 +13,7 @@ from iottly_async import (
     DefaultStreamProtocol,
     DeviceOfflineError,
     ForbiddenError,
+    Message,
     UnauthorizedError,
 )
 from iottly_async.stream.protocol import (
@@ -76,3 +79,40 @@ def test_two_close_codes_end_the_stream() -> None:
     assert isinstance(protocol.final(4401), UnauthorizedError)
     assert isinstance(protocol.final(4403), ForbiddenError)
     assert [protocol.final(code) for code in (1000, 1006, 1008, 1009, 1012, 4400)] == [None] * 6
+
+
+@pytest.mark.parametrize(
+    "payload",
+    ['{"v": NaN}', '{"v": 1e999}', '"\\ud800"', "[" * 10_000 + "]" * 10_000, '{"v": 01}'],
+    ids=["NaN", "infinite", "half a surrogate pair", "deep", "leading zero"],
+)
+def test_a_payload_that_cannot_be_read_does_not_lose_its_message(payload: str) -> None:
+    """The message of the frame is yielded, and its payload is kept as the bytes that came (D8)."""
+    head = '{"type":"message","message":{"from":"d","timestamp":"2026-03-01T12:00:00","payload":'
+    frame = head + payload + '},"seq":7}'
+    for data in (frame, frame.encode()):
+        (found,) = DefaultStreamProtocol().read(data)
+        assert isinstance(found, MessageFrame)
+        assert found.seq == 7
+        assert (found.message.device_id, found.message.timestamp) == ("d", NOON)
+        assert found.message.payload_json == payload.encode()
+
+
+@pytest.mark.parametrize(
+    ("odd", "extra"),
+    [
+        ({"devicetimestamp": "Invalid date"}, {"devicetimestamp": "Invalid date"}),
+        (
+            {"devicetimestamp": {"$date": "12026-01-01"}},
+            {"devicetimestamp": {"$date": "12026-01-01"}},
+        ),
+        ({"type": True, "channel": {"a": 1}}, {"type": True, "channel": {"a": 1}}),
+    ],
+    ids=["text", "date", "type"],
+)
+def test_an_odd_field_does_not_lose_its_message(odd: dict[str, Any], extra: dict[str, Any]) -> None:
+    """An optional field that cannot be read is None, and `extra` has its value (D8)."""
+    row = {"from": "d", "timestamp": "2026-03-01T12:00:00", "payload": {}, **odd}
+    (found,) = DefaultStreamProtocol().read(json.dumps({"type": "message", "message": row}))
+    assert isinstance(found, MessageFrame)
+    assert found.message == Message(device_id="d", timestamp=NOON, payload_json=b"{}", extra=extra)
