@@ -31,7 +31,7 @@ NGINX_SECONDS: Final = 20
 _BURST: Final = 5
 _LATENCY: Final = 0.02
 CLIENTS: Final = ("ours", "expo", "adaptive")
-_NAMES: Final = {"ours": "", "expo": ", backoff.expo", "adaptive": ", botocore's adaptive rule"}
+_NAMES: Final = {"ours": "", "expo": ", backoff.expo", "adaptive": ", botocore adaptive"}
 
 _DEVICE: Final = json.dumps(
     {
@@ -177,7 +177,7 @@ def bare_refusals() -> Iterator[Figure]:
     for algorithm in ("bucket", "fixed", "sliding"):
         for client in CLIENTS:
             result, least = bare(algorithm, client)
-            name = f"bare 429, {algorithm} of {RATE} a second{_NAMES[client]}"
+            name = f"bare 429, {algorithm}, {RATE}/s{_NAMES[client]}"
             yield from _figures(name, client, result, least, time_bound=1.2)
 
 
@@ -188,7 +188,7 @@ def nginx_refusals() -> Iterator[Figure]:
     for status, bound in ((429, 1.2), (503, 1.5)):
         for client in CLIENTS:
             result = asyncio.run(_through_nginx(client, status, requests))
-            name = f"nginx, {status} beyond {RATE} a second{_NAMES[client]}"
+            name = f"nginx, {status} beyond {RATE}/s{_NAMES[client]}"
             yield from _figures(name, client, result, least, time_bound=bound)
 
 

@@ -50,12 +50,12 @@ def outages() -> Iterator[Figure]:
                 result = _trial(work, "refuse", concurrency, seconds)
                 found[seconds].append(result)
                 results.append(result)
-        name = f"{work}, outages of 1 to 60 s, 8 to 100 at once"
+        name = f"{work}, outages of 1 to 60 s, 8 to 100"
         yield from _nothing_lost(name, results)
     for kind in KINDS[1:]:
         results = [_trial("many", kind, concurrency, 60.0) for concurrency in CONCURRENCIES]
         found[60.0] += results
-        yield from _nothing_lost(f"many, outage of 60 s ({kind}), 8 to 100 at once", results)
+        yield from _nothing_lost(f"many, outage of 60 s ({kind}), 8 to 100", results)
     flowing = {seconds: _flowing(results) for seconds, results in found.items()}
     most = max(max(seconds) for seconds in flowing.values())
     yield Figure("an outage ended: most seconds until rows flow", most, 16, unit="s")
@@ -82,7 +82,7 @@ def restarts() -> Iterator[Figure]:
     """Each kind of work while the emulator's process is killed and started again, in real time."""
     for work in WORK:
         results = [_restart(work, concurrency) for concurrency in CONCURRENCIES]
-        name = f"{work}, process killed for 1 s, 8 to 100 at once"
+        name = f"{work}, killed for 1 s, 8 to 100"
         yield from _nothing_lost(name, results)
         requests = max(result.later_requests for result in results)
         yield Figure(f"{name}: requests after 0.2 s", requests, 20, unit="", digits=0)
@@ -100,7 +100,7 @@ def _restart(work: str, concurrency: int) -> OutageResult:
 
 def peers() -> Iterator[Figure]:
     """Walks of 32 devices at once through the same outages, by two other clients."""
-    for name in ("backoff.expo", "botocore's adaptive rule"):
+    for name in ("backoff.expo", "botocore adaptive"):
         for seconds in LENGTHS[1:]:
             result = _peer_trial(name, seconds)
             text = f"outage of {seconds:g} s, {name}, 32 devices"

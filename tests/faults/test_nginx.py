@@ -85,3 +85,17 @@ async def test_connections_that_end_after_five_requests() -> None:
         assert session.stats.failures == 0
         assert len(emulator.commands) == 12
         assert session.stats.attempts == session.stats.calls
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_limit_that_says_nothing(status: int) -> None:
+    """A walk through `limit_req` of 40 a second loses nothing, and is seldom refused."""
+    async with behind_nginx(rate="40r/s", burst=5, status=status) as (emulator, _, session):
+        assert_whole(await keys_of(session, emulator))
+        assert session.stats.failures == 0
+        refused = session.stats.attempts - session.stats.calls
+        assert 0 < refused <= session.stats.attempts / 4
+        quota = session.quota
+        assert quota.source == "learned"
+        assert quota.rate is not None
+        assert 10 < quota.rate < 80
