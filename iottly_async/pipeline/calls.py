@@ -471,10 +471,14 @@ class Pipeline:
         if failure.status == 429:
             accepted = patience.accepts_refusal(now, state.refusals, policy.max_refusals)
             return 0.0 if accepted else None
-        delay = patience.delay(
-            error, state.outcomes.failures, now, policy=policy, random=self._clock.random
+        return patience.delay(
+            error,
+            state.outcomes.failures,
+            now,
+            outage=self._circuit.open,
+            policy=policy,
+            random=self._clock.random,
         )
-        return 0.0 if delay is not None and self._circuit.open else delay
 
     def capacity(self) -> int | None:
         """How many requests at once the quota can keep busy.

@@ -70,6 +70,7 @@ class Patience:
         failures: int,
         now: float,
         *,
+        outage: bool,
         policy: RetryPolicy,
         random: Callable[[], float],
     ) -> float | None:
@@ -79,25 +80,27 @@ class Patience:
             error: the failure; not a 429.
             failures: of this call so far, this one included.
             now: seconds of the monotonic clock.
+            outage: whether the session's circuit is open, and paces the call.
             policy: gives the bounds of the first pauses.
             random: draws a number in [0, 1).
 
         Returns:
-            Seconds; None to give up.
+            Seconds, to the end of the patience at most; None to give up.
         """
-        self.begin(now)
-        if is_unreadable(error):
-            self._unreadable += 1
-            if self._unreadable > MOST_UNREADABLE:
-                return None
-            pause = probe_pause(self._unreadable - 1 + _UNREADABLE_PAUSE, random)
-        elif is_passing(error):
-            self._unreadable = 0
-            if failures < OPENS_AFTER:
-                pause = retry_delay(failures, policy, random)
-            else:
-                pause = probe_pause(failures - OPENS_AFTER, random)
-        else:
+        unreadable = is_unreadable(error)
+        self._unreadable = self._unreadable + 1 if unreadable else 0
+        if self._unreadable > MOST_UNREADABLE or not (unreadable or is_passing(error)):
             return None
-        pause += min(error.retry_after or 0.0, LONGEST_RETRY_AFTER)
-        return pause if now + pause < self.ends_at else None
+        left = self.remaining(now)
+        if left <= 0:
+            return None
+        if outage:
+            return 0.0
+        if unreadable:
+            pause = probe_pause(self._unreadable - 1 + _UNREADABLE_PAUSE, random)
+        elif failures < OPENS_AFTER:
+            pause = retry_delay(failures, policy, random)
+        else:
+            pause = probe_pause(failures - OPENS_AFTER, random)
+        asked = min(error.retry_after or 0.0, LONGEST_RETRY_AFTER)
+        return min(asked + pause, left) if asked <= left else None

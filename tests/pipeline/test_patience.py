@@ -180,11 +180,33 @@ def test_patience_ends_with_the_last_error(patience: float, at_once: int) -> Non
             return service.now
 
         ended = await asyncio.gather(*(fails() for _ in range(at_once)))
-        assert max(ended) <= patience + 0.3
-        # It does not begin a pause that it cannot wait for, of which the longest is 15 s.
-        assert min(ended) >= min(patience / 4, patience - 15.0)
+        assert ended == pytest.approx([patience] * at_once, abs=1e-6)
 
     with_service(use, (0.0, inf), failure=answers(503))
+
+
+def test_patience_of_a_call_that_alone_fails_ends_in_time_too() -> None:
+    """The last pause is cut, so that the last attempt is at the end of the patience."""
+
+    async def use(session: IottlySession, service: Service) -> None:
+        work = asyncio.create_task(pages(session, service, at_once=2, end=110.0))
+        with pytest.raises(ServerError):
+            await session.call(page("/poison"), patience=100.0)
+        assert service.now == pytest.approx(100.0, abs=0.6)
+        await work
+
+    with_service(use, poison=("poison", answers(500, OWN_ERROR)))
+
+
+def test_a_service_that_asks_for_more_than_patience_ends_it_at_once() -> None:
+    """A Retry-After that is longer than what is left is not waited for in part."""
+
+    async def use(session: IottlySession, service: Service) -> None:
+        with pytest.raises(ServerError):
+            await session.call(page(), patience=10.0)
+        assert service.now == 0.0
+
+    with_service(use, (0.0, inf), failure=answers(503, retry_after="30"))
 
 
 def test_a_call_that_was_never_sent_ends_with_the_error_of_the_others() -> None:
