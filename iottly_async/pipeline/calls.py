@@ -332,12 +332,17 @@ class Pipeline:
                 refusal.retry_after = late.retry_after
         finally:
             deadline.resume()
-            waited = self._quota_waits.end(wait)
+            waited = self._wait_ended(route, options, wait)
             if state.patience is not None:
                 state.patience.add_quota_wait(waited)
-            if waited > _WAIT_SHOWN and options.hooks:
-                notify(options.hooks, WaitEvent(route.template, "quota", waited))
         raise refusal
+
+    def _wait_ended(self, route: Route, options: Options, wait: tuple[int, float]) -> float:
+        """End a wait for quota; call the hooks if it was long, and return its seconds."""
+        waited = self._quota_waits.end(wait)
+        if waited > _WAIT_SHOWN and options.hooks:
+            notify(options.hooks, WaitEvent(route.template, "quota", waited))
+        return waited
 
     async def _send_once(
         self, request: Request[T], options: Options, permit: Permit, state: CallState
@@ -565,7 +570,11 @@ class Pipeline:
         permit: Permit | None = None
         if metered:
             deadline = self._clock.monotonic() + options.timeout
-            permit = await self.limiter.acquire(priority=options.priority, deadline=deadline)
+            wait = self._quota_waits.begin(request.route.name)
+            try:
+                permit = await self.limiter.acquire(priority=options.priority, deadline=deadline)
+            finally:
+                self._wait_ended(request.route, options, wait)
         self.stats.attempts += 1
         begun = self._request_begins(request.route, options, 1)
         try:

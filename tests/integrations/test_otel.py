@@ -167,6 +167,15 @@ async def test_a_walk_has_one_span_a_page(
     assert [span.name for span in exported.spans.get_finished_spans()] == [PAGE] * 3
 
 
+async def test_opening_a_stream_is_a_span(session: IottlySession, exported: Exported) -> None:
+    """The request that opens a stream's connection is a span, which ends as it is open."""
+    async with session.stream() as stream:
+        await stream.until_connected()
+        span = exported.only()
+    assert span.name == "GET /v1/stream"
+    assert (span.attributes or {})["http.response.status_code"] == 101
+
+
 async def test_durations_and_the_quota_are_metrics(
     session: IottlySession, exported: Exported
 ) -> None:
