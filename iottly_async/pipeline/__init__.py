@@ -1,9 +1,12 @@
 """One call: deadline, permit, attempt, answer, retry.
 
-`calls` has the steps in their order; each step's work is another room's. `call_state` holds
-what is known of a call under way, `outcome` decides which error it ends with, `outage` waits
-out outages for work that goes by itself, `hooks` has what a user is told of calls, and
-`options` has what the rooms above see.
+`calls` has the steps in their order; each step's work is another file's:
+
+- `attempts` sends one attempt, and `call_state` holds what is known of a call under way.
+- `outcome` decides what a failure means and which error a call ends with.
+- `patience` and `outage` wait out failures that pass, for work that goes by itself (D18).
+- `hooks`, `notices` and `quota_waits` tell users what happens, by events and log lines.
+- `options` has what the rooms above see.
 """
 
 from .calls import Pipeline

@@ -1,7 +1,7 @@
 """The steps of one call.
 
 `Pipeline.call` sets the deadline, `_call_with_retries` repeats `_acquire_permit` and
-`_send_once` until the call is done, and `_retry_delay` says whether and when to try again.
+`Attempts.send` until the call is done, and `_retry_delay` says whether and when to try again.
 
 A call is patient if nobody waits for it, as the pages of a walk (D18). Its patience then bounds
 it instead of the timeout and the retry policy, and during an outage it waits in the session's
@@ -17,16 +17,14 @@ from collections.abc import Callable, Coroutine
 from copy import copy
 from typing import Any, Final, TypeVar
 
-from .._version import __version__
 from ..aio.deadlines import Deadline, Deadlines
-from ..auth import ApiKey, Generation
+from ..auth import ApiKey
 from ..clock import Clock
 from ..config import Config
 from ..errors import (
     ApiError,
     CommandOutcomeUnknownError,
     ConnectError,
-    DeadlineExceededError,
     DecodeError,
     IottlyError,
     ProtocolError,
@@ -45,13 +43,12 @@ from ..retry import (
     is_unreadable,
     surely_not_taken,
 )
-from ..transport import AiohttpTransport, Outgoing, Transport
+from ..transport import Transport
 from ..wire import Answer, Request, Route, read_answer
+from .attempts import Attempts
 from .call_state import CallState
 from .hooks import (
     CallEvent,
-    RequestEvent,
-    ResponseEvent,
     WaitEvent,
     notify,
 )
@@ -70,9 +67,6 @@ _WAIT_SHOWN: Final = 1.0
 _MAY_HAVE_LEFT: Final = (
     "iottly-async: the command may have reached the device when this was cancelled"
 )
-_LATENCY_WEIGHT: Final = 0.1
-"""The weight of the last request in the moving average of latencies."""
-
 _QUOTA_WINDOW: Final = 60.0
 """Seconds of the documented window, which are assumed until the limiter has learned it."""
 
@@ -102,27 +96,25 @@ class Pipeline:
         self.limiter = limiter
         self.stats = Stats()
         self.key = key
-        self._transport = transport
-        self._bounds_attempts = isinstance(transport, AiohttpTransport)
         self._clock = clock
         self._budget = RetryBudget(config.retry.budget)
         self._deadlines = Deadlines()
+        self._attempts = Attempts(
+            config,
+            key,
+            transport,
+            limiter,
+            clock=clock,
+            deadlines=self._deadlines,
+            stats=self.stats,
+        )
         self._circuit = OutageCircuit(clock)
         self._quota_waits = QuotaWaits(clock, limiter.quota)
         self.notices = Notices(key, clock)
-        self._latency = 0.0
         self._capacity: int | None = None
         self._capacity_at = -1
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = os.getpid()
-        common = {"Accept": "application/json", "User-Agent": f"iottly-async/{__version__}"}
-        self._common_headers = common
-        generations: tuple[Generation, ...] = ("v1.0", "v1")
-        self._headers = {name: {**common, **key.headers(name)} for name in generations}
-        self._with_body = {
-            name: {**headers, "Content-Type": "application/json"}
-            for name, headers in self._headers.items()
-        }
 
     @property
     def outage(self) -> Outage | None:
@@ -231,7 +223,7 @@ class Pipeline:
                 continue
             try:
                 result = read_answer(
-                    request, await self._send_once(request, options, permit, state)
+                    request, await self._attempts.send(request, options, permit, state)
                 )
             except (TransportError, ApiError, DecodeError) as error:
                 failed, failure = error, failure_of(error, state)
@@ -344,94 +336,6 @@ class Pipeline:
             notify(options.hooks, WaitEvent(route.template, "quota", waited))
         return waited
 
-    async def _send_once(
-        self, request: Request[T], options: Options, permit: Permit, state: CallState
-    ) -> Answer:
-        """Make one attempt, and report to the limiter what became of its permit."""
-        route = request.route
-        headers = self._headers if request.body is None else self._with_body
-        outgoing = Outgoing(
-            route.method,
-            request.target,
-            headers[route.generation],
-            request.body,
-            alone=route.command or state.strays > 0,
-        )
-        state.outgoing, state.answer = outgoing, None
-        state.attempts += 1
-        self.stats.attempts += 1
-        state.sent_at = self._request_begins(route, options, state.attempts)
-        try:
-            if state.patience is None or self._bounds_attempts:
-                answer = await self._transport.send(outgoing)
-            else:
-                answer = await self._send_within(
-                    max(options.timeout, self.config.attempt_timeout), outgoing
-                )
-        except BaseException as error:
-            if isinstance(error, TransportError) and error.sent == "no":
-                outgoing.may_have_left = False
-            if outgoing.may_have_left:
-                self.limiter.lost(permit)
-            else:
-                self.limiter.unused(permit)
-            self._request_ended(route, options, state.attempts, state.sent_at, error)
-            raise
-        self.limiter.answered(permit, answer.status, answer.headers)
-        took = self._request_ended(route, options, state.attempts, state.sent_at, answer)
-        self._latency += (took - self._latency) * _LATENCY_WEIGHT
-        self.stats.bytes_received += len(answer.body)
-        if answer.status == 429:
-            state.refusals += 1
-            self.stats.refusals += 1
-        if answer.status >= 300:
-            answer = self._redacted(answer)
-        state.answer = answer
-        return answer
-
-    def _request_begins(self, route: Route, options: Options, attempt: int) -> float:
-        """Call the hooks for a request; return when it begins."""
-        if options.hooks:
-            notify(options.hooks, RequestEvent(route.template, attempt))
-        return self._clock.monotonic()
-
-    def _request_ended(
-        self,
-        route: Route,
-        options: Options,
-        attempt: int,
-        begun: float,
-        outcome: Answer | BaseException,
-    ) -> float:
-        """Call the hooks for what came of a request; return the seconds that it took."""
-        took = self._clock.monotonic() - begun
-        if options.hooks:
-            status, error = None, None
-            if isinstance(outcome, Answer):
-                status = outcome.status
-            else:
-                error = type(outcome).__name__
-            event = ResponseEvent(route.template, attempt, status, took, error)
-            # In reverse, so that one which opened something within another's closes it first.
-            notify(options.hooks[::-1], event)
-        return took
-
-    async def _send_within(self, seconds: float, outgoing: Outgoing) -> Answer:
-        """Send an attempt of a call without a deadline, by a transport of the user's own.
-
-        Such a transport may have no time limit for an attempt.
-        """
-        limit = self._deadlines.scope(seconds)
-        try:
-            with limit:
-                return await self._transport.send(outgoing)
-        except TimeoutError as error:
-            if limit.closed or not limit.expired() or isinstance(error, IottlyError):
-                raise
-        raise DeadlineExceededError(
-            f"no answer within {seconds:g} s", sent="maybe" if outgoing.may_have_left else "no"
-        )
-
     def _retry_delay(
         self,
         request: Request[T],
@@ -504,7 +408,9 @@ class Pipeline:
         quota = self.limiter.quota()
         if quota.limit is None or quota.remaining is None:
             return None
-        steady = math.ceil(quota.limit / (quota.window or _QUOTA_WINDOW) * self._latency) + 1
+        steady = (
+            math.ceil(quota.limit / (quota.window or _QUOTA_WINDOW) * self._attempts.latency) + 1
+        )
         return max(quota.remaining, steady)
 
     async def pause(self, seconds: float) -> None:
@@ -575,23 +481,10 @@ class Pipeline:
                 permit = await self.limiter.acquire(priority=options.priority, deadline=deadline)
             finally:
                 self._wait_ended(request.route, options, wait)
-        self.stats.attempts += 1
-        begun = self._request_begins(request.route, options, 1)
-        try:
-            answer, connection = await upgrade(self._transport, self._common_headers)
-        except BaseException as error:
-            self._request_ended(request.route, options, 1, begun, error)
-            if permit is not None and isinstance(error, TransportError) and error.sent == "no":
-                self.limiter.unused(permit)
-            elif permit is not None:
-                self.limiter.lost(permit)
-            raise
-        self._request_ended(request.route, options, 1, begun, answer)
-        if permit is not None:
-            self.limiter.answered(permit, answer.status, answer.headers)
+        answer, connection = await self._attempts.upgrade(request.route, options, permit, upgrade)
         if connection is not None:
             return connection
-        read_answer(request, self._redacted(answer))
+        read_answer(request, answer)
         raise ProtocolError(
             f"{request.route.name}: the service answered {answer.status} and did not upgrade",
             status=answer.status,
@@ -601,15 +494,11 @@ class Pipeline:
     def _shown(self, request: Request[Any], state: CallState) -> Answer | None:
         """The answer to a command as an error may show it: without the key."""
         answer = state.answer
-        return self._redacted(answer) if answer is not None and request.route.command else None
-
-    def _redacted(self, answer: Answer) -> Answer:
-        """An answer without the key: some services repeat what they were sent."""
-        headers: dict[str, str] = {}
-        for name, value in answer.headers.items():
-            headers.setdefault(name.lower(), self.key.hidden_in(value))
-        body = answer.body.decode("latin-1")  # any bytes, there and back
-        return Answer(answer.status, headers, self.key.hidden_in(body).encode("latin-1"))
+        return (
+            self._attempts.redacted(answer)
+            if answer is not None and request.route.command
+            else None
+        )
 
     @property
     def unclosed(self) -> bool:
@@ -645,4 +534,4 @@ class Pipeline:
             await self._deadlines.close(grace)
         finally:
             self._quota_waits.close()
-            await self._transport.aclose()
+            await self._attempts.aclose()
