@@ -78,7 +78,8 @@ class DefaultStreamProtocol(StreamProtocol):
       of the HTTP answer; or it answers ``error`` with ``status`` and the HTTP answer's
       ``error``.
     - Close code 4401 means that the key is not accepted, 4403 that it gives no access. Both
-      end the stream. After any other code the stream reconnects.
+      end the stream. After any other code the stream reconnects, and ends after five
+      connections in a row that carried nothing.
 
     Example:
         ```python

@@ -58,6 +58,9 @@ no confirmation: there may be nothing to send."""
 _MOST_FRUITLESS: Final = 5
 """After so many connections in a row that carried nothing, a stream ends."""
 
+_RESTARTS: Final = frozenset({None, 1001, 1011, 1012, 1013, 1014})
+"""Close codes of services that restart or fail (RFC 6455 and IANA's registry), and none."""
+
 _LOUD: Final = 3
 """The number of connections in a row that carried nothing, or could not be opened, after which
 a warning is logged."""
@@ -168,7 +171,9 @@ class Supervisor:
         self._fruitless = 0
         self._dry = 0
         self._lost_at = 0.0
-        self._carried = False
+        # Of the current connection: whether it carried something, and whether the service
+        # confirmed the subscription, which alone may be a refusal that comes a little later.
+        self._carried = self._confirmed = False
         self._skew_logged = False
         self._subscribed = asyncio.Event()
 
@@ -185,11 +190,12 @@ class Supervisor:
         while True:
             retry_after: float | None = None
             lasting: IottlyError | None = None
-            self._carried = False
+            self._carried = self._confirmed = False
             try:
                 await self._run_connection()
             except WebSocketClosedError as closed:
                 reason = str(closed)
+                self._carried |= self._confirmed and closed.code in _RESTARTS
                 final = None if closed.code is None else self.protocol.final(closed.code)
                 if final is not None:
                     await self._deliver(self._reorder.end())
@@ -205,10 +211,11 @@ class Supervisor:
                 if error.status is not None and error.status in _PERHAPS_NO_STREAM:
                     lasting = error
             await self._deliver(self._reorder.end())
+            lasted = self._clock.monotonic() - self._connected_at
+            self._carried |= self._confirmed and lasted > _STABLE
             self._count_fruitless(lasting)
             if self._carried or self._failures == 0:
                 self._lost_at = self._clock.monotonic()
-            lasted = self._clock.monotonic() - self._connected_at
             self._failures = 1 if lasted > _STABLE else self._failures + 1
             seconds = retry_delay(
                 self._failures, self._retry, self._clock.random, retry_after=retry_after
@@ -314,6 +321,7 @@ class Supervisor:
 
     async def _handle(self, connection: WebSocketConnection, frame: Frame) -> None:
         now = self._clock.monotonic()
+        self._carried |= not isinstance(frame, Welcome | Subscribed)
         match frame:
             case MessageFrame():
                 self._position.note_arrival(frame.message.timestamp, now)
@@ -343,7 +351,7 @@ class Supervisor:
         now = self._clock.monotonic()
         if frame.at is not None:
             self._position.note_server_time(frame.at, now)
-        self._carried = self._carried or self.protocol.confirms_subscription
+        self._confirmed = self.protocol.confirms_subscription
         if self.connection is not None:
             # A confirmation that was not promised, and comes late: only its numbers are new.
             if frame.seq is not None:

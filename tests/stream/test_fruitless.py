@@ -33,6 +33,7 @@ from .scripted_service import (
     Socket,
     first,
     good,
+    message,
     sending,
     session_with,
 )
@@ -76,6 +77,29 @@ async def test_a_greeting_alone_is_nothing() -> None:
     error = await ended(Service(closing(4400, "", WELCOME)))
     assert isinstance(error, StreamClosedError)
     assert (error.close_code, error.close_reason) == (4400, "")
+
+
+@pytest.mark.parametrize("code", [1000, 1008, 3000, 4001])
+async def test_a_confirmation_alone_is_nothing_if_a_refusal_follows(code: int) -> None:
+    """A service that confirms the subscription and then refuses at once ends the stream, too."""
+    service = Service(closing(code, "over the limit", WELCOME, SUBSCRIBED))
+    async with session_with(service) as session, session.stream() as stream:
+        with pytest.raises(StreamClosedError, match="over the limit") as caught:
+            [event async for event in stream]
+    assert (caught.value.close_code, len(service.requests)) == (code, 5)
+
+
+@pytest.mark.parametrize("code", [1008, 4001])
+@pytest.mark.parametrize("frame", [message(1), '{"type":"heartbeat"}'], ids=["message", "beat"])
+async def test_a_frame_of_content_is_something(code: int, frame: str) -> None:
+    """A service that sends messages or heartbeats before it closes is no refusal."""
+    brief = closing(code, "", WELCOME, SUBSCRIBED, frame)
+    service = Service(*[brief] * 8, good)
+    async with session_with(service) as session, session.stream() as stream:
+        await stream.until_connected()
+        async with asyncio.timeout(10):
+            while len(service.requests) < 9:
+                await anext(aiter(stream))
 
 
 async def test_a_reason_is_one_line() -> None:

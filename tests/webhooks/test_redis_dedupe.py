@@ -22,6 +22,8 @@ from iottly_async.webhooks import RedisSeenKeys
 from ..support.redis_server import RedisServer, any_redis, redis_server, redis_url
 from .webhook_worker import SECRET
 
+ROOT = Path(__file__).parents[2]
+
 __all__ = ["any_redis", "redis_server", "redis_url"]
 
 
@@ -219,7 +221,7 @@ async def working(redis_url: str, lease: float, file: Path) -> AsyncIterator[Wor
     """A worker process that runs as long as the block."""
     module = "tests.webhooks.webhook_worker"
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", module, redis_url, str(lease), str(file)), stdout=PIPE
+        *(sys.executable, "-m", module, redis_url, str(lease), str(file)), cwd=ROOT, stdout=PIPE
     )
     assert process.stdout is not None
     worker = Worker(process, (await process.stdout.readline()).decode().strip())
