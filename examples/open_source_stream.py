@@ -78,6 +78,8 @@ class OpenSourceProtocol(StreamProtocol):
         """Read the messages of a frame."""
         try:
             envelope = msgspec.json.decode(data, type=Envelope)
+        except msgspec.ValidationError:
+            return ()  # JSON, but a frame of another kind
         except ValueError:
             raise DecodeError("expected a frame of the open-source platform") from None
         return [message_frame(bytes(row)) for row in envelope.events.msgs]

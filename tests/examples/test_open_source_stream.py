@@ -40,7 +40,11 @@ OTHER_FRAMES = (
     '{"interface": {"type": "progress", "value": 3, "of": [1, 2]}}',
     '{"events": {"msgs": []}}',
     '{"events": {}}',
+    '{"events": null}',
+    '{"events": {"msgs": null, "other": [1]}}',
+    '{"messages": [1]}',
     "{}",
+    "[]",
 )
 
 
@@ -230,8 +234,8 @@ def test_the_frames_of_the_platform_are_read(text: str, count: int, binary: bool
     assert all(isinstance(frame, MessageFrame) for frame in frames)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "1", "{", '{"events": 1}', '{"events": {"msgs": {}}}'])
-def test_a_frame_of_another_protocol_is_a_decode_error(text: str) -> None:
+@pytest.mark.parametrize("text", ["", "{", "hello", '{"events": {"msgs": [', "<html>", "\x00"])
+def test_a_frame_that_is_cut_or_no_json_is_a_decode_error(text: str) -> None:
     """It is not taken for a frame without messages."""
     with pytest.raises(DecodeError):
         OpenSourceProtocol("ws://127.0.0.1/", "p").read(text)

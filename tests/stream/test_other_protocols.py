@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from iottly_async import ConfigurationError, Gap, IottlyError, Message, Stream
+from iottly_async.stream import protocol
 from iottly_async.stream.options import StreamOptions
 from iottly_async.stream.protocol import (
     Frame,
@@ -215,3 +217,26 @@ def test_the_members_of_a_protocol_are_checked() -> None:
     kind: Any = Lists
     with pytest.raises(ConfigurationError, match="must be an object"):
         StreamOptions(settle=0, protocol=kind)
+
+
+async def test_the_example_of_the_documentation_works() -> None:
+    """The protocol in the module's docstring runs as it stands, in at most twenty lines."""
+    (example,) = re.findall(r"```python\n(.*?)```", protocol.__doc__ or "", re.DOTALL)
+    assert len([line for line in example.splitlines() if line.strip()]) <= 20
+    sent: list[Any] = []
+
+    async def script(socket: Socket) -> None:
+        sent.append(json.loads(await next_text(socket)))
+        await socket.send_str(json.dumps({"messages": [row(1), row(2)]}))
+        await read_only(socket)
+
+    service = Service(script)
+    async with session_with(service) as session:
+        here = session.config.base_url.replace("http", "ws")
+        names: dict[str, Any] = {"session": session}
+        exec(example.replace("wss://live.example.com", here), names)
+        async with asyncio.timeout(10), names["stream"] as stream:
+            assert await take(aiter(stream), 2) == [1, 2]
+    assert sent == [{"watch": None}]
+    (request,) = service.requests
+    assert (request.path, request.headers["X-Api-Key"]) == ("/feed", "key")
