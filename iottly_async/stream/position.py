@@ -45,6 +45,7 @@ class StreamPosition:
         # Offsets: the service's time less the monotonic clock, as times since the epoch.
         self._stamped: deque[timedelta] = deque(maxlen=_MESSAGES)
         self._server: tuple[timedelta, timedelta] | None = None
+        self._low = self._high = timedelta()
         self._moment: float | None = None
         self._reached = _EPOCH
         self.has_wild = False
@@ -68,12 +69,20 @@ class StreamPosition:
         self.is_guess = guess
         offset = _offset(at, moment)
         self._server = (offset, offset if exact else offset + _DATE_STEP)
+        self._set_bounds()
 
     def note_arrival(self, stamp: datetime, moment: float) -> None:
         """Take the stamp of a message that arrived, in order or not."""
         self.has_wild |= self._server is not None and self.is_wild(stamp, moment)
         self._stamped.append(_offset(stamp, moment))
         self.is_guess = False
+        self._set_bounds()
+
+    def _set_bounds(self) -> None:
+        self._low, self._high = self._server or (self._stamped[0], self._stamped[0])
+        if self._stamped:
+            self._low = min(self._low, *self._stamped)
+            self._high = max(self._high, *self._stamped)
 
     def deliver(self, stamp: datetime, moment: float) -> None:
         """A message was delivered, and everything that was sent before it.
@@ -116,13 +125,11 @@ class StreamPosition:
 
     def earliest(self, moment: float) -> datetime:
         """The earliest that the stamps' clock can show at a moment."""
-        low = [*self._stamped] if self._server is None else [*self._stamped, self._server[0]]
-        return _time(min(low, default=timedelta()), moment)
+        return _time(self._low, moment)
 
     def latest(self, moment: float) -> datetime:
         """The latest that the stamps' clock can show at a moment."""
-        high = [*self._stamped] if self._server is None else [*self._stamped, self._server[1]]
-        return _time(max(high, default=timedelta()), moment)
+        return _time(self._high, moment)
 
     def is_wild(self, stamp: datetime, moment: float) -> bool:
         """Whether a stamp is far ahead of what other stamps and the service's times say."""
