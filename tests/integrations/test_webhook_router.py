@@ -14,9 +14,10 @@ import aiohttp
 import pytest
 from fastapi import FastAPI
 
-from iottly_async import IottlySession, Message
+from iottly_async import IottlySession, Message, WebhookUnavailableError
 from iottly_async.emulator import Emulator
 from iottly_async.integrations.fastapi import install, webhook_router
+from iottly_async.webhooks import Claim, SeenKeys
 
 from ..support.serving import serving
 
@@ -237,3 +238,53 @@ async def down(_request: Any, _error: Exception) -> Any:
     from fastapi import Response
 
     return Response(status_code=500)
+
+
+# -- a memory that workers share -------------------------------------------------------------------
+
+
+class SharedMemory:
+    """A memory with coroutine methods, which may be gone."""
+
+    def __init__(self) -> None:
+        self.keys = SeenKeys()
+        self.gone = False
+
+    async def claim(self, key: str) -> Claim:
+        """Ask whether to handle a message."""
+        if self.gone:
+            raise WebhookUnavailableError("Redis is gone", retry_after=1.0)
+        return self.keys.claim(key)
+
+    async def keep(self, key: str) -> None:
+        """Remember that a message was handled."""
+        self.keys.keep(key)
+
+    async def release(self, key: str) -> None:
+        """Give up a claim."""
+        self.keys.release(key)
+
+
+async def test_a_shared_memory_is_asked_and_told() -> None:
+    """A message is handled once, and again if its handling failed."""
+    inbox = Inbox()
+    async with receiving(inbox, seen=SharedMemory()) as (_, post):
+        assert [(await post())[0] for _ in range(3)] == [204, 204, 204]
+    assert len(inbox.messages) == 1
+
+
+async def test_without_its_shared_memory_a_worker_handles_nothing() -> None:
+    """The response is 503 with `Retry-After`, so that the sender may try again."""
+    inbox, memory = Inbox(), SharedMemory()
+    memory.gone = True
+    async with (
+        receiving(inbox, seen=memory) as (url, post),
+        aiohttp.ClientSession(url, headers=SECRET) as http,
+    ):
+        async with http.post(PATH, data=BODY) as answer:
+            problem = await answer.json(content_type=None)
+            assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+            assert problem["type"] == "urn:iottly-async:webhook-unavailable"
+        assert inbox.messages == []
+        memory.gone = False
+        assert (await post())[0] == 204
