@@ -24,30 +24,16 @@ import signal
 from collections.abc import Sequence
 from contextlib import aclosing
 
-import msgspec
-
-from iottly_async import DecodeError, IottlySession
+from iottly_async import IottlySession
 from iottly_async.stream.protocol import (
     Credential,
     Frame,
     StreamProtocol,
     Subscription,
-    message_frame,
+    message_frames,
 )
 
 LOG = logging.getLogger("open_source_stream")
-
-
-class Events(msgspec.Struct):
-    """The messages of a frame, not decoded yet."""
-
-    msgs: list[msgspec.Raw] = []
-
-
-class Envelope(msgspec.Struct):
-    """A frame. One without events is of another kind."""
-
-    events: Events = msgspec.field(default_factory=Events)
 
 
 class OpenSourceProtocol(StreamProtocol):
@@ -76,13 +62,7 @@ class OpenSourceProtocol(StreamProtocol):
 
     def read(self, data: str | bytes) -> Sequence[Frame]:
         """Read the messages of a frame."""
-        try:
-            envelope = msgspec.json.decode(data, type=Envelope)
-        except msgspec.ValidationError:
-            return ()  # JSON, but a frame of another kind
-        except ValueError:
-            raise DecodeError("expected a frame of the open-source platform") from None
-        return [message_frame(bytes(row)) for row in envelope.events.msgs]
+        return message_frames(data, "events", "msgs")
 
 
 async def print_messages(

@@ -11,6 +11,7 @@ that millisecond. The two count as one.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from hashlib import blake2b
@@ -137,9 +138,17 @@ def _key(message: Message) -> bytes:
     head = [message.device_id, epoch_ms(message.timestamp)]
     try:
         data = _encode_sorted([*head, decode_payload(message.payload_json)])
-    except DecodeError:  # the bytes count then
-        data = _encode_sorted(head) + message.payload_json
+    except DecodeError:
+        data = _encode_sorted(head) + _normalised(message.payload_json)
     return blake2b(data, digest_size=16).digest()
+
+
+def _normalised(payload: bytes) -> bytes:
+    """A payload that is no valid JSON, without what two encoders write differently."""
+    try:
+        return json.dumps(json.loads(payload), sort_keys=True).encode()  # NaN is read here
+    except (ValueError, RecursionError):
+        return payload
 
 
 def _take(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -10,6 +11,7 @@ import msgspec
 from attrs import frozen
 
 from ..codec import decode_message
+from ..codec.json_slices import NotJSON, split_array, split_object
 from ..errors import ApiError, DecodeError
 from ..models import CommandResult, Message
 
@@ -141,17 +143,20 @@ def message_frame(
 ) -> MessageFrame | UnreadableMessage:
     """Read one message of a frame.
 
+    To read a list of messages, use `message_frames`.
+
     Example:
         ```python
         def read(self, data):
-            return [message_frame(row) for row in json.loads(data)]
+            frame = json.loads(data)
+            return [message_frame(frame["row"], seq=frame["number"])]
         ```
 
     Args:
         row: the message in a form of the REST API: an object with ``from`` and
             ``timestamp``, and optionally ``to``, ``type``, ``payload``, ``devicetimestamp``
             and ``channel``. Times are ISO texts or ``{"$date": ...}`` (D7). It is JSON as
-            bytes, such as a `msgspec.Raw`, or what a JSON parser made of it.
+            bytes, or what a JSON parser made of it.
         seq: the message's number on this connection. None, the default, if the service does
             not number messages.
 
@@ -161,7 +166,8 @@ def message_frame(
     """
     try:
         if isinstance(row, Mapping):
-            row = msgspec.json.encode(row)
+            # Not msgspec's encoder, which writes null for NaN; over REST it stays what it is.
+            row = json.dumps(row, default=msgspec.to_builtins).encode()
         if isinstance(row, bytes | bytearray | memoryview | msgspec.Raw):
             return MessageFrame(message=decode_message(bytes(row)), seq=seq)
     except DecodeError as error:
@@ -169,3 +175,51 @@ def message_frame(
     except (TypeError, ValueError, RecursionError):  # a value that is not of JSON
         pass
     return UnreadableMessage(path="$", seq=seq)
+
+
+def message_frames(data: str | bytes, *path: str) -> list[MessageFrame | UnreadableMessage]:
+    """Read a list of messages out of a frame, each on its own.
+
+    A message whose payload is no valid JSON (NaN, say) hides no other, and is read as over
+    REST: its payload is kept as bytes.
+
+    Example:
+        ```python
+        def read(self, data):
+            return message_frames(data, "events", "msgs")  # {"events": {"msgs": [...]}}
+        ```
+
+    Args:
+        data: the frame's data, JSON.
+        path: the names of the fields that lead to the list.
+
+    Returns:
+        As `message_frame`, for each element of the list. Nothing if the frame has no list
+        there: it is of another kind.
+
+    Raises:
+        DecodeError: the data is no JSON, or is cut.
+    """
+    found = data.encode() if isinstance(data, str) else data
+    for depth, name in enumerate(path):
+        try:
+            members = split_object(found)
+        except NotJSON:
+            if depth == 0 and not _is_json(found):
+                raise DecodeError("expected JSON", path="$") from None
+            return []
+        if name not in members:
+            return []
+        found = members[name]
+    try:
+        return [message_frame(row) for row in split_array(found)]
+    except NotJSON:
+        return []
+
+
+def _is_json(data: bytes) -> bool:
+    try:
+        msgspec.json.decode(data)
+    except (ValueError, RecursionError):
+        return False
+    return True

@@ -9,7 +9,7 @@ with any protocol:
 ```python
 import json
 
-from iottly_async.stream.protocol import HeaderKey, StreamProtocol, message_frame
+from iottly_async.stream.protocol import HeaderKey, StreamProtocol, message_frames
 
 
 class Feed(StreamProtocol):
@@ -20,7 +20,7 @@ class Feed(StreamProtocol):
         return [json.dumps({"watch": subscription.devices})]
 
     def read(self, data):
-        return [message_frame(row) for row in json.loads(data).get("messages", ())]
+        return message_frames(data, "messages")  # {"messages": [...]}
 
 
 stream = session.stream(protocol=Feed())
@@ -50,6 +50,7 @@ from .frames import (
     UnreadableMessage,
     Welcome,
     message_frame,
+    message_frames,
 )
 
 __all__ = [
@@ -69,6 +70,7 @@ __all__ = [
     "UnreadableMessage",
     "Welcome",
     "message_frame",
+    "message_frames",
 ]
 
 

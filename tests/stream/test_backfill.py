@@ -112,6 +112,24 @@ async def test_messages_dropped_from_a_full_buffer_are_read_again(
         assert (await take(aiter(stream), 11))[1:] == list(range(10))
 
 
+async def test_payloads_that_are_no_json_come_once(fleet: Emulator, live: IottlySession) -> None:
+    """Neither the stream nor the backfill stops at them, and none is repeated."""
+    device, nested = fleet.device_ids[0], "[" * 5000 + "]" * 5000
+    async with live.stream(project_id=fleet.project_id, fill_gaps=True) as stream:
+        messages = stream.messages()
+        await stream.until_connected()
+        fleet.append(device, [{"payload_json": text} for text in ('{"n": NaN}', nested)])
+        found = [(await anext(messages)).payload_json for _ in range(2)]
+        assert stream.stats.connections == 1
+        fleet.drop_streams()
+        fleet.append(device, [{"payload_json": '{"n": -Infinity}'}])
+        await fleet.until_streams(2)
+        fleet.clock.advance(1)
+        send(fleet, 0, 1)
+        found += [(await anext(messages)).payload_json for _ in range(2)]
+    assert found == [b'{"n": NaN}', nested.encode(), b'{"n": -Infinity}', b'{"n":1}']
+
+
 # -- outages ---------------------------------------------------------------------------------------
 
 

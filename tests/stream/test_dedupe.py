@@ -6,6 +6,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import attrs
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -93,6 +94,24 @@ def test_a_frame_with_fewer_fields_than_a_page_is_the_same_message() -> None:
     assert seen.add_walked([whole], NOON) == []
     assert seen.add_walked([attrs.evolve(whole, timestamp=NOON)], NOON) != []
     assert not seen.add_streamed(message(0, b'{"b":2,"a":1}'), None)
+
+
+@pytest.mark.parametrize(
+    ("streamed", "walked", "same"),
+    [
+        (b'{"a": NaN, "b": 1}', b'{"b":1,"a":NaN}', True),
+        (b'{"a": NaN}', b'{"a": null}', False),
+        (b"{'a'}", b"{'a'}", True),
+        (b"{'a'}", b"{'b'}", False),
+    ],
+)
+def test_a_payload_that_is_no_json_is_recognised(
+    streamed: bytes, walked: bytes, same: bool
+) -> None:
+    """NaN counts like a value, and what nothing can read by its bytes."""
+    seen = SeenMessages(LOOKBACK)
+    assert seen.add_streamed(message(1, streamed), None)
+    assert seen.add_walked([message(1, walked)], NOON) == ([] if same else [message(1, walked)])
 
 
 def test_messages_that_differ_in_a_field_that_both_tell_are_different() -> None:

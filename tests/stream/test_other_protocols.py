@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import re
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -16,11 +17,13 @@ from iottly_async.stream import protocol
 from iottly_async.stream.options import StreamOptions
 from iottly_async.stream.protocol import (
     Frame,
+    MessageFrame,
     StreamProtocol,
     Subscribed,
     Subscription,
     UnreadableMessage,
     message_frame,
+    message_frames,
 )
 
 from .helpers import take
@@ -37,7 +40,12 @@ def row(number: int, device: str = "d", type_: str = "userdefined") -> dict[str,
 
 def rows(numbers: Iterable[int]) -> str:
     """A frame with these rows."""
-    return json.dumps([row(number) for number in numbers])
+    return framed([row(number) for number in numbers])
+
+
+def framed(found: list[Any]) -> str:
+    """A frame with these rows."""
+    return json.dumps({"rows": found})
 
 
 class Lists(StreamProtocol):
@@ -49,9 +57,7 @@ class Lists(StreamProtocol):
         return ["watch"]
 
     def read(self, data: str | bytes) -> Sequence[Frame]:
-        return (
-            [Subscribed(seq=0)] if data == "ok" else [message_frame(each) for each in _rows(data)]
-        )
+        return [Subscribed(seq=0)] if data == "ok" else message_frames(data, "rows")
 
 
 @asynccontextmanager
@@ -67,11 +73,6 @@ async def streaming(
         yield stream
 
 
-def _rows(data: str | bytes) -> list[Any]:
-    found = json.loads(data)
-    return found if isinstance(found, list) else []
-
-
 @pytest.mark.parametrize("binary", [False, True])
 async def test_a_frame_holds_none_one_or_several_messages(binary: bool) -> None:
     """All messages of a frame come, in its order; a frame without any is ignored."""
@@ -84,7 +85,7 @@ async def test_a_frame_holds_none_one_or_several_messages(binary: bool) -> None:
 async def test_a_bad_message_does_not_hide_the_others_of_its_frame() -> None:
     """A row without a time is reported as a gap of one message, and the stream goes on."""
     bad = {"from": "d", "timestamp": "Invalid date", "payload": {"n": 2}}
-    frame = json.dumps([row(1), bad, row(3), "no row", row(5)])
+    frame = framed([row(1), bad, row(3), "no row", row(5)])
     async with streaming(sending(frame)) as stream:
         found = await take(aiter(stream), 5)
         assert [each for each in found if not isinstance(each, Gap)] == [1, 3, 5]
@@ -114,11 +115,29 @@ def test_a_row_that_is_no_message_is_told(bad: Any, path: str) -> None:
     assert message_frame(bad, seq=3) == UnreadableMessage(path=path, seq=3)
 
 
+@pytest.mark.parametrize("payload", ["NaN", "[1e999]", '{"a":1,}', "[" * 5000 + "]" * 5000, "-"])
+async def test_a_payload_that_is_no_json_ends_no_connection(payload: str) -> None:
+    """Its message comes with the payload's bytes, as over REST, and so do the others."""
+    bad = json.dumps(row(2)).replace('{"n": 2}', payload)
+    frame = framed([row(1), "here", row(3)]).replace('"here"', bad)
+    async with streaming(sending(frame)) as stream:
+        messages = stream.messages()
+        one, two, three = [await anext(messages) for _ in range(3)]
+        assert (one.payload, three.payload) == ({"n": 1}, {"n": 3})
+        assert two.payload_json == payload.encode()
+        assert stream.stats.connections == 1
+
+
+def test_a_parsed_row_keeps_what_is_no_json() -> None:
+    """NaN is not turned into null, so the message is the one that REST has."""
+    found = message_frame({**row(1), "payload": {"n": math.nan}})
+    assert isinstance(found, MessageFrame)
+    assert found.message.payload_json == b'{"n": NaN}'
+
+
 async def test_messages_of_other_devices_and_types_are_dropped_here() -> None:
     """A service that has no filter sends everything, and the stream yields what was asked for."""
-    frame = json.dumps(
-        [row(1, "a"), row(2, "b"), row(3, "c", "iottlyagent"), row(4, "a"), row(5, "c")]
-    )
+    frame = framed([row(1, "a"), row(2, "b"), row(3, "c", "iottlyagent"), row(4, "a"), row(5, "c")])
     chosen: dict[str, Any] = {"devices": ["a", "c"], "type": "userdefined"}
     async with streaming(sending(frame), **chosen) as stream:
         assert await take(aiter(stream), 3) == [1, 4, 5]

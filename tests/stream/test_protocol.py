@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from iottly_async import (
     DecodeError,
@@ -22,6 +24,8 @@ from iottly_async.stream.protocol import (
     Heartbeat,
     MessageFrame,
     Subscription,
+    UnreadableMessage,
+    message_frames,
 )
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -116,3 +120,41 @@ def test_an_odd_field_does_not_lose_its_message(odd: dict[str, Any], extra: dict
     (found,) = DefaultStreamProtocol().read(json.dumps({"type": "message", "message": row}))
     assert isinstance(found, MessageFrame)
     assert found.message == Message(device_id="d", timestamp=NOON, payload_json=b"{}", extra=extra)
+
+
+@pytest.mark.parametrize("payload", ["NaN", "[1e999]", "[" * 5000 + "]" * 5000, "{'a': 1}"])
+def test_a_payload_that_is_no_json_is_kept_as_bytes(payload: str) -> None:
+    """A device that sends NaN ends no connection; over REST its message is the same."""
+    row = f'{{"from":"d","timestamp":"2026-03-01T12:00:01","payload":{payload}}}'
+    (found,) = DefaultStreamProtocol().read(f'{{"type":"message","seq":3,"message":{row}}}')
+    assert isinstance(found, MessageFrame)
+    assert (found.seq, found.message.payload_json) == (3, payload.encode())
+
+
+@pytest.mark.parametrize("row", ["7", "null", "[]", "{}", '{"from":"d"}', '{"from":"d","t":NaN}'])
+def test_a_row_that_is_no_message_is_told(row: str) -> None:
+    """It has its number, so that the stream can report it as missing, and goes on."""
+    (found,) = DefaultStreamProtocol().read(f'{{"type":"message","seq":3,"message":{row}}}')
+    assert isinstance(found, UnreadableMessage)
+    assert found.seq == 3
+
+
+@pytest.mark.parametrize("at", ["soon", 7.5, [], {"$date": "n/a"}])
+def test_a_time_that_cannot_be_read_is_none(at: object) -> None:
+    """A heartbeat without a readable time is still a sign of life (D8)."""
+    frame = json.dumps({"type": "heartbeat", "seq": 1, "at": at})
+    assert DefaultStreamProtocol().read(frame) == (Heartbeat(seq=1),)
+
+
+@given(st.one_of(st.text(max_size=60), st.binary(max_size=60)), st.integers(0, 60))
+def test_any_frame_is_read_or_a_decode_error(noise: str | bytes, at: int) -> None:
+    """Whatever a service sends, no other error comes out of the protocol."""
+    row = '{"from":"d","timestamp":"2026-03-01T12:00:01","payload":{"a":1}}'
+    whole = f'{{"type":"message","seq":1,"message":{row},"rows":[{row},{row}]}}'
+    text = noise if isinstance(noise, str) else noise.decode("latin-1")
+    for data in (noise, whole[:at] + text + whole[at:], (whole[:at] + text).encode("utf-8")):
+        for read in (DefaultStreamProtocol().read, lambda each: message_frames(each, "rows")):
+            try:
+                assert isinstance(read(data), list | tuple)
+            except DecodeError:
+                continue
