@@ -37,6 +37,9 @@ _log: Final = logging.getLogger("iottly_async.webhooks")
 
 _DONE: Final = b"done"
 _DAY: Final = 86_400.0
+_CONNECTIONS: Final = 16
+"""Commands at the same time, each of which has a connection."""
+
 _RENEWALS: Final = 3
 """How often a claim is renewed during one lease."""
 
@@ -109,6 +112,7 @@ class RedisSeenKeys:
         self._unsaved: dict[str, None] = {}
         self._upkeep: asyncio.Task[None] | None = None
         self._gone = False
+        self._slots = asyncio.Semaphore(_CONNECTIONS)
 
     def __repr__(self) -> str:
         return f"RedisSeenKeys(name={self._name!r})"  # the url may have a password
@@ -230,7 +234,8 @@ class RedisSeenKeys:
     async def _call(self, command: Awaitable[T]) -> T:
         failure: Exception
         try:
-            async with asyncio.timeout(self._timeout):
+            # The wait for a connection is not Redis's: a burst of webhooks does not make it gone.
+            async with self._slots, asyncio.timeout(self._timeout):
                 result = await command
         except (RedisError, OSError, TimeoutError) as error:
             failure = error
@@ -259,6 +264,7 @@ class RedisSeenKeys:
         if self._client is None or self._loop is not loop:
             # Connections and tasks of a loop that has ended cannot be used.
             self._loop, self._upkeep = loop, None
+            self._slots = asyncio.Semaphore(_CONNECTIONS)
             self._claims.clear()
             self._client = Redis.from_url(
                 self._url,

@@ -63,7 +63,10 @@ async def test_claims_at_the_same_time_give_one_new(redis_url: str) -> None:
     async with RedisSeenKeys(redis_url) as one, RedisSeenKeys(redis_url) as two:
         claims = [seen.claim(f"k{n}") for n in range(50) for seen in (one, two, one)]
         found = Counter(await asyncio.gather(*claims))
-    assert found == {"new": 50, "busy": 100}
+        assert found == {"new": 50, "busy": 100}
+        async with Redis.from_url(redis_url) as redis:
+            connections = (await redis.info("clients"))["connected_clients"]
+    assert connections < 50, "a burst of webhooks does not open a connection each"
 
 
 async def test_applications_are_told_apart_by_their_name(redis_url: str) -> None:
