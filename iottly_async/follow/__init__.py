@@ -9,6 +9,7 @@ What this room adds is the decision when to poll which device:
 - `wakeups`: when a wake-up from a doorbell is answered by a poll.
 - `schedule`: which device is due first.
 - `timed_pages`: pages with a precise time of the server.
+- `present`: from where devices are followed that have no cursor.
 - `poll`: one poll of one device.
 - `follower`: the tasks around these.
 """

@@ -27,6 +27,7 @@ from .budget import PollBudget
 from .doorbell import is_doorbell, listen
 from .pace import FollowPace
 from .poll import FollowedDevice, Poller
+from .present import Present
 from .schedule import Reason, Schedule
 from .timed_pages import TimedPages
 from .traffic import Rhythm, Traffic
@@ -59,7 +60,7 @@ class Follower:
         refresh: whether the devices are listed again every five minutes.
         query: gives the query of all messages of a device.
         start: milliseconds since the epoch from which messages are wanted, of devices
-            without a cursor. None is the server's present when following begins.
+            without a cursor. None is the present when following begins.
         cursors: where to resume, by device id.
         settings: of the walks.
         doorbell: wakes the follower; None if there is none.
@@ -99,6 +100,7 @@ class Follower:
     clock: Clock
     hold: Hold
 
+    _present: Present = attrs.field(init=False)
     _budget: PollBudget = attrs.field(init=False)
     _pages: TimedPages = attrs.field(init=False)
     _poller: Poller = attrs.field(init=False)
@@ -108,6 +110,7 @@ class Follower:
     _schedule: Schedule[FollowedDevice] = attrs.field(init=False, factory=Schedule)
     _devices: dict[str, FollowedDevice] = attrs.field(init=False, factory=dict)
     _failed: dict[str, DeviceFailure] = attrs.field(init=False, factory=dict)
+    _listed: bool = attrs.field(init=False, default=False)
 
     def __attrs_post_init__(self) -> None:
         if self.doorbell is not None and not is_doorbell(self.doorbell):
@@ -115,6 +118,7 @@ class Follower:
                 "doorbell must be async-iterable, awaitable, or a callable that returns an "
                 f"awaitable, not {type(self.doorbell).__name__}"
             )
+        self._present = Present(inf)
         self._budget = PollBudget(self.pace.share)
         self._pages = TimedPages(self.fetch, self.clock, settle=self.settings.settle)
         self._batches = Channel(self.concurrency)
@@ -127,6 +131,7 @@ class Follower:
             clock=self.clock,
             deliver=self._batches.put,
             empty=self.empty,
+            present=self._present,
         )
 
     async def batches(self) -> AsyncGenerator[MessageBatch, None]:
@@ -165,6 +170,7 @@ class Follower:
 
     async def _poll_devices(self) -> None:
         """Start polls, without end, and list the devices now and then."""
+        self._present.began_at = self.clock.monotonic()
         await self._list_devices()
         list_at = self.clock.monotonic() + _LIST_AGAIN if self.refresh else inf
         while True:
@@ -219,13 +225,13 @@ class Follower:
                 "the devices could not be listed, and new ones are not followed: %s", error
             )
             return
-        if self.start is None and ids:
-            self.start = await self._poller.server_now(ids[0])
         now = self.clock.monotonic()
         for device_id in ids:
             if device_id not in self._devices and device_id not in self._failed:
-                self._devices[device_id] = device = self._new_device(device_id)
+                device = self._devices[device_id] = self._new_device(device_id)
+                device.added = self._listed
                 self._schedule.put(device, now, "expected")
+        self._listed = True
 
     def _new_device(self, device_id: str) -> FollowedDevice:
         cursor = self.cursors.get(device_id)
@@ -253,7 +259,7 @@ class Follower:
             now,
             doubt=self._pages.doubt,
             found=device.found,
-            newest=self._pages.monotonic(device.newest),
+            newest=self._pages.monotonic(device.newest) + device.lag,
         )
         self._schedule_regular(device)
         self._schedule_wakeup(device)
@@ -290,7 +296,7 @@ class Follower:
         round_time = self._budget.round_time(self.quota(), len(self._devices))
         goal = max(pace.goal, round_time / _GOAL_PARTS)
         sent = device.traffic.next_poll(goal) if device.unsettled is None else device.unsettled
-        expected = self._pages.monotonic(sent) + self.settings.settle
+        expected = self._pages.monotonic(sent) + self.settings.settle + device.lag
         expected = max(expected, device.polled_at + pace.fastest)
         self._schedule.put(device, expected, "expected")
         rhythm = device.traffic.rhythm

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from math import floor, inf
 from typing import Final
@@ -10,14 +10,22 @@ from typing import Final
 import attrs
 
 from ..clock import Clock
-from ..models import Cursor, MessageBatch
-from ..walk import Fetched, History, PageRequest, WalkQuery, WalkSettings, batches
+from ..models import Cursor, Message, MessageBatch
+from ..models._time import epoch_ms
+from ..walk import Fetched, History, LookBackPart, PageRequest, WalkQuery, WalkSettings, batches
+from .present import Present
 from .timed_pages import TimedPages
 from .traffic import Traffic
 from .wakeups import WakeUps
 
 _HISTORY_SIZE: Final = 20
 """Messages from which a device's rhythm is learned when following begins."""
+
+_LAG_LASTS: Final = 0.8
+"""So much of a device's lag is still expected after a poll that shows less of it."""
+
+_FEW: Final = 0.5
+"""So many messages, as a share of a page, are read again with every poll."""
 
 
 @attrs.define(eq=False)
@@ -27,6 +35,11 @@ class FollowedDevice:
     Attributes:
         query: of its messages, from where following began.
         cursor: after the messages that were yielded; None before the first poll.
+        added: whether it was listed later than when following began.
+        found_at: monotonic, when a poll last found messages.
+        lag: seconds by which its messages become visible later than `settle` after their time,
+            by the server's clock; as of late. It is not 0 if `Date` is ahead of the clock that
+            stamps messages.
         traffic: when it sends.
         wakeups: from the doorbell, for it.
         polled_at: monotonic, when the last poll began.
@@ -42,6 +55,9 @@ class FollowedDevice:
     cursor: Cursor | None
     traffic: Traffic
     wakeups: WakeUps
+    added: bool = False
+    found_at: float = -inf
+    lag: float = 0.0
     polled_at: float = -inf
     polling: bool = False
     fresh: bool = True
@@ -61,6 +77,7 @@ class Poller:
         clock: gives the time if an answer has none.
         deliver: takes a batch; returns once there is room for the next one.
         empty: whether a batch without messages is delivered too, for its cursor.
+        present: from where devices are followed that have neither a cursor nor a start.
     """
 
     pages: TimedPages
@@ -69,15 +86,7 @@ class Poller:
     clock: Clock
     deliver: Callable[[MessageBatch], Awaitable[None]]
     empty: bool
-
-    async def server_now(self, device_id: str) -> int:
-        """The server's present in milliseconds: never after it, and hardly before it."""
-        request = PageRequest(
-            device_id=device_id, start=None, end=None, type="all", order="desc", size=1, number=None
-        )
-        fetched = await self.pages.fetch(request)
-        now = self.clock.time() if fetched.server_time is None else fetched.server_time
-        return floor(now * 1000)
+    present: Present
 
     async def poll(self, device: FollowedDevice) -> None:
         """Deliver a device's new messages. The first poll learns its rhythm before.
@@ -94,7 +103,10 @@ class Poller:
         await self._read(device)
 
     async def _learn_rhythm(self, device: FollowedDevice) -> bool:
-        """Learn a device's rhythm from its last messages; whether any are to be delivered."""
+        """Learn a device's rhythm from its last messages; whether any are to be delivered.
+
+        Without a start, those are that come after the last one, or after following began.
+        """
         query = device.query
         request = PageRequest(
             device_id=query.device_id,
@@ -106,12 +118,40 @@ class Poller:
             number=None,
         )
         messages = (await self.pages.fetch(request)).messages
-        start = (query.start if device.cursor is None else device.cursor.pinned_end) or 0
+        start = _undelivered(device.cursor) if device.cursor is not None else query.start
+        if start is None:
+            start = self._present(device, messages)
+            device.query = attrs.evolve(query, start=start)
         times = [message.timestamp.timestamp() for message in reversed(messages)]
         # Messages that are still to be delivered are observed when they are.
         device.traffic.observe(time for time in times if time * 1000 < start)
         device.traffic.seen_until = max(start / 1000, self.pages.server_time(device.polled_at))
         return bool(times) and times[-1] * 1000 >= start
+
+    def _present(self, device: FollowedDevice, messages: Sequence[Message]) -> int:
+        """From where a device without a start is followed; `messages` are its newest ones."""
+        date = floor(self.pages.server_time(self.present.began_at) * 1000)
+        if device.added:
+            return self.present.added(date)
+        newest = epoch_ms(messages[0].timestamp) if messages else None
+        return self.present.behind(newest, self.clock.monotonic(), date)
+
+    def _looks_back(self, device: FollowedDevice) -> LookBackPart:
+        """What of the lookback a poll reads again.
+
+        All of it, unless that would cost further requests. Then what is old enough is read
+        again for the first and last time, each time the lookback has passed; and the rest once
+        no message has come for long.
+        """
+        cursor, settings = device.cursor, self.settings
+        if cursor is None or len(cursor.recent) <= _FEW * settings.page_size:
+            return "all"
+        if cursor.newest is None or cursor.recent_from is None:
+            return "all"
+        if device.polled_at >= device.found_at + settings.latest:
+            return "all"
+        old = cursor.newest - cursor.recent_from - settings.latest * 1000
+        return "old" if old >= settings.lookback * 1000 else "none"
 
     async def _read(self, device: FollowedDevice) -> None:
         """Deliver what is new."""
@@ -127,7 +167,7 @@ class Poller:
         walk = batches(
             fetch,
             device.query,
-            settings=self.settings,
+            settings=attrs.evolve(self.settings, looks_back=self._looks_back(device)),
             cursor=device.cursor,
             clock=self.clock,
             history=self.history,
@@ -135,12 +175,35 @@ class Poller:
         async with aclosing(walk):
             async for batch in walk:
                 if batch.messages:
+                    if not device.found:
+                        device.lag = max(_lag(device.cursor, batch), _LAG_LASTS * device.lag)
                     device.traffic.observe(m.timestamp.timestamp() for m in batch.messages)
                     device.found += len(batch.messages)
                     device.newest = batch.messages[-1].timestamp.timestamp()
                 if batch.messages or self.empty:
                     await self.deliver(batch)
                 device.cursor = batch.cursor
+        if device.found:
+            device.found_at = self.clock.monotonic()
         if device.cursor is not None:
-            device.traffic.seen_until = device.cursor.pinned_end / 1000
-        device.unsettled = newest if newest >= device.traffic.seen_until else None
+            read_until = device.cursor.pinned_end / 1000
+            device.traffic.seen_until = read_until - device.lag
+            device.unsettled = newest if newest >= read_until else None
+
+
+def _undelivered(cursor: Cursor) -> int:
+    """The millisecond from which a cursor's device has messages that were not delivered."""
+    if cursor.remaining:
+        return cursor.remaining[0][0]
+    if cursor.newest is not None:
+        return min(cursor.newest + 1, cursor.pinned_end)
+    return cursor.pinned_end if cursor.recent_from is None else cursor.recent_from
+
+
+def _lag(cursor: Cursor | None, batch: MessageBatch) -> float:
+    """By how many seconds a new message came later than the last poll should have found it."""
+    if cursor is None or cursor.remaining:
+        return 0.0
+    known = -inf if cursor.newest is None else cursor.newest
+    new = (at for message in batch.messages if (at := epoch_ms(message.timestamp)) > known)
+    return max((cursor.pinned_end - next(new, cursor.pinned_end)) / 1000, 0.0)

@@ -92,7 +92,7 @@ class Walks:
         ordered: bool = True,
         cursor: Cursor | None = None,
         verify_ties: bool = False,
-        lookback: Seconds = 0.0,
+        lookback: Seconds | None = None,
         patience: Seconds | None = None,
     ) -> AsyncGenerator[MessageBatch, None]:
         """Yield every message of a range, each once, in batches with cursors.
@@ -102,7 +102,8 @@ class Walks:
 
         No message is lost or repeated while others arrive. All messages of one millisecond
         are in the same batch. The next page is fetched while the consumer works on the
-        last one.
+        last one. A walk without an end, resumed, goes on behind the newest message that was
+        yielded, whatever the clocks say, and looks back from there (`lookback`).
 
         Args:
             device_id: of the device.
@@ -121,10 +122,11 @@ class Walks:
             verify_ties: whether to prove that a millisecond with more messages than a page
                 holds was read whole, also on a service that changes the order among them
                 (D6). It costs further requests for such a millisecond. Default False.
-            lookback: seconds; when `cursor` is resumed, this part of what was read before
-                is read again, for messages that became visible later than `Config.settle`.
-                Only new messages are yielded. The cursor grows by about 40 bytes for each
-                message of that part. Ascending walks only. Default 0: nothing is read again.
+            lookback: seconds before the newest message yielded that a resumed walk reads again,
+                for messages that became visible late (D11). Only new messages are yielded. The
+                cursor holds about 40 bytes for each message of that part, 10,000 messages at
+                most. Ascending walks only. None (the default) is `Config.settle`; 0 reads
+                nothing again.
             patience: seconds for which failures of the service that pass are waited out,
                 `math.inf` without end (D18). None (the default) is `Config.patience`.
 
@@ -181,9 +183,11 @@ class Walks:
             verify_ties: whether to prove that a millisecond with more messages than a page
                 holds was read whole, also on a service that changes the order among them
                 (D6). It costs further requests for such a millisecond. Default False.
-            lookback: seconds; when `cursor` is resumed, this part of what was read before
-                is read again, for messages that became visible later than `Config.settle`.
-                Ascending walks only. Default 0: nothing is read again.
+            lookback: seconds before the newest message yielded that a resumed walk reads again,
+                for messages that became visible late (D11). Only new messages are yielded. The
+                cursor holds about 40 bytes for each message of that part, 10,000 messages at
+                most. Ascending walks only. None (the default) is `Config.settle`; 0 reads
+                nothing again.
             patience: seconds for which failures of the service that pass are waited out,
                 `math.inf` without end (D18). None (the default) is `Config.patience`.
 
@@ -216,7 +220,7 @@ class Walks:
         concurrency: int = 8,
         cursors: Mapping[str, Cursor] | None = None,
         verify_ties: bool = False,
-        lookback: Seconds = 0.0,
+        lookback: Seconds | None = None,
         patience: Seconds | None = None,
         on_failure: OnFailure | None = None,
     ) -> AsyncGenerator[MessageBatch, None]:
@@ -241,10 +245,11 @@ class Walks:
             verify_ties: whether to prove that a millisecond with more messages than a page
                 holds was read whole, also on a service that changes the order among them
                 (D6). It costs further requests for such a millisecond. Default False.
-            lookback: seconds; when a cursor is resumed, this part of what was read before
-                is read again, for messages that became visible later than `Config.settle`.
-                Only new messages are yielded. The cursor grows by about 40 bytes for each
-                message of that part. Ascending walks only. Default 0: nothing is read again.
+            lookback: seconds before the newest message yielded that a resumed walk reads again,
+                for messages that became visible late (D11). Only new messages are yielded. The
+                cursor holds about 40 bytes for each message of that part, 10,000 messages at
+                most. Ascending walks only. None (the default) is `Config.settle`; 0 reads
+                nothing again.
             patience: seconds for which failures of the service that pass are waited out,
                 `math.inf` without end (D18). None (the default) is `Config.patience`.
             on_failure: called as soon as a device fails, with its id and its `DeviceFailure`;
@@ -329,9 +334,11 @@ class Walks:
             verify_ties: whether to prove that a millisecond with more messages than a page
                 holds was read whole, also on a service that changes the order among them
                 (D6). It costs further requests for such a millisecond. Default False.
-            lookback: seconds; when a cursor is resumed, this part of what was read before
-                is read again, for messages that became visible later than `Config.settle`.
-                Ascending walks only. Default 0: nothing is read again.
+            lookback: seconds before the newest message yielded that a resumed walk reads again,
+                for messages that became visible late (D11). Only new messages are yielded. The
+                cursor holds about 40 bytes for each message of that part, 10,000 messages at
+                most. Ascending walks only. None (the default) is `Config.settle`; 0 reads
+                nothing again.
             patience: seconds for which failures of the service that pass are waited out,
                 `math.inf` without end (D18). None (the default) is `Config.patience`.
             on_failure: called as soon as a device fails, with its id and its `DeviceFailure`;
@@ -378,14 +385,15 @@ class Walks:
         return self._pages.query(device_id, start=start, end=end, type=type, order=order)
 
     def settings(
-        self, *, verify_ties: bool = False, lookback: Seconds = 0.0, order: Order = "asc"
+        self, *, verify_ties: bool = False, lookback: Seconds | None = None, order: Order = "asc"
     ) -> WalkSettings:
         """The settings of a walk: some are the session's, some its own.
 
         Args:
             verify_ties: whether to prove that large milliseconds were read whole (D6).
                 Default False.
-            lookback: seconds that a resumed walk reads again. Default 0.
+            lookback: seconds that a resumed walk reads again. None (the default) is
+                `Config.settle`, and 0 for a descending walk.
             order: of the walk; `lookback` needs "asc", which is the default.
 
         Returns:
@@ -395,9 +403,12 @@ class Walks:
             ConfigurationError: an argument is not as above.
         """
         config = self._context.pipeline.config
-        back = seconds(lookback, name="lookback", zero=True)
+        if lookback is None:
+            back = config.settle if order == "asc" else 0.0
+        else:
+            back = seconds(lookback, name="lookback", zero=True)
         if back and order == "desc":
-            raise ConfigurationError("lookback is for ascending walks; leave it 0 with order=desc")
+            raise ConfigurationError("lookback is for ascending walks; leave it out for order=desc")
         return WalkSettings(
             page_size=config.page_size,
             settle=config.settle,

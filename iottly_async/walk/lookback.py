@@ -8,22 +8,24 @@ meanwhile. The cursor remembers the messages of that part by a hash of each; all
 new.
 
 How far it must look back follows from one assumption: a message becomes visible within the
-lookback. Then a millisecond was read whole if it was asked for when the clock that stamps was
-that much further. How far that clock was, the messages themselves show: it had reached the stamp
-of each when the answer that brought it arrived, and it runs as fast as any clock.
+settle time and the lookback together. Then a millisecond was read whole if it was asked for when
+the clock that stamps was that much further. How far that clock was, the messages themselves show:
+it had reached the stamp of each when the answer that brought it arrived, and it runs as fast as
+any clock.
 
-So the part does not grow. If no newer message comes, it shrinks to nothing once the lookback has
+So the part does not grow. If no newer message comes, it shrinks to nothing once that time has
 passed since the newest one was seen. Between two walks, this must be said by both the server's
 clock and the local one, so that one wild `Date` changes nothing.
 
-An example, with a lookback of 5 s; `Date` is 8 s ahead of the clock that stamps:
+An example, with a settle time of 5 s and a lookback of 5 s; `Date` is 8 s ahead of the clock that
+stamps, so that nothing settles before it is read:
 
 ```text
-Date 12:00:10   the walk ends at 12:00:05. Yielded: a (11:59:57) and b (12:00:01).
-                The cursor goes on at 11:59:56 and remembers a and b.
+Date 12:00:10   the walk ends at 12:00:05. Yielded: a (11:59:51) and b (12:00:01).
+                The cursor goes on at 11:59:51 and remembers a and b.
 Date 12:00:12   read again: a, b; new: c (12:00:00, visible late), d (12:00:03).
-                The cursor goes on at 11:59:58 and remembers c, b and d.
-Date 12:00:20   read again: c, b, d; nothing is new. 8 s have passed since d was seen:
+                The cursor goes on at 11:59:53 and remembers c, b and d.
+Date 12:00:30   read again: c, b, d; nothing is new. 18 s have passed since d was seen:
                 the cursor goes on behind d, and remembers nothing.
 ```
 """
@@ -41,6 +43,7 @@ from ..models._time import epoch_ms
 from ..models.cursor import Cursor, Interval, LookBack, Moment
 from ..models.message import Message
 from .axis import FAR, union, within
+from .query import LookBackPart
 
 _log: Final = logging.getLogger("iottly_async.walk")
 
@@ -85,13 +88,13 @@ class Lookback:
         "_asked",
         "_known",
         "_known_times",
-        "_looks_back",
         "_now",
         "_prune_at",
         "_read",
         "_size",
         "_span",
         "_stamped",
+        "_unread_from",
         "_warned",
         "floor",
         "newest",
@@ -101,13 +104,14 @@ class Lookback:
         """Begin a walk at `start`.
 
         Args:
-            span: the lookback in milliseconds; 0 remembers nothing.
+            span: milliseconds after its time up to which a message may become visible; 0
+                remembers nothing.
             start: first millisecond of the walk's query.
         """
         self.newest: int | None = None
         self.floor = start
         self._span = span
-        self._looks_back = True
+        self._unread_from: float = inf
         self._known: dict[int, Counter[str]] = {}
         self._known_times: list[int] = []
         self._asked: list[float] = []
@@ -120,31 +124,40 @@ class Lookback:
         self._now: Moment = (0, 0)
         self._answered_at = 0.0
 
-    def resume(self, cursor: Cursor, *, looks_back: bool) -> int:
+    def resume(self, cursor: Cursor, part: LookBackPart) -> tuple[Interval, int]:
         """Go on from a cursor.
 
         Args:
             cursor: to resume from.
-            looks_back: whether the lookback is read again. Otherwise it is left for a later
-                walk, for which the cursors go on remembering it.
+            part: what of the lookback is read again; see `WalkSettings.looks_back`.
 
         Returns:
-            The millisecond from which to read.
+            The interval that is read again, and the millisecond from which all is read.
         """
         self.newest = cursor.newest
-        self._looks_back = looks_back
         if cursor.recent_from is None:  # of a version that did not look back
             self.floor = cursor.pinned_end
-            return self.floor
+            return (self.floor, self.floor), self.floor
         # Of all from there on, it is known what was yielded. If the last walk was stopped, it may
         # have to go on earlier than that after all, once it has read what remains.
         (self.floor, _), *_ = reversed(union([*cursor.remaining, (cursor.recent_from, FAR)]))
         for at, key in cursor.recent:
             self._known.setdefault(at, Counter())[key] += 1
         self._known_times = sorted(self._known)
-        if self.newest is None or (looks_back and self._span):
-            return cursor.recent_from
-        return max(cursor.recent_from, min(self.newest + 1, cursor.pinned_end))
+        first = cursor.recent_from
+        if self.newest is None:
+            return (first, first), first
+        behind = max(first, min(self.newest + 1, cursor.pinned_end))
+        if not self._span:
+            return (behind, behind), behind
+        if part == "all":
+            return (first, behind), behind
+        old = first
+        if part == "old":
+            old = max(first, min(behind, self.newest + 1 - self._span))
+        if old < behind:
+            self._unread_from = old
+        return (first, old), behind
 
     def begin(self, cursor: Cursor, now: Moment, answered_at: float) -> None:
         """Take in what a cursor says of the clock that stamps.
@@ -226,12 +239,10 @@ class Lookback:
 
     def _prune(self) -> None:
         """Forget what no cursor needs any more."""
-        read = self._read
-        if self._looks_back:
-            # What is still to come was asked for then or later.
-            ahead = self._stamped - self._span
-            since = min(_whole_before(read, ahead), ahead + min(self._asked, default=inf))
-            read = [each for each in read if each.end > since]
+        ahead = self._stamped - self._span
+        # What is still to come was asked for then or later.
+        since = min(self._whole_before(self._read, ahead), ahead + min(self._asked, default=inf))
+        read = [each for each in self._read if each.end > since]
         self._size = sum(len(each.messages) for each in read)
         if self._size > MOST_REMEMBERED:
             read.sort()
@@ -264,12 +275,12 @@ class Lookback:
             A function that computes it, when it is asked for.
         """
         newest, known, read = self.newest, self._known, tuple(self._read)
-        ahead, lowest, looks_back = self._stamped - self._span, self.floor, self._looks_back
+        ahead, lowest = self._stamped - self._span, self.floor
 
         def compute() -> tuple[int, tuple[tuple[int, str], ...]]:
             since = lowest
-            if looks_back and newest is not None:
-                whole = min(newest + 1, pinned_end, _whole_before(read, ahead))
+            if newest is not None:
+                whole = min(newest + 1, pinned_end, self._whole_before(read, ahead))
                 since = max(since, floor(whole))
             kept = (
                 (at, key)
@@ -287,21 +298,20 @@ class Lookback:
 
         return compute
 
+    def _whole_before(self, read: Sequence[_Read], ahead: float) -> float:
+        """Up to which millisecond everything is whole.
 
-def _whole_before(read: Sequence[_Read], ahead: float) -> float:
-    """Up to which millisecond everything in `read` is whole.
-
-    Args:
-        read: intervals that were read.
-        ahead: how much later than the monotonic clock a millisecond may be to be whole when it
-            is asked for.
-    """
-    whole = inf
-    for start, end, asked_at, _ in read:
-        until = ahead + asked_at
-        if until < end:
-            whole = min(whole, max(start, until))
-    return whole
+        Args:
+            read: intervals that were read.
+            ahead: how much later than the monotonic clock a millisecond may be to be whole when
+                it is asked for.
+        """
+        whole = self._unread_from
+        for start, end, asked_at, _ in read:
+            until = ahead + asked_at
+            if until < end:
+                whole = min(whole, max(start, until))
+        return whole
 
 
 def _key(message: Message) -> str:

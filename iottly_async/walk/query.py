@@ -6,6 +6,7 @@ Times in this package are whole milliseconds since the epoch, as the service cou
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Literal
 
 from attrs import define, frozen
 
@@ -36,6 +37,9 @@ class WalkQuery:
     end: int | None = None
 
 
+LookBackPart = Literal["all", "old", "none"]
+
+
 @frozen(kw_only=True)
 class WalkSettings:
     """How to walk.
@@ -50,10 +54,12 @@ class WalkSettings:
             history endpoint is asked for their ids. If that fails too, the walk ends with
             `UnstableTieOrderError`. Default False: a stable order is trusted there.
         lookback: seconds before the newest message yielded that a resumed ascending walk reads
-            again, to deliver messages that became visible late. The cursor holds some 40 bytes
-            for each message of that time. Default 0: nothing is read again.
-        looks_back: whether a resumed walk reads the lookback again. False leaves it for a later
-            walk, for which the cursor goes on remembering it. Default True.
+            again, to deliver messages that became visible late: up to `settle` and `lookback`
+            after their time. The cursor holds some 40 bytes for each message of that part.
+            Default 0: nothing is read again.
+        looks_back: what of the lookback a resumed walk reads again: "all" of it, what is "old"
+            enough to be read for the last time, or "none". What it does not read is left for a
+            later walk, for which the cursor goes on remembering it. Default "all".
         quirks: what is known of the server, and what is learned of it. One for all walks over
             the same server saves the requests that find it out. Default None: nothing is
             known.
@@ -63,8 +69,16 @@ class WalkSettings:
     settle: float = 5.0
     verify_ties: bool = False
     lookback: float = 0.0
-    looks_back: bool = True
+    looks_back: LookBackPart = "all"
     quirks: Quirks | None = None
+
+    @property
+    def latest(self) -> float:
+        """Seconds after its time up to which a message may become visible and is found.
+
+        It is 0 without a lookback.
+        """
+        return self.lookback + max(self.settle, 0.0) if self.lookback else 0.0
 
 
 # This and `Fetched` are not frozen: that would double the cost of making one, once a page.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from ..clock import Clock
+from ..errors import CursorMismatchError
 from ..models._time import epoch_ms
 from .axis import ASCENDING, BEGINNING, FAR, SECOND, round_down, round_up
 from .keyset.page import CompleteInterval, Page
@@ -49,7 +50,11 @@ class PageSource:
         if self._history is not None and segment.ids is not None:
             return segment.feed_history(await self._history(_history_request(track, segment)))
         request = _next_request(track, segment)
-        page = self._read(track, request, await self._fetch(request))
+        try:
+            page = self._read(track, request, await self._fetch(request))
+        except CursorMismatchError:
+            # A single answer may have a wild `Date`; two in a row are believed.
+            page = self._read(track, request, await self._fetch(request))
         if segment.fresh:
             segment.clip(*track.bounds)
         complete = segment.feed(page)

@@ -128,7 +128,7 @@ class Track:
         self._count = 0 if cursor is None else cursor.count
         self._lookback: Lookback | None = None
         if self.axis is ASCENDING:
-            self._lookback = Lookback(floor(settings.lookback * 1000), self.start)
+            self._lookback = Lookback(floor(settings.latest * 1000), self.start)
         self.remaining = union(map(self.axis.interval, self._intervals(cursor)))
 
     def begin(self) -> None:
@@ -147,13 +147,11 @@ class Track:
         if self._lookback is None:
             self.pinned_end = cursor.pinned_end
             return [*cursor.remaining]
-        again = self._lookback.resume(cursor, looks_back=self.settings.looks_back)
+        again, behind = self._lookback.resume(cursor, self.settings.looks_back)
         if cursor.pinned_end < self.end:
-            return [*cursor.remaining, (again, self.end)]
+            return [*cursor.remaining, again, (behind, self.end)]
         self.pinned_end = cursor.pinned_end
-        if not cursor.remaining or cursor.newest is None:
-            return [*cursor.remaining]
-        return [*cursor.remaining, (again, min(cursor.newest + 1, self.end))]
+        return [*cursor.remaining, again] if cursor.remaining else []
 
     @property
     def bounds(self) -> Interval:
@@ -195,17 +193,19 @@ class Track:
         if not self._begun:
             pin = self._pin
             if pin.now is None:
+                self._begin_at(now, answered_at)
                 pin.now, pin.answered_at = now, answered_at
-            self._begin_at(pin.now, pin.answered_at)
+            else:
+                self._begin_at(pin.now, pin.answered_at)
         if self._lookback is not None:
             self._lookback.answered(now, answered_at, newest)
 
     def _begin_at(self, now: Moment, answered_at: float) -> None:
-        self._begun = True
         if self._cursor is not None:
             _check_server(self._cursor, now)
             if self._lookback is not None:
                 self._lookback.begin(self._cursor, now, answered_at)
+        self._begun = True
         if self.pinned_end is None:
             end = min(self.end, now[0] - floor(self.settings.settle * 1000))
             self.pinned_end = max(end, self.start)

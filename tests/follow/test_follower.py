@@ -78,7 +78,7 @@ async def take(
 
 async def started(fleet: Emulator) -> None:
     """Wait until every device was polled."""
-    await fleet.until_requests(3, route="paginated")
+    await fleet.until_requests(2, route="paginated")
 
 
 async def test_messages_come_as_they_are_sent(fleet: Emulator, messages: Messages) -> None:
@@ -184,7 +184,7 @@ async def test_what_can_be_a_doorbell(fleet: Emulator, messages: Messages, kind:
     bell = {"iterable": rings(), "callable": queue.get, "awaitable": once}[kind]
     async with aclosing(messages.follow(fleet.device_ids[0], doorbell=bell, **PATIENT)) as follow:
         waiting = asyncio.ensure_future(take(follow, 1))
-        await fleet.until_requests(2, route="paginated")
+        await fleet.until_requests(1, route="paginated")
         send(fleet, 0, 1)
         fleet.clock.advance(0.01)
         queue.put_nowait("anything" if kind == "awaitable" else None)
@@ -339,7 +339,7 @@ async def test_closing_the_session_ends_it(fleet: Emulator) -> None:
     session = session_on(fleet)
     follow = session.project(fleet.project_id).messages.follow(fleet.device_ids[0], **PATIENT)
     waiting = asyncio.ensure_future(anext(follow))
-    await fleet.until_requests(2, route="paginated")
+    await fleet.until_requests(1, route="paginated")
     async with asyncio.timeout(5):
         await session.aclose(grace=60)
     with pytest.raises(SessionClosedError):

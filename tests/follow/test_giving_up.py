@@ -50,8 +50,7 @@ class Fleet:
         )
 
     def send(self, device: int, value: int) -> None:
-        """Append a message with this number. The emulator's clock does not run by itself."""
-        self.emulator.clock.advance(2)
+        """Append a message with this number."""
         self.emulator.append(self.emulator.device_ids[device], [{"payload": {"n": value}}])
         self.emulator.clock.advance(1)
 
