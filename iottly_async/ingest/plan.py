@@ -6,11 +6,15 @@ the same range. The end of a run's range depends on the run before:
 - If that was killed or stopped, the end is the same, whatever time it is now.
 - If it reached its end, the new end is the server's present time less `Config.settle`, or
   the query's `end` if that is earlier.
+- If its end lies far in the future, its clock was wrong, and counts no more.
+
+The end says how far a run goes. It does not say where the next one goes on: that is behind the
+newest message that was stored (D11), whatever the clocks have shown.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -20,6 +24,7 @@ from ..errors import ConfigurationError, CursorMismatchError
 from ..models import Cursor
 from ..models._time import from_epoch_ms
 from ..server_clock import is_ahead
+from ..walk.axis import union
 
 VERSION: Final = 1
 
@@ -143,20 +148,20 @@ def next_plan(
         A plan with a pinned end.
 
     Raises:
-        CursorMismatchError: the store is of another query, or of another server.
+        CursorMismatchError: the store is of another query.
         ConfigurationError: the range begins in the future.
     """
-    if last is not None:
-        _check_same_query(query, last)
-        _check_server(last, server_now)
-        if not last.ended and last.query == query:
-            return evolve(last, waiting=())
     end = int((server_now - settle) * 1000)
     if query.end is not None:
         end = min(end, query.end)
     if last is not None:
-        # A server's clock may step back a little. The end must not, for rows are stored.
-        end = max(end, last.pinned_end)
+        wrong = is_ahead(last.pinned_end / 1000, server_now)
+        _check_same_query(query, evolve(last, pinned_end=end) if wrong else last)
+        if not last.ended and last.query == query and not wrong:
+            return evolve(last, waiting=())
+        if not wrong:
+            # A server's clock may step back a little. The end must not, for rows are stored.
+            end = max(end, last.pinned_end)
     if query.start is not None and query.start >= end:
         raise ConfigurationError(
             f"start, {_iso(query.start)}, must lie before the server's now, which is "
@@ -185,11 +190,21 @@ def _check_same_query(query: Query, last: IngestPlan) -> None:
         )
 
 
-def _check_server(last: IngestPlan, server_now: float) -> None:
-    """The end of an earlier run lies in the past, if it was pinned by the same server."""
-    if is_ahead(last.pinned_end / 1000, server_now):
+def check_server(cursors: Iterable[Cursor], *, server_now: float, local_now: float) -> None:
+    """Check that no stored message lies in the future of this server and of this machine.
+
+    Args:
+        cursors: of the devices.
+        server_now: seconds since the epoch on the server's clock.
+        local_now: seconds since the epoch on the local clock.
+
+    Raises:
+        CursorMismatchError: one does: it was fetched from another server.
+    """
+    newest = max((each.newest for each in cursors if each.newest is not None), default=None)
+    if newest is not None and is_ahead(newest / 1000, max(server_now, local_now)):
         raise CursorMismatchError(
-            f"the store's plan ends at {_iso(last.pinned_end)}, but the server's clock shows "
+            f"the store has a message of {_iso(newest)}, but the server's clock shows "
             f"{_iso(int(server_now * 1000))}: the store was filled from another server"
         )
 
@@ -197,8 +212,9 @@ def _check_server(last: IngestPlan, server_now: float) -> None:
 def cursor_for(plan: IngestPlan, device_id: str, saved: Cursor | None) -> Cursor | None:
     """The cursor from which a device's walk goes on.
 
-    The saved cursor ends where the earlier run ended. The interval from there to the plan's
-    end is added to its remaining intervals.
+    If the earlier run had another end, what is new since then is added to the remaining
+    intervals: from behind the newest message that was stored, or a little before it (D11), to
+    the plan's end.
 
     Args:
         plan: of the run that begins.
@@ -221,14 +237,14 @@ def cursor_for(plan: IngestPlan, device_id: str, saved: Cursor | None) -> Cursor
             "the store was altered"
         )
     end = plan.pinned_end
-    remaining = list(saved.remaining)
-    if saved.pinned_end < end:
-        joins = bool(remaining) and remaining[-1][1] == saved.pinned_end
-        begin = remaining.pop()[0] if joins else saved.pinned_end
-        remaining.append((begin, end))
-    elif saved.end == end:
+    if saved.end == end:
         return saved
-    return evolve(saved, end=end, pinned_end=max(end, saved.pinned_end), remaining=tuple(remaining))
+    begin = saved.pinned_end
+    if saved.recent_from is not None:
+        begin = min(begin, saved.recent_from)
+    remaining = [(low, min(high, end)) for low, high in [*saved.remaining, (begin, end)]]
+    remaining = union([each for each in remaining if each[0] < each[1]])
+    return evolve(saved, end=end, pinned_end=end, remaining=tuple(remaining))
 
 
 def _shown(name: str, value: object) -> str:

@@ -108,11 +108,14 @@ class DeviceProgress:
         return 1 if self.cursor is None else len(self.cursor.remaining)
 
     def complete_until(self, start: int | None) -> int | None:
-        """The time up to which all messages are stored, in milliseconds.
+        """The time up to which all messages were fetched and are stored, in milliseconds.
 
         Without a cursor it is `start`, the range's start.
         """
-        return start if self.cursor is None else epoch_ms(self.cursor.done)
+        cursor = self.cursor
+        if cursor is None:
+            return start
+        return cursor.remaining[0][0] if cursor.remaining else cursor.pinned_end
 
     def note_first(self, batch: MessageBatch) -> None:
         """Remember the time of the first message."""

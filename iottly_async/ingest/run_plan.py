@@ -14,11 +14,12 @@ from ..resources import Messages
 from ..retry import is_passing
 from ..walk import PageRequest
 from .fetch import FATAL
-from .plan import IngestPlan, Query, cursor_for, next_plan
+from .plan import IngestPlan, Query, check_server, cursor_for, next_plan
 from .progress import DeviceProgress, Meter
 from .report import Outcome
 from .stores import Store, StoredState
 
+_FAR: Final = 60.0  # seconds between the server's clock and the local one
 _RENEW_EVERY: Final = 60.0  # seconds between two plans that a job stores while it follows
 
 
@@ -56,14 +57,18 @@ async def begin_run(
     """
     old = None if stored.plan is None else IngestPlan.from_json(stored.plan)
     now = await server_now(messages, query, devices, patience=patience)
+    saved = {
+        device_id: Cursor.from_json(text)
+        for device_id in devices
+        if (text := stored.cursors.get(device_id)) is not None
+    }
+    check_server(saved.values(), server_now=now, local_now=SYSTEM_CLOCK.time())
     plan = next_plan(query, old, server_now=now, settle=settle)
     waiting = tuple(device_id for device_id in devices if device_id not in stored.cursors)
     await store.begin(evolve(plan, waiting=waiting).to_json())
     progress: dict[str, DeviceProgress] = {}
     for device_id in devices:
-        text = stored.cursors.get(device_id)
-        saved = None if text is None else Cursor.from_json(text)
-        cursor = cursor_for(plan, device_id, saved)
+        cursor = cursor_for(plan, device_id, saved.get(device_id))
         before = 0 if cursor is None else cursor.count
         device = DeviceProgress(device_id, cursor=cursor, before=before)
         if cursor is not None and cursor.finished:
@@ -77,8 +82,9 @@ async def server_now(
 ) -> float:
     """The time on the server's clock, in seconds since the epoch; costs one small request.
 
-    A device that the service refuses is passed over. Without a device, or without a `Date`
-    in the answer, it is the local clock's time.
+    If it is far from the local clock's, it is asked for a second time, as a single answer may
+    have a wrong `Date`. A device that the service refuses is passed over. Without a device,
+    or without a `Date` in the answer, it is the local clock's time.
 
     Raises:
         IottlyError: the service does not answer within `patience` (None is
@@ -88,6 +94,10 @@ async def server_now(
     for device_id in devices:
         try:
             known = await _server_time(messages, query, device_id, patience)
+            local = SYSTEM_CLOCK.time()
+            if known is not None and abs(known - local) > _FAR:
+                again = await _server_time(messages, query, device_id, patience)
+                known = min(known, again or known, key=lambda each: abs(each - local))
         except FATAL:
             raise
         except ApiError as error:
@@ -125,7 +135,8 @@ async def _server_time(
 def plan_after(plan: IngestPlan, meter: Meter) -> IngestPlan:
     """The plan with what became of it: whether the run reached its end, and what failed.
 
-    The plan of a job that followed ends at the cursor that is furthest behind.
+    It ends at the cursor that is furthest behind, of those whose walk has ended. If a wrong
+    clock has set the plan's end too late, the walks have not gone so far.
     """
     devices = meter.devices.values()
     # An older error stays until its device is walked again.
@@ -136,9 +147,13 @@ def plan_after(plan: IngestPlan, meter: Meter) -> IngestPlan:
         if device.error is not None
     }
     end = plan.pinned_end
-    if meter.following:
-        ends = [each.cursor.pinned_end for each in devices if each.cursor and not each.error]
-        end = max(end, min(ends, default=end))
+    ends = [
+        each.cursor.pinned_end
+        for each in devices
+        if each.cursor is not None and each.outcome is Outcome.DONE
+    ]
+    if ends and (meter.following or min(ends) < end):
+        end = min(ends)
     ended = meter.following or not meter.count(Outcome.STOPPED)
     waiting = tuple(device.device_id for device in devices if device.cursor is None)
     return evolve(plan, ended=ended, failed=failed, waiting=waiting, pinned_end=end)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from attrs import evolve
 
 from iottly_async.errors import ConfigurationError, CursorMismatchError
 from iottly_async.ingest import IngestPlan, Query
-from iottly_async.ingest.plan import cursor_for, next_plan
+from iottly_async.ingest.plan import check_server, cursor_for, next_plan
 from iottly_async.models import Cursor
 
 NOW = 1_780_000_000.0
@@ -90,10 +91,21 @@ def test_another_query_is_refused(query: Query, reason: str) -> None:
         next_end(query, plan(1000))
 
 
+@pytest.mark.parametrize("ended", [True, False])
+def test_an_end_far_in_the_future_is_not_kept(ended: bool) -> None:
+    """A wrong clock has set it. The next run goes to the present, whatever end it names."""
+    last = plan(NOW_MS + 3_600_000, ended=ended)
+    assert next_end(last=last) == NOW_MS - 5000
+    assert next_end(Query(project_id="p", end=1000), last) == 1000
+
+
 def test_a_store_from_another_server_is_refused() -> None:
-    """A plan that ends in the server's future was pinned by another server's clock."""
+    """A message in the future of the server and of this machine is another server's."""
+    saved = evolve(cursor(end=NOW_MS), newest=NOW_MS + 3_600_000)
+    check_server([cursor(end=1), saved], server_now=NOW, local_now=NOW + 3600)
+    check_server([cursor(end=1), saved], server_now=NOW + 3600, local_now=NOW)
     with pytest.raises(CursorMismatchError, match="filled from another server"):
-        next_end(last=plan(NOW_MS + 3_600_000))
+        check_server([cursor(end=1), saved], server_now=NOW, local_now=NOW)
 
 
 def test_a_start_in_the_future_is_refused() -> None:
@@ -143,6 +155,30 @@ def test_a_cursor_with_an_earlier_end_is_extended(
     assert extended is not None
     assert (extended.remaining, extended.end, extended.pinned_end) == (remaining, 3000, 3000)
     assert extended.count == 7
+
+
+@pytest.mark.parametrize(
+    ("recent_from", "remaining"),
+    [(900, ((900, 3000),)), (1000, ((1000, 3000),)), (150, ((100, 3000),))],
+)
+def test_a_run_goes_on_behind_the_newest_message(
+    recent_from: int, remaining: tuple[tuple[int, int], ...]
+) -> None:
+    """Where the last run ended does not count, and what remained of it is fetched too (D11)."""
+    saved = evolve(cursor((100, 200), end=1000), newest=899, recent_from=recent_from)
+    if recent_from != 150:
+        saved = evolve(saved, remaining=())
+    extended = cursor_for(plan(3000), "d", saved)
+    assert extended is not None
+    assert extended.remaining == remaining
+
+
+def test_an_earlier_end_cuts_what_remains() -> None:
+    """The end may go back, if a wrong clock had set it."""
+    saved = cursor((100, 200), (400, 9000), end=9000)
+    earlier = cursor_for(plan(3000), "d", saved)
+    assert earlier is not None
+    assert (earlier.remaining, earlier.pinned_end) == (((100, 200), (400, 3000)), 3000)
 
 
 def test_an_altered_cursor_is_refused() -> None:
