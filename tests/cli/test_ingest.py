@@ -66,6 +66,24 @@ def test_all_devices_refused_exit_with_3(iottly: Run, emulator: EmulatorThread, 
     assert iottly("ingest", "--to", path).code == 3
 
 
+def test_an_outage_longer_than_patience_exits_with_1(
+    iottly: Run, emulator: EmulatorThread, path: Path
+) -> None:
+    """stderr says that the service is away, and each device has its error in the report. The
+    next run fetches the rest."""
+    emulator.fault("status", status=502, route="paginated", skip=4, count=None)
+    done = iottly("ingest", "--to", path, "--patience", "1", "--concurrency", "2")
+    (report,) = done.records
+    assert done.code == 1
+    assert 0 < report["rows"] < 2000
+    assert {one["status"] for one in report["devices"] if one["outcome"] == "failed"} == {502}
+    assert "warning: the service is away" in done.err
+    assert "the job goes on without device" in done.err
+    emulator.clear_faults()
+    assert iottly("ingest", "--to", path).code == 0
+    assert rows_of(path) == truth_of(emulator)
+
+
 def test_another_query_into_the_same_store_exits_with_2(iottly: Run, path: Path) -> None:
     """The error names the setting that differs."""
     iottly("ingest", "--to", path)
