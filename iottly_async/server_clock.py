@@ -74,8 +74,8 @@ class ServerClock:
             sent: monotonic; the request was sent at this time or later.
             received: monotonic.
         """
-        if date is None:
-            return
+        if date is None or (date == self._date and date + _DATE_STEP - sent >= self.upper):
+            return  # of this second, only a request that was sent later tells more
         self._date = date
         lower, upper = date - received, date + _DATE_STEP - sent
         if self.lower is None:

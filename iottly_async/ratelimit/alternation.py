@@ -8,7 +8,6 @@ keep passing.
 from __future__ import annotations
 
 from collections import deque
-from math import inf
 from typing import Final
 
 from .observe import SettledPermit
@@ -26,14 +25,18 @@ _QUIET: Final = 5.0
 
 
 class Alternation:
-    """Follows the answers of 503 and those that pass."""
+    """Follows the answers of 503, and what passes after them.
 
-    __slots__ = ("_granted", "_passed_at", "_turns")
+    Attributes:
+        awaits: whether nothing has passed since the last 503.
+    """
+
+    __slots__ = ("_granted", "_turns", "awaits")
 
     def __init__(self) -> None:
-        self._granted: int | None = None  # the highest permit at the first 503 after a pass
+        self.awaits = False
+        self._granted = 0  # the highest permit at the first 503 after a request had passed
         self._turns: deque[float] = deque(maxlen=_TURNS)
-        self._passed_at = -inf
 
     def passed(self, number: int, now: float) -> None:
         """A request passed.
@@ -42,16 +45,20 @@ class Alternation:
             number: of its permit.
             now: monotonic.
         """
-        self._passed_at = now
-        if self._granted is not None and number > self._granted:
-            self._granted = None
+        if self.awaits and number > self._granted:
+            self.awaits = False
             self._turns.append(now)
 
-    def is_refusal(self, answer: SettledPermit) -> bool:
-        """Take in a 503, and say whether it is a refusal."""
+    def is_refusal(self, answer: SettledPermit, passed_at: float) -> bool:
+        """Take in a 503, and say whether it is a refusal.
+
+        Args:
+            answer: the 503.
+            passed_at: monotonic time at which a request passed last.
+        """
         now, turns = answer.now, self._turns
-        if self._granted is None:
-            self._granted = answer.granted
-        return (
-            len(turns) == _TURNS and now - turns[0] <= _WITHIN and now - self._passed_at <= _QUIET
-        )
+        if not self.awaits:
+            self.awaits, self._granted = True, answer.granted
+        if len(turns) < _TURNS or now - turns[0] > _WITHIN:
+            return False
+        return now - passed_at <= _QUIET

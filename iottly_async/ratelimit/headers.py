@@ -104,14 +104,33 @@ class ObservationReader:
         leaves_out: whether Remaining does not count the request that it answers.
     """
 
-    __slots__ = ("leaves_out",)
+    __slots__ = ("_last", "_limit", "_reset", "leaves_out")
 
     def __init__(self) -> None:
         self.leaves_out = False
+        # The last Limit and Reset that were read, as texts, and what they say. Most answers
+        # repeat them, and only Remaining is to be read.
+        self._limit: str | None = ""
+        self._reset: str | None = ""
+        self._last = Observation(None, 0, 0.0)
 
     def read(self, status: int, headers: Mapping[str, str]) -> Observation | None:
         """Read the limit headers of an answer with this status; None if there are none."""
-        observation = read_observation(headers)
+        observation: Observation | None
+        text = headers.get("x-ratelimit-remaining")
+        last, remaining = self._last, whole_number(text)
+        if (
+            remaining is None
+            or headers.get("x-ratelimit-reset") != self._reset
+            or headers.get("x-ratelimit-limit") != self._limit
+        ):
+            observation = self._read_anew(headers)
+        elif remaining == last.remaining:
+            observation = last
+        elif remaining <= (last.limit or 0):
+            observation = self._last = Observation(last.limit, remaining, last.reset, last.relative)
+        else:
+            observation = None
         if observation is None or status == 429:
             return observation
         if observation.remaining == observation.limit:
@@ -121,6 +140,15 @@ class ObservationReader:
         if not self.leaves_out:
             return observation
         return observation._replace(remaining=observation.remaining - 1)
+
+    def _read_anew(self, headers: Mapping[str, str]) -> Observation | None:
+        """Read all of the headers; of the service's own, remember the texts."""
+        observation = read_observation(headers)
+        if observation is not None and "x-ratelimit-remaining" in headers:
+            self._last = observation
+            self._limit = headers.get("x-ratelimit-limit")
+            self._reset = headers.get("x-ratelimit-reset")
+        return observation
 
 
 def _read_standard(headers: Mapping[str, str]) -> Observation | None:

@@ -149,7 +149,7 @@ class RateLimiter:
         if loop is not self._loop:
             self._move_to(loop)
         queue, issuer = self._queue, self._issuer
-        first = not queue
+        first = not queue.classes
         if first or deadline is not None:
             now, wall = self._monotonic(), self._wall()
             if first:
@@ -197,7 +197,8 @@ class RateLimiter:
         """
         if permit.number:
             self._issuer.answered(permit, status, headers, self._monotonic(), self._wall())
-            self._grant()
+            if self._queue.classes:
+                self._grant()
 
     def lost(self, permit: Permit) -> None:
         """The request may have been sent, and no answer came: the server may have counted it.
@@ -207,7 +208,8 @@ class RateLimiter:
         """
         if permit.number:
             self._issuer.lost(permit, self._monotonic())
-            self._grant()
+            if self._queue.classes:
+                self._grant()
 
     def unused(self, permit: Permit) -> None:
         """The request was not sent: its permit goes to the next.
@@ -217,7 +219,8 @@ class RateLimiter:
         """
         if permit.number:
             self._issuer.unused(permit)
-            self._grant()
+            if self._queue.classes:
+                self._grant()
 
     def quota(self) -> Quota:
         """The quota as known at this moment.
@@ -248,7 +251,7 @@ class RateLimiter:
     def _grant(self) -> None:
         """Grant what permits there are to those who wait, in order."""
         queue, loop = self._queue, self._loop
-        if not queue or loop is None or loop.is_closed():
+        if not queue.classes or loop is None or loop.is_closed():
             return
         now, wall = self._monotonic(), self._wall()
         issuer = self._issuer

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from ..server_clock import ServerClock
 from ..times import http_date, retry_after
-from .headers import Observation, ObservationReader
+from .headers import ObservationReader
 from .window import ROUNDING, Place, ServerWindow
 
 __all__ = ["QuotaObserver", "Reading", "SettledPermit"]
@@ -61,19 +61,20 @@ class Reading(NamedTuple):
     """What one answer means.
 
     Attributes:
-        observation: what its limit headers say; None if it has none, or nonsense.
-        place: where its window lies; None like `observation`.
+        remaining: requests left when the answer was made, as its limit headers say; None if it
+            has none, or nonsense.
+        place: where its window lies; None like `remaining`.
         early: whether a newer window came before the end of the older one.
         resized: whether the limit is another one than before.
         wait: seconds that a refusal asks for by `Retry-After`; None if it does not, and for
             any other answer.
     """
 
-    observation: Observation | None
-    place: Place | None
-    early: bool
-    resized: bool
-    wait: float | None
+    remaining: int | None
+    place: Place | None = None
+    early: bool = False
+    resized: bool = False
+    wait: float | None = None
 
 
 class QuotaObserver:
@@ -84,12 +85,13 @@ class QuotaObserver:
         window: the server's current window.
     """
 
-    __slots__ = ("_reader", "_rounds_down", "_trusts_wall", "clock", "window")
+    __slots__ = ("_reader", "_rounds_down", "_trusts_wall", "_usual", "clock", "window")
 
     def __init__(self) -> None:
         self.clock = ServerClock()
         self.window = ServerWindow()
         self._reader = ObservationReader()
+        self._usual = Reading(None, Place.SAME)  # the last one of an answer that told no more
         self._trusts_wall = True
         self._rounds_down = False
 
@@ -109,7 +111,6 @@ class QuotaObserver:
         self,
         status: int,
         headers: Mapping[str, str],
-        *,
         sent: float,
         now: float,
         wall: float,
@@ -125,19 +126,28 @@ class QuotaObserver:
             wall: the local wall clock.
             probe: whether the request was a probe.
         """
-        clock = self.clock
+        clock, window = self.clock, self.window
         date = headers.get("date")
         if date is not None:
             clock.observe_date(http_date(date), sent, now)
+        observation = self._reader.read(status, headers)
+        if (
+            observation is not None
+            and window.is_current(observation, now)
+            and not probe
+            and status != 429
+        ):
+            usual = self._usual  # as most are
+            if usual.remaining != observation.remaining:
+                usual = self._usual = Reading(observation.remaining, Place.SAME)
+            return usual
         server_now = clock.now(now, wall)
         wait = retry_after(headers, server_now) if status == 429 else None
-        observation = self._reader.read(status, headers)
         if observation is None:
-            return Reading(None, None, False, False, wait)
-        window = self.window
+            return Reading(None, wait=wait)
         place = window.place(observation, now, server_now)
         if place is None:
-            return Reading(None, None, False, False, wait)
+            return Reading(None, wait=wait)
         early, resized = False, False
         if place is not Place.OLDER:
             resized = window.known and observation.limit not in (None, window.limit)
@@ -149,7 +159,7 @@ class QuotaObserver:
             if probe:
                 self._not_ended(sent, wall - (now - sent))
             window.refine(observation, now)
-        return Reading(observation, place, early, resized, wait)
+        return Reading(observation.remaining, place, early, resized, wait)
 
     def _not_ended(self, sent: float, wall: float) -> None:
         """A probe was still counted in the window known so far.

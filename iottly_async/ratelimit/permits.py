@@ -64,8 +64,8 @@ class PermitIssuer:
     """
 
     __slots__ = (
-        "_alternation", "_next_at", "_probe", "_spread", "cooldown", "ended", "granted",
-        "learned", "state",
+        "_alternation", "_next_at", "_passed_at", "_probe", "_spread", "cooldown", "ended",
+        "granted", "learned", "state",
     )  # fmt: skip
 
     def __init__(
@@ -77,6 +77,7 @@ class PermitIssuer:
         self.state = QuotaState(reserve=reserve, tier=tier)
         self.learned = LearnedRate()
         self._alternation = Alternation()
+        self._passed_at = -inf
         self._spread = spread
         self._probe: Permit | None = None
         self._next_at = -inf
@@ -103,7 +104,8 @@ class PermitIssuer:
             give_up_at: monotonic time at which the first of them gives up.
         """
         at, probe = self._next(now, wall, waiting, give_up_at)
-        if now < at:
+        learned = self.learned
+        if now < at or (learned.active and now < learned.next_at(now)):
             return None
         if self._spread and not probe:
             gap = self.state.gap(self._free(now), now, wall)
@@ -115,21 +117,12 @@ class PermitIssuer:
         permit.ended = self.ended
         if probe:
             self._probe = permit
-        if self.learned.active:
-            self.learned.take(permit.number, now)
+        if learned.active:
+            learned.take(permit.number, now)
         return permit
 
     def _next(self, now: float, wall: float, waiting: int, give_up_at: float) -> tuple[float, bool]:
-        """When the next permit may be granted, and whether its request is a probe."""
-        at, probe = self._next_of_quota(now, wall, waiting, give_up_at)
-        if self.learned.active:
-            at = max(at, self.learned.next_at(now))
-        return at, probe
-
-    def _next_of_quota(
-        self, now: float, wall: float, waiting: int, give_up_at: float
-    ) -> tuple[float, bool]:
-        """The same, as far as limit headers and a configured tier tell."""
+        """When the quota has the next permit, and whether its request is a probe."""
         state, cooldown = self.state, self.cooldown
         if cooldown.active:
             return (cooldown.until if self._probe is None else inf), True
@@ -155,37 +148,43 @@ class PermitIssuer:
     ) -> None:
         """Learn from an answer."""
         probe = permit is self._probe
-        reading = self.state.observer.observe(
-            status, headers, sent=permit.sent, now=now, wall=wall, probe=probe
-        )
+        # By position, here and below: keywords cost a microsecond for every answer.
+        reading = self.state.observer.observe(status, headers, permit.sent, now, wall, probe)
         number, overlap = permit.number, self.ended - permit.ended
         self.unused(permit)
-        # By position: a named tuple's keywords cost a microsecond, for every answer.
         answer = SettledPermit(
             number, permit.sent, now, wall, status, self.granted, self.ended, overlap, probe
         )
         self.state.learn(reading, answer)
         if status == 429:
             self._refused(reading, answer)
-        elif reading.observation is not None or status < 500:
-            self.cooldown.answered(number, now)
-        if status == 503 and reading.observation is None:
-            if self._alternation.is_refusal(answer):
-                self._learn(answer)
-            else:
-                self.learned.interrupted()
-        elif status != 429 and status < 500:
-            self._alternation.passed(number, now)
+        elif status < 500:
+            self._passed_at = now
+            if self.cooldown.active:
+                self.cooldown.answered(number, now)
+            if self._alternation.awaits:
+                self._alternation.passed(number, now)
             if self.learned.active:
                 self.learned.passed(answer)
+        elif reading.remaining is not None:
+            self.cooldown.answered(number, now)
+        elif status == 503:
+            self._unavailable(answer)
+
+    def _unavailable(self, answer: SettledPermit) -> None:
+        """A 503 without limit headers: a proxy's refusal, or an outage."""
+        if self._alternation.is_refusal(answer, self._passed_at):
+            self._learn(answer)
+        else:
+            self.learned.interrupted()
 
     def _refused(self, reading: Reading, answer: SettledPermit) -> None:
         state, now, wait = self.state, answer.now, reading.wait
-        if wait is None and reading.observation is None:
+        if wait is None and reading.remaining is None:
             self.cooldown.refusals += 1
             self._learn(answer)
             return
-        if wait is None and reading.observation is not None and not reading.observation.remaining:
+        if wait is None and reading.remaining == 0:
             ends_in = state.observer.ends(now, answer.wall) - now
             # A rolling quota's Reset is when it is full again, long after it is not empty.
             if ends_in > 0 and not isinstance(state.supply, Rolling):
@@ -224,6 +223,8 @@ class PermitIssuer:
     ) -> float | None:
         """When to try again to grant a permit; None if only the end of a permit can tell."""
         at = self._next(now, wall, waiting, give_up_at)[0]
+        if self.learned.active:
+            at = max(at, self.learned.next_at(now))
         return None if at == inf else max(at, now)
 
     def earliest(self, position: int, now: float, wall: float) -> float:

@@ -166,13 +166,17 @@ class TokenBucket:
 
 
 class History:
-    """How many permits had ended at which time, over the last window."""
+    """How many permits had ended at which time, over the last window.
 
-    __slots__ = ("_entries", "_keep", "_next_at", "_pause")
+    Attributes:
+        next_at: monotonic time before which a note is not wanted.
+    """
+
+    __slots__ = ("_entries", "_keep", "_pause", "next_at")
 
     def __init__(self) -> None:
         self._entries: deque[tuple[float, int]] = deque()
-        self._next_at = -inf
+        self.next_at = -inf
         self.keep(_KEPT_AT_FIRST)
 
     def keep(self, seconds: float) -> None:
@@ -180,15 +184,15 @@ class History:
         self._keep = seconds
         self._pause = max(seconds / _ENTRIES, _ENTRY_LEAST)
         if self._entries:
-            self._next_at = min(self._next_at, self._entries[-1][0] + self._pause)
+            self.next_at = min(self.next_at, self._entries[-1][0] + self._pause)
 
     def note(self, now: float, ended: int) -> None:
         """Note that `ended` permits were over before the one that ended at `now`."""
-        if now < self._next_at:
+        if now < self.next_at:
             return
         entries = self._entries
         entries.append((now, ended))
-        self._next_at = now + self._pause
+        self.next_at = now + self._pause
         while entries[0][0] < now - 2 * self._keep:
             entries.popleft()
 
@@ -381,10 +385,13 @@ class Rolling(Metered):
 
     @property
     def kept(self) -> int:
-        """One request is kept back until it has tested for a token bucket."""
+        """One request is kept back until it has tested for a token bucket.
+
+        If nothing is logged, there is nothing to come back, so nothing to test for.
+        """
         if self._tested or self._refusals >= _REFUSALS:
             return 0
-        return int(isinstance(self.account, SlidingLog))
+        return int(self.test_at < inf)
 
     @property
     def test_at(self) -> float:

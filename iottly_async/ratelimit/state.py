@@ -6,7 +6,6 @@ from math import ceil, inf
 from typing import Final, NamedTuple
 
 from ..models.quota import QuotaSource
-from .headers import Observation
 from .observe import QuotaObserver, Reading, SettledPermit
 from .rolling import History, Metered, Rolling, SlidingLog
 from .supply import Supply, Unlimited
@@ -91,35 +90,33 @@ class QuotaState:
 
     def learn(self, reading: Reading, answer: SettledPermit) -> None:
         """Take in an answer that was read."""
-        self._history.note(answer.now, answer.ended - 1)
-        observation = reading.observation
-        if observation is None:
+        if answer.now >= self._history.next_at:
+            self._history.note(answer.now, answer.ended - 1)
+        remaining = reading.remaining
+        if remaining is None:
             self._learn_without_headers(answer)
             return
         self._bare_probes = 0
-        self._answers_tell = self._answers_tell or answer.status != 429
+        if answer.status != 429:
+            self._answers_tell = True
         supply = self.supply
         if reading.place is Place.NEWER:
-            self._begin_window(observation, reading, answer)
+            self._begin_window(remaining, reading, answer)
         elif reading.resized:
-            self.supply = FixedWindow(observation.remaining, answer.granted)
+            self.supply = FixedWindow(remaining, answer.granted)
+        elif isinstance(supply, FixedWindow):
+            number, granted = answer.number, answer.granted
+            same = reading.place is Place.SAME
+            if same and supply.observe(remaining, number, granted, answer.overlap):
+                self._count_rolling(remaining, answer)
         elif isinstance(supply, Rolling):
-            supply.observe(observation.remaining, answer)
-        elif (
-            reading.place is Place.SAME
-            and isinstance(supply, FixedWindow)
-            and supply.observe(observation.remaining, answer.number, answer.granted, answer.overlap)
-        ):
-            self._count_rolling(observation, answer)
+            supply.observe(remaining, answer)
         if self.observer.window.limit != self._reserve_limit:
             self._set_reserve()
 
-    def _begin_window(
-        self, observation: Observation, reading: Reading, answer: SettledPermit
-    ) -> None:
+    def _begin_window(self, remaining: int, reading: Reading, answer: SettledPermit) -> None:
         """Reset moved on: a new window, or a rolling quota at work."""
         window, supply = self.observer.window, self.supply
-        remaining = observation.remaining
         self._history.keep(window.longest)
         if reading.resized or not isinstance(supply, Rolling | FixedWindow):
             self._early = 0
@@ -139,9 +136,9 @@ class QuotaState:
                 self._early = 0
             supply.begin(remaining, answer.granted)
             if self._early >= _EARLY_MOVES:
-                self._count_rolling(observation, answer)
+                self._count_rolling(remaining, answer)
 
-    def _count_rolling(self, observation: Observation, answer: SettledPermit) -> None:
+    def _count_rolling(self, remaining: int, answer: SettledPermit) -> None:
         """The server keeps a rolling quota, as its answers show."""
         window = self.observer.window
         self.supply = supply = Rolling(
@@ -152,7 +149,7 @@ class QuotaState:
             answer.ended - 1,
             answer.now,
         )
-        supply.observe(observation.remaining, answer)
+        supply.observe(remaining, answer)
 
     def _learn_without_headers(self, answer: SettledPermit) -> None:
         """Take in an answer without limit headers: whether it was counted is not known."""

@@ -29,22 +29,25 @@ class WaiterQueue(Generic[_T]):
 
     Its length is the number of waiters. A waiter that has left is removed at most once,
     however often it says so.
+
+    Attributes:
+        classes: the waiters of each priority class, highest first; refused requests have an
+            infinite priority. No class is empty, so this is true if anybody waits.
     """
 
-    __slots__ = ("_arrivals", "_classes", "_contended", "_deadlines")
+    __slots__ = ("_arrivals", "_contended", "_deadlines", "classes")
 
     def __init__(self) -> None:
-        # Highest priority first; refused requests have an infinite one. No class is empty.
-        self._classes: dict[float, OrderedDict[asyncio.Future[_T], int]] = {}
+        self.classes: dict[float, OrderedDict[asyncio.Future[_T], int]] = {}
         self._deadlines: list[tuple[float, int, asyncio.Future[_T]]] = []
         self._arrivals = 0
         self._contended = 0
 
     def __len__(self) -> int:
-        return sum(map(len, self._classes.values()))
+        return sum(map(len, self.classes.values()))
 
     def __bool__(self) -> bool:
-        return bool(self._classes)
+        return bool(self.classes)
 
     def add(
         self, future: asyncio.Future[_T], priority: int, refused: bool, deadline: float | None
@@ -58,10 +61,10 @@ class WaiterQueue(Generic[_T]):
             deadline: monotonic time at which it gives up; None if it does not.
         """
         key = inf if refused else priority
-        waiters = self._classes.get(key)
+        waiters = self.classes.get(key)
         if waiters is None:
-            self._classes[key] = waiters = OrderedDict()
-            self._classes = dict(sorted(self._classes.items(), reverse=True))
+            self.classes[key] = waiters = OrderedDict()
+            self.classes = dict(sorted(self.classes.items(), reverse=True))
         self._arrivals += 1
         waiters[future] = self._arrivals
         if deadline is not None:
@@ -73,34 +76,34 @@ class WaiterQueue(Generic[_T]):
     def ahead(self, priority: int, *, refused: bool) -> int:
         """How many would have their permit before a newcomer."""
         key = inf if refused else priority
-        return sum(len(waiters) for each, waiters in self._classes.items() if each >= key)
+        return sum(len(waiters) for each, waiters in self.classes.items() if each >= key)
 
     def remove(self, future: asyncio.Future[_T]) -> bool:
         """Remove a waiter that has left; False if it is not here."""
-        for key, waiters in self._classes.items():
+        for key, waiters in self.classes.items():
             if waiters.pop(future, None) is not None:
                 if not waiters:
-                    del self._classes[key]
-                if not self._classes:
+                    del self.classes[key]
+                if not self.classes:
                     self._deadlines.clear()
                 return True
         return False
 
     def pop(self) -> asyncio.Future[_T] | None:
         """Remove the waiter that has the next permit, and return it; None if there is none."""
-        while self._classes:
+        while self.classes:
             key = self._next_class()
-            waiters = self._classes[key]
+            waiters = self.classes[key]
             future, _ = waiters.popitem(last=False)
             if not waiters:
-                del self._classes[key]
+                del self.classes[key]
             if not future.done():
                 return future
         return None
 
     def _next_class(self) -> float:
         """The priority of the class whose first waiter has the next permit."""
-        classes = self._classes
+        classes = self.classes
         first = next(iter(classes))
         if len(classes) == 1 or first == inf:
             return first
@@ -129,6 +132,6 @@ class WaiterQueue(Generic[_T]):
 
     def clear(self) -> list[asyncio.Future[_T]]:
         """Remove all waiters, and return those that still wait."""
-        futures = [future for waiters in self._classes.values() for future in waiters]
-        self._classes, self._deadlines = {}, []
+        futures = [future for waiters in self.classes.values() for future in waiters]
+        self.classes, self._deadlines = {}, []
         return [future for future in futures if not future.done()]

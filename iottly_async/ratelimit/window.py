@@ -56,9 +56,12 @@ class ServerWindow:
         length: seconds between the Resets of two windows; None until two were seen.
     """
 
-    __slots__ = ("known", "length", "limit", "longest", "relative", "reset", "shortest")
+    __slots__ = (
+        "_lasts_until", "known", "length", "limit", "longest", "relative", "reset", "shortest",
+    )  # fmt: skip
 
     def __init__(self) -> None:
+        self._lasts_until = -inf
         self.known = False
         self.limit = 0
         self.reset = 0.0
@@ -71,6 +74,16 @@ class ServerWindow:
     def tolerance(self) -> float:
         """Seconds by which two Resets of one window differ at most."""
         return _SAME_RELATIVE if self.relative else _SAME
+
+    def is_current(self, observation: Observation, now: float) -> bool:
+        """Whether an answer surely tells nothing new of the window, which is not over.
+
+        Args:
+            observation: of the answer.
+            now: monotonic, when it arrived.
+        """
+        same = observation.reset == self.reset and observation.limit == self.limit
+        return same and now < self._lasts_until
 
     def place(self, observation: Observation, now: float, server_now: float) -> Place | None:
         """Where the window of `observation` lies; None if its Reset is nonsense."""
@@ -113,6 +126,8 @@ class ServerWindow:
             if self.known and observation.relative == self.relative:
                 self.length = min(self.length or inf, reset - self.reset)
         self.known, self.relative, self.reset = True, observation.relative, reset
+        # Delta seconds differ from answer to answer, so none says just the same.
+        self._lasts_until = -inf if observation.relative else now + reset - latest
 
     def refine(self, observation: Observation, now: float) -> None:
         """Learn from another answer of the same window.

@@ -205,6 +205,27 @@ async def test_a_permit_that_is_kept_back_goes_to_the_last_waiter() -> None:
 
 
 @virtual
+async def test_no_permit_is_kept_back_when_nothing_can_come_back() -> None:
+    """When all that was sent has come back, more waiters than there are permits are served."""
+    one = limiter()
+    server = SimulatedServer(algorithm="bucket", limit=4, window=5, latency=(0, 0))
+
+    async def wait() -> None:
+        one.unused(await one.acquire())
+
+    async with asyncio.timeout(3700), asyncio.TaskGroup() as group:
+        permits = [await one.acquire()]
+        for _ in range(3):
+            one.answered(permits.pop(), *await server.request())
+            permits.append(await one.acquire())
+        one.answered(permits.pop(), *await server.request())
+        assert one.quota().remaining == 0
+        for _ in range(3):
+            group.create_task(wait())
+    assert not server.refused
+
+
+@virtual
 async def test_a_cooldown_ends_the_waits_that_it_makes_vain() -> None:
     """If a 429 moves the next permit beyond a waiter's deadline, the wait ends at once."""
     server = SimulatedServer(limit=20, window=2)

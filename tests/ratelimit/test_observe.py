@@ -51,7 +51,7 @@ def test_nonsense_is_no_observation(fields: dict[str, str]) -> None:
     if fields["x-ratelimit-reset"] == "99":
         headers["x-ratelimit-reset"] = str(int(EPOCH - 3600))
     reading = observer.observe(200, headers, sent=1.0, now=1.1, wall=EPOCH + 1.1, probe=False)
-    assert reading.observation is None
+    assert reading.remaining is None
     assert not observer.window.known
 
 

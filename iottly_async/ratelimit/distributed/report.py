@@ -170,10 +170,10 @@ class Reporter:
             probe: whether the request was a probe.
         """
         observer, report = self.observer, self.report
-        reading = observer.observe(status, headers, sent=sent, now=now, wall=wall, probe=probe)
-        observation, window = reading.observation, observer.window
+        reading = observer.observe(status, headers, sent, now, wall, probe)
+        remaining, window = reading.remaining, observer.window
         ends = observer.ends(now, wall)
-        if observation is not None and reading.place is not Place.OLDER:
+        if remaining is not None and reading.place is not Place.OLDER:
             reset = window.reset
             if window.relative:
                 reset += observer.clock.now(now, wall) - now
@@ -181,7 +181,7 @@ class Reporter:
                 WindowReport(
                     reset,
                     window.limit,
-                    observation.remaining,
+                    remaining,
                     ends,
                     window.longest,
                     window.tolerance,
@@ -190,7 +190,7 @@ class Reporter:
             report.begun |= first and reading.place is Place.NEWER
         if status == 429:
             wait = reading.wait
-            if wait is None and observation is not None and not observation.remaining:
+            if wait is None and remaining == 0:
                 wait = ends - now if ends > now else None
             if self.cooldown.refused(number or granted + 1, granted, now, wait):
                 report.cooldown_until = self.cooldown.until
@@ -198,7 +198,7 @@ class Reporter:
         self.cooldown.answered(number, now)
         if probe:
             # A proxy's 502 says nothing of the quota: another request has to probe.
-            conclusive = observation is not None or status < 500
+            conclusive = remaining is not None or status < 500
             report.probed |= conclusive
             report.probe_lost |= not conclusive
-            report.bare |= conclusive and observation is None
+            report.bare |= conclusive and remaining is None
