@@ -9,6 +9,7 @@ off.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import FunctionType
 from typing import Final
 from weakref import WeakKeyDictionary
@@ -19,11 +20,11 @@ from aiohttp.connector import Connection
 from yarl import URL
 
 from ..config import Config
-from ..errors import SetupError
 from ..wire import Answer
 from .attempt import Outgoing, check_target
 from .connection import AttemptConnection, LostError, UnusableError, UsedConnections, answer_of
 from .connector import connector_for, timeout_of
+from .given import check_given, middlewares_of
 from .proxy import through_proxy
 
 _PATCHED_BY_TOOLS: Final = ("__init__", "_request", "request")
@@ -56,9 +57,6 @@ class SessionConnections:
         self._timeout = timeout_of(config)
         self._session = session
         self._given = given
-        # A request's middlewares replace the session's. The attribute is not in aiohttp's
-        # reference (seen in 3.14.5).
-        self._middlewares = getattr(session, "_middlewares", ())
         self._used: UsedConnections = WeakKeyDictionary()
         self._answered = False
 
@@ -79,12 +77,14 @@ class SessionConnections:
             aiohttp.ClientError, LostError, UnusableError, OSError, ValueError, RuntimeError:
                 there is no answer.
             TransportError: the answer cannot be used, or a proxy refused.
-            SetupError: the caller's session is closed; no byte was sent.
+            SetupError: the caller's session cannot be used; no byte was sent.
             ConfigurationError: the target cannot stand in a request; no byte was sent.
         """
         check_target(outgoing.target)
-        if self._given and self._session.closed:
-            raise SetupError("the aiohttp session given as http= is closed")
+        middlewares: Sequence[aiohttp.ClientMiddlewareType] = ()
+        if self._given:
+            check_given(self._session)
+            middlewares = middlewares_of(self._session)
         attempt = AttemptConnection(outgoing, self._used)
         # From here on the request is aiohttp's: when it writes the first byte is not known.
         outgoing.may_have_left = True
@@ -98,7 +98,7 @@ class SessionConnections:
                 data=outgoing.body,
                 allow_redirects=False,
                 raise_for_status=False,
-                middlewares=(through_proxy, *self._middlewares, _never_resending(attempt)),
+                middlewares=(through_proxy, *middlewares, _never_resending(attempt)),
                 timeout=self._timeout,
             )
         except ValueError:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from unittest.mock import patch
 
 import aiohttp
 import pytest
@@ -144,12 +146,66 @@ async def test_a_stream_over_a_closed_session_is_refused() -> None:
         assert "given as http= is closed" in str(error)
 
 
-async def test_a_stream_is_not_opened_if_a_given_sessions_proxy_is_not_known() -> None:
-    """If aiohttp renames the proxy setting, a stream must not go round the proxy."""
+async def test_a_given_session_with_a_credential_of_its_own_is_refused() -> None:
+    """The error names `auth=`, and neither a call nor a stream sends anything."""
+    async with RawServer(REFUSAL) as server:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of newer versions of aiohttp
+            http = aiohttp.ClientSession(auth=aiohttp.BasicAuth("user", "password"))
+        async with over(server.url, http) as session:
+            with pytest.raises(SetupError, match="auth= of the aiohttp session") as refused:
+                await session.devices.get("dev_1")
+            with pytest.raises(SetupError, match="auth= of the aiohttp session"):
+                await session.ping()  # its credential stands in another header
+            error = await opened(session)
+        assert "auth= of the aiohttp session" in str(error)
+        assert "password" not in f"{refused.value} {error}"
+        assert not server.requests
+
+
+async def test_a_stream_goes_the_way_that_a_subclass_of_the_session_adds() -> None:
+    """A proxy that the session's own class passes with each request is the stream's too."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # aiohttp discourages subclasses
+
+        class ProxiedSession(aiohttp.ClientSession):
+            through: str = ""
+
+            async def _request(self, *arguments: Any, **options: Any) -> aiohttp.ClientResponse:
+                return await super()._request(*arguments, **{**options, "proxy": self.through})
+
+    async with RawServer(REFUSAL) as proxy, RawServer(REFUSAL) as server:
+        ProxiedSession.through = proxy.url
+        async with over(server.url, ProxiedSession()) as session:
+            await opened(session)
+        assert len(proxy.requests) == 1
+        assert not server.peers
+
+
+async def test_a_stream_does_not_go_round_a_replaced_method_of_a_given_session() -> None:
+    """If a mock replaces a method of the one object, a stream sends nothing past it."""
     async with RawServer(REFUSAL) as server:
         http = aiohttp.ClientSession()
-        del http._default_proxy
+        with patch.object(http, "_request"):
+            async with over(server.url, http) as session:
+                error = await opened(session)
+        assert (type(error), server.peers) == (SetupError, [])
+        assert "has a _request of its own" in str(error)
+
+
+@pytest.mark.parametrize("name", ["_connector_owner", "_middlewares", "_timeout"])
+async def test_a_stream_is_not_opened_if_settings_of_a_given_session_are_not_known(
+    name: str,
+) -> None:
+    """If aiohttp renames a setting, a stream must not go another way than calls."""
+    async with RawServer(REFUSAL) as server:
+        http = aiohttp.ClientSession()
+        value = vars(http).pop(name)
         async with over(server.url, http) as session:
             error = await opened(session)
+            if name == "_middlewares":
+                with pytest.raises(SetupError, match="does not tell the middlewares"):
+                    await session.ping()
+            vars(http)[name] = value
         assert (type(error), server.peers) == (SetupError, [])
-        assert "does not tell all settings" in str(error)
+        assert "does not tell" in str(error)
