@@ -11,12 +11,13 @@ import ssl as _ssl
 from datetime import timedelta
 from ipaddress import ip_address
 from math import inf, isfinite
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from attrs import Attribute, field, frozen
+from attrs import Attribute, field, fields_dict, frozen
 
 from .errors import ConfigurationError
+from .profiles import PROJECT, read_profile
 
 Seconds = float | timedelta
 TimestampFormat = Literal["iso", "iso-z", "epoch-ms", "epoch-s"]
@@ -280,6 +281,50 @@ class Config:
         if not url:
             return cls()
         return cls(base_url=check_base_url(url, allow_plain_http=False, name="IOTTLY_BASE_URL"))
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str], *, profile: str | None = None) -> Config:
+        """Read settings from a TOML file, such as ``iottly doctor --save`` writes.
+
+        A setting is written by its name here, `retry` as a table (``retry.max_attempts = 2``),
+        and seconds as a number. The file may name the `project`, which the command line reads
+        and this method ignores. It never holds a key.
+
+        Example:
+            ```python
+            config = Config.from_file("config.toml")  # first_page = 0
+            session = IottlySession(config=config)  # IOTTLY_API_KEY from the environment
+            ```
+
+        Args:
+            path: of the file.
+            profile: a table of the file, such as ``[plant]``, whose settings come before
+                those at its top. None, the default, reads the top alone.
+
+        Returns:
+            The settings. One that the file does not have is as in `from_env`.
+
+        Raises:
+            ConfigurationError: the file cannot be read, has no such profile, has an unknown
+                name or a value that is not accepted, or holds a key.
+        """
+        values: dict[str, Any] = read_profile(
+            path, profile, settings=WRITABLE, tables={"retry": tuple(fields_dict(RetryPolicy))}
+        )
+        values.pop(PROJECT, None)
+        try:
+            if "retry" in values:
+                values["retry"] = RetryPolicy(**values["retry"])
+            if "base_url" not in values:
+                values["base_url"] = cls.from_env().base_url
+            return cls(**values)
+        except ConfigurationError as error:
+            refused = str(error)
+        raise ConfigurationError(f"{os.fspath(path)}: {refused}")
+
+
+WRITABLE = tuple(name for name in fields_dict(Config) if name != "ssl")
+"""The settings that a file can hold: all but `ssl`, which is an object of the program's."""
 
 
 def check_base_url(url: object, *, allow_plain_http: bool, name: str = "base_url") -> str:

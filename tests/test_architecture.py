@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parents[1] / "iottly_async"
 # Floors from the ground up; a room imports rooms of lower floors, and of its own room only.
 FLOORS: list[set[str]] = [
     {"_version", "errors", "clock"},
-    {"models", "aio"},
+    {"models", "aio", "profiles"},
     {"config", "auth"},
     {"times"},
     {"codec", "server_clock"},
