@@ -18,6 +18,7 @@ from attrs import Attribute, field, fields_dict, frozen
 
 from .errors import ConfigurationError
 from .profiles import PROJECT, read_profile
+from .texts import without_secrets
 
 Seconds = float | timedelta
 TimestampFormat = Literal["iso", "iso-z", "epoch-ms", "epoch-s"]
@@ -347,32 +348,28 @@ def check_base_url(url: object, *, allow_plain_http: bool, name: str = "base_url
             f"{name} must be a URL of visible ASCII, such as https://api.cloud.iottly.com"
         )
     url = url.rstrip("/")
+    shown = without_secrets(url)[:120]
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
         host = port = None
     if host is None or parts.scheme not in ("https", "http") or port == 0:
-        raise ConfigurationError(f"{name} must be https://host[:port], not {_shown(url)}")
+        raise ConfigurationError(f"{name} must be https://host[:port], not {shown!r}")
     if "@" in parts.netloc:
         raise ConfigurationError(f"{name} must not hold a user or password")
     if "\\" in url or parts.path or "?" in url or "#" in url:
         raise ConfigurationError(
-            f"{name} must be the host alone, without path or query, not {_shown(url)}; "
+            f"{name} must be the host alone, without path or query, not {shown!r}; "
             "the library adds /v1.0/ and /v1/"
         )
     if parts.scheme == "http" and not allow_plain_http and not _is_loopback(host):
         otherwise = ", or allow_plain_http=True" if name != "IOTTLY_BASE_URL" else ""
         raise ConfigurationError(
-            f"{name} {_shown(url)} would send the key in clear text; use https, "
+            f"{name} {shown!r} would send the key in clear text; use https, "
             f"or a loopback address{otherwise}"
         )
     return url
-
-
-def _shown(url: str) -> str:
-    """A URL for an error's text, without what may be a password before an @."""
-    return repr(url.split("?")[0].rpartition("@")[2][:120])
 
 
 def _is_loopback(host: str) -> bool:

@@ -6,7 +6,6 @@ from itertools import groupby
 from math import floor
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from rich.table import Table
 from rich.text import Text
@@ -61,7 +60,7 @@ async def coverage(
     )
     found = await survey(store, bins=bins)
     if html is not None:
-        _write(html, page_of(found, store=_shown(store)))
+        _write(html, page_of(found, store=store))
         say(f"{html}: {_summary(found)}")
     elif output.form == "table":
         _draw(found, name)
@@ -143,14 +142,6 @@ def _write(path: Path, text: str) -> None:
     name = checked_path(path, name="--html")
     with os_errors_as(ConfigurationError, f"--html {name!r} cannot be written"):
         path.write_text(text, "utf-8")
-
-
-def _shown(store: str) -> str:
-    """The store's name for the page; a database's URL loses its user and password."""
-    parts = urlsplit(store)
-    if "@" not in parts.netloc:
-        return store
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def _day(ms: int) -> str:

@@ -19,6 +19,7 @@ from ..config import Config
 from ..ingest import IngestJob, IngestReport, Outcome, open_store
 from ..resources.messages import TypeFilter
 from ..session import IottlySession
+from ..texts import without_secrets
 from .arguments import time_of
 from .connection import ProjectOption, connected, project_id
 from .exit_codes import ExitCode
@@ -53,7 +54,8 @@ async def ingest(
         devices: The ids of the devices; by default all devices of the project.
         to: A file ending in .duckdb, .jsonl or .jsonl.zst;
             a folder ending in .parquet; any path after duckdb:,
-            jsonl: or parquet:; or postgresql://HOST/DATABASE.
+            jsonl: or parquet:; or postgresql://USER@HOST/DATABASE, with
+            the password in PGPASSWORD or ~/.pgpass.
         start: The first time, inclusive, such as 2026-01-01T00:00Z;
             by default the oldest message.
         end: The last time, exclusive; by default the present.
@@ -89,9 +91,10 @@ async def ingest(
         await warn_unknown_devices(
             source.session.project(source.project), silent if devices else []
         )
-    _summarise(done, to, Output(format))
+    shown = without_secrets(to)
+    _summarise(done, shown, Output(format))
     if file is not None:
-        file.write({"store": to, **done.as_dict()})
+        file.write({"store": shown, **done.as_dict()})
     return _code(done)
 
 

@@ -13,6 +13,7 @@ import aiohttp
 from yarl import URL
 
 from ..errors import ProxyError, SetupError
+from ..texts import without_secrets
 from .errors import os_reason
 
 _SCHEMES: Final = ("http", "https")
@@ -32,8 +33,9 @@ async def through_proxy(
     if proxy is None:
         return await handler(request)
     if proxy.scheme not in _SCHEMES or not proxy.host:
+        shown = without_secrets(str(proxy))[:120]
         raise SetupError(
-            f"a proxy must be http://host[:port], not {_shown(proxy)}; it comes from the "
+            f"a proxy must be http://host[:port], not {shown!r}; it comes from the "
             f"environment ({request.url.scheme}_proxy) or from the aiohttp session given as http="
         )
     try:
@@ -75,8 +77,3 @@ def _is_of(proxy: URL, error: aiohttp.ClientConnectorError) -> bool:
 def _place(proxy: URL) -> str:
     """Host and port of a proxy, without user and password."""
     return f"{proxy.host}:{proxy.port}"
-
-
-def _shown(proxy: URL) -> str:
-    """An address that is none, without what may be a password before an @."""
-    return repr(str(proxy).rpartition("@")[2][:120])

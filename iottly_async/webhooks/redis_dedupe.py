@@ -27,6 +27,7 @@ except ImportError as error:
     ) from error
 
 from ..aio.tasks import cancel_and_wait
+from ..auth import RedactedStr
 from ..config import Seconds, seconds
 from ..errors import ConfigurationError, SetupError, WebhookUnavailableError
 from .dedupe import CAPACITY, Claim
@@ -99,7 +100,7 @@ class RedisSeenKeys:
         _check_url(url)
         if not isinstance(name, str) or not name:
             raise ConfigurationError(f"name must be a text, not {name!r}")
-        self._url = url
+        self._url = RedactedStr(url)
         self._name = name
         self._prefix = f"iottly:seen:{name}:"
         self._remember_ms = _milliseconds(remember, "remember")

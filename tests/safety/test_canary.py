@@ -20,7 +20,10 @@ from iottly_async import (
     IottlyError,
     IottlySession,
     RateLimiter,
+    RedisLimiter,
+    RedisSeenKeys,
     UnauthorizedError,
+    WebhookUnavailableError,
 )
 from iottly_async.auth import ApiKey
 from iottly_async.emulator import EmulatorThread
@@ -131,6 +134,17 @@ def test_a_refused_url_does_not_show_it(url: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         Config(base_url=url)
     assert not shows_key(f"{caught.value!r}")
+
+
+async def test_a_password_of_redis_is_not_shown() -> None:
+    """Neither an error nor an attribute of what uses a Redis shows its URL's password."""
+    url = f"redis://user:{CANARY}@127.0.0.1:1/0"
+    async with RedisLimiter(url, key="k") as limiter, RedisSeenKeys(url) as seen:
+        with pytest.raises(WebhookUnavailableError) as caught:
+            await seen.claim("a")
+        assert_key_hidden(caught.value)
+        for each in (limiter, limiter._connection, seen):
+            assert not shows_key(repr(each) + repr(vars(each)))
 
 
 def test_the_environments_key_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:

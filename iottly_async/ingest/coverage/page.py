@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from ...texts import without_secrets
 from .model import Coverage, DeviceCoverage
 
 
@@ -17,7 +18,7 @@ def page_of(coverage: Coverage, *, store: str, made_at: datetime | None = None) 
 
     Args:
         coverage: what to draw.
-        store: the store's name on the page, without a password.
+        store: the store's name on the page; user and password of a URL are left out.
         made_at: aware; when the store was read. None is now.
 
     Returns:
@@ -25,6 +26,7 @@ def page_of(coverage: Coverage, *, store: str, made_at: datetime | None = None) 
     """
     made_at = datetime.now(UTC) if made_at is None else made_at
     grid = coverage.grid
+    store = without_secrets(store)
     data: dict[str, Any] = {
         "store": store,
         "project": coverage.project_id,

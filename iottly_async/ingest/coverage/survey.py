@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 from ...config import whole
 from ...errors import ConfigurationError
 from ...models import Cursor
+from ...texts import without_secrets
 from ..grid import TimeGrid
 from ..partitions.reader import PartitionsReader
 from ..plan import IngestPlan
@@ -48,7 +49,9 @@ async def survey(store: str | os.PathLike[str], *, bins: int = 120) -> Coverage:
     reader = reader_of(store)
     state = await reader.state()
     if state.plan is None:
-        raise ConfigurationError(f"store {os.fspath(store)!r} is empty: no job has begun in it")
+        raise ConfigurationError(
+            f"store {without_secrets(os.fspath(store))!r} is empty: no job has begun in it"
+        )
     plan = IngestPlan.from_json(state.plan)
     start = plan.query.start
     if start is None:

@@ -7,10 +7,11 @@ from typing import Final
 
 from ...config import RetryPolicy
 from ...errors import ConfigurationError
+from ...texts import without_secrets
 from .base import Group, Rejected, Store, StoredState, StoreReader
 from .duckdb.store import DuckDBStore
 from .jsonl.store import JSONLinesStore
-from .names import checked_text, without_secrets
+from .names import checked_text
 from .parquet.store import ParquetStore
 from .postgres.store import PostgresStore
 

@@ -8,6 +8,7 @@ import stat
 from typing import Final
 
 from ...errors import ConfigurationError
+from ...texts import without_secrets
 
 # Two letters or more: a single one is a drive of Windows.
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
@@ -64,11 +65,3 @@ def real_path(path: str) -> str:
     except OSError:
         return os.path.realpath(path)
     return os.path.realpath(path) if stat.S_ISREG(kind) or stat.S_ISDIR(kind) else path
-
-
-def without_secrets(store: str) -> str:
-    """A store's path or URL without user, password and parameters, for errors and reports."""
-    scheme, slashes, rest = store.partition("://")
-    if not slashes:
-        return store
-    return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}"

@@ -26,6 +26,7 @@ except ImportError as error:
         "RedisLimiter needs the package redis: pip install 'iottly-async[redis]'"
     ) from error
 
+from ...auth import RedactedStr
 from ...errors import ConfigurationError, SetupError
 from ...retry import backoff_delay
 from .script import SCRIPT, Lease
@@ -70,7 +71,7 @@ class RedisConnection:
         self.gone = False
         self.calls = 0
         self.name = name
-        self._url, self._timeout = url, timeout
+        self._url, self._timeout = RedactedStr(url), timeout
         self._monotonic = monotonic
         self._random = random
         self._client: Redis | None = None

@@ -24,6 +24,7 @@ from ....clock import SYSTEM_CLOCK
 from ....config import RetryPolicy
 from ....errors import ConfigurationError, IottlyError, StoreError
 from ....retry import retry_delay
+from ....texts import HOSTS
 
 T = TypeVar("T")
 Connection: TypeAlias = Any  # asyncpg.Connection; the package comes without types
@@ -138,12 +139,12 @@ class PostgresConnection:
     async def _connected(self) -> Connection:
         if self._connection is not None and not self._connection.is_closed():
             return self._connection
-        connection = await asyncpg.connect(
-            self._url,
-            timeout=_CONNECT_WITHIN,
-            command_timeout=_STATEMENT_WITHIN,
-            server_settings={**_SETTINGS, "application_name": _own_name()},
-        )
+        connection = await self._connect()
+        if connection is None:
+            # Raised outside the except block: the foreign error may quote the URL.
+            raise ConfigurationError(
+                f"store {self._shown} cannot be used: there can be no such host or port"
+            )
         try:
             await self._prepare(connection)
         except BaseException:
@@ -151,6 +152,18 @@ class PostgresConnection:
             raise
         self._connection = connection
         return connection
+
+    async def _connect(self) -> Connection | None:
+        """Make a connection; None if the URL is none that can be connected to."""
+        try:
+            return await asyncpg.connect(
+                self._url,
+                timeout=_CONNECT_WITHIN,
+                command_timeout=_STATEMENT_WITHIN,
+                server_settings={**_SETTINGS, "application_name": _own_name()},
+            )
+        except (ValueError, OverflowError):
+            return None
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
@@ -169,8 +182,27 @@ def text_of(error: BaseException) -> str:
 
 
 def split_url(url: str, parameter: str) -> tuple[str, str | None]:
-    """Remove a parameter from a URL. Returns the URL, and the parameter's value or None."""
-    parts = urlsplit(url)
+    """Remove a parameter from a URL. Returns the URL, and the parameter's value or None.
+
+    Raises:
+        ConfigurationError: it is no URL of a database. The text shows nothing of it: it may
+            be a password that ends where nobody expects.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
+    host = parts.netloc.rpartition("@")[2]
+    if (
+        (parts.scheme not in ("postgresql", "postgres") or "://" not in url)
+        or not HOSTS.fullmatch(host)
+        or ("@" in parts.path or parts.fragment)
+    ):
+        raise ConfigurationError(
+            "the store's URL is malformed; write postgresql://USER@HOST:PORT/DATABASE, with "
+            "special characters percent-encoded ('/' as %2F), and the password in the "
+            "environment variable PGPASSWORD or in ~/.pgpass"
+        )
     pairs = parse_qsl(parts.query, keep_blank_values=True)
     value = dict(pairs).get(parameter)
     rest = urlencode([(name, text) for name, text in pairs if name != parameter])

@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 
 from ....config import RetryPolicy
 from ....errors import ConfigurationError
+from ....texts import without_secrets
 from ...grid import TimeGrid
 from ..base import StoredState
-from ..names import without_secrets
 from .connection import Connection, PostgresConnection
 from .schema import read_state
 

@@ -14,11 +14,12 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
+from ....auth import RedactedStr
 from ....config import RetryPolicy
 from ....errors import ConfigurationError, StoreError
 from ....models import Message
+from ....texts import without_secrets
 from ..base import Group, Rejected, StoredState, StoreReader
-from ..names import without_secrets
 from . import schema as sql
 from .copy import Refused, copy_rows, rejected_row, without_nul
 
@@ -36,8 +37,10 @@ class PostgresStore:
     it is made again and the group is written again, as `retry` says.
 
     Args:
-        url: ``postgresql://USER:PASSWORD@HOST:PORT/DATABASE``, as libpq takes it. Parts that
-            are left out come from libpq's environment variables. ``?schema=NAME`` names the
+        url: ``postgresql://USER@HOST:PORT/DATABASE``, as libpq takes it. Parts that are left
+            out come from libpq's environment variables. Give the password by ``PGPASSWORD`` or
+            ``~/.pgpass``, not in the URL: command lines and configurations are seen by many.
+            It is never shown. ``?schema=NAME`` names the
             schema of the store, ``iottly`` by default. A store belongs to one project; use
             another schema for another project. The connection must be direct, or go through
             a pooler in session mode.
@@ -58,7 +61,8 @@ class PostgresStore:
                 "the PostgreSQL store needs the extra postgres: "
                 "pip install 'iottly-async[postgres]'"
             ) from None
-        self._url, schema = link.split_url(url, "schema")
+        plain_url, schema = link.split_url(url, "schema")
+        self._url = RedactedStr(plain_url)
         self.schema = "iottly" if schema is None else schema
         if not _NAME.fullmatch(self.schema):
             raise ConfigurationError(
