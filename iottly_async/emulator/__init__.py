@@ -25,6 +25,7 @@ a POST must say ``Content-Type: application/json``, and every field of its body 
 said otherwise.
 
 - ``GET health``: ``{"status": "ok"}``, for whoever starts the emulator and waits for it.
+- ``GET openapi.json``: the API that is emulated, both generations, as an OpenAPI 3.1 document.
 - ``GET state``: fleet, counts, clock, faults and settings.
 - ``POST reset``: go back to the start. The body is ``{}``.
 - ``POST seed``: make another fleet. Fields: ``seed``, ``devices``, ``messages``, ``days``,

@@ -2,8 +2,8 @@
 
 It needs no API key. A page in a browser cannot reach it all the same: ``Host`` is checked as
 everywhere, and a body must be declared as JSON. Where other machines can reach the emulator,
-``ControlGuard`` decides who may use it; ``health`` answers everyone. The docstring of
-``iottly_async.emulator`` lists what it offers.
+``ControlGuard`` decides who may use it; ``health`` and ``openapi.json`` answer everyone. The
+docstring of ``iottly_async.emulator`` lists what it offers.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ import stat
 from collections.abc import Callable
 from copy import copy
 from datetime import datetime
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from aiohttp import web
 
 from ..faults import Fault
 from ..outage import ServiceOutage
+from ..rows import load_json
 from ..settings import check_number
 from ..state import EmulatorState
 from ..streams import check_code
@@ -30,6 +32,7 @@ from .call import read_json_object
 from .hosts import ControlGuard
 
 CONTROL = "/_emulator/"
+_PUBLIC = frozenset({"health", "openapi.json"})
 
 _SEED_FIELDS = frozenset({"seed", "devices", "messages", "days", "until", "licenses", "jsonl"})
 _APPEND_FIELDS = frozenset(
@@ -55,8 +58,10 @@ class Control:
         self._state = state
         self._guard = guard
         self._transport: asyncio.BaseTransport | None = None
+        self._address = ""
         self._table: dict[tuple[str, str], ControlHandler] = {
             ("GET", "health"): lambda _: {"status": "ok"},
+            ("GET", "openapi.json"): self._document,
             ("GET", "state"): lambda _: state_json(state),
             ("POST", "reset"): self._reset,
             ("POST", "seed"): self._seed,
@@ -85,13 +90,14 @@ class Control:
         """Answer one request."""
         name = path.removeprefix(CONTROL)
         try:
-            if name != "health":
+            if name not in _PUBLIC:
                 self._guard.check(request)
             handler = self._table.get((request.method, name))
             if handler is None:
                 raise self._no_such_name(name)
             body = await self._body(request)
-            self._transport = request.transport  # no other request is handled until it is used
+            # No other request is handled until they are used.
+            self._transport, self._address = request.transport, f"{request.scheme}://{request.host}"
             return json_answer(handler(body))
         except HttpError as error:
             return error_answer(None, error, 0)
@@ -110,6 +116,12 @@ class Control:
         if request.method != "POST":
             return {}
         return await read_json_object(request, self._state.settings.max_body)
+
+    def _document(self, _: Body) -> object:
+        """The OpenAPI document of both generations, with this emulator as its server."""
+        document: Body = load_json(files(__package__).joinpath("openapi.json").read_text("utf-8"))
+        server = {"url": self._address, "description": "This emulator."}
+        return document | {"servers": [server]}
 
     def _reset(self, body: Body) -> object:
         _only(body, frozenset())
