@@ -1,10 +1,13 @@
 """The Dask integration: runs the partitions of a plan on a cluster (extra ``dask``).
 
 ```python
-partitions = await plan(sources, start=start, redis_env="REDIS_URL")
+partitions = await plan(sources, "/mnt/telemetry", start=start, redis_env="REDIS_URL")
 with Client("tcp://scheduler:8786") as client:
     manifests = run(client, partitions, "/mnt/telemetry", progress=print)
 ```
+
+If a worker, the scheduler or this program is killed, run the program again. The plan is kept in
+the folder, and only what is missing is fetched.
 
 Each partition is one task. The workers need this library, the folder at the same path, and
 the environment variables that the partitions name. No key and no Redis URL is sent to the

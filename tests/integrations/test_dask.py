@@ -92,7 +92,7 @@ def test_a_killed_worker_loses_and_repeats_no_row(
     manifests = client.gather(futures)  # type: ignore[no-untyped-call]
     assert sum(manifest.rows for manifest in manifests) == 6000
     assert partition_rows(tmp_path) == truth_of(emulator)
-    assert [path.name for path in files_of(tmp_path)] == [f"{one.id}.jsonl" for one in partitions]
+    assert {path.name for path in files_of(tmp_path)} == {f"{one.id}.jsonl" for one in partitions}
     client.wait_for_workers(2, timeout=60)
     assert killed not in client.run(os.getpid).values()
 

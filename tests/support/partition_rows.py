@@ -22,8 +22,10 @@ def partition_rows(folder: Path) -> Counter[Row]:
 
 
 def files_of(folder: Path) -> list[Path]:
-    """The files of a folder, without the manifests."""
-    return sorted(path for path in folder.iterdir() if path.is_file())
+    """The files of a folder, without the manifests and the plan."""
+    return sorted(
+        path for path in folder.iterdir() if path.is_file() and not path.name.startswith("_")
+    )
 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 from ...errors import ConfigurationError, StoreError
 from ...models import Message
@@ -20,6 +20,7 @@ from ..stores.aside import SUFFIX, aside_path, replace_file, sync_directory
 from ..stores.jsonl.lines import lines_of
 from ..stores.rejected_lines import rejected_lines_of
 from .manifest import FOLDER, REJECTED, PartitionManifest, path_of
+from .partition import Partition
 
 Format = Literal["jsonl", "parquet"]
 
@@ -39,17 +40,21 @@ class PartitionFiles:
 
     Args:
         folder: of the files; `begin` creates it if it does not exist.
-        partition_id: the prefix of the files' names.
+        partition: its id is the prefix of the files' names.
         form: "jsonl" or "parquet".
 
     Raises:
         ConfigurationError: the extra ``parquet`` is needed and not installed.
+
+    Attributes:
+        folder: as above.
     """
 
-    def __init__(self, folder: str, partition_id: str, form: Format) -> None:
-        self._folder = os.path.abspath(folder)
+    def __init__(self, folder: str, partition: Partition, form: Format) -> None:
+        self.folder = self._folder = folder
         self._shown = f"folder {folder!r}"
-        self._id = partition_id
+        self._partition = partition
+        self._id = partition.id
         self._form = form
         if form == "parquet":
             _parquet()
@@ -58,9 +63,28 @@ class PartitionFiles:
         self._made: list[str] = []  # folders
 
     def complete(self) -> PartitionManifest | None:
-        """The manifest, if the partition was run before and its files are there."""
+        """The manifest, if the partition was run before and its files are there.
+
+        Raises:
+            ConfigurationError: the folder has the partition in another format, or has other
+                windows under its id. Its messages would be there twice.
+        """
         with os_errors_as(StoreError, self._shown):
             found = PartitionManifest.read(self._folder, self._id)
+            others = [
+                form
+                for form in get_args(Format)
+                if form != self._form and os.path.exists(self._path(form))
+            ]
+        if others:
+            raise ConfigurationError(
+                f"{self._shown} has partition {self._id} as {others[0]}: take the same format, "
+                "or another folder"
+            )
+        if found is not None and found.partition.work != self._partition.work:
+            raise ConfigurationError(
+                f"{self._shown} has other windows as partition {self._id}: name another folder"
+            )
         whole = found is not None and f"{self._id}.{self._form}" in found.files
         return found if whole else None
 
@@ -95,7 +119,7 @@ class PartitionFiles:
             with suppress(FileNotFoundError):
                 # An earlier run may have found other messages.
                 if REJECTED not in self._files:
-                    os.unlink(os.path.join(self._folder, f"{self._id}.{REJECTED}"))
+                    os.unlink(self._path(REJECTED))
             sync_directory(os.path.join(self._folder, self._id))
         return sizes
 
@@ -120,8 +144,11 @@ class PartitionFiles:
                 os.mkdir(folder)
                 self._made.append(folder)
 
+    def _path(self, suffix: str) -> str:
+        return os.path.join(self._folder, f"{self._id}.{suffix}")
+
     def _open(self, suffix: str) -> AppendFile:
-        path = os.path.join(self._folder, f"{self._id}.{suffix}")
+        path = self._path(suffix)
         while suffix not in self._files:
             file = AppendFile(aside_path(path))
             # Another run may see the new file before it is locked, and delete it.

@@ -64,11 +64,14 @@ class PartitionManifest:
         Raises:
             OSError: the manifest cannot be read.
         """
+        names = {f"{partition_id}.{suffix}" for suffix in ("jsonl", "parquet", REJECTED)}
         try:
             with open(path_of(folder, partition_id), "rb") as file:
                 found = msgspec.json.decode(file.read(), type=cls)
-        except (FileNotFoundError, ValueError):
+        except (FileNotFoundError, ValueError, RecursionError):
             return None
+        if found.partition_id != partition_id or not found.files.keys() <= names:
+            return None  # it was altered, and could name any file
         for name, size in found.files.items():
             try:
                 if os.path.getsize(os.path.join(folder, name)) != size:

@@ -15,7 +15,9 @@ from ..stores.base import StoredState
 from ..stores.file_store import FileReader
 from ..stores.jsonl.lines import times_of
 from ..stores.rejected_lines import RejectedMark, dated, marks_of
+from .folder_plan import PLAN_FILE, read_plan
 from .manifest import FOLDER, REJECTED, PartitionManifest
+from .partition import windows_of
 
 _BEGINNING = -(1 << 62)
 
@@ -23,8 +25,8 @@ _BEGINNING = -(1 << 62)
 class PartitionsReader(FileReader):
     """Reads what the partitions in a folder have stored.
 
-    The range is that of all manifests. What no manifest of a device covers, and what failed,
-    is missing. A partition without a manifest is not known to the folder.
+    The range is that of the folder's plan and of all manifests. What no manifest of a device
+    covers, and what failed, is missing.
     """
 
     def __init__(self, path: str) -> None:
@@ -32,12 +34,13 @@ class PartitionsReader(FileReader):
 
     @classmethod
     def reads(cls, path: str) -> bool:
-        """Whether `path` is a folder that partitions were run into."""
-        return os.path.isdir(os.path.join(path, FOLDER))
+        """Whether `path` is a folder that partitions were planned for, or run into."""
+        return any(os.path.exists(os.path.join(path, name)) for name in (FOLDER, PLAN_FILE))
 
     def _manifests(self) -> list[PartitionManifest]:
         with os_errors_as(ConfigurationError, f"folder {self._path!r} cannot be read"):
-            names = sorted(os.listdir(os.path.join(self._path, FOLDER)))
+            folder = os.path.join(self._path, FOLDER)
+            names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
             found = [
                 PartitionManifest.read(self._path, name.removesuffix(".json"))
                 for name in names
@@ -47,9 +50,18 @@ class PartitionsReader(FileReader):
 
     def _read_state(self) -> StoredState:
         manifests = self._manifests()
-        if not manifests:
-            return StoredState(plan=None, cursors={})
+        plan = read_plan(self._path)
         windows = [window for one in manifests for window in one.partition.windows]
+        projects = {one.partition.project for one in manifests}
+        types = {one.partition.type for one in manifests}
+        if plan is not None and plan.partitions:
+            windows += [
+                window for one in plan.partitions for window in windows_of(one.device_id, one.edges)
+            ]
+            projects |= {source.project for source in plan.sources}
+            types.add(plan.division.type)
+        if not windows:
+            return StoredState(plan=None, cursors={})
         low = min(_BEGINNING if window.start is None else window.start for window in windows)
         end = max(window.end for window in windows)
         failed: dict[str, str] = {}
@@ -62,8 +74,8 @@ class PartitionsReader(FileReader):
                 else:
                     failed[device_id] = error
         query = Query(
-            project_id=", ".join(sorted({one.partition.project for one in manifests})),
-            type=", ".join(sorted({one.partition.type for one in manifests})),
+            project_id=", ".join(sorted(projects)),
+            type=", ".join(sorted(types)),
             start=None if low == _BEGINNING else low,
         )
         return StoredState(

@@ -18,10 +18,10 @@ from ...models import Message
 from ...ratelimit import Limiter
 from ...resources.messages import TypeFilter
 from ...session import IottlySession
-from ..stores.names import checked_path
 from ..stores.thread import StoreThread
 from ..validate import validate
 from .files import Format, PartitionFiles
+from .folder_plan import check_belongs, folder_of
 from .manifest import PartitionManifest
 from .ordered import in_order
 from .partition import Partition, PartitionInterval
@@ -54,8 +54,8 @@ async def run_partition(
         to: a folder, the same for all partitions of a plan; created if it does not exist. It
             gets a file for each partition, and their manifests in ``_manifests``.
         format: "jsonl", or "parquet" with the extra ``parquet``. Default "jsonl".
-        config: of the session. Its `base_url` is replaced by the partition's. None is
-            `Config.from_env()`.
+        config: of the session. Its `base_url` is replaced by the partition's, which must obey
+            the same rules. None is `Config.from_env()`.
         limiter: the limiter of the session. None is a `RedisLimiter` if the partition names a
             Redis, else the limiter of the key in this process.
         patience: seconds for which failures of the service that pass are waited out,
@@ -65,8 +65,9 @@ async def run_partition(
         The manifest, which is also in the folder.
 
     Raises:
-        ConfigurationError: an environment variable that the partition names is not set, or
-            an argument is not as above.
+        ConfigurationError: an environment variable that the partition names is not set, an
+            argument is not as above, or the folder has another plan, the partition in another
+            format, or other windows under its id.
         UnauthorizedError: the key is not accepted.
         StoreError: the folder cannot be written.
         IottlyError: an error that may pass (no connection, no quota, an error of the
@@ -74,14 +75,17 @@ async def run_partition(
     """
     if format not in get_args(Format):
         raise ConfigurationError(f"format must be 'jsonl' or 'parquet', not {format!r}")
-    files = PartitionFiles(checked_path(to, name="to"), partition.id, format)
+    partition = evolve(partition)  # checks it; a pickle is not checked when it is read
+    config = evolve(config or Config.from_env(), base_url=partition.base_url)
+    folder = folder_of(to)
+    files = PartitionFiles(folder, partition, format)
     thread = StoreThread("iottly-partition")
     try:
+        await thread.run(lambda: check_belongs(partition, folder))
         complete = await thread.run(files.complete)
         if complete is not None and not complete.failed:
             return evolve(complete, requests=0, seconds=0.0, reused=True)
         await thread.run(files.begin)
-        config = evolve(config or Config.from_env(), base_url=partition.base_url)
         async with _session(partition, config, limiter) as session:
             manifest = await _fetch(session, partition, files, thread, patience)
         await thread.run(lambda: files.write_manifest(manifest))
@@ -119,6 +123,7 @@ async def _fetch(
         async for batch in batches:
             await writer.add(batch)
     await writer.end()
+    await thread.run(lambda: check_belongs(partition, files.folder, claim=True))
     return PartitionManifest(
         partition_id=partition.id,
         partition=partition,

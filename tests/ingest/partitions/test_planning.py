@@ -10,7 +10,7 @@ import pytest
 
 from iottly_async.emulator import Emulator
 from iottly_async.errors import ConfigurationError
-from iottly_async.ingest.partitions import plan
+from iottly_async.ingest.partitions import PartitionSource, plan
 
 from .plans import END, START, WEEK, planned, source
 
@@ -28,13 +28,19 @@ async def test_a_plan_covers_all_devices_and_times_once(emulator: Emulator) -> N
         assert all(end % (7 * 86_400_000) == 0 for _, end in mine[:-1])
 
 
-async def test_the_same_plan_made_again_has_the_same_ids(emulator: Emulator) -> None:
-    """Another range gives other ids."""
+async def test_ids_belong_to_a_device_and_its_windows(emulator: Emulator) -> None:
+    """A device more or less changes no other id; another range does."""
     first, again = await planned(emulator), await planned(emulator)
-    other = await planned(emulator, end=END - timedelta(days=1))
     assert first == again
-    assert not {one.id for one in first} <= {one.id for one in other}
     assert len({one.id for one in first}) == len(first)
+    fewer = [source(emulator, devices=tuple(emulator.device_ids[1:]))]
+    options: dict[str, Any] = {"start": START, "window": WEEK, "windows_per_partition": 2}
+    all_ids = {one.id for one in await plan([source(emulator)], end=END, **options)}
+    kept = {one.id for one in await plan(fewer, end=END, **options)}
+    assert (len(all_ids), len(kept)) == (15, 12)
+    assert kept < all_ids
+    shorter = {one.id for one in await plan(fewer, end=END - timedelta(hours=1), **options)}
+    assert len(kept & shorter) == 8  # the last window of each device is another
 
 
 async def test_an_open_end_is_pinned_once(emulator: Emulator) -> None:
@@ -64,6 +70,9 @@ async def test_partitions_of_different_keys_alternate(emulator: Emulator) -> Non
         ({"start": None, "window": WEEK}, "name one"),
         ({"window": timedelta(0)}, "a millisecond or more"),
         ({"windows_per_partition": 0}, "windows_per_partition"),
+        ({"redis_env": "redis://:secret@host"}, "redis_env must be the name"),
+        ({"to": ""}, "to is empty"),
+        ({"to": "s3://bucket/x"}, "to must be a path"),
         ({"concurrency": 0}, "concurrency"),
         ({"type": "others"}, "type must be"),
         ({"start": END, "end": START}, "start must be before"),
@@ -82,3 +91,25 @@ async def test_a_plan_without_a_source_is_refused() -> None:
     """The error names the argument."""
     with pytest.raises(ConfigurationError, match="sources"):
         await plan([])
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"project": "../other"}, "project must be an id"),
+        ({"key_env": "ik_live_0123"}, "key_env must be the name"),
+        ({"key_env": "A=B"}, "key_env must be the name"),
+        ({"base_url": "ftp://host"}, "base_url must be https"),
+    ],
+)
+def test_a_wrong_source_is_refused(values: dict[str, Any], reason: str) -> None:
+    """The error names the argument. It does not show what may be a key."""
+    with pytest.raises(ConfigurationError, match=reason) as refused:
+        PartitionSource(**{"project": "p", **values})
+    assert "ik_live" not in str(refused.value)
+
+
+async def test_a_device_of_two_sources_is_refused(emulator: Emulator) -> None:
+    """Its messages would be fetched twice."""
+    with pytest.raises(ConfigurationError, match="is in two sources"):
+        await plan([source(emulator), source(emulator, "KEY_TWO")], end=END)
