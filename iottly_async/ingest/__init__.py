@@ -11,8 +11,8 @@ object with the methods of `Store` is a store, too.
 
 The files, in the order in which a run uses them: `job` puts the others together; `run_plan`
 and `plan` decide what to fetch; `fetch` walks the devices; `writer` and `validate` group the
-messages; ``stores/`` has one folder for each kind of store; `progress`, `bottleneck` and
-`report` say how the run goes and went. ``partitions/`` divides a job among machines, and
+messages; ``stores/`` has one folder for each kind of store; `progress`, `totals`, `bottleneck`
+and `report` say how the run goes and went. ``partitions/`` divides a job among machines, and
 ``coverage/`` shows what a store holds.
 """
 

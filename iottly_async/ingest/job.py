@@ -14,7 +14,7 @@ from ..aio.tasks import cancel_and_wait
 from ..clock import SYSTEM_CLOCK
 from ..codec import MESSAGE_TYPES, choice
 from ..config import Seconds, flag, seconds, whole
-from ..errors import ConfigurationError, IottlyError
+from ..errors import ConfigurationError
 from ..follow import FollowPace, checked_pace
 from ..models._time import from_epoch_ms
 from ..resources.arguments import checked_ids, time_range
@@ -230,11 +230,6 @@ class IngestJob:
             await cancel_and_wait([fetching, writing])
 
     async def _fetch(self, plan: IngestPlan, meter: Meter, writer: Writer) -> None:
-        def on_device_end(device_id: str, error: IottlyError | None) -> None:
-            device = meter.device(device_id)
-            device.error = error
-            device.outcome = Outcome.DONE if error is None else Outcome.FAILED
-
         devices = [*meter.devices.values()]
         fetcher = Fetcher(
             messages=self._project.messages,
@@ -243,7 +238,7 @@ class IngestJob:
             concurrency=self._concurrency,
             patience=self._patience,
             on_batch=writer.put,
-            on_device_end=on_device_end,
+            on_device_end=meter.ended,
             cursors={device.device_id: device.cursor for device in devices if device.cursor},
         )
         await fetcher.fetch_range(
@@ -322,7 +317,7 @@ class _Run:
             project_id=query.project_id,
             rows=meter.rows,
             rejected=meter.rejected,
-            total=sum(device.total for device in devices),
+            total=meter.total,
             requests=self._requests,
             seconds=meter.seconds,
             interrupted=plan is None or meter.count(Outcome.STOPPED) > 0,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final
 
 from attrs import define, field, frozen
@@ -12,6 +12,7 @@ from ..models import Cursor, MessageBatch, Quota
 from ..models._time import epoch_ms
 from .bottleneck import TimeShares
 from .report import DeviceOutcome, Outcome
+from .totals import Contribution, Totals
 from .waiting import Waiting, WaitingFor
 
 _SPEED_OVER: Final = 10.0  # seconds over which the present speed is averaged
@@ -123,7 +124,7 @@ class DeviceProgress:
             first = epoch_ms(batch.messages[0].timestamp)
             self.first = first if self.first is None else min(first, self.first)
 
-    def expected(self, end: int) -> float | None:
+    def expected(self, end: int) -> int | None:
         """The estimated number of messages up to `end`; None without a basis for it.
 
         The device is assumed to send as often in the rest of the range as in the part that
@@ -136,7 +137,17 @@ class DeviceProgress:
             return None
         missing = sum(high - max(low, first) for low, high in cursor.remaining if high > first)
         share = 1 - missing / (end - first)
-        return self.before + (self.total - self.before) / share if share > 0.001 else None
+        return self.before + round((self.total - self.before) / share) if share > 0.001 else None
+
+    def contribution(self, start: int | None, end: int) -> Contribution:
+        """What the device adds to the sums of a run from `start` to `end`."""
+        return Contribution(
+            outcome=self.outcome,
+            stored=self.total,
+            intervals=self.intervals,
+            expected=self.expected(end),
+            complete_until=self.complete_until(start),
+        )
 
     def as_outcome(self) -> DeviceOutcome:
         """The device's part of the report."""
@@ -185,6 +196,15 @@ class Meter:
     rejected: int = 0
     unstored: Callable[[], int] = _none
     _samples: deque[tuple[float, int]] = field(factory=deque)
+    _totals: Totals = field(factory=Totals, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._add_up()
+
+    @property
+    def total(self) -> int:
+        """Messages in the store from all runs, with rejected ones."""
+        return self._totals.stored
 
     @property
     def waiting(self) -> int:
@@ -199,6 +219,22 @@ class Meter:
         device.rejected += rejected
         self.rows += rows
         self.rejected += rejected
+        self._changed(device)
+
+    def fetched(self, batch: MessageBatch) -> None:
+        """Note a batch that is not stored yet."""
+        device = self.device(batch.cursor.device_id)
+        first = device.first
+        device.note_first(batch)
+        if device.first != first:
+            self._changed(device)
+
+    def ended(self, device_id: str, error: BaseException | None) -> None:
+        """Note that the walk of a device has ended, or goes on after an error."""
+        device = self.device(device_id)
+        device.error = error
+        device.outcome = Outcome.DONE if error is None else Outcome.FAILED
+        self._changed(device)
 
     @property
     def seconds(self) -> float:
@@ -216,28 +252,33 @@ class Meter:
         """Set what the plan of the run says."""
         self.devices, self.start, self.end = devices, start, end
         self.server_ahead = server_ahead
+        self._add_up()
 
     def device(self, device_id: str) -> DeviceProgress:
         """The progress of a device; added if the device is new to the project."""
         if device_id not in self.devices:
-            self.devices[device_id] = DeviceProgress(device_id, outcome=Outcome.DONE)
+            device = self.devices[device_id] = DeviceProgress(device_id, outcome=Outcome.DONE)
+            self._changed(device)
         return self.devices[device_id]
 
     def cursor_age(self) -> float | None:
         """The seconds of the server's time by which the store is behind."""
-        stored = [
-            device.complete_until(self.start)
-            for device in self.devices.values()
-            if device.outcome is not Outcome.FAILED
-        ]
-        known = [each for each in stored if each is not None]
-        if not known or len(known) < len(stored):
+        until = self._totals.complete_until()
+        if until is None:
             return None
-        return max(0.0, self.now() + self.server_ahead - min(known) / 1000)
+        return max(0.0, self.now() + self.server_ahead - until / 1000)
 
     def count(self, outcome: Outcome) -> int:
         """The number of devices with an outcome."""
-        return sum(device.outcome is outcome for device in self.devices.values())
+        return self._totals.count(outcome)
+
+    def _add_up(self) -> None:
+        self._totals = Totals()
+        for device in self.devices.values():
+            self._changed(device)
+
+    def _changed(self, device: DeviceProgress) -> None:
+        self._totals.replace(device.device_id, device.contribution(self.start, self.end))
 
     def snapshot(
         self,
@@ -249,8 +290,7 @@ class Meter:
     ) -> Progress:
         """How far the run is now."""
         speed = self._speed()
-        total = expected(self.devices.values(), self.end)
-        stored = sum(device.total for device in self.devices.values())
+        total, stored = self._totals.expected(), self._totals.stored
         missing = None if total is None else max(0.0, total - stored)
         return Progress(
             rows=self.rows,
@@ -265,7 +305,7 @@ class Meter:
             share=None if not total else min(1.0, stored / total),
             seconds_left=None if missing is None or speed <= 0 else missing / speed,
             quota=quota,
-            intervals=sum(device.intervals for device in self.devices.values()),
+            intervals=self._totals.intervals,
             cursor_age=self.cursor_age(),
             following=self.following,
             shares=shares,
@@ -281,15 +321,3 @@ class Meter:
             samples.popleft()
         since, before = samples[0] if now - self.begun > _SPEED_OVER else (self.begun, 0)
         return (written - before) / (now - since) if now > since else 0.0
-
-
-def expected(devices: Iterable[DeviceProgress], end: int) -> float | None:
-    """The estimated number of messages of all devices up to `end`; None without a basis.
-
-    A device without a basis for an estimate counts as the mean of the others.
-    """
-    estimates = [device.expected(end) for device in devices]
-    known = [each for each in estimates if each is not None]
-    if not known:
-        return None
-    return sum(known) / len(known) * len(estimates)

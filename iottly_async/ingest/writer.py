@@ -111,7 +111,7 @@ class Writer:
                 self._blocked -= 1
         pending = self._pending
         pending.add(batch)
-        self._meter.device(batch.cursor.device_id).note_first(batch)
+        self._meter.fetched(batch)
         if pending.full:
             self._room.clear()
         if pending.size >= self._worth or pending.full:

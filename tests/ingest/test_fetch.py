@@ -21,6 +21,7 @@ from iottly_async.emulator import Emulator, EmulatorThread
 from iottly_async.errors import ConfigurationError
 from iottly_async.ingest import IngestJob, IngestPlan, IngestReport, Outcome, Progress
 from iottly_async.ingest.stores import JSONLinesStore
+from iottly_async.ingest.stores.jsonl.schema import read_sidecar
 from tests.support.stored_rows import keys_of, rows_of, truth_of
 
 FOLLOW: dict[str, Any] = {
@@ -194,8 +195,9 @@ async def test_polls_without_messages_move_the_cursors(
     path = tmp_path / "telemetry.jsonl"
 
     def moved(progress: Progress) -> bool:
-        sidecar = json.loads(Path(f"{path}.cursor").read_text())
-        return all(json.loads(cursor)["end"] is None for cursor in sidecar["cursors"].values())
+        sidecar = read_sidecar(str(path))
+        assert sidecar is not None
+        return all(json.loads(cursor)["end"] is None for cursor in sidecar.cursors.values())
 
     async with following(session, emulator, path) as watched:
         await watched.until(moved)

@@ -6,14 +6,16 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from hashlib import blake2b
 from typing import Final
 
 from ...errors import ConfigurationError, IottlyError, StoreError
 from .aside import create_aside, new_mode, set_mode, sync_directory, write_all
-from .lock import try_lock
+from .lock import not_in_forks, try_lock
 
 _BINARY: Final = getattr(os, "O_BINARY", 0)
 _NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0)
+_END: Final = 4096  # bytes before the end that `AppendFile.end` reads
 
 
 class AppendFile:
@@ -68,21 +70,42 @@ class AppendFile:
             self.close()  # Windows does not rename an open file
         os.replace(self.path, path)
 
-    def cut(self, size: int) -> None:
+    def cut(self, size: int, end: str) -> None:
         """Cut the file to `size` bytes.
 
+        Args:
+            size: what counts of the file.
+            end: what `end` returned at that size; "" if that is not known.
+
         Raises:
-            ConfigurationError: the file is shorter than that.
+            ConfigurationError: the file is shorter than that, or has another content there.
         """
         if self.size < size:
             raise ConfigurationError(
                 f"{self.path!r} has {self.size} bytes, and its cursor says that {size} were "
-                "written: it was altered; name another file"
+                "written: it was altered; restore it from a copy, or name another file"
+            )
+        if end and end != self.end(size):
+            raise ConfigurationError(
+                f"{self.path!r} has other lines than its cursor says: one of both was altered or "
+                "belongs to another store; restore them from a copy, or name another file"
             )
         if self._fd is not None and self.size > size:
             os.ftruncate(self._fd, size)
             self._unsynced = True
             self.size = size
+
+    def end(self, size: int | None = None) -> str:
+        """A digest of the last 4 KB before `size`, the file's size by default; "" if empty."""
+        size = self.size if size is None else size
+        if self._fd is None or not size:
+            return ""
+        begin = max(0, size - _END)
+        os.lseek(self._fd, begin, os.SEEK_SET)
+        data = b""
+        while len(data) < size - begin and (more := os.read(self._fd, size - begin - len(data))):
+            data += more
+        return blake2b(data, digest_size=8).hexdigest()
 
     def append(self, data: bytes) -> None:
         """Write `data` at `size`. This overwrites what an append that failed has left."""
@@ -105,6 +128,8 @@ class AppendFile:
         if fd is not None:
             os.close(fd)
 
+    forget = close
+
     def delete(self) -> None:
         """Close and delete the file. Errors are ignored."""
         with suppress(OSError):
@@ -116,6 +141,7 @@ class AppendFile:
             os.close(fd)
             raise StoreError(f"{self.path!r} is being written by another job")
         self._fd, self.size = fd, os.fstat(fd).st_size
+        not_in_forks(self)
 
 
 @contextmanager
@@ -125,3 +151,19 @@ def os_errors_as(error: type[IottlyError], subject: str) -> Iterator[None]:
         yield
     except OSError as cause:
         raise error(f"{subject}: {cause.strerror or cause}") from None
+
+
+@contextmanager
+def reading(path: str) -> Iterator[None]:
+    """Raise what goes wrong while a file is read as `ConfigurationError`, which names the file."""
+    try:
+        yield
+    except IottlyError:
+        raise
+    except OSError as cause:
+        reason = cause.strerror or str(cause)
+    except (ValueError, RecursionError) as cause:
+        reason = f"it was altered or is of something else ({str(cause).partition(chr(10))[0]})"
+    else:
+        return
+    raise ConfigurationError(f"{path!r} cannot be read: {reason}")

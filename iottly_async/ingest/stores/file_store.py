@@ -4,7 +4,7 @@ A file store has a state file beside its rows. It holds the plan, the cursors, a
 of the rows counts. A flush goes in this order:
 
 1. the rows are synced to the disk;
-2. a new state file replaces the old one.
+2. a line is appended to the state file (`state_log`), and synced.
 
 So after a crash the state file never counts a row that is not on the disk. `open` removes
 the rows that no state file counts, and the next run fetches them again.
@@ -21,55 +21,17 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Generic, TypeVar
 
-import msgspec
-
 from ...errors import ConfigurationError, StoreError
 from ..grid import TimeGrid
 from .appendfile import os_errors_as
-from .aside import remove_asides, replace_file
+from .aside import remove_asides
 from .base import Group, StoredState
 from .lock import StoreLock
 from .rejected_lines import RejectedMark
+from .state_log import FileState, StateLog
 from .thread import StoreThread
 
-
-class FileState(msgspec.Struct, kw_only=True):
-    """What every state file holds.
-
-    Attributes:
-        version: of the store's format.
-        plan: the last plan; None before the first.
-        cursors: `Cursor.to_json` texts by device id.
-    """
-
-    version: int
-    plan: str | None = None
-    cursors: dict[str, str] = msgspec.field(default_factory=dict)
-
-
 S = TypeVar("S", bound=FileState)
-
-
-def read_state(path: str, form: type[S], *, version: int) -> S | None:
-    """The state in a file; None if there is no such file.
-
-    Raises:
-        ConfigurationError: the file is not such a state, or has another version.
-        OSError: the file cannot be read.
-    """
-    try:
-        with open(path, "rb") as file:
-            state = msgspec.json.decode(file.read(), type=form)
-    except FileNotFoundError:
-        return None
-    except (ValueError, RecursionError):
-        state = None
-    if state is None or state.version != version:
-        raise ConfigurationError(
-            f"{path!r} is not a state file of version {version}, which this library reads and "
-            "writes; name another store"
-        )
-    return state
 
 
 class FileStore(ABC, Generic[S]):
@@ -89,6 +51,9 @@ class FileStore(ABC, Generic[S]):
         self.path = path
         self._state_path = state_path
         self._state = state
+        self._log: StateLog[S] = StateLog(state_path)
+        self._changed: dict[str, str] = {}  # cursors that are not in the state file
+        self._new_plan: str | None = None
         self._lock = StoreLock(lock_path, repr(path))
         self._begun = False
         self._thread = StoreThread(thread)
@@ -110,7 +75,7 @@ class FileStore(ABC, Generic[S]):
         return {}
 
     async def flush(self) -> None:
-        """Sync the rows, then replace the state file (`Store.flush`)."""
+        """Sync the rows, then the state file (`Store.flush`)."""
         await self._thread.run(self._flush)
 
     async def close(self) -> None:
@@ -119,6 +84,7 @@ class FileStore(ABC, Generic[S]):
 
     def _close(self) -> None:
         self._close_files()
+        self._log.close()
         self._lock.release()
 
     def _open(self) -> StoredState:
@@ -139,21 +105,22 @@ class FileStore(ABC, Generic[S]):
         with os_errors_as(StoreError, f"store {self.path!r}"):
             self._create()
         self._begun = True
-        self._state.plan = plan
+        self._state.plan = self._new_plan = plan
         self._flush()
 
     def _write(self, group: Group) -> None:
         with os_errors_as(StoreError, f"store {self.path!r}"):
             self._add(group)
         for device_id, cursor in group.cursors.items():
-            self._state.cursors[device_id] = cursor.to_json()
+            self._state.cursors[device_id] = self._changed[device_id] = cursor.to_json()
         if self._full():
             self._flush()
 
     def _flush(self) -> None:
         with os_errors_as(StoreError, f"store {self.path!r}"):
             self._sync_rows()
-            replace_file(self._state_path, msgspec.json.encode(self._state))
+            self._log.save(self._state, plan=self._new_plan, cursors=self._changed)
+        self._changed, self._new_plan = {}, None
 
     def _full(self) -> bool:
         """Whether so many rows are in memory that a flush is due."""

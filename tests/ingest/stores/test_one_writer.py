@@ -10,13 +10,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
 
 from iottly_async import IottlySession
 from iottly_async.emulator import Emulator
-from iottly_async.errors import StoreError
+from iottly_async.errors import ConfigurationError, StoreError
 from iottly_async.ingest import IngestJob, Store, open_store
 from tests.support.stored_rows import keys_of, rows_of, truth_of
 
@@ -34,6 +35,23 @@ async def hold(path):
     sys.stdin.readline()
 
 asyncio.run(hold(sys.argv[1]))
+"""
+
+HOLD_AND_FORK = """
+import asyncio, os, sys, time
+from iottly_async.ingest import open_store
+
+async def hold(path):
+    store = open_store(path)
+    await store.open()
+    await store.begin("a plan")
+    return store
+
+store = asyncio.run(hold(sys.argv[1]))
+child = os.fork()
+if child:
+    print(child, flush=True)
+time.sleep(600)
 """
 
 
@@ -123,6 +141,70 @@ async def test_a_process_that_is_killed_gives_its_store_free(path: Path) -> None
         assert (await store.open()).plan == "a plan"
         await store.close()
     assert not [*path.parent.rglob("*.lock")]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links of POSIX")
+@pytest.mark.parametrize("suffix", ["duckdb", "jsonl"])
+async def test_a_second_name_is_refused_in_another_process(tmp_path: Path, suffix: str) -> None:
+    """The lock file is another one, but the file itself is locked."""
+    path, other = tmp_path / f"one.{suffix}", tmp_path / f"other.{suffix}"
+    with held_elsewhere(path):
+        os.link(path, other)
+        if suffix == "jsonl":
+            os.link(f"{path}.cursor", f"{other}.cursor")
+        await assert_refused(other, "other.* is (being written by another job|open elsewhere)")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="forks")
+def test_a_fork_of_a_killed_job_does_not_keep_its_store(path: Path) -> None:
+    """For example a worker of `multiprocessing` that outlives the job's process."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD_AND_FORK, path], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        child = int(process.stdout.readline())
+        try:
+            process.kill()
+            process.wait()
+            store = open_store(path)
+            assert asyncio.run(store.open()).plan == "a plan"
+            asyncio.run(store.close())
+        finally:
+            os.kill(child, signal.SIGKILL)
+
+
+async def test_another_users_lock_file_is_in_nobodys_way(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lock file that cannot be written, of a job that was killed, is locked and replaced."""
+    await (await made(path)).close()
+    lock = path / "_ingest/part.lock" if path.suffix == ".parquet" else Path(f"{path}.lock")
+    lock.write_text('{"pid":1,"host":"other","since":"2026-01-01T00:00:00Z"}')
+    refusing: Any = os.open
+
+    def refuse(name: Any, flags: int, *mode: Any, **more: Any) -> int:
+        if str(name) == str(lock) and flags & os.O_CREAT and lock.exists():
+            raise PermissionError(13, "Permission denied", name)
+        return int(refusing(name, flags, *mode, **more))
+
+    monkeypatch.setattr(os, "open", refuse)
+    store = open_store(path)
+    assert (await store.open()).plan == "a plan"
+    assert lock.stat().st_size > 0
+    await store.close()
+    assert not lock.exists()
+
+
+async def test_a_file_of_something_else_is_no_lock_file(path: Path) -> None:
+    """It is neither overwritten nor deleted, and the error names it."""
+    await (await made(path)).close()
+    lock = path / "_ingest/part.lock" if path.suffix == ".parquet" else Path(f"{path}.lock")
+    lock.write_text("mine")
+    store = open_store(path)
+    with pytest.raises(ConfigurationError, match=str(lock)):
+        await store.open()
+    await store.close()
+    assert lock.read_text() == "mine"
 
 
 @pytest.mark.parametrize("suffix", ["duckdb", "jsonl", "parquet"])

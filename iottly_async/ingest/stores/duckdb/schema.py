@@ -162,3 +162,8 @@ def read_state(db: DuckDBPyConnection, path: str) -> StoredState:
 def first_line(error: BaseException) -> str:
     """The first line of an error's text, at most 300 characters of it."""
     return str(error).partition("\n")[0][:300] or type(error).__name__
+
+
+def is_locked(error: BaseException) -> bool:
+    """Whether the error says that another process has the file open."""
+    return "Could not set lock on file" in str(error)

@@ -24,6 +24,7 @@ from .schema import (
     INSERT_REJECTED,
     VERSION,
     first_line,
+    is_locked,
     read_state,
 )
 
@@ -104,7 +105,7 @@ class DuckDBStore:
             return StoredState(plan=None, cursors={})
         with self._errors_as(ConfigurationError, f"store {self.path!r} cannot be opened"):
             self._lock.claim(self._real)
-            db = self._connection = self._connected(self._real)
+            db = self._connection = self._opened()
             tables = db.execute(
                 "SELECT schema_name, table_name FROM duckdb_tables() WHERE NOT internal"
             ).fetchall()
@@ -117,6 +118,20 @@ class DuckDBStore:
                     "tables is a job's; name another file"
                 )
             return read_state(db, self.path)
+
+    def _opened(self) -> DuckDBPyConnection:
+        """A connection to the file.
+
+        Raises:
+            StoreError: another program has the file open, or a job by a second name of it.
+        """
+        try:
+            return self._connected(self._real)
+        except self._error as error:
+            reason = first_line(error)
+            if not is_locked(error):
+                raise
+        raise StoreError(f"store {self.path!r} is open elsewhere; wait for its end: {reason}")
 
     def _create(self) -> None:
         """Create the file and its tables."""

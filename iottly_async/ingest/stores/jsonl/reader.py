@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator
 from typing import Any
 
 from ....errors import ConfigurationError
 from ...grid import TimeGrid
-from ..appendfile import os_errors_as
+from ..appendfile import reading
 from ..base import StoredState
 from ..file_store import FileReader
 from ..rejected_lines import RejectedMark, dated, marks_of
 from .lines import times_of
-from .schema import Sidecar, compressed, read_sidecar, rejected_path
+from .schema import Sidecar, compressed, read_sidecar, rejected_path, sidecar_path
 
 
 class JSONLinesReader(FileReader):
@@ -27,7 +28,7 @@ class JSONLinesReader(FileReader):
         return StoredState(plan=sidecar.plan, cursors=sidecar.cursors)
 
     def _sidecar(self) -> Sidecar:
-        with os_errors_as(ConfigurationError, f"store {self._path!r} cannot be read"):
+        with reading(sidecar_path(self._path)):
             sidecar = read_sidecar(self._path)
         if sidecar is None:
             raise ConfigurationError(f"there is no store {self._path!r}: it has no cursor file")
@@ -40,19 +41,30 @@ class JSONLinesReader(FileReader):
         return grid.counts((device, grid.bin_of(time), 1) for device, time in self._rows())
 
     def _marks(self) -> Iterator[RejectedMark]:
-        return marks_of(counted_lines(rejected_path(self._path), self._sidecar().rejected_size))
+        path = rejected_path(self._path)
+        with reading(path):
+            yield from marks_of(counted_lines(path, self._sidecar().rejected_size))
 
     def _rows(self) -> Iterator[tuple[str, int]]:
-        sidecar = self._sidecar()
-        yield from times_of(counted_lines(self._path, sidecar.size))
+        size = self._sidecar().size
+        with reading(self._path):
+            yield from times_of(counted_lines(self._path, size))
         yield from dated(self._marks())
 
 
 def counted_lines(path: str, size: int) -> Iterator[bytes]:
-    """The lines in the first `size` bytes of a file, which need not exist for a size of 0."""
+    """The lines in the first `size` bytes of a file, which need not exist for a size of 0.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is shorter, or it is compressed and was altered.
+    """
     if not size:
         return
     with open(path, "rb") as file:
+        found = os.fstat(file.fileno()).st_size
+        if found < size:
+            raise ValueError(f"it has {found} bytes, and its cursor says {size}")
         counted: Any = io.BufferedReader(_FirstBytes(file, size), 1 << 20)
         yield from _unpacked(counted) if compressed(path) else counted
 
@@ -76,8 +88,14 @@ class _FirstBytes(io.RawIOBase):
         return read
 
 
-def _unpacked(file: io.BufferedReader) -> io.BufferedReader:
+def _unpacked(file: io.BufferedReader) -> Iterator[bytes]:
     import zstandard
 
-    frames = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
-    return io.BufferedReader(frames, 1 << 20)
+    frames: Any = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
+    try:
+        yield from io.BufferedReader(frames, 1 << 20)
+    except zstandard.ZstdError as error:
+        reason = str(error)
+    else:
+        return
+    raise ValueError(reason)

@@ -18,9 +18,9 @@ These files may lie beside it:
   ``path`` of what is wrong, and the fields above. A message whose payload is invalid has the
   payload's bytes as ``payload_base64``. A row that is no message, for example one without a
   timestamp, has the row's bytes as ``raw_base64``, and null for what it does not have.
-- ``telemetry.jsonl.cursor``: the sidecar (`Sidecar`), the job's state file. It is replaced
-  after the lines were synced. What a file holds beyond the size in the sidecar was written
-  by a run that was killed; the next run cuts it off.
+- ``telemetry.jsonl.cursor``: the sidecar (`Sidecar`), the job's state file. A line is added
+  to it after the lines of messages were synced. What a file holds beyond the size in the
+  sidecar was written by a run that was killed; the next run cuts it off.
 - ``telemetry.jsonl.lock``: who writes the store now. It is deleted when that job ends.
 """
 
@@ -28,7 +28,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..file_store import FileState, read_state
+from ..state_log import FileState, read_state
 
 VERSION: Final = 1
 
@@ -39,10 +39,15 @@ class Sidecar(FileState, kw_only=True):
     Attributes:
         size: bytes of the file of lines that count.
         rejected_size: bytes of the file of rejected messages that count.
+        end: a digest of the last of these lines (`AppendFile.end`), so that a sidecar is not
+            taken for that of other lines.
+        rejected_end: the same of the rejected messages.
     """
 
     size: int
     rejected_size: int
+    end: str = ""
+    rejected_end: str = ""
 
 
 def new_sidecar() -> Sidecar:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 
 from ....errors import ConfigurationError
-from ..appendfile import AppendFile
+from ..appendfile import AppendFile, reading
 from ..base import Group, StoreReader
 from ..file_store import FileStore
 from ..names import checked_path, real_path
@@ -66,17 +66,17 @@ class JSONLinesStore(FileStore[Sidecar]):
                     f"({self._state_path!r}): no job wrote it; name another file"
                 )
             sidecar = new_sidecar()
-        self._lines.cut(sidecar.size)
-        self._rejected.cut(sidecar.rejected_size)
+        self._lines.cut(sidecar.size, sidecar.end)
+        self._rejected.cut(sidecar.rejected_size, sidecar.rejected_end)
         return sidecar
 
     def _create(self) -> None:
         self._lines.open()
 
     def _unreadable(self) -> dict[str, set[str]]:
-        return unreadable_of(
-            marks_of(counted_lines(self._rejected.path, self._state.rejected_size))
-        )
+        path = self._rejected.path
+        with reading(path):
+            return unreadable_of(marks_of(counted_lines(path, self._state.rejected_size)))
 
     def _add(self, group: Group) -> None:
         if group.messages:
@@ -89,8 +89,9 @@ class JSONLinesStore(FileStore[Sidecar]):
     def _sync_rows(self) -> None:
         self._lines.sync()
         self._rejected.sync()
-        self._state.size = self._lines.size
-        self._state.rejected_size = self._rejected.size
+        state = self._state
+        state.size, state.end = self._lines.size, self._lines.end()
+        state.rejected_size, state.rejected_end = self._rejected.size, self._rejected.end()
 
     def _close_files(self) -> None:
         self._lines.close()

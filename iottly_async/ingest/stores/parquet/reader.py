@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 from ....errors import ConfigurationError
 from ....models._time import epoch_ms
 from ...grid import TimeGrid
-from ..appendfile import os_errors_as
+from ..appendfile import reading
 from ..base import StoredState
 from ..file_store import FileReader
 from ..rejected_lines import RejectedMark, dated
-from .schema import Manifest, flush_of, read_manifest, rejected_marks
+from .schema import Manifest, flush_of, read_manifest, rejected_marks, state_path
 
 _DAY_MS: Final = 86_400_000
 
@@ -37,7 +37,7 @@ class ParquetReader(FileReader):
         return StoredState(plan=manifest.plan, cursors=manifest.cursors)
 
     def _manifest(self) -> Manifest:
-        with os_errors_as(ConfigurationError, f"store {self._path!r} cannot be read"):
+        with reading(state_path(self._path, self._part)):
             manifest = read_manifest(self._path, self._part)
         if manifest is None:
             raise ConfigurationError(f"there is no store {self._path!r}: it has no manifest")
@@ -56,7 +56,9 @@ class ParquetReader(FileReader):
         for device_id, path, begin in self._files():
             if grid.bin_of(begin) == grid.bin_of(begin + _DAY_MS - 1):
                 # The whole day is in one bin, so the file's metadata is enough.
-                yield device_id, grid.bin_of(begin), pq.read_metadata(path).num_rows
+                with reading(path):
+                    rows = pq.read_metadata(path).num_rows
+                yield device_id, grid.bin_of(begin), rows
             else:
                 for time in _times(path):
                     yield device_id, grid.bin_of(time), 1
@@ -86,7 +88,7 @@ class ParquetReader(FileReader):
 
 def _times(path: str) -> list[int]:
     # Opened as a single file: the values in its folders' names are known already.
-    with pq.ParquetFile(path) as file:
+    with reading(path), pq.ParquetFile(path) as file:
         column = file.read(columns=["timestamp"]).column("timestamp")
     times: list[int] = column.cast("int64").to_pylist()
     return times

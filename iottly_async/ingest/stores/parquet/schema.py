@@ -7,6 +7,7 @@ telemetry.parquet/
   project=59c1…/device=3781…/date=2026-04-05/part-00000017.parquet
   _rejected/part-00000017.jsonl         what cannot be such a row, with the reason
   _ingest/part.json                     the job's state file: `Manifest`
+  _ingest/part.pending                  the files of the last flush: `PendingFlush`
   _ingest/part.lock                     who writes this part now
 ```
 
@@ -44,8 +45,9 @@ from urllib.parse import quote
 import msgspec
 
 from ....errors import ConfigurationError
-from ..file_store import FileState, read_state
+from ..appendfile import reading
 from ..rejected_lines import RejectedMark, marks_of
+from ..state_log import FileState, read_state
 
 VERSION: Final = 1
 REJECTED_FOLDER: Final = "_rejected"
@@ -68,15 +70,17 @@ class Manifest(FileState, kw_only=True):
 
 
 class PendingFlush(msgspec.Struct):
-    """The files of a flush that has not ended.
+    """The last flush that was begun. It has not ended if the manifest does not count it.
 
     Attributes:
         flush: its number.
-        files: their paths within the store's folder.
+        files: the paths of its files within the store's folder.
+        id: as in the manifest that it belongs to.
     """
 
     flush: int
     files: list[str]
+    id: str = ""
 
 
 def new_manifest() -> Manifest:
@@ -139,8 +143,19 @@ def flush_of(file: str, part: str) -> int | None:
     return None if found is None else int(found[1])
 
 
+def is_file_of(path: str, part: str, flush: int) -> bool:
+    """Whether a path within the store's folder is that of a file of this flush."""
+    *folders, name = path.split("/")
+    inside = folders and not {"", ".", ".."} & {*folders}
+    return bool(inside) and flush_of(name, part) == flush
+
+
 def rejected_marks(path: str, part: str, last: int) -> Iterator[RejectedMark]:
-    """What the rejected lines of a part say, up to those of the flush `last`."""
+    """What the rejected lines of a part say, up to those of the flush `last`.
+
+    Raises:
+        ConfigurationError: a file cannot be read, or was altered.
+    """
     folder = os.path.join(path, REJECTED_FOLDER)
     try:
         names = sorted(os.listdir(folder))
@@ -149,5 +164,6 @@ def rejected_marks(path: str, part: str, last: int) -> Iterator[RejectedMark]:
     for name in names:
         flush = flush_of(name, part)
         if flush is not None and flush <= last:
-            with open(os.path.join(folder, name), "rb") as file:
+            path = os.path.join(folder, name)
+            with reading(path), open(path, "rb") as file:
                 yield from marks_of(file)

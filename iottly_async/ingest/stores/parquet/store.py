@@ -6,10 +6,10 @@ each device. Its number is one more than the number in the manifest. The steps a
 1. all files are written to the state folder and synced;
 2. ``part.pending`` names them, and is synced;
 3. each file is renamed to its place, and the folders are synced;
-4. the new manifest, with the new number and cursors, replaces the old one.
+4. a line with the new number and the new cursors is appended to the manifest, and synced.
 
-After a kill before step 4, the old manifest is still there. The next `open` deletes the
-files that ``part.pending`` names. The rows are fetched again and get the same number.
+After a kill before step 4, the manifest is the old one. The next `open` deletes the files that
+``part.pending`` names. The rows are fetched again and get the same number.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from ....errors import ConfigurationError
+from ....errors import ConfigurationError, StoreError
 from ..aside import (
     SUFFIX,
     new_mode,
@@ -41,6 +41,7 @@ from .schema import (
     checked_part,
     flush_name,
     is_aside_of,
+    is_file_of,
     new_manifest,
     read_manifest,
     rejected_marks,
@@ -125,7 +126,15 @@ class ParquetStore(FileStore[Manifest]):
 
     def _load(self) -> Manifest:
         manifest = read_manifest(self._folder, self._part) or new_manifest()
-        self._undo_after(manifest.flush)
+        pending = self._read_pending()
+        if pending is not None:
+            self._check(pending, manifest)
+            if pending.flush > manifest.flush:
+                self._undo(pending)
+        remove_asides(self._pending_path)
+        for name in os.listdir(self._state_folder):
+            if is_aside_of(name, self._part):
+                _remove(os.path.join(self._state_folder, name))
         return manifest
 
     def _make_state_folder(self) -> None:
@@ -148,22 +157,30 @@ class ParquetStore(FileStore[Manifest]):
         self._made.append(folder)
         sync_directory(folder)
 
-    def _undo_after(self, flush: int) -> None:
+    def _check(self, pending: PendingFlush, manifest: Manifest) -> None:
+        """Check that the manifest is the one that counts the folder's files."""
+        if pending.flush > manifest.flush + 1 or pending.id not in ("", manifest.id):
+            raise ConfigurationError(
+                f"{self._state_path!r} is not the manifest that {self._pending_path!r} belongs "
+                "to: it is an old one, or of another folder; restore it from a copy, or name "
+                "another folder"
+            )
+
+    def _undo(self, pending: PendingFlush) -> None:
         """Delete the files of a flush that did not reach its end."""
-        pending = self._read_pending()
-        if pending is not None and pending.flush > flush:
-            for name in pending.files:
-                _remove(os.path.join(self._folder, name))
-        _remove(self._pending_path)
-        remove_asides(self._pending_path)
-        for name in os.listdir(self._state_folder):
-            if is_aside_of(name, self._part):
-                _remove(os.path.join(self._state_folder, name))
+        for name in pending.files:
+            _remove(os.path.join(self._folder, name))
+        self._keep(PendingFlush(pending.flush - 1, [], pending.id))
+
+    def _keep(self, pending: PendingFlush) -> None:
+        replace_file(self._pending_path, msgspec.json.encode(pending))
 
     def _read_pending(self) -> PendingFlush | None:
         try:
             with open(self._pending_path, "rb") as file:
-                return msgspec.json.decode(file.read(), type=PendingFlush)
+                pending = msgspec.json.decode(file.read(), type=PendingFlush)
+            if all(is_file_of(name, self._part, pending.flush) for name in pending.files):
+                return pending
         except FileNotFoundError:
             return None
         except (ValueError, RecursionError):
@@ -205,7 +222,7 @@ class ParquetStore(FileStore[Manifest]):
             lines = b"".join(self._rejected)
             write_synced(self._aside(name, len(files)), lines, mode=mode)
             files.append(f"{REJECTED_FOLDER}/{name}.jsonl")
-        replace_file(self._pending_path, msgspec.json.encode(PendingFlush(number, files)))
+        self._keep(PendingFlush(number, files, self._state.id))
         self._put_in_place(name, files)
         self._state.flush = number
         self._state.rows += self._rows
@@ -220,6 +237,12 @@ class ParquetStore(FileStore[Manifest]):
         changed: dict[str, None] = {}  # folders, each once, in order
         for index, file in enumerate(files):
             path = os.path.join(self._folder, file)
+            if os.path.lexists(path):
+                raise StoreError(
+                    f"{path!r} exists already, and {self._state_path!r} does not count it: the "
+                    "manifest is of another folder, or an old one; restore it from a copy, or "
+                    "name another folder"
+                )
             self._make_folder(os.path.dirname(path), changed)
             os.replace(self._aside(name, index), path)
             changed[os.path.dirname(path)] = None
