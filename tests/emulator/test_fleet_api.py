@@ -34,7 +34,8 @@ async def test_a_page_beyond_the_last(thirty: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["page=0", "page=x", "per_page=0", "per_page=101", "page=-1", "per_page="]
+    "query",
+    ["page=0", "page=x", "page=2147483648", "per_page=0", "per_page=101", "page=-1", "per_page="],
 )
 async def test_a_page_that_is_refused(api: Api, query: str) -> None:
     """A page number or size that is out of bounds is 400 with its code."""
@@ -131,6 +132,7 @@ async def test_an_offline_device(api: Api) -> None:
         {"command": "x" * 5000},
         {"command": "uptime", "timeout_s": 0},
         {"command": "uptime", "timeout_s": "10"},
+        {"command": "uptime", "timeout_s": None},
         {"command": "uptime", "timeout_s": True},
         {"command": "uptime", "timeout_s": 1e9},
     ],

@@ -117,6 +117,7 @@ async def test_every_form_of_a_time(empty: Api, text: str) -> None:
         ("l", "1.5"),
         ("p", "0"),
         ("p", "x"),
+        ("p", "2147483648"),
         ("p", "9999999999999999999999"),
         ("type", "system"),
         ("sort", "up"),

@@ -13,6 +13,9 @@ from ..rows import load_json
 from ..state import EmulatorState
 from .answers import HttpError
 
+MAX_PAGE = 2**31 - 1
+"""The highest number of a page."""
+
 
 @attrs.define(kw_only=True)
 class Call:
@@ -46,15 +49,14 @@ class Call:
             raise HttpError(404, "There is no such device.", code="device_not_found")
         return found
 
-    def whole_number(self, name: str, default: int, low: int, high: int | None = None) -> int:
+    def whole_number(self, name: str, default: int, low: int, high: int) -> int:
         """An integer query parameter; 400 if it is out of bounds or not an integer."""
         text = self.query.get(name)
         if text is None:
             return default
-        bounds = f"{low} to {high}" if high is not None else f"{low} or more"
         plain = text.isascii() and text.isdigit() and len(text) <= 12
-        if not plain or int(text) < low or (high is not None and int(text) > high):
-            raise HttpError(400, f"{name} must be a whole number, {bounds}")
+        if not plain or not low <= int(text) <= high:
+            raise HttpError(400, f"{name} must be a whole number, {low} to {high}")
         return int(text)
 
     async def json_object(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from ..fleet.devices import Device
 from ..state import EmulatorState
 from ..times import second_text
 from .answers import HttpError, json_answer
-from .call import Call
+from .call import MAX_PAGE, Call
 
 PER_PAGE = 20
 MAX_PER_PAGE = 100
@@ -19,7 +19,7 @@ MAX_TIMEOUT = 3600
 
 async def devices(call: Call) -> web.Response:
     """``GET devices?page=&per_page=``; a page after the last is empty."""
-    page = call.whole_number("page", 1, 1)
+    page = call.whole_number("page", 1, 1, MAX_PAGE)
     size = call.whole_number("per_page", PER_PAGE, 1, MAX_PER_PAGE)
     every = call.state.fleet.devices
     found = every[(page - 1) * size : page * size]
@@ -45,10 +45,10 @@ async def command(call: Call) -> web.Response:
 
 def accept_command(state: EmulatorState, device: Device, body: dict[str, Any]) -> Execution:
     """Let a device execute a v1 command; ``HttpError`` if the body is wrong or it is offline."""
-    text, timeout = body.get("command"), body.get("timeout_s")
+    text = body.get("command")
     if not isinstance(text, str) or not 1 <= len(text) <= MAX_COMMAND:
         raise HttpError(400, f"command must be a text of 1 to {MAX_COMMAND} characters.")
-    if timeout is not None and not _is_timeout(timeout):
+    if "timeout_s" in body and not _is_timeout(body["timeout_s"]):
         raise HttpError(400, f"timeout_s must be a number above 0, up to {MAX_TIMEOUT}.")
     if not device.connected:
         raise HttpError(409, "The device is not currently connected.", code="device_offline")

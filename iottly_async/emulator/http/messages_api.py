@@ -11,7 +11,7 @@ from ..rows import MESSAGE_TYPES, Row, ids_json, load_json, quoted, raw_object
 from ..settings import DateForm
 from ..times import date_text, read_text
 from .answers import HttpError, raw_answer
-from .call import Call
+from .call import MAX_PAGE, Call
 from .filters import Filter, FilterError, read_filter
 from .matching import Instant, ObjectId
 
@@ -27,7 +27,7 @@ _UNBOUNDED = Filter(lambda _: True)
 async def paginated(call: Call) -> web.Response:
     """``GET project/<P>/device/<D>/messages/paginated``; 404 if no message matches (D4)."""
     device, settings = call.device(), call.state.settings
-    page = call.whole_number("p", settings.first_page, settings.first_page)
+    page = call.whole_number("p", settings.first_page, settings.first_page, MAX_PAGE)
     size = call.whole_number("l", PAGE_SIZE, 1, MAX_SIZE)
     size = min(size, settings.page_size_cap or size)
     kind, order = _choice(call, "type", MESSAGE_TYPES), _choice(call, "sort", ("desc", "asc"))
