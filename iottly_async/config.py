@@ -231,6 +231,9 @@ class Config:
         first_page: the number of the service's first page, 0 or 1 (D3). Default 1.
         timestamp_format: how times are sent (D2). "iso", the default, is the naive UTC ISO
             text that the API itself emits; the others are "iso-z", "epoch-ms" and "epoch-s".
+        verify_ties: whether walks, following and ingestion prove that a millisecond with more
+            messages than a page holds was read whole, or raise `UnstableTieOrderError` (D6).
+            False trusts that the service keeps one order among such messages. Default True.
         settle: seconds, or a `timedelta`, that walks end before the server's present time,
             for messages that become visible late (D11). Default 5.
         max_response_bytes: the largest answer that is accepted, in bytes after decompression,
@@ -256,6 +259,7 @@ class Config:
     page_size: int = _number(100, 1, 100)
     first_page: int = _number(1, 0, 1)
     timestamp_format: TimestampFormat = field(default="iso", validator=_check_format)
+    verify_ties: bool = _flag(True)
     settle: float = field(default=5.0, converter=_to_seconds, validator=_seconds)
     max_response_bytes: int = _number(16 * 1024 * 1024, 1024)
     trust_env: bool = _flag(False)

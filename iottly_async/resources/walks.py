@@ -12,7 +12,15 @@ from ..config import Seconds, flag, seconds, whole
 from ..errors import ConfigurationError, DeviceFailure
 from ..models import Cursor, Device, Message, MessageBatch
 from ..models.cursor import Order
-from ..walk import Fetched, PageRequest, WalkQuery, WalkSettings, batches, batches_many
+from ..walk import (
+    Fetched,
+    HistoryRequest,
+    PageRequest,
+    WalkQuery,
+    WalkSettings,
+    batches,
+    batches_many,
+)
 from .arguments import checked_cursors, checked_ids
 from .context import Context
 from .pages import Pages
@@ -91,7 +99,7 @@ class Walks:
         concurrency: int = 1,
         ordered: bool = True,
         cursor: Cursor | None = None,
-        verify_ties: bool = False,
+        verify_ties: bool | None = None,
         lookback: Seconds | None = None,
         patience: Seconds | None = None,
     ) -> AsyncGenerator[MessageBatch, None]:
@@ -121,7 +129,8 @@ class Walks:
                 is taken from it. None (the default) starts anew.
             verify_ties: whether to prove that a millisecond with more messages than a page
                 holds was read whole, also on a service that changes the order among them
-                (D6). It costs further requests for such a millisecond. Default False.
+                (D6). It costs requests for such milliseconds only. None (the default) is
+                `Config.verify_ties`, which is True.
             lookback: seconds before the newest message yielded that a resumed walk reads again,
                 for messages that became visible late (D11). Only new messages are yielded. The
                 cursor holds about 40 bytes for each message of that part, 10,000 messages at
@@ -139,7 +148,8 @@ class Walks:
                 itself, and nothing was sent.
             CursorMismatchError: the cursor is of another query; raised by the call itself.
             PageOrderError: the service does not keep the order asked for.
-            UnstableTieOrderError: `verify_ties` found no proof; it names the millisecond.
+            UnstableTieOrderError: `verify_ties` found no proof for a millisecond; the text
+                names it, and says what to do.
 
         Example:
             ```python
@@ -182,7 +192,8 @@ class Walks:
                 (the default) starts anew.
             verify_ties: whether to prove that a millisecond with more messages than a page
                 holds was read whole, also on a service that changes the order among them
-                (D6). It costs further requests for such a millisecond. Default False.
+                (D6). It costs requests for such milliseconds only. None (the default) is
+                `Config.verify_ties`, which is True.
             lookback: seconds before the newest message yielded that a resumed walk reads again,
                 for messages that became visible late (D11). Only new messages are yielded. The
                 cursor holds about 40 bytes for each message of that part, 10,000 messages at
@@ -199,7 +210,8 @@ class Walks:
                 iterating.
             CursorMismatchError: the cursor is of another query.
             PageOrderError: the service does not keep the order asked for.
-            UnstableTieOrderError: `verify_ties` found no proof; it names the millisecond.
+            UnstableTieOrderError: `verify_ties` found no proof for a millisecond; the text
+                names it, and says what to do.
 
         Example:
             ```python
@@ -219,7 +231,7 @@ class Walks:
         order: Order = "asc",
         concurrency: int = 8,
         cursors: Mapping[str, Cursor] | None = None,
-        verify_ties: bool = False,
+        verify_ties: bool | None = None,
         lookback: Seconds | None = None,
         patience: Seconds | None = None,
         on_failure: OnFailure | None = None,
@@ -244,7 +256,8 @@ class Walks:
                 default) all do.
             verify_ties: whether to prove that a millisecond with more messages than a page
                 holds was read whole, also on a service that changes the order among them
-                (D6). It costs further requests for such a millisecond. Default False.
+                (D6). It costs requests for such milliseconds only. None (the default) is
+                `Config.verify_ties`, which is True.
             lookback: seconds before the newest message yielded that a resumed walk reads again,
                 for messages that became visible late (D11). Only new messages are yielded. The
                 cursor holds about 40 bytes for each message of that part, 10,000 messages at
@@ -333,7 +346,8 @@ class Walks:
                 with None (the default) all do.
             verify_ties: whether to prove that a millisecond with more messages than a page
                 holds was read whole, also on a service that changes the order among them
-                (D6). It costs further requests for such a millisecond. Default False.
+                (D6). It costs requests for such milliseconds only. None (the default) is
+                `Config.verify_ties`, which is True.
             lookback: seconds before the newest message yielded that a resumed walk reads again,
                 for messages that became visible late (D11). Only new messages are yielded. The
                 cursor holds about 40 bytes for each message of that part, 10,000 messages at
@@ -385,13 +399,17 @@ class Walks:
         return self._pages.query(device_id, start=start, end=end, type=type, order=order)
 
     def settings(
-        self, *, verify_ties: bool = False, lookback: Seconds | None = None, order: Order = "asc"
+        self,
+        *,
+        verify_ties: bool | None = None,
+        lookback: Seconds | None = None,
+        order: Order = "asc",
     ) -> WalkSettings:
         """The settings of a walk: some are the session's, some its own.
 
         Args:
             verify_ties: whether to prove that large milliseconds were read whole (D6).
-                Default False.
+                None (the default) is `Config.verify_ties`.
             lookback: seconds that a resumed walk reads again. None (the default) is
                 `Config.settle`, and 0 for a descending walk.
             order: of the walk; `lookback` needs "asc", which is the default.
@@ -412,7 +430,9 @@ class Walks:
         return WalkSettings(
             page_size=config.page_size,
             settle=config.settle,
-            verify_ties=flag(verify_ties, name="verify_ties"),
+            verify_ties=(
+                config.verify_ties if verify_ties is None else flag(verify_ties, name="verify_ties")
+            ),
             lookback=back,
             quirks=self._context.quirks,
         )
@@ -429,3 +449,18 @@ class Walks:
             The page, and the server's time.
         """
         return await self._pages.fetch(request, patience=self._context.patience(patience))
+
+    async def history(
+        self, request: HistoryRequest, *, patience: Seconds | None = None
+    ) -> list[Message]:
+        """Fetch messages of one millisecond with their ids, for a walk.
+
+        Args:
+            request: which messages.
+            patience: seconds for which failures of the service that pass are waited out.
+                None (the default) is `Config.patience`.
+
+        Returns:
+            The messages, in any order.
+        """
+        return await self._pages.history(request, patience=self._context.patience(patience))

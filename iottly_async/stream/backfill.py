@@ -82,6 +82,7 @@ class Backfill:
         self._pause = pause
         self._patience = patience
         self._fetch = partial(project.messages.fetch, patience=patience)
+        self._history = partial(project.messages.history, patience=patience)
         self.seen = SeenMessages(self._lookback)
 
     async def intervals(self, gap: BufferedGap) -> deque[BackfillInterval]:
@@ -124,6 +125,7 @@ class Backfill:
             interval.query,
             settings=settings,
             clock=self._clock,
+            history=self._history,
         )
 
     async def _list_devices(self) -> Sequence[str]:

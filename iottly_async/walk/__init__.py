@@ -143,7 +143,8 @@ def batches(
             is of another server.
         ConfigurationError: at once, if `concurrency` is less than 1.
         PageOrderError: while iterating, if the service sends a page out of order.
-        UnstableTieOrderError: while iterating, if `verify_ties` finds no proof.
+        UnstableTieOrderError: while iterating, if there is no proof that a millisecond of more
+            than one page was read whole (`WalkSettings.verify_ties`).
 
     Example:
         ```python

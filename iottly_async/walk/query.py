@@ -49,10 +49,12 @@ class WalkSettings:
         settle: seconds before the server's present at which a walk ends, so that messages
             that become visible late are not missed (D11). Default 5.
         verify_ties: whether to prove that a millisecond of more than one page was read
-            whole, even if the order of its messages changes between requests. Passes over it
-            are repeated until the messages found are as many as there are. If that fails, the
-            history endpoint is asked for their ids. If that fails too, the walk ends with
-            `UnstableTieOrderError`. Default False: a stable order is trusted there.
+            whole, even if the order of its messages changes between requests (D6). Where one
+            page holds each millisecond, it costs nothing. Passes over a larger one are repeated
+            until the messages found are as many as there are; if all differ and the order is
+            stable, the first pass is the proof. If passes do not help, the history endpoint is
+            asked for the ids. If that fails too, the walk ends with `UnstableTieOrderError`.
+            Default True; False trusts a stable order there.
         lookback: seconds before the newest message yielded that a resumed ascending walk reads
             again, to deliver messages that became visible late: up to `settle` and `lookback`
             after their time. The cursor holds some 40 bytes for each message of that part.
@@ -67,7 +69,7 @@ class WalkSettings:
 
     page_size: int = 100
     settle: float = 5.0
-    verify_ties: bool = False
+    verify_ties: bool = True
     lookback: float = 0.0
     looks_back: LookBackPart = "all"
     quirks: Quirks | None = None

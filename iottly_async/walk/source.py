@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import attrs
 
 from ..clock import Clock
-from ..errors import CursorMismatchError
+from ..errors import EVERY_DEVICE, ApiError, CursorMismatchError, DecodeError
 from ..models._time import epoch_ms
+from ..models.message import Message
+from ..retry import is_passing
 from .axis import ASCENDING, BEGINNING, FAR, SECOND, round_down, round_up
 from .keyset.page import CompleteInterval, Page
 from .keyset.segment import Segment
@@ -48,7 +52,7 @@ class PageSource:
 
     async def _feed(self, track: Track, segment: Segment) -> CompleteInterval:
         if self._history is not None and segment.ids is not None:
-            return segment.feed_history(await self._history(_history_request(track, segment)))
+            return segment.feed_history(await self._identified(self._history, track, segment))
         request = _next_request(track, segment)
         try:
             page = self._read(track, request, await self._fetch(request))
@@ -61,6 +65,22 @@ class PageSource:
         if segment.run.contiguous and track.settings.verify_ties and not segment.proving:
             segment.prove(track.query.device_id, has_history=self._history is not None)
         return complete
+
+    async def _identified(
+        self, history: History, track: Track, segment: Segment
+    ) -> Sequence[Message]:
+        """Fetch the messages with ids that a proof wants.
+
+        Raises:
+            UnstableTieOrderError: the history endpoint refuses, and will not answer later.
+        """
+        try:
+            return await history(_history_request(track, segment))
+        except (ApiError, DecodeError) as error:
+            unproven = segment.unproven(error)
+            if unproven is None or is_passing(error) or isinstance(error, EVERY_DEVICE):
+                raise
+            raise unproven from error
 
     async def page(self, track: Track, request: PageRequest) -> Page:
         """Fetch and read a page that no segment wants."""

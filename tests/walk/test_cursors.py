@@ -29,7 +29,14 @@ async def run(
     server: MessageServer, query: WalkQuery, *, batches_at_most: int | None = None, **how: Any
 ) -> tuple[list[Message], Cursor]:
     """Collect the messages and the last cursor of a walk, or of its first batches."""
-    generator = batches(server.fetch, query, settings=SETTINGS, clock=server.clock, **how)
+    generator = batches(
+        server.fetch,
+        query,
+        settings=SETTINGS,
+        clock=server.clock,
+        history=server.history,
+        **how,
+    )
     got: list[Message] = []
     number = 0
     async for batch in generator:

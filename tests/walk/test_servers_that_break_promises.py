@@ -141,6 +141,7 @@ async def walked(
         concurrency=form[0],
         ordered=form[1],
         clock=server.clock,
+        history=server.history,
     )
     got: Counter[bytes] = Counter()
     error = None

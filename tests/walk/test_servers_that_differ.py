@@ -41,6 +41,7 @@ async def collect(
         concurrency=concurrency,
         ordered=ordered,
         clock=server.clock,
+        history=server.history,
     )
     return [batch async for batch in walk]
 
@@ -228,6 +229,7 @@ async def test_a_page_out_of_order_is_never_yielded(form: tuple[int, bool]) -> N
         concurrency=form[0],
         ordered=form[1],
         clock=server.clock,
+        history=server.history,
     )
     with pytest.raises(PageOrderError, match="d1"):
         await drain(walk, got)
@@ -259,6 +261,7 @@ async def test_an_error_in_the_middle_passes_through(
         concurrency=form[0],
         ordered=form[1],
         clock=server.clock,
+        history=server.history,
     )
     got: list[MessageBatch] = []
     with pytest.raises(IottlyError) as caught:

@@ -100,7 +100,7 @@ class PageRun:
             self._rewind_to = (self.number, self.size)
             self.contiguous = True
         if self.number is None:
-            self.number, self.size = 2, self.limit
+            self.number, self.size = 2, min(self.size, self.limit)
         else:
             self.number += 1
 
@@ -117,9 +117,16 @@ class PageRun:
         self.number, self.size, self.contiguous = rank // size + 1, size, False
         return True
 
-    def rewind(self) -> None:
-        """Request the last page before the contiguous ones again."""
+    def rewind(self, part: float = 1.0) -> None:
+        """Request the last page before the contiguous ones again.
+
+        Args:
+            part: of the usual size, for this page and the next ones. It is ignored if that page
+                was requested by number. Default 1.
+        """
         self.number, self.size = self._rewind_to
+        if self.number is None:
+            self.size = self._page_size if part == 1.0 else max(1, int(self.limit * part))
         self.contiguous = False
 
     def check(self, page: Page, done: int) -> None:
@@ -179,6 +186,23 @@ class PageRun:
             group = takewhile(lambda message: epoch_ms(message.timestamp) == at, complete.messages)
             return NumberingTest.of_count(anchor, len([*group]), self.limit, complete)
         return None
+
+    def test_of_count(
+        self, anchor: int, count: int, nothing: CompleteInterval
+    ) -> NumberingTest | None:
+        """Make the test of page numbers after pages of one millisecond that prove nothing.
+
+        Args:
+            anchor: `self.anchor` when the pages were requested.
+            count: messages of the millisecond, as the pages show them.
+            nothing: an empty interval where the millisecond begins.
+
+        Returns:
+            The test; None if other messages lie between the anchor and the millisecond.
+        """
+        if self._first != nothing.start or self.limit == 1:
+            return None
+        return NumberingTest.of_count(anchor, count, self.limit, nothing)
 
 
 def _overlapping(held_rank: int, limit: int) -> tuple[int, int]:

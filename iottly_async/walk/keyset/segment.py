@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from ...errors import IottlyError, UnstableTieOrderError
 from ...models.message import Message
 from ..axis import DESCENDING, Axis
 from ..quirks import Quirks
@@ -130,6 +131,9 @@ class Segment:
         )
         if self.test is not None and self.test.complete is not None:
             return _nothing(complete.start)  # it waits for the end of the test
+        if self._proof is not None and self._proof.passes == 1 and contiguous > run.contiguous:
+            # The first pass is no proof. Wrong page numbers would look like an unstable order.
+            self.test = run.test_of_count(anchor, self._proof.count, complete)
         return complete
 
     def _continue_test(self, test: NumberingTest, page: Page) -> CompleteInterval:
@@ -262,6 +266,10 @@ class Segment:
                 return self._end_proof(proven)
         return _nothing(self.done)
 
+    def unproven(self, error: IottlyError) -> UnstableTieOrderError | None:
+        """Make the error that ends the proof, because the history endpoint answers with `error`."""
+        return None if self._proof is None else self._proof.without_history(error)
+
     def _take_in_pass(self, proof: TieProof, page: Page) -> CompleteInterval:
         """Take in one page of a pass over the millisecond that is being proven."""
         run, start = self.run, self.done
@@ -273,7 +281,7 @@ class Segment:
         proven = proof.conclude()
         if proven is not None:
             return self._end_proof(proven)
-        run.rewind()
+        run.rewind(proof.page_part)
         return _nothing(start)
 
     def _end_proof(self, messages: list[Message]) -> CompleteInterval:

@@ -3,8 +3,12 @@
 Within one page all messages differ. Across pages one message may come twice and another never,
 if the order of the ties changes between requests. Still the pages together show how many
 messages there are. So passes over the pages are repeated until the messages found are that
-many; each message counts as often as a single page has shown it. Where passes do not get
-there, the history endpoint distinguishes even identical messages, by their ids.
+many; each message counts as often as a single page has shown it.
+
+Passes do not help if identical messages lie on different pages, in an order that is always the
+same. Then passes with pages of other sizes show those together that lie near each other. Where
+that is not enough, the history endpoint distinguishes identical messages by their ids. If it
+does not, nothing proves that the millisecond is whole, and the walk says so.
 
 Example: 150 messages, 100 a page, in a new order with each request. Pass 1 finds 100 + 50
 messages, of which 120 differ. Pass 2 finds 20 of the missing 30, pass 3 the last 10: 150 found,
@@ -13,11 +17,11 @@ messages, of which 120 differ. Pass 2 finds 20 of the missing 30, pass 3 the las
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from typing import Final
 
-from ...errors import UnstableTieOrderError
+from ...errors import IottlyError, UnstableTieOrderError
 from ...models._time import from_epoch_ms
 from ...models.message import Message
 
@@ -26,6 +30,9 @@ MAX_PASSES: Final = 24
 
 HISTORY_LIMIT: Final = 100
 """The history endpoint's longest answer, in messages."""
+
+_OTHER_PARTS: Final = (2 / 3, 5 / 9)
+"""Sizes of pages, as parts of the usual one, for passes over an order that stays the same."""
 
 IdRange = tuple[str | None, str | None]
 
@@ -37,20 +44,26 @@ class TieProof:
         at: the millisecond, in time.
         ids: the range of ids to request from the history endpoint next, both ends exclusive;
             None while passes are made.
+        passes: that were made so far.
+        count: messages of the millisecond, as the last pass has shown.
+        page_part: size of the next pass's pages, as a part of the usual one.
     """
 
     def __init__(self, at: int, device_id: str, *, has_history: bool) -> None:
         self.at = at
         self.ids: IdRange | None = None
+        self.page_part = 1.0
         self._device_id = device_id
         self._has_history = has_history
         self._found: dict[str, list[Message]] = {}
         self._pages: list[list[str]] = []
         self._pages_before: list[list[str]] = []
-        self._passes = 0
-        self._count = 0
+        self.passes = 0
+        self.count = 0
+        self._other_parts: deque[float] | None = None
         self._by_id: dict[str, Message] = {}
         self._ranges: list[IdRange] = []
+        self._differed = False
 
     def add(self, messages: Sequence[Message]) -> None:
         """Take in the messages that one page shows of the millisecond."""
@@ -71,18 +84,23 @@ class TieProof:
         Raises:
             UnstableTieOrderError: passes do not help, and there is no history endpoint.
         """
-        self._passes += 1
+        self.passes += 1
         count = sum(map(len, self._pages))
-        settled = self._pages == self._pages_before  # the same again: no pass will help
+        settled = self._pages == self._pages_before  # the same again: no such pass will help
         self._pages, self._pages_before = [], self._pages
-        if count != self._count and self._passes > 1:
+        if count != self.count and self.passes > 1:
             self._found = {}  # some were deleted meanwhile: what was found before may be gone
-        self._count = count
+        self.count = count
         if sum(map(len, self._found.values())) == count:
             return [message for twins in self._found.values() for message in twins]
-        if settled or self._passes >= MAX_PASSES:
+        if settled and self._other_parts is None:
+            self._other_parts = deque(_OTHER_PARTS)
+        if self._other_parts and self.passes < MAX_PASSES:
+            self.page_part = self._other_parts.popleft()
+        elif self._other_parts is not None or self.passes >= MAX_PASSES or self._differed:
             if not self._has_history:
                 raise self._unstable("there is no history endpoint to tell them apart")
+            self.page_part = 1.0
             self.ids = (None, None)
         return None
 
@@ -90,16 +108,19 @@ class TieProof:
         """Take in the history endpoint's answer for `ids`.
 
         Returns:
-            All messages of the millisecond; None if the next `ids` are needed.
+            All messages of the millisecond; None if the next `ids`, or another pass, are needed.
 
         Raises:
-            UnstableTieOrderError: it gives no ids, or another number of messages.
+            UnstableTieOrderError: it gives no ids, others than were asked for, or twice another
+                number of messages than the pages.
         """
         ids = sorted(message.id for message in messages if message.id is not None)
         if len(ids) < len(messages) or self.ids is None:
             raise self._unstable("the history endpoint gives no ids")
-        self._by_id.update({message.id: message for message in messages if message.id is not None})
         low, high = self.ids
+        if ids and not ((low is None or low < ids[0]) and (high is None or ids[-1] < high)):
+            raise self._unstable("the history endpoint does not filter by ids")
+        self._by_id.update({message.id: message for message in messages if message.id is not None})
         if len(messages) >= HISTORY_LIMIT:
             # Whichever hundred of the range these are: on both sides of one there are fewer.
             middle = ids[len(ids) // 2]
@@ -107,15 +128,25 @@ class TieProof:
         if self._ranges:
             self.ids = self._ranges.pop()
             return None
-        if len(self._by_id) != self._count:
-            raise self._unstable(f"the history endpoint shows {len(self._by_id)} of them")
-        return list(self._by_id.values())
+        shown, self._by_id = self._by_id, {}
+        if len(shown) == self.count:
+            return list(shown.values())
+        if self._differed:
+            raise self._unstable(f"the history endpoint shows {len(shown)} of them")
+        # Some may have come or been deleted since the last pass: count once more.
+        self._differed, self.ids = True, None
+        return None
+
+    def without_history(self, error: IottlyError) -> UnstableTieOrderError:
+        """Make the error of a proof for which the history endpoint answers with `error`."""
+        return self._unstable(f"the history endpoint cannot be read: {error}")
 
     def _unstable(self, why: str) -> UnstableTieOrderError:
         at = from_epoch_ms(self.at).isoformat(timespec="milliseconds")
         return UnstableTieOrderError(
-            f"device {self._device_id} has {self._count} messages at {at}, more than one page "
-            f"holds, and after {self._passes} passes it is not certain that each was seen once; "
-            f"{why}",
+            f"device {self._device_id} has {self.count} messages at {at}, more than one page "
+            f"holds, and after {self.passes} passes it is not certain that each was seen once; "
+            f"{why}. If the service keeps one order among messages of one millisecond, "
+            "Config(verify_ties=False) reads them",
             timestamp=at,
         )

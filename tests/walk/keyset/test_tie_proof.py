@@ -1,4 +1,4 @@
-"""`verify_ties`: milliseconds of many pages on a server whose order of ties changes."""
+"""Milliseconds of many pages: each is proven whole, or the walk says that it is not (D6)."""
 
 import random
 from collections import Counter
@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iottly_async.errors import UnstableTieOrderError
+from iottly_async.errors import (
+    BadRequestError,
+    DecodeError,
+    ForbiddenError,
+    IottlyError,
+    NotFoundError,
+    ServerError,
+    UnauthorizedError,
+    UnstableTieOrderError,
+)
 from iottly_async.models.message import Message
 from iottly_async.walk import HistoryRequest, WalkQuery, WalkSettings, batches
 from tests.support.message_server import NOW_MS, MessageServer, Row, identity
@@ -18,7 +27,8 @@ from ..streams import counted
 
 AT = NOW_MS - 50_000
 QUERY = WalkQuery(project_id="p1", device_id="d1")
-PROVE = WalkSettings(verify_ties=True)
+PROVE = WalkSettings()
+TRUST = WalkSettings(verify_ties=False)
 
 
 def group(size: int, *, payloads: int | None = None, around: int = 30, seed: int = 0) -> list[Row]:
@@ -74,9 +84,9 @@ async def test_five_thousand_in_one_millisecond() -> None:
 
 @virtual
 async def test_without_a_proof_an_unstable_order_loses_messages() -> None:
-    """Without `verify_ties`, some messages come twice and some never on such a server."""
+    """With `verify_ties=False`, some messages come twice and some never on such a server."""
     rows = group(700)
-    got = await walked(MessageServer(rows, unstable=True), WalkSettings())
+    got = await walked(MessageServer(rows, unstable=True), TRUST)
     assert len(got) == len(rows)
     assert Counter(map(identity, got)) != counted(rows)
 
@@ -84,7 +94,7 @@ async def test_without_a_proof_an_unstable_order_loses_messages() -> None:
 @virtual
 async def test_a_stable_order_costs_one_pass() -> None:
     """If all messages differ, one pass is proof enough, and costs no request more."""
-    for settings in (PROVE, WalkSettings()):
+    for settings in (PROVE, TRUST):
         server = MessageServer(group(250))
         await walked(server, settings)
         plain = server.requests
@@ -157,3 +167,101 @@ async def test_messages_deleted_during_the_proof() -> None:
     got = Counter(map(identity, await walked(server, PROVE)))
     assert not counted(server.truth()) - got
     assert not got - counted(rows)
+
+
+@pytest.mark.parametrize("apart", [1, 2, 20, 33])
+@virtual
+async def test_identical_messages_near_each_other_need_no_history(apart: int) -> None:
+    """On a server of one order, identical messages on both sides of a page's end are shown
+    together by pages of another size: the millisecond is read whole without the history."""
+    rows = [Row(AT, b"%d" % n, serial=n) for n in range(250)]
+    rows[100 - (apart + 1) // 2 + apart] = rows[100 - (apart + 1) // 2]._replace(serial=999)
+    server = MessageServer(rows)
+    got = await walked(server, PROVE)
+    assert Counter(map(identity, got)) == counted(rows)
+    assert len({message.key for message in got}) == 250
+    assert server.requests < 25
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        NotFoundError("no such endpoint", status=404),
+        ForbiddenError("not for this key", status=403),
+        BadRequestError("no such filter", status=400),
+        ServerError("not implemented", status=501),
+        DecodeError("expected an array", path="$.messages"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@virtual
+async def test_a_history_that_refuses_is_no_proof(error: IottlyError) -> None:
+    """If the history endpoint refuses, the walk says that there is no proof, why, and what to do;
+    and what can be proven without it is read."""
+    server = MessageServer(group(250, payloads=1), unstable=True)
+
+    async def refuses(_: HistoryRequest) -> list[Message]:
+        raise error
+
+    with pytest.raises(UnstableTieOrderError, match="verify_ties=False") as caught:
+        await walked(server, PROVE, history=refuses)
+    assert str(error) in str(caught.value)
+    rows = group(250)
+    got = await walked(MessageServer(rows, unstable=True), PROVE, history=refuses)
+    assert Counter(map(identity, got)) == counted(rows)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        UnauthorizedError("the key was revoked", status=401),
+        ServerError("the service is away", status=503),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@virtual
+async def test_a_history_that_fails_ends_the_walk_as_a_page_does(error: IottlyError) -> None:
+    """A revoked key, or an outage that lasts longer than the patience, says nothing of ties."""
+    server = MessageServer(group(250, payloads=1))
+
+    async def fails(_: HistoryRequest) -> list[Message]:
+        raise error
+
+    with pytest.raises(type(error)):
+        await walked(server, PROVE, history=fails)
+
+
+@virtual
+async def test_a_history_that_ignores_ids_is_no_proof() -> None:
+    """If the history always answers the same hundred, the walk does not ask for ever."""
+    server = MessageServer(group(450, payloads=1))
+
+    async def always(request: HistoryRequest) -> list[Message]:
+        whole = HistoryRequest(
+            device_id="d1", type="all", at=request.at, after_id=None, before_id=None, size=100
+        )
+        found = await server.history(whole)
+        return sorted(found, key=lambda message: message.id or "")
+
+    with pytest.raises(UnstableTieOrderError, match="does not filter by ids"):
+        await walked(server, PROVE, history=always)
+
+
+@virtual
+async def test_a_message_that_comes_during_the_proof_is_counted_again() -> None:
+    """If the history shows one more message than the pages did, the pages are read again."""
+    rows = group(250, payloads=1)
+    server = MessageServer(rows)
+    late = Row(AT, b"0", serial=9999)
+    asked = 0
+
+    async def history(request: HistoryRequest) -> list[Message]:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            server.append(late, visible_at_ms=0)
+        return await server.history(request)
+
+    got = await walked(server, PROVE, history=history)
+    assert Counter(map(identity, got)) == counted([*rows, late])
+    assert len({message.key for message in got}) == len(got)
