@@ -83,12 +83,15 @@ def _invoke(arguments: Sequence[str]) -> int:
 class _ToStderr(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         say(f"{record.levelname.lower()}: {record.getMessage()}")
+        if record.exc_info:
+            for line in logging.Formatter().formatException(record.exc_info).split("\n"):
+                say(line)
 
 
 def _log_to_stderr() -> None:
-    logger = logging.getLogger("iottly_async")
+    logger = logging.getLogger()  # of asyncio and others too: their texts are escaped as well
     if not any(isinstance(handler, _ToStderr) for handler in logger.handlers):
-        logger.addHandler(_ToStderr())
+        logger.addHandler(_ToStderr(logging.WARNING))
 
 
 def _discard_stdout() -> None:

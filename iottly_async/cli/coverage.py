@@ -16,7 +16,7 @@ from ..ingest.stores.appendfile import os_errors_as
 from ..ingest.stores.names import checked_path
 from ..models._time import from_epoch_ms
 from .exit_codes import ExitCode
-from .output import FormatOption, Output, iso_ms, say, stdout
+from .output import FormatOption, Output, iso_ms, plain, say, stdout
 
 _SYMBOLS: Final = {
     State.FETCHED: ("█", "blue"),
@@ -78,7 +78,7 @@ def _draw(found: Coverage, name: int) -> None:
     table.add_column("messages", justify="right", no_wrap=True)
     table.add_column("complete", justify="right", no_wrap=True)
     for device in found.devices:
-        table.add_row(Text(device.device_id), _line(device), f"{device.rows:,}", _share(device))
+        table.add_row(plain(device.device_id), _line(device), f"{device.rows:,}", _share(device))
     stdout().print(table)
     legend = Text("\n")
     for state, (sign, style) in _SYMBOLS.items():
@@ -88,7 +88,7 @@ def _draw(found: Coverage, name: int) -> None:
     stdout().print(Text(_summary(found)))
     for device in found.devices:
         if device.failed is not None:
-            stdout().print(Text(f"{device.device_id}: {device.failed}", "red"), soft_wrap=True)
+            stdout().print(plain(f"{device.device_id}: {device.failed}", "red"), soft_wrap=True)
 
 
 def _ends(found: Coverage) -> str:

@@ -1,10 +1,16 @@
-"""Prints data to stdout as a table or JSON, everything else to stderr."""
+"""Prints data to stdout as a table or JSON, everything else to stderr.
+
+A text from outside, such as a device's name, may hold characters that steer a terminal. Every
+text is escaped here: before it is laid out, so that its width is right, and once more where
+consoles render, for texts that come another way, such as cyclopts' errors.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from enum import Enum
@@ -15,7 +21,8 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from attrs import asdict, has
 from cyclopts import Parameter
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -24,6 +31,7 @@ from ..ingest.stores.appendfile import os_errors_as
 from ..ingest.stores.aside import aside_path, create_aside, replace_file
 from ..ingest.stores.names import checked_path
 from ..models._time import from_epoch_ms
+from ..texts import escaped
 
 Format = Literal["table", "jsonl", "json"]
 
@@ -52,20 +60,20 @@ class Output:
     def one(self, record: Record) -> None:
         """Print one record; a table has a line for each name and value."""
         if self.form != "table":
-            _write(_encode(record))
+            _write(json_of(record))
             return
         table = Table.grid(padding=(0, 2))
         for name, value in record.items():
-            table.add_row(Text(name, style="bold"), Text(shown(value), overflow="fold"))
+            table.add_row(plain(name, "bold"), Text(shown(value), overflow="fold"))
         stdout().print(table)
 
     def many(self, records: Sequence[Record], columns: Sequence[str]) -> None:
         """Print records; a table shows only `columns`, JSON all names."""
         if self.form == "json":
-            _write(_encode(records))
+            _write(json_of(records))
         elif self.form == "jsonl":
             for record in records:
-                _write(_encode(record))
+                _write(json_of(record))
         else:
             _print_table(records, columns)
 
@@ -82,7 +90,7 @@ class Output:
                 return len(all_of_them)
             count = 0
             async for record in records:
-                _write(_encode(record))
+                _write(json_of(record))
                 count += 1
             return count
 
@@ -115,7 +123,7 @@ class ReportFile:
         Raises:
             StoreError: The file can no longer be written.
         """
-        text = msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
+        text = msgspec.json.format(json_of(report), indent=2) + b"\n"
         with os_errors_as(StoreError, f"the report {self._path!r} cannot be written"):
             replace_file(self._path, text)
 
@@ -126,12 +134,25 @@ def record_of(value: Any) -> dict[str, Any]:
 
 
 def shown(value: Any) -> str:
-    """Format a value for a table."""
+    """Format a value for a table, escaped."""
     if value is None:
         return ""
     if isinstance(value, str):
-        return str(value)
-    return _encode(value).decode()
+        return escaped(value)
+    return json_of(value).decode()
+
+
+def plain(text: str, style: str = "") -> Text:
+    """A text from outside for a table or a chart, escaped."""
+    return Text(escaped(text), style)
+
+
+def json_of(value: Any) -> bytes:
+    """Encode a value as JSON in one line, with what steers a terminal escaped."""
+    try:
+        return escaped(_encode(value).decode()).encode()
+    except UnicodeEncodeError:  # a lone surrogate, which msgspec does not encode
+        return escaped(json.dumps(value, ensure_ascii=False, separators=(",", ":"))).encode()
 
 
 def iso(time: datetime) -> str:
@@ -146,20 +167,33 @@ def iso_ms(ms: int) -> str:
 
 def say(text: str) -> None:
     """Print a line to stderr."""
-    stderr().print(Text(f"iottly: {text}"), soft_wrap=True)
+    stderr().print(plain(f"iottly: {text}"), soft_wrap=True)
 
 
 @cache
 def stderr() -> Console:
     """The console for everything but data."""
-    return Console(stderr=True, highlight=False)
+    return _EscapingConsole(stderr=True, highlight=False)
 
 
 @cache
 def stdout() -> Console:
     """The console for tables."""
     width = None if sys.stdout.isatty() else _WIDE
-    return Console(highlight=False, width=width)
+    return _EscapingConsole(highlight=False, width=width)
+
+
+class _EscapingConsole(Console):
+    """A console whose texts hold no control character but the end of a line."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            if segment.control is None and not segment.text.isprintable():
+                lines = map(escaped, segment.text.split("\n"))
+                segment = segment._replace(text="\n".join(lines))
+            yield segment
 
 
 def _print_table(records: Sequence[Record], columns: Sequence[str]) -> None:

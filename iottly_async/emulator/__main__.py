@@ -40,15 +40,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         sys.stdout.flush()
 
-    logging.basicConfig(format="%(levelname)s: %(message)s")
+    logging.basicConfig(handlers=[_log_handler()])
     try:
         if append_rate is None:
             append_rate = read_number(os.environ, "APPEND_RATE")
         run(read_settings(given, os.environ), ready=ready)
     except (ValueError, OSError) as error:
-        sys.stderr.write(f"{parser.prog}: {error}\n")
+        sys.stderr.write(f"{parser.prog}: {_escaped(str(error))}\n")
         return 2
     return 0
+
+
+class _EscapingFormatter(logging.Formatter):
+    """Formats log records whose texts, which clients and files choose, cannot steer a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return "\n".join(map(_escaped, super().format(record).split("\n")))
+
+
+def _log_handler() -> logging.Handler:
+    handler = logging.StreamHandler()
+    handler.setFormatter(_EscapingFormatter("%(levelname)s: %(message)s"))
+    return handler
+
+
+def _escaped(text: str) -> str:
+    """Write what cannot be printed as Python writes it in a string."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )
 
 
 if __name__ == "__main__":

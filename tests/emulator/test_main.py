@@ -1,5 +1,6 @@
 """The emulator as a process of its own."""
 
+import logging
 import signal
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import attrs
 import pytest
 
 from iottly_async.emulator import DEVELOPMENT_KEY, EmulatorSettings
-from iottly_async.emulator.__main__ import main
+from iottly_async.emulator.__main__ import _log_handler, main
 from tests.support.emulator_process import control, process, rows
 
 
@@ -108,3 +109,26 @@ def test_settings_that_are_refused(
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.count("\n") == 1
+
+
+def test_an_error_cannot_steer_the_terminal(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A file's name is shown with its control characters escaped."""
+    path = tmp_path / "\x1b[2J\x9b\u202e.jsonl"
+    path.write_text("{}\n")
+    assert main(["--jsonl", str(path)]) == 2
+    _, errors = capfd.readouterr()
+    assert r"\x1b[2J\x9b\u202e.jsonl, line 1: not a message" in errors
+    assert errors.removesuffix("\n").isprintable()
+
+
+def test_the_log_cannot_steer_the_terminal() -> None:
+    """A record and its traceback are shown with control characters escaped."""
+    error = ValueError("\x1b[2J\n\x9b")
+    cause = (ValueError, error, None)
+    record = logging.LogRecord("x", logging.ERROR, "", 0, "from %s", ("\ud800\u2028",), cause)
+    shown = _log_handler().format(record).split("\n")
+    assert all(map(str.isprintable, shown))
+    assert shown[0] == r"ERROR: from \ud800\u2028"
+    assert shown[-2:] == [r"ValueError: \x1b[2J", r"\x9b"]

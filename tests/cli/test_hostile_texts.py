@@ -1,0 +1,297 @@
+"""No text from outside steers the terminal: every command, on a pseudo-terminal and in a pipe."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import pytest
+
+from iottly_async.cli.app import make_app
+from iottly_async.cli.output import json_of
+
+from .conftest import ROOT
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="terminals of POSIX")
+
+CONTROLS: Final = frozenset(
+    map(
+        chr,
+        [
+            *range(0x20),
+            *range(0x7F, 0xA0),
+            *(0x61C, 0x200E, 0x200F),
+            *range(0x2028, 0x202F),
+            *range(0x2066, 0x2070),
+        ],
+    )
+)
+HOSTILE: Final = "<b>" + "".join(f"{character}x" for character in sorted(CONTROLS)) + "[2J"
+ARGUMENT: Final = os.fsdecode(HOSTILE.replace("\0", "").encode() + b"\xff\xed\xa0\x80")
+"""As a shell can give it: without NUL, with bytes that are no UTF-8."""
+
+DEVICE: Final = "3781de91-d446-4c64-825d-756dd60f2dab"
+
+DRIVER: Final = """
+import json, sys
+from iottly_async.__main__ import main
+for arguments in json.loads(sys.argv[1]):
+    name = arguments[0] if arguments[0].isalpha() else "no command"
+    sys.stdout.write(f"@@ {name}\\n")
+    sys.stdout.flush()
+    main(arguments)
+"""
+
+
+def device(text: str) -> dict[str, Any]:
+    """A device of the project API whose texts are hostile."""
+    return {
+        "ID": DEVICE,
+        "name": text,
+        "macaddress": text,
+        "operatingstatus": text,
+        "token": text,
+        "agent_version": text,
+        text: text,
+    }
+
+
+def answer(path: str, text: str) -> Any:
+    """The answer to a request, with a hostile text wherever the service has a text."""
+    match path.split("/")[1:]:
+        case ["v1.0", "project", "ping"]:
+            return {"status": text}
+        case ["v1.0", "project", _, "inspect"]:
+            names = ("name", "projectgetagenturl", "agentfile", "agentapihost", "board", text)
+            return {"id": "p", **dict.fromkeys(names, text)}
+        case ["v1.0", "project", _, "license"]:
+            board = {"macaddress": text, "operatingstatus": text, "id": text, "name": text}
+            return {text: {"status": "paired", "board": board}}
+        case ["v1.0", "project", _, "devices", "props"]:
+            return {"count": 1, "errors": text, "devices": [device(text)]}
+        case ["v1.0", "project", _, "device", _, "props"]:
+            return device(text)
+        case ["v1.0", "project", _, "messages", _]:
+            stamp: Any = {"$date": "2026-01-01T00:00:00Z"}
+        case ["v1.0", "project", _, "device", _, "messages", "paginated"]:
+            stamp = "2026-01-01T00:00:00"
+        case ["v1", "devices"]:
+            fleet = {"id": text, "name": text, "project_id": text, "status": text}
+            meta = {"total": 1, "page": 1, "per_page": 100}
+            return {"data": [fleet | {"last_seen_at": None}], "meta": meta}
+        case _:
+            return {}
+    message = {
+        "from": DEVICE,
+        "to": text,
+        "timestamp": stamp,
+        "devicetimestamp": text,
+        "type": text,
+        "channel": text,
+        "payload": {text: [text]},
+        text: text,
+    }
+    return {"status": 200, "messages": [message]}
+
+
+@contextmanager
+def service(text: str, status: int) -> Iterator[str]:
+    """A service that answers everything with one status and hostile texts. Yields its URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            body = answer(urlsplit(self.path).path, text)
+            if status != 200:
+                fleet = self.path.startswith("/v1/")
+                error = {"code": text, "message": text, "request_id": text}
+                body = {"error": error if fleet else text}
+            data = json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def do_PUT(self) -> None:
+            self.do_GET()
+
+        def do_POST(self) -> None:
+            self.do_GET()
+
+        def log_message(self, *_: object) -> None:
+            """Print nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+
+
+def commands(folder: Path) -> list[list[str]]:
+    """Every command, with arguments of its own or hostile ones."""
+    store = str(folder / "x.jsonl")
+    return [
+        ["ping"],
+        ["inspect"],
+        ["licenses"],
+        ["devices"],
+        ["devices", "--fleet"],
+        ["rename", DEVICE, "pump"],
+        ["send", DEVICE, "echo", "content=hi"],
+        ["messages", DEVICE],
+        ["messages", DEVICE, "--start", "2025-01-01T00:00Z"],
+        ["ingest", DEVICE, "--to", store, "--patience", "0"],
+        ["coverage", store],
+        ["emulator", "--jsonl", str(folder / "none.jsonl")],
+    ]
+
+
+def hostile_commands(folder: Path) -> list[list[str]]:
+    """Every command with hostile arguments."""
+    return [
+        ["ping", ARGUMENT],
+        ["inspect", "--project", ARGUMENT],
+        ["licenses", f"--{ARGUMENT}"],
+        ["devices", "--format", ARGUMENT],
+        ["rename", DEVICE, ARGUMENT],
+        ["rename", ARGUMENT, "pump"],
+        ["send", ARGUMENT, ARGUMENT, f"{ARGUMENT}={ARGUMENT}"],
+        ["send", DEVICE, ARGUMENT, ARGUMENT],
+        ["messages", ARGUMENT],
+        ["messages", DEVICE, "--start", ARGUMENT],
+        ["messages", DEVICE, "--query", ARGUMENT],
+        ["ingest", ARGUMENT, "--to", str(folder / "y.jsonl")],
+        ["ingest", "--to", ARGUMENT],
+        ["ingest", "--to", f"postgresql://{ARGUMENT}"],
+        ["ingest", "--to", str(folder / "y.jsonl"), "--report", f"{folder}/none/{ARGUMENT}"],
+        ["coverage", ARGUMENT],
+        ["coverage", str(folder / f"{ARGUMENT}.jsonl")],
+        ["emulator", "--jsonl", ARGUMENT],
+        ["emulator", "--rate-limit", ARGUMENT],
+        [ARGUMENT],
+    ]
+
+
+def test_every_command_is_tried(tmp_path: Path) -> None:
+    """A new command needs a line in both lists."""
+    names = {name for name in make_app() if not name.startswith("-")}
+    for tried in (commands(tmp_path), hostile_commands(tmp_path)):
+        assert names <= {arguments[0] for arguments in tried}
+
+
+def shown_by(
+    url: str, trials: list[list[str]], *, on_terminal: bool, **more: str
+) -> dict[str, str]:
+    """What each command writes to stdout and stderr, together, by its name.
+
+    The terminal is a dumb one, so that no style or cursor movement is meant to be there.
+    """
+    environment = {
+        **os.environ,
+        "IOTTLY_API_KEY": "k",
+        "IOTTLY_BASE_URL": url,
+        "IOTTLY_PROJECT": "p",
+        "TERM": "dumb",
+        "PYTHONUTF8": "1",
+        "COLUMNS": "100",
+        **more,
+    }
+    program = [sys.executable, "-c", DRIVER, json.dumps(trials)]
+    options: dict[str, Any] = {"cwd": ROOT, "env": environment, "stdin": subprocess.DEVNULL}
+    if on_terminal:
+        ours, theirs = os.openpty()
+        with subprocess.Popen(program, stdout=theirs, stderr=theirs, **options):
+            os.close(theirs)
+            data = _read_to_end(ours)
+        os.close(ours)
+        data = data.replace(b"\r\n", b"\n")
+    else:
+        data = subprocess.run(
+            program, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120, **options
+        ).stdout
+    shown: dict[str, str] = {}
+    for part in data.decode().split("@@ ")[1:]:  # it is UTF-8: no surrogate was written
+        name, _, text = part.partition("\n")
+        shown[name] = shown.get(name, "") + text
+    return shown
+
+
+def _read_to_end(terminal_end: int) -> bytes:
+    """Read what a terminal shows until the program has ended."""
+    data = b""
+    with suppress(OSError):  # how Linux says that no program has the terminal open any more
+        while found := os.read(terminal_end, 65536):
+            data += found
+    return data
+
+
+def assert_harmless(shown: dict[str, str]) -> None:
+    """Assert that no command wrote a character that steers a terminal."""
+    for name, text in shown.items():
+        found = CONTROLS & {*text} - {"\n"}
+        assert not found, f"{name} shows {found!r}: {text[:2000]!r}"
+        assert "Traceback" not in text, text
+
+
+@pytest.mark.parametrize("on_terminal", [True, False], ids=["terminal", "pipe"])
+@pytest.mark.parametrize("status", [200, 400, 403])
+def test_what_the_service_says_is_escaped(status: int, on_terminal: bool, tmp_path: Path) -> None:
+    """Names, ids, payloads, unknown members and errors."""
+    with service(HOSTILE, status) as url:
+        shown = shown_by(url, commands(tmp_path), on_terminal=on_terminal)
+    assert_harmless(shown)
+    assert shown.keys() == {arguments[0] for arguments in commands(tmp_path)}
+    if status == 200:
+        for name in ("inspect", "licenses", "devices", "rename", "messages"):
+            assert r"\u0000x\u0001x" in shown[name], name
+            if not on_terminal:  # a table's last column is cut to the terminal's width
+                assert r"\u009bx" in shown[name]
+                assert r"\u202ex" in shown[name]
+
+
+def test_json_in_a_pipe_is_the_text_itself(tmp_path: Path) -> None:
+    """What reads the pipe gets every character back."""
+    with service(HOSTILE, 200) as url:
+        shown = shown_by(url, [["inspect"], ["messages", DEVICE]], on_terminal=False)
+    assert json.loads(shown["inspect"])["name"] == HOSTILE
+    assert json.loads(shown["messages"])["payload"] == {HOSTILE: [HOSTILE]}
+
+
+def test_a_lone_surrogate_is_escaped(tmp_path: Path) -> None:
+    """No answer that a service can send ends a command in a traceback."""
+    with service("\ud800 \udc00", 200) as url:
+        for on_terminal in (True, False):
+            assert_harmless(shown_by(url, commands(tmp_path), on_terminal=on_terminal))
+    assert json_of({"name": "\ud800"}) == b'{"name":"\\ud800"}'
+
+
+@pytest.mark.parametrize("on_terminal", [True, False], ids=["terminal", "pipe"])
+def test_arguments_are_escaped(on_terminal: bool, tmp_path: Path) -> None:
+    """A script may pass on a text from outside, and the error repeats it."""
+    with service("pump", 200) as url:
+        shown = shown_by(url, hostile_commands(tmp_path), on_terminal=on_terminal)
+    assert_harmless(shown)
+
+
+def test_the_environment_is_escaped(tmp_path: Path) -> None:
+    """So are a host and a key that are none."""
+    trials = [["ping"], ["devices"]]
+    hostile = ARGUMENT.replace("\udcff", "")
+    for variable in ("IOTTLY_BASE_URL", "IOTTLY_API_KEY", "IOTTLY_PROJECT"):
+        with service("pump", 200) as url:
+            shown = shown_by(url, trials, on_terminal=True, **{variable: hostile})
+        assert_harmless(shown)
