@@ -135,6 +135,7 @@ def _record(found: Coverage, device: DeviceCoverage) -> dict[str, Any]:
         **found.record(device),
         "start": iso_ms(found.grid.start),
         "end": iso_ms(found.grid.end),
+        "until": iso_ms(device.until),
     }
 
 

@@ -25,6 +25,7 @@ from ..models import Cursor
 from ..models._time import from_epoch_ms
 from ..server_clock import is_ahead
 from ..walk.axis import union
+from .stores.base import StoredState
 
 VERSION: Final = 1
 
@@ -131,6 +132,38 @@ class _PlanRecord(msgspec.Struct, frozen=True):
     ended: bool
     failed: dict[str, str] = {}
     waiting: tuple[str, ...] = ()
+
+
+def stored_plan(
+    stored: StoredState, devices: Iterable[str] | None = None, *, shown: str
+) -> tuple[IngestPlan | None, dict[str, Cursor]]:
+    """Read the plan and the cursors of a store.
+
+    Args:
+        stored: what the store holds.
+        devices: whose cursors are read; None is all.
+        shown: the store's name in errors.
+
+    Returns:
+        The plan, None in a new store; and the cursors by device id.
+
+    Raises:
+        CursorMismatchError: one of them is no such text. The error names the store.
+    """
+    texts = stored.cursors
+    chosen = texts if devices is None else [one for one in devices if one in texts]
+    cursors: dict[str, Cursor] = {}
+    subject = "its plan"
+    try:
+        plan = None if stored.plan is None else IngestPlan.from_json(stored.plan)
+        for device_id in chosen:
+            subject = f"its cursor of device {device_id!r}"
+            cursors[device_id] = Cursor.from_json(texts[device_id])
+    except CursorMismatchError as error:
+        reason = str(error)
+    else:
+        return plan, cursors
+    raise CursorMismatchError(f"{shown} cannot be continued or read, {subject} is wrong: {reason}")
 
 
 def next_plan(

@@ -9,12 +9,11 @@ from attrs import evolve, frozen
 
 from ..clock import SYSTEM_CLOCK
 from ..errors import ApiError, DecodeError
-from ..models import Cursor
 from ..resources import Messages
 from ..retry import is_passing
 from ..walk import PageRequest
 from .fetch import FATAL
-from .plan import IngestPlan, Query, check_server, cursor_for, next_plan
+from .plan import IngestPlan, Query, check_server, cursor_for, next_plan, stored_plan
 from .progress import DeviceProgress, Meter
 from .report import Outcome
 from .stores import Store, StoredState
@@ -51,17 +50,12 @@ async def begin_run(
     """Make the plan of this run and store it; find where each device goes on.
 
     Raises:
-        CursorMismatchError: the store is of another query, or of another server.
+        CursorMismatchError: the store is of another query, or of another server, or was altered.
         ConfigurationError: the range has not begun.
         IottlyError: the error of the first device, if the service answered none of them.
     """
-    old = None if stored.plan is None else IngestPlan.from_json(stored.plan)
+    old, saved = stored_plan(stored, devices, shown=repr(store))
     now = await server_now(messages, query, devices, patience=patience)
-    saved = {
-        device_id: Cursor.from_json(text)
-        for device_id in devices
-        if (text := stored.cursors.get(device_id)) is not None
-    }
     check_server(saved.values(), server_now=now, local_now=SYSTEM_CLOCK.time())
     plan = next_plan(query, old, server_now=now, settle=settle)
     waiting = tuple(device_id for device_id in devices if device_id not in stored.cursors)

@@ -52,7 +52,9 @@ class DeviceCoverage:
         rows: its messages in the store, with rejected ones.
         rejected: its rows in ``rejected``. Those that are no messages have no time: they
             count here, whatever the range, and not in `rows`.
-        complete: how much of the range is fetched, 0 to 1.
+        until: the end of its part of the range, in milliseconds since the epoch. It is the
+            range's end; of a device that a job follows, it is the time of the last poll.
+        complete: how much of the range up to `until` is fetched, 0 to 1.
         missing: the rest, as half-open intervals of milliseconds since the epoch.
         failed: the text of the error that ended its last walk; None without an error.
         cells: one for each bin of the grid.
@@ -61,6 +63,7 @@ class DeviceCoverage:
     device_id: str
     rows: int
     rejected: int = 0
+    until: int
     complete: float
     missing: tuple[Interval, ...]
     failed: str | None
@@ -74,7 +77,8 @@ class Coverage:
     Attributes:
         project_id: the project's id.
         type: "all", "userdefined" or "iottlyagent", as the job asked for.
-        grid: the range of the job's last plan, divided into bins.
+        grid: the range of the job's last plan, divided into bins. Of a job that follows, it
+            ends at the newest cursor.
         devices: one for each device, in the order of their ids.
     """
 
@@ -123,8 +127,8 @@ class Coverage:
             device: one of `devices`.
 
         Returns:
-            ``device_id``, ``rows``, ``rejected``, ``complete``, ``missing`` and ``failed`` of
-            the device, and ``start`` and ``end`` of the range.
+            ``device_id``, ``rows``, ``rejected``, ``complete``, ``until``, ``missing`` and
+            ``failed`` of the device, and ``start`` and ``end`` of the range.
         """
         return {
             "device_id": device.device_id,
@@ -133,6 +137,7 @@ class Coverage:
             "complete": round(device.complete, 6),
             "start": self.grid.start,
             "end": self.grid.end,
+            "until": device.until,
             "missing": device.missing,
             "failed": device.failed,
         }
@@ -151,7 +156,7 @@ def coverage_of(
         plan: the plan of the last run.
         cursors: by device id.
         counts: the number of rows in each bin of the grid, by device id.
-        grid: from the plan's start, or the first message, to the plan's end.
+        grid: from the plan's start, or the first message, to `range_end`.
         rejected: the number of rejected rows, by device id. Empty by default.
 
     Returns:
@@ -177,6 +182,21 @@ def coverage_of(
     )
 
 
+def range_end(plan: IngestPlan, cursors: Mapping[str, Cursor]) -> int:
+    """The end of the range that a store covers, in milliseconds since the epoch.
+
+    It is the plan's end. Cursors of a job that follows go on beyond it.
+    """
+    return max([plan.pinned_end, *(_until(plan, cursor) for cursor in cursors.values())])
+
+
+def _until(plan: IngestPlan, cursor: Cursor | None) -> int:
+    """The end of a device's part of the range."""
+    if cursor is None or cursor.end is not None or cursor.remaining:
+        return plan.pinned_end
+    return max(plan.pinned_end, cursor.pinned_end)
+
+
 def _device(
     device_id: str,
     cursor: Cursor | None,
@@ -185,33 +205,37 @@ def _device(
     grid: TimeGrid,
     rejected: int,
 ) -> DeviceCoverage:
-    missing = _missing(cursor, grid)
+    until = min(_until(plan, cursor), grid.end)
+    missing = _missing(cursor, grid.start, until)
     failed = plan.failed.get(device_id)
+    # What follows the last poll is not missing yet, and not known to be empty either.
+    unknown = (*missing, (until, grid.end))
     cells = tuple(
-        _cell(rows, _share_of(missing, grid.interval(index)), failed)
+        _cell(rows, _share_of(unknown, grid.interval(index)), failed)
         for index, rows in enumerate(counts)
     )
     return DeviceCoverage(
         device_id=device_id,
         rows=sum(counts),
         rejected=rejected,
-        complete=1.0 - sum(b - a for a, b in missing) / (grid.end - grid.start),
+        until=until,
+        complete=1.0 - sum(b - a for a, b in missing) / max(until - grid.start, 1),
         missing=missing,
         failed=failed,
         cells=cells,
     )
 
 
-def _missing(cursor: Cursor | None, grid: TimeGrid) -> tuple[Interval, ...]:
-    """The intervals of the range that are not fetched, in order; adjacent ones are joined."""
+def _missing(cursor: Cursor | None, start: int, end: int) -> tuple[Interval, ...]:
+    """The intervals of a range that are not fetched, in order; adjacent ones are joined."""
     if cursor is None:
-        return ((grid.start, grid.end),)
+        return ((start, end),)
     intervals = [*cursor.remaining]
-    if cursor.pinned_end < grid.end:
-        intervals.append((cursor.pinned_end, grid.end))
+    if cursor.pinned_end < end:
+        intervals.append((cursor.pinned_end, end))
     joined: list[Interval] = []
     for low, high in intervals:
-        low, high = max(low, grid.start), min(high, grid.end)
+        low, high = max(low, start), min(high, end)
         if low >= high:
             continue
         if joined and joined[-1][1] >= low:

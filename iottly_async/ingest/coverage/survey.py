@@ -7,13 +7,12 @@ from typing import Protocol, runtime_checkable
 
 from ...config import whole
 from ...errors import ConfigurationError
-from ...models import Cursor
 from ...texts import without_secrets
 from ..grid import TimeGrid
 from ..partitions.reader import PartitionsReader
-from ..plan import IngestPlan
+from ..plan import stored_plan
 from ..stores import StoreReader, open_store
-from .model import Coverage, coverage_of
+from .model import Coverage, coverage_of, range_end
 
 
 @runtime_checkable
@@ -26,6 +25,11 @@ class _Readable(Protocol):
 async def survey(store: str | os.PathLike[str], *, bins: int = 120) -> Coverage:
     """The coverage of a store. The store is not changed.
 
+    A job may write to the store meanwhile. The coverage is then that of the rows and cursors
+    that are durable, and its range ends at the newest cursor. A DuckDB file that a job of
+    another process holds is copied to the folder for temporary files (``TMPDIR``) and read
+    there.
+
     Args:
         store: a text as `open_store` takes it; or the folder that partitions were run into.
             The range of such a folder is what its manifests cover.
@@ -37,6 +41,7 @@ async def survey(store: str | os.PathLike[str], *, bins: int = 120) -> Coverage:
     Raises:
         ConfigurationError: there is no such store, no job has begun in it, or an argument
             is not as above.
+        CursorMismatchError: the store's plan or a cursor was altered.
         StoreError: a database failed.
 
     Example:
@@ -47,18 +52,22 @@ async def survey(store: str | os.PathLike[str], *, bins: int = 120) -> Coverage:
     """
     whole(bins, name="bins", least=1, most=2000)
     reader = reader_of(store)
+    try:
+        return await _read(reader, shown=without_secrets(os.fspath(store)), bins=bins)
+    finally:
+        await reader.close()
+
+
+async def _read(reader: StoreReader, *, shown: str, bins: int) -> Coverage:
     state = await reader.state()
-    if state.plan is None:
-        raise ConfigurationError(
-            f"store {without_secrets(os.fspath(store))!r} is empty: no job has begun in it"
-        )
-    plan = IngestPlan.from_json(state.plan)
-    start = plan.query.start
+    plan, cursors = stored_plan(state, shown=f"store {shown!r}")
+    if plan is None:
+        raise ConfigurationError(f"store {shown!r} is empty: no job has begun in it")
+    start, end = plan.query.start, range_end(plan, cursors)
     if start is None:
         first = await reader.first()
-        start = plan.pinned_end - 1 if first is None else min(first, plan.pinned_end - 1)
-    grid = TimeGrid.over(start, plan.pinned_end, bins)
-    cursors = {device: Cursor.from_json(text) for device, text in state.cursors.items()}
+        start = end - 1 if first is None else min(first, end - 1)
+    grid = TimeGrid.over(start, end, bins)
     counts = await reader.counts(grid)
     return coverage_of(plan, cursors, counts, grid, await reader.rejected())
 

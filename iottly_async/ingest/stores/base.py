@@ -205,3 +205,7 @@ class StoreReader(Protocol):
     async def rejected(self) -> dict[str, int]:
         """The number of rejected rows of any time, by device; those that are no message too."""
         ...
+
+    async def close(self) -> None:
+        """Free what was needed to read. A second call does nothing."""
+        ...

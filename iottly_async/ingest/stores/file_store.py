@@ -169,6 +169,9 @@ class FileReader(ABC):
         """The number of rejected rows, by device (`StoreReader.rejected`)."""
         return await asyncio.to_thread(lambda: Counter(mark.device_id for mark in self._marks()))
 
+    async def close(self) -> None:  # noqa: B027 - nothing to do is the usual case
+        """Do nothing: no file stays open (`StoreReader.close`)."""
+
     @abstractmethod
     def _read_state(self) -> StoredState:
         """The plan and the cursors."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from iottly_async.errors import ConfigurationError
+from iottly_async.errors import ConfigurationError, StoreError
 from iottly_async.ingest import Group
 from iottly_async.ingest.stores import DuckDBStore
 from iottly_async.models import Message, MessageType
@@ -146,8 +146,8 @@ def open_elsewhere(tmp_path: Path) -> Iterator[Path]:
 
 
 async def test_a_file_that_another_process_has_open_is_refused(open_elsewhere: Path) -> None:
-    """DuckDB allows one writing process. The error says so."""
+    """DuckDB allows one writing process. The error names it."""
     store = DuckDBStore(open_elsewhere)
-    with pytest.raises(ConfigurationError, match="cannot be opened"):
+    with pytest.raises(StoreError, match=r"is open elsewhere.*\(PID \d+\)"):
         await store.open()
     await store.close()

@@ -1,4 +1,8 @@
-"""Reads a DuckDB store. DuckDB does not let it open a file that a job is writing."""
+"""Reads a DuckDB store, also while a job writes to it.
+
+A job of this process shares its database. DuckDB lets nobody else open a file that a job is
+writing, so a copy of it is read.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,9 @@ import duckdb
 from ....errors import ConfigurationError
 from ...grid import TimeGrid
 from ..base import StoredState
-from .schema import first_line, read_state
+from .copy import DatabaseCopy
+from .opened import shared
+from .schema import first_line, is_locked, read_state
 
 T = TypeVar("T")
 
@@ -26,6 +32,7 @@ class DuckDBReader:
 
     def __init__(self, path: str) -> None:
         self._path = path
+        self._copy: DatabaseCopy | None = None
 
     async def state(self) -> StoredState:
         """The plan and the cursors (`StoreReader.state`)."""
@@ -51,6 +58,12 @@ class DuckDBReader:
         statement = "SELECT device_id, count(*) FROM rejected GROUP BY ALL"
         return dict(await self._read(lambda db: db.execute(statement).fetchall()))
 
+    async def close(self) -> None:
+        """Delete the copy, if one was made (`StoreReader.close`)."""
+        copy, self._copy = self._copy, None
+        if copy is not None:
+            await asyncio.to_thread(copy.close)
+
     async def _read(self, query: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
         return await asyncio.to_thread(self._run, query)
 
@@ -58,10 +71,28 @@ class DuckDBReader:
         if not os.path.exists(self._path):
             raise ConfigurationError(f"there is no store {self._path!r}")
         try:
-            with duckdb.connect(
-                self._path, read_only=True, config={"autoinstall_known_extensions": False}
-            ) as db:
+            with self._connected() as db:
                 return query(db)
-        except duckdb.Error as error:
+        except (duckdb.Error, OSError) as error:
             reason = first_line(error)
         raise ConfigurationError(f"store {self._path!r} cannot be read: {reason}")
+
+    def _connected(self) -> duckdb.DuckDBPyConnection:
+        if self._copy is not None:
+            return self._copy.connected()
+        connection = shared(self._path)
+        if connection is not None:
+            return connection
+        try:
+            return _read_only(self._path)
+        except duckdb.Error as error:
+            if not is_locked(error):
+                raise
+        copy = DatabaseCopy(self._path, _read_only)
+        connection = copy.connected()
+        self._copy = copy
+        return connection
+
+
+def _read_only(path: str) -> duckdb.DuckDBPyConnection:
+    return duckdb.connect(path, read_only=True, config={"autoinstall_known_extensions": False})

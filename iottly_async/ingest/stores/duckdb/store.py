@@ -16,6 +16,7 @@ from ..base import Group, StoredState, StoreReader
 from ..lock import StoreLock
 from ..names import checked_path, real_path
 from ..thread import StoreThread
+from .opened import closed, opened
 from .rows import rejected_rows_of, rows_of
 from .schema import (
     CREATE,
@@ -38,8 +39,8 @@ class DuckDBStore:
     """A store that is a DuckDB file, with views over the messages.
 
     A group is one transaction, and durable when `write` returns. While a job has the file
-    open, DuckDB does not let another process open it. ``telemetry.duckdb.lock`` beside it
-    then says which job that is.
+    open, DuckDB does not let another process open it; ``iottly coverage`` reads a copy.
+    ``telemetry.duckdb.lock`` beside it then says which job that is.
 
     Args:
         path: of the file; created if it does not exist.
@@ -100,12 +101,18 @@ class DuckDBStore:
             self._lock.hold()
             remove_asides(self._real)
             new = not os.path.exists(self._real) or not os.path.getsize(self._real)
+            if new and os.path.exists(f"{self._real}.wal"):
+                raise ConfigurationError(
+                    f"store {self.path!r} has a log, {self._real + '.wal'!r}, and the file that "
+                    "it belongs to is missing; restore the file, or delete the log"
+                )
         if new:
             # An empty file is a new store too: a caller may have made its name.
             return StoredState(plan=None, cursors={})
         with self._errors_as(ConfigurationError, f"store {self.path!r} cannot be opened"):
             self._lock.claim(self._real)
             db = self._connection = self._opened()
+            opened(self._real, db)
             tables = db.execute(
                 "SELECT schema_name, table_name FROM duckdb_tables() WHERE NOT internal"
             ).fetchall()
@@ -140,6 +147,7 @@ class DuckDBStore:
                 self._create_file()
                 self._lock.claim(self._real)
                 self._connection = self._connected(self._real)
+                opened(self._real, self._connection)
             else:
                 _in_transaction(self._connection, _create_tables)
         self._created = True
@@ -188,6 +196,7 @@ class DuckDBStore:
     def _close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
+            closed(self._real)
             with suppress(self._error):
                 connection.close()
         self._lock.release()

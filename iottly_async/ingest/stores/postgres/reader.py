@@ -77,11 +77,12 @@ class PostgresReader:
 
         return await self._run(read)
 
+    async def close(self) -> None:
+        """Close the connection (`StoreReader.close`)."""
+        await self._link.close()
+
     async def _run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
-        try:
-            return await self._link.run(work)
-        finally:
-            await self._link.close()
+        return await self._link.run(work)
 
 
 async def _no_preparation(db: Connection) -> None:
