@@ -58,8 +58,8 @@ class IottlySession:
         http: an `aiohttp.ClientSession` of your own, which sends every request and stays
             open, or a `Transport`. None, the default, opens connections of its own. Pass a
             `ClientSession` to trace requests with `aiohttp.TraceConfig`, to add middlewares,
-            or to set a proxy. Tools that patch `aiohttp.ClientSession`, as aioresponses,
-            vcrpy and OpenTelemetry do, work with None too.
+            or to set a proxy. Tools that patch aiohttp, as aiointercept, vcrpy and
+            OpenTelemetry do, work with None too.
         limiter: gives the permits for requests. None, the default, shares one limiter among
             all sessions of this key and host in the process.
         hooks: functions that are called with what happens to calls, for metrics, traces and

@@ -10,7 +10,9 @@ async with IottlySession() as session:
 ```
 
 Only ``opentelemetry-api`` is needed. The program's own OpenTelemetry set-up decides where
-spans and metrics go; without one they are dropped.
+spans and metrics go; without one they are dropped. With
+``opentelemetry-instrumentation-aiohttp-client`` in the same program, its span of a request is
+within the attempt's.
 
 Each attempt of a call is one span of kind "client", as OpenTelemetry's conventions for HTTP
 clients have it. Its name is method and path without ids, such as

@@ -6,8 +6,9 @@ without its session. They go through an aiohttp session (`session`) in four case
 
 - `IottlySession(http=session)`: a session of the caller's;
 - `Config(trust_env=True)`: aiohttp's session reads the environment's proxies and .netrc;
-- `aiohttp.ClientSession` is mocked or instrumented: its ``__init__``, ``_request`` or
-  ``request`` is not aiohttp's own, as with aioresponses, vcrpy, OpenTelemetry or Datadog;
+- aiohttp is mocked or instrumented: a method of its session class or of its connector is not
+  aiohttp's own, as with aioresponses, vcrpy, aiointercept, OpenTelemetry or Datadog
+  (`patched`);
 - aiohttp's version is not one that `pooled` was tested with.
 
 To trace requests with `aiohttp.TraceConfig`, or to mock a session object, pass

@@ -24,8 +24,9 @@ from ..wire import Answer
 from .attempt import Outgoing, Transport
 from .connection import LostError, UnusableError
 from .errors import translated
+from .patched import aiohttp_is_patched, check_session_class
 from .pooled import PooledConnections, parts_are_known
-from .session import SessionConnections, own_session, session_is_patched
+from .session import SessionConnections, own_session
 from .upgrades import upgrade_session
 
 _FOREIGN = (
@@ -110,7 +111,7 @@ class AiohttpTransport:
         """The connections for the next request; mocks come and go while a session is open."""
         if self._closed:
             raise SessionClosedError("the session is closed; open another", sent="no")
-        pooled = self._may_pool and not session_is_patched()
+        pooled = self._given is None and not aiohttp_is_patched() and self._may_pool
         alone = alone and self._given is None
         connections = self._opened.get((pooled, alone))
         if connections is None:
@@ -139,6 +140,8 @@ class AiohttpTransport:
         Raises:
             SetupError: the caller's session is closed, or cannot be copied.
         """
+        if self._given is None:
+            check_session_class()
         session = upgrade_session(self._config, self._given, *middlewares)
         self._upgrades.add(session)
         return session

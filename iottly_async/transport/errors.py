@@ -54,7 +54,7 @@ def translated(foreign: Exception, outgoing: Outgoing) -> IottlyError:
         )
     if isinstance(foreign, aiohttp.ClientPayloadError):
         return TruncatedResponseError("the answer's body ended early or was damaged", sent="maybe")
-    if isinstance(foreign, LostError | OSError | aiohttp.ServerDisconnectedError):
+    if isinstance(foreign, LostError | OSError | aiohttp.ClientConnectionError):
         return ConnectionLostError("the connection was lost before an answer", sent="maybe")
     return ProtocolError("what arrived is not an HTTP answer", sent="maybe")
 

@@ -1,17 +1,14 @@
 """Requests through an aiohttp session.
 
 The session is the caller's (`http=`), or one of our own: where the environment's proxies
-and .netrc apply (`trust_env`), where aiohttp's session class is mocked or instrumented, and
-where aiohttp's version is one that `pooled` does not know. Such requests cost more CPU time
-than those over pooled connections. Redirects and aiohttp's own second sending are switched
-off.
+and .netrc apply (`trust_env`), where aiohttp is mocked or instrumented (`patched`), and where
+aiohttp's version is one that `pooled` does not know. Such requests cost more CPU time than
+those over pooled connections. Redirects and aiohttp's own second sending are switched off.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import FunctionType
-from typing import Final
 from weakref import WeakKeyDictionary
 
 import aiohttp
@@ -25,21 +22,8 @@ from .attempt import Outgoing, check_target
 from .connection import AttemptConnection, LostError, UnusableError, UsedConnections, answer_of
 from .connector import connector_for, timeout_of
 from .given import check_given, middlewares_of
+from .patched import response_of, sender
 from .proxy import through_proxy
-
-_PATCHED_BY_TOOLS: Final = ("__init__", "_request", "request")
-
-
-def session_is_patched() -> bool:
-    """Whether a mock or a tracer has replaced a part of aiohttp's session class.
-
-    The defining module's globals are compared: wrappers copy a function's name and module.
-    """
-    for name in _PATCHED_BY_TOOLS:
-        function = vars(ClientSession).get(name)
-        if type(function) is not FunctionType or function.__globals__ is not vars(aiohttp.client):
-            return True
-    return False
 
 
 class SessionConnections:
@@ -77,7 +61,8 @@ class SessionConnections:
             aiohttp.ClientError, LostError, UnusableError, OSError, ValueError, RuntimeError:
                 there is no answer.
             TransportError: the answer cannot be used, or a proxy refused.
-            SetupError: the caller's session cannot be used; no byte was sent.
+            SetupError: the caller's session cannot be used; no byte was sent. Or the session is
+                mocked, and its answer is no response.
             ConfigurationError: the target cannot stand in a request; no byte was sent.
         """
         check_target(outgoing.target)
@@ -91,8 +76,7 @@ class SessionConnections:
         # Which connection a caller's session takes is not known.
         outgoing.kept = self._given and self._answered
         try:
-            response = await self._session.request(
-                outgoing.method,
+            sending = sender(self._session, outgoing.method)(
                 URL(self._base + outgoing.target, encoded=True),
                 headers=outgoing.headers,
                 data=outgoing.body,
@@ -101,6 +85,7 @@ class SessionConnections:
                 middlewares=(through_proxy, *middlewares, _never_resending(attempt)),
                 timeout=self._timeout,
             )
+            response = await response_of(sending)
         except ValueError:
             # With arguments that aiohttp refuses, it makes no request.
             outgoing.may_have_left = attempt.requested

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import wraps
 from typing import Any
-from unittest.mock import patch
 
 import aiohttp
 import pytest
@@ -156,64 +154,7 @@ async def test_an_unknown_aiohttp_is_used_through_its_session(
     await every_case(certificates)
 
 
-# -- mocked and instrumented sessions --------------------------------------------------------------
-
-
-class MockedResponse:
-    """A response as mocks of aiohttp make it, without a connection."""
-
-    connection = None
-
-    def __init__(self, body: bytes) -> None:
-        self.status = 200
-        self.headers = {"content-type": "application/json"}
-        self.content = asyncio.StreamReader()
-        self.content.feed_data(body)
-        self.content.feed_eof()
-
-    def close(self) -> None:
-        """Do nothing."""
-
-
-async def test_a_mocked_command_is_not_sent() -> None:
-    """If `ClientSession._request` is patched, as aioresponses and vcrpy do, the mock answers.
-
-    The session was open before the patch, and goes back to its own connections after it.
-    """
-    asked: list[tuple[str, str]] = []
-
-    async def mocked(_: aiohttp.ClientSession, method: str, url: Any, **options: Any) -> Any:
-        asked.append((method, str(url)))
-        return MockedResponse(POST.body)
-
-    async with RawServer(answering(200, POST.body)) as server, session_on(server) as session:
-        await POST.make(session)
-        where = "aiohttp.client.ClientSession._request"
-        with patch(where, side_effect=mocked, autospec=True):
-            assert (await POST.make(session)).id == "cmd_1"
-        assert len(server.requests) == 1
-        assert asked == [("POST", f"{server.url}/v1/devices/dev_1/commands")]
-        await POST.make(session)
-        assert len(server.requests) == 2
-
-
-@pytest.mark.parametrize("name", ["__init__", "_request", "request"])
-async def test_an_instrumented_session_is_used(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A tracer that wraps a method of the session class sees every request."""
-    called: list[str] = []
-    original: Callable[..., Any] = getattr(aiohttp.ClientSession, name)
-
-    @wraps(original)  # so that only the function itself tells that it is not aiohttp's
-    def traced(*arguments: Any, **options: Any) -> Any:
-        called.append(name)
-        return original(*arguments, **options)
-
-    monkeypatch.setattr(aiohttp.ClientSession, name, traced)
-    async with RawServer(answering(200, GET.body)) as server, session_on(server) as session:
-        await GET.make(session)
-        await GET.make(session)
-        assert len(server.requests) == 2
-    assert len(called) == (1 if name == "__init__" else 2)
+# -- traced sessions -----------------------------------------------------------------------------
 
 
 async def test_a_given_session_traces_and_wraps_requests() -> None:
