@@ -1,6 +1,9 @@
 """Scaling: a plan on a Dask cluster of 1, 2 and 4 workers, and the costs of its parts.
 
-``python -m benchmarks scaling [--part workers|overhead|devices|rows] [--keys 10]``
+``python -m benchmarks scaling [--part workers|overhead|devices|rows|kills] [--keys 10]``
+
+The part ``kills`` kills a worker, the scheduler and the script in turn, 50 times in all, runs the
+script again each time, and compares the files with the emulator.
 
 The emulator and a Redis run in processes of their own. The ideal time of the workers is what
 the quotas alone take: the quota windows that the busiest key needs.
@@ -37,12 +40,14 @@ from iottly_async.ingest.partitions import (
     plan,
     run_partition,
 )
+from tests.support.cluster_trial import cluster_trial, kill_many
 from tests.support.redis_server import running_redis
 
 from .table import Figure
 
 START, END = datetime(2026, 4, 1, tzinfo=UTC), datetime(2026, 5, 1, tzinfo=UTC)
 LIMIT, WINDOW = 40, 2  # requests a key, and seconds
+KILLS = 50
 SLOTS = 12  # partitions at once, with any number of workers; more than there are keys
 
 SERVER = """
@@ -246,11 +251,27 @@ def by_rows(keys: int) -> list[Figure]:
     return figures
 
 
+def kills(keys: int) -> list[Figure]:
+    """Kill the parts of a cluster, and its script, at random moments; then compare the rows."""
+    with (
+        tempfile.TemporaryDirectory() as above,
+        cluster_trial(Path(above, "folder"), kills=KILLS, workers=2) as trial,
+    ):
+        kill_many(trial, KILLS)
+        trial.finish()
+        print(f"killed: {trial.killed}; the script did not notice: {trial.hung}")
+        return [
+            Figure("rows lost, repeated or wrong, after all kills", trial.wrong(), 0, unit=""),
+            Figure("scripts that hung without a scheduler", trial.hung, 0, unit=""),
+        ]
+
+
 PARTS: dict[str, Callable[[int], list[Figure]]] = {
     "workers": workers,
     "overhead": overhead,
     "devices": by_devices,
     "rows": by_rows,
+    "kills": kills,
 }
 
 

@@ -12,13 +12,13 @@ from datetime import timedelta
 from ipaddress import ip_address
 from math import inf, isfinite
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from attrs import Attribute, field, fields_dict, frozen
 
 from .errors import ConfigurationError
 from .profiles import PROJECT, read_profile
 from .texts import without_secrets
+from .urls import parse_server_url
 
 Seconds = float | timedelta
 TimestampFormat = Literal["iso", "iso-z", "epoch-ms", "epoch-s"]
@@ -352,25 +352,21 @@ def check_base_url(url: object, *, allow_plain_http: bool, name: str = "base_url
             f"{name} must be a URL of visible ASCII, such as https://api.cloud.iottly.com"
         )
     url = url.rstrip("/")
-    shown = without_secrets(url)[:120]
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host = port = None
-    if host is None or parts.scheme not in ("https", "http") or port == 0:
-        raise ConfigurationError(f"{name} must be https://host[:port], not {shown!r}")
-    if "@" in parts.netloc:
+    shown = repr(without_secrets(url)[:120])
+    parts = parse_server_url(url)
+    if parts is None or parts.scheme not in ("https", "http"):
+        raise ConfigurationError(f"{name} must be https://host[:port], not {shown}")
+    if parts.user is not None:
         raise ConfigurationError(f"{name} must not hold a user or password")
-    if "\\" in url or parts.path or "?" in url or "#" in url:
+    if parts.path or parts.rest:
         raise ConfigurationError(
-            f"{name} must be the host alone, without path or query, not {shown!r}; "
+            f"{name} must be the host alone, without path or query, not {shown}; "
             "the library adds /v1.0/ and /v1/"
         )
-    if parts.scheme == "http" and not allow_plain_http and not _is_loopback(host):
+    if parts.scheme == "http" and not allow_plain_http and not _is_loopback(parts.host):
         otherwise = ", or allow_plain_http=True" if name != "IOTTLY_BASE_URL" else ""
         raise ConfigurationError(
-            f"{name} {shown!r} would send the key in clear text; use https, "
+            f"{name} {shown} would send the key in clear text; use https, "
             f"or a loopback address{otherwise}"
         )
     return url

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "iottly_async"
 
 # Floors from the ground up; a room imports rooms of lower floors, and of its own room only.
 FLOORS: list[set[str]] = [
-    {"_version", "errors", "clock", "texts"},
+    {"_version", "errors", "clock", "texts", "urls"},
     {"models", "aio", "profiles"},
     {"config", "auth"},
     {"times"},

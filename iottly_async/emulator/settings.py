@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from ipaddress import ip_address
-from os import PathLike
+from os import PathLike, fspath
 from random import Random
 from typing import Any, Literal, TypedDict, get_args
 
@@ -31,6 +31,8 @@ MAX_DAYS = 36_500
 
 _HOST = re.compile(r"([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?")
 _TOKEN = re.compile(r"[!-~]{8,}")
+# One slash: pathlib removes the other. A single letter is a drive of Windows.
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 Tier = Literal["starter", "pro", "enterprise"]
 Algorithm = Literal["fixed", "sliding", "bucket"]
@@ -127,6 +129,13 @@ def _host_names(_: Any, attribute: "attrs.Attribute[Any]", names: tuple[str, ...
                 f"{attribute.name}={names!r}: must be a tuple of names or addresses, such as "
                 "'emulator' or 'emulator.example.org:8080'"
             )
+
+
+def _path(_: Any, attribute: "attrs.Attribute[Any]", path: str | PathLike[str] | None) -> None:
+    """A validator for a path of this machine, or None."""
+    text = "x" if path is None else fspath(path)
+    if not isinstance(text, str) or not text or "\0" in text or _SCHEME.match(text):
+        raise ValueError(f"{attribute.name}={path!r}: must be the path of a file on this machine")
 
 
 def _token(_: Any, attribute: "attrs.Attribute[Any]", token: str | None) -> None:
@@ -270,8 +279,8 @@ class EmulatorSettings:
     days: int = attrs.field(default=30, validator=whole(1, MAX_DAYS))
     until: datetime = REFERENCE_END
     licenses: int = attrs.field(default=5, validator=whole(0))
-    jsonl: str | PathLike[str] | None = None
-    database: str | PathLike[str] | None = None
+    jsonl: str | PathLike[str] | None = attrs.field(default=None, validator=_path)
+    database: str | PathLike[str] | None = attrs.field(default=None, validator=_path)
 
     rate_limit: int | Tier | None = None
     rate_window: float = attrs.field(default=60.0, validator=number(0, above=True))

@@ -6,10 +6,10 @@ order and one message at a time. A message is tried once: nothing is documented 
 """
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 import aiohttp
 import attrs
@@ -23,6 +23,11 @@ MAX_WEBHOOKS = 5
 MAX_HEADERS = 5
 _TIMEOUT = aiohttp.ClientTimeout(total=5.0)
 _MAX_DELIVERIES = 100_000
+# What every version of Python and of aiohttp reads alike.
+_URL = re.compile(
+    r"https?://(?P<host>\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z.-]+)(?::(?P<port>[0-9]{1,5}))?([/?][!-~]*)?",
+    re.IGNORECASE,
+)
 _RESERVED = frozenset({"content-length", "content-type", "host", "transfer-encoding", "connection"})
 
 
@@ -50,8 +55,9 @@ class Webhook:
     def __attrs_post_init__(self) -> None:
         if not isinstance(self.url, str):
             raise TypeError("url: must be a text")
-        parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not is_loopback(parts.hostname):
+        parts = _URL.fullmatch(self.url)
+        port = int(parts["port"] or 80) if parts else 0
+        if not parts or not 0 < port < 65536 or not is_loopback(parts["host"].strip("[]")):
             raise ValueError(f"url={self.url!r}: must be an http address on the loopback interface")
         if self.type not in MESSAGE_TYPES:
             raise ValueError(f"type={self.type!r}: must be one of {', '.join(MESSAGE_TYPES)}")

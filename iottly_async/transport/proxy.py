@@ -14,6 +14,7 @@ from yarl import URL
 
 from ..errors import ProxyError, SetupError
 from ..texts import without_secrets
+from ..urls import parse_server_url
 from .errors import os_reason
 
 _SCHEMES: Final = ("http", "https")
@@ -32,7 +33,7 @@ async def through_proxy(
     proxy = request.proxy
     if proxy is None:
         return await handler(request)
-    if proxy.scheme not in _SCHEMES or not proxy.host:
+    if proxy.scheme not in _SCHEMES or parse_server_url(str(proxy)) is None:
         shown = without_secrets(str(proxy))[:120]
         raise SetupError(
             f"a proxy must be http://host[:port], not {shown!r}; it comes from the "

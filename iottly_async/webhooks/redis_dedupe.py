@@ -17,7 +17,6 @@ from typing import Any, Final, Self, TypeVar
 
 try:
     from redis.asyncio import Redis
-    from redis.asyncio.connection import parse_url
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
     from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
@@ -30,6 +29,7 @@ from ..aio.tasks import cancel_and_wait
 from ..auth import RedactedStr
 from ..config import Seconds, seconds
 from ..errors import ConfigurationError, SetupError, WebhookUnavailableError
+from ..ratelimit.distributed.connection import check_redis_url
 from .dedupe import CAPACITY, Claim
 
 T = TypeVar("T")
@@ -97,7 +97,7 @@ class RedisSeenKeys:
         lease: Seconds = 30.0,
         timeout: Seconds = 1.0,
     ) -> None:
-        _check_url(url)
+        check_redis_url(url)
         if not isinstance(name, str) or not name:
             raise ConfigurationError(f"name must be a text, not {name!r}")
         self._url = RedactedStr(url)
@@ -281,12 +281,3 @@ def _milliseconds(value: Seconds, name: str) -> int:
     if milliseconds < 1:
         raise ConfigurationError(f"{name} must be a millisecond or more, not {value!r}")
     return milliseconds
-
-
-def _check_url(url: object) -> None:
-    try:
-        known = isinstance(url, str) and bool(parse_url(url) or True)
-    except ValueError:
-        known = False
-    if not known:  # not shown: it may have a password
-        raise ConfigurationError("url must be redis://HOST:PORT, rediss://… or unix://…")

@@ -128,6 +128,10 @@ async def test_a_late_message_is_sent_when_it_is_visible(
     [
         {"url": "http://example.com/"},
         {"url": "ftp://127.0.0.1/"},
+        {"url": "http://[::1]evil/"},
+        {"url": "http://127.0.0.1:99999/"},
+        {"url": "http://user@127.0.0.1/"},
+        {"url": "http://127.0.0.1/a b"},
         {"type": "other"},
         {"headers": {f"X-{n}": "" for n in range(6)}},
         {"headers": {"X-A\r\nX-B": ""}},

@@ -256,6 +256,8 @@ def _unreadable(path: str, reason: str) -> ConfigurationError:
 
 
 def _has(division: Division, partition: Partition) -> bool:
+    if not partition.windows:
+        return True  # it has no messages
     first, *more = partition.windows
     edges = (first.start, first.end, *(window.end for window in more))
     joined = windows_of(first.device_id, edges)

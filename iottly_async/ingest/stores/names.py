@@ -10,8 +10,8 @@ from typing import Final
 from ...errors import ConfigurationError
 from ...texts import without_secrets
 
-# Two letters or more: a single one is a drive of Windows.
-_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+# Two letters or more: a single one is a drive of Windows. One slash: `pathlib` removes the other.
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
 def checked_path(path: str | os.PathLike[str], *, name: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -29,9 +30,10 @@ except ImportError as error:
 from ...auth import RedactedStr
 from ...errors import ConfigurationError, SetupError
 from ...retry import backoff_delay
+from ...urls import parse_server_url
 from .script import SCRIPT, Lease
 
-__all__ = ["RedisConnection"]
+__all__ = ["RedisConnection", "check_redis_url"]
 
 _log: Final = logging.getLogger("iottly_async")
 
@@ -67,7 +69,7 @@ class RedisConnection:
         monotonic: Callable[[], float],
         random: Callable[[], float],
     ) -> None:
-        _check(url)
+        check_redis_url(url)
         self.gone = False
         self.calls = 0
         self.name = name
@@ -142,12 +144,25 @@ class RedisConnection:
             await client.aclose()
 
 
-def _check(url: str) -> None:
-    known = isinstance(url, str)
-    if known:
+def check_redis_url(url: object) -> None:
+    """Check the URL of a Redis. The error does not show it: it may hold a password.
+
+    Raises:
+        ConfigurationError: it is not ``redis://HOST:PORT``, ``rediss://…`` or ``unix://…``.
+    """
+    known = False
+    if isinstance(url, str):
+        # Redis's own parser takes any path for the database 0, and reads hosts less strictly.
+        parts = parse_server_url(url)
+        known = url.startswith("unix://") or (
+            parts is not None and re.fullmatch(r"(/\d*)?", parts.path) is not None
+        )
         try:
             parse_url(url)
         except ValueError:
             known = False
-    if not known:  # not shown: it may hold a password
-        raise ConfigurationError("url must be redis://HOST:PORT, rediss://… or unix://…")
+    if not known:
+        raise ConfigurationError(
+            "url must be redis://HOST:PORT/DATABASE, rediss://… or unix://…, with "
+            "special characters percent-encoded"
+        )

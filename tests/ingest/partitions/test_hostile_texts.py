@@ -124,7 +124,7 @@ def outcome_of(read: Callable[[], T]) -> T | str:
 
 @given(altered(PARTITION.to_json()))
 def test_an_altered_partition_is_refused_or_stays_in_its_folder(text: str) -> None:
-    """What is accepted can be a file's name, and has a variable, a URL and windows."""
+    """What is accepted can be a file's name, and has a variable and a URL."""
     found = outcome_of(lambda: Partition.from_json(text))
     if isinstance(found, str):
         assert found.startswith("this text is not a partition")
@@ -132,7 +132,6 @@ def test_an_altered_partition_is_refused_or_stays_in_its_folder(text: str) -> No
     assert os.path.dirname(os.path.normpath(f"/srv/folder/{found.id}.jsonl")) == "/srv/folder"
     assert found.key_env.isupper()
     assert found.base_url.startswith(("http://", "https://"))
-    assert found.windows
     assert Partition.from_json(found.to_json()) == found
 
 
@@ -175,7 +174,6 @@ def test_what_is_not_altered_is_accepted() -> None:
         ({"base_url": "https://host/path"}, "must be the host alone"),
         ({"type": "others"}, "type must be"),
         ({"concurrency": 0}, "concurrency must be 1 to 1000"),
-        ({"windows": ()}, "windows must be one at least"),
         ({"windows": windows_of("a/b", EDGES)}, "the device's id must be an id"),
         ({"windows": windows_of("d1", (5, 4))}, "begin before they end"),
         ({"windows": windows_of("d1", (5, 1 << 60))}, "begin before they end"),

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeAlias, TypeVar
@@ -25,6 +26,7 @@ from ....config import RetryPolicy
 from ....errors import ConfigurationError, IottlyError, StoreError
 from ....retry import retry_delay
 from ....texts import HOSTS
+from ....urls import is_ipv6
 
 T = TypeVar("T")
 Connection: TypeAlias = Any  # asyncpg.Connection; the package comes without types
@@ -196,6 +198,7 @@ def split_url(url: str, parameter: str) -> tuple[str, str | None]:
     if (
         (parts.scheme not in ("postgresql", "postgres") or "://" not in url)
         or not HOSTS.fullmatch(host)
+        or not all(map(is_ipv6, re.findall(r"\[(.*?)\]", host)))
         or ("@" in parts.path or parts.fragment)
     ):
         raise ConfigurationError(
