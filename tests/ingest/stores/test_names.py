@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from distributed import Client
 
 from iottly_async.emulator import EmulatorSettings
 from iottly_async.errors import ConfigurationError
@@ -26,6 +25,7 @@ REFUSED = {
     "s3://bucket/x.jsonl": "'s3://bucket/x.jsonl'",
     "": "is empty",
 }
+NO_CLIENT: Any = None
 PARTITION = Partition(
     id="000000-ab",
     project="p",
@@ -83,8 +83,8 @@ def test_a_colon_in_a_path_is_no_scheme(tmp_path: Path) -> None:
         lambda path: checked_path(path, name="path"),
         lambda path: EmulatorSettings(database=path),
         lambda path: EmulatorSettings(jsonl=path),
-        lambda path: submit(Client, [], path),
-        lambda path: run(Client, [], path),
+        lambda path: submit(NO_CLIENT, [], path),
+        lambda path: run(NO_CLIENT, [], path),
     ],
     ids=["DuckDB", "JSON lines", "Parquet", "helper", "database", "jsonl", "submit", "run"],
 )
