@@ -14,6 +14,9 @@ a row says CPU.
 
 The store `nothing` drops every row: it shows what the job itself costs beyond the walk. Its
 rows are measured again where up to 2, and up to 5, messages share a millisecond.
+
+The part `flush` has fleets of 100, 10,000 and 100,000 devices: what a flush of ten devices
+writes and takes, and what a look at the job's progress takes.
 """
 
 from __future__ import annotations
@@ -33,17 +36,19 @@ from importlib import import_module
 from itertools import count
 from pathlib import Path
 from statistics import median, quantiles
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 
 from iottly_async import Config, IottlySession, RateLimiter
-from iottly_async.ingest import IngestJob
+from iottly_async.ingest import IngestJob, TimeShares, open_store
+from iottly_async.ingest.progress import DeviceProgress, Meter
 from iottly_async.ingest.stores import Group, StoredState
 from iottly_async.ingest.stores.duckdb import schema as duckdb_schema
 from iottly_async.ingest.stores.jsonl.lines import lines_of
 from iottly_async.ingest.stores.postgres import schema as postgres_schema
-from iottly_async.models import Message
+from iottly_async.models import Cursor, Message, Quota
 
 from .clients import HEADERS, KEY, held_from, url
 from .clients import by_name as time_of
@@ -79,6 +84,8 @@ def main(argv: list[str]) -> Iterator[Row]:
         for ties in TIES if store == "nothing" else (1,):
             name = store if ties == 1 else f"{store}, up to {ties} a millisecond"
             parts[name] = partial(_part, name, store, ties, given)
+    if not given.store:
+        parts["flush"] = _flushes
     return run_parts(parts)
 
 
@@ -253,6 +260,104 @@ def _figure(
     ratios = [1 / min(pair) for pair in pairs]
     low, _, high = quantiles(ratios, n=4) if len(ratios) > 1 else (ratios[0],) * 3
     return Figure(text, median(ratios), bound, ">=", spread=(low, high))
+
+
+# --- flushes of large fleets -------------------------------------------------------------
+
+FLEETS: Final = (100, 10_000, 100_000)
+FLUSHES: Final = 20
+CHANGED: Final = 10  # devices a flush
+_NO_QUOTA: Final = Quota(
+    limit=None,
+    remaining=None,
+    resets_at=None,
+    waiting=0,
+    in_flight=0,
+    refusals=0,
+    source="unknown",
+)
+
+
+def _flushes() -> list[Figure]:
+    """A flush and a look at the progress cost what has changed, whatever the fleet."""
+    figures = list[Figure]()
+    for store in ("jsonl", "parquet"):
+        sizes = dict[int, float]()
+        for devices in FLEETS:
+            with tempfile.TemporaryDirectory() as folder:
+                size, ms = asyncio.run(_flush(f"{folder}/x.{store}", devices))
+            sizes[devices] = size
+            print(f"  {store:<8} {devices:>7,} devices: {size:>12,.0f} bytes, {ms:7.2f} ms a flush")
+        ratio = sizes[FLEETS[-1]] / sizes[FLEETS[0]]
+        figures.append(Figure(f"{store}: bytes a flush, largest / smallest fleet", ratio, 1.5))
+    for devices in FLEETS:
+        meter = Meter(now=perf_counter, begun=perf_counter())
+        known = {name: DeviceProgress(name, cursor=_cursor(name, 1)) for name in _names(devices)}
+        meter.begin(known, start=0, end=9_999, server_ahead=0.0)
+        took = list[float]()
+        for _ in range(FLUSHES):
+            begun = perf_counter()
+            meter.snapshot(requests=0, quota=_NO_QUOTA, shares=TimeShares())
+            took.append(perf_counter() - begun)
+        print(f"  progress {devices:>7,} devices: {median(took) * 1e6:12,.0f} us a look")
+    figures.append(
+        Figure("progress of the largest fleet, a look", median(took) * 1e3, 1.0, unit="ms")
+    )
+    return figures
+
+
+async def _flush(place: str, devices: int) -> tuple[float, float]:
+    """The bytes that a flush of a few devices writes, and the milliseconds that it takes."""
+    names, write = _names(devices), os.write
+    written, took = 0, list[float]()
+
+    def counted(fd: int, data: Any) -> int:
+        nonlocal written
+        done = write(fd, data)
+        written += done
+        return done
+
+    store = open_store(place)
+    await store.open()
+    await store.begin("{}")
+    await store.write(_group(names, 0))
+    await store.flush()
+    await store.write(_group(names[:CHANGED], 1))
+    await store.flush()
+    os.write = counted
+    try:
+        for number in range(FLUSHES):
+            begun = perf_counter()
+            await store.write(_group(names[:CHANGED], number + 2))
+            await store.flush()
+            took.append(perf_counter() - begun)
+    finally:
+        os.write = write
+        await store.close()
+    return written / FLUSHES, median(took) * 1e3
+
+
+def _names(devices: int) -> list[str]:
+    return [f"device-{number:06d}" for number in range(devices)]
+
+
+def _group(names: list[str], number: int) -> Group:
+    cursors = {name: _cursor(name, number) for name in names}
+    return Group(messages=[], rejected=[], cursors=cursors)
+
+
+def _cursor(device_id: str, number: int) -> Cursor:
+    return Cursor(
+        project_id=PROJECT,
+        device_id=device_id,
+        type="all",
+        order="asc",
+        start=0,
+        end=9_999,
+        remaining=((number, 9_999),),
+        pinned_end=9_999,
+        count=number,
+    )
 
 
 # --- bulk loads --------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Final, Literal, Protocol, get_args
 
 from ...errors import ConfigurationError, StoreError
 from ...models import Message
@@ -23,6 +23,9 @@ from .manifest import FOLDER, REJECTED, PartitionManifest, path_of
 from .partition import Partition
 
 Format = Literal["jsonl", "parquet"]
+
+UNFINISHED: Final = "_unfinished"
+"""The folder of the files that are being written, within that of the partitions."""
 
 
 class _RowWriter(Protocol):
@@ -52,6 +55,8 @@ class PartitionFiles:
 
     def __init__(self, folder: str, partition: Partition, form: Format) -> None:
         self.folder = self._folder = folder
+        # A folder of their own, so that a run lists those of other runs, and not all files.
+        self._unfinished = os.path.join(self._folder, UNFINISHED)
         self._shown = f"folder {folder!r}"
         self._partition = partition
         self._id = partition.id
@@ -92,9 +97,11 @@ class PartitionFiles:
         """Delete the unfinished files of earlier runs, and open new ones."""
         with os_errors_as(StoreError, self._shown):
             self._make(os.path.join(self._folder, FOLDER))
-            for name in os.listdir(self._folder):
-                if name.startswith(f"{self._id}.") and name.endswith(SUFFIX):
-                    _delete_unlocked(os.path.join(self._folder, name))
+            # Another run that ends may delete the folder if it is empty.
+            with suppress(FileNotFoundError):
+                for name in os.listdir(self._unfinished):
+                    if name.startswith(f"{self._id}.") and name.endswith(SUFFIX):
+                        _delete_unlocked(os.path.join(self._unfinished, name))
             file = self._open(self._form)
             self._rows = _LineWriter(file) if self._form == "jsonl" else _parquet()(file)
 
@@ -133,7 +140,7 @@ class PartitionFiles:
         for file in self._files.values():
             file.delete()
         # A run whose key was refused leaves no folder. One with files is not empty.
-        for folder in reversed(self._made):
+        for folder in (self._unfinished, *reversed(self._made)):
             with suppress(OSError):
                 os.rmdir(folder)
 
@@ -148,11 +155,13 @@ class PartitionFiles:
         return os.path.join(self._folder, f"{self._id}.{suffix}")
 
     def _open(self, suffix: str) -> AppendFile:
-        path = self._path(suffix)
+        path = os.path.join(self._unfinished, f"{self._id}.{suffix}")
         while suffix not in self._files:
+            self._make(self._unfinished)
             file = AppendFile(aside_path(path))
-            # Another run may see the new file before it is locked, and delete it.
-            with suppress(StoreError):
+            # Another run may see the new file before it is locked, and delete it; or it ends,
+            # and deletes the empty folder.
+            with suppress(StoreError, FileNotFoundError):
                 file.create()
                 self._files[suffix] = file
         return self._files[suffix]
@@ -175,8 +184,8 @@ def _delete_unlocked(path: str) -> None:
     """Delete a file, unless another process is writing it."""
     file = AppendFile(path)
     try:
-        file.open()
-    except StoreError:
+        file.open(follow=False)
+    except (StoreError, FileNotFoundError):
         return
     with suppress(FileNotFoundError):
         os.unlink(path)
