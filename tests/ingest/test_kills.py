@@ -20,10 +20,18 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="jobs are forked
 
 KILLS = 10
 FILE_SIZES = [  # bytes; the smaller ones do not hold an empty store
+    ("duckdb", 4_000),
     ("duckdb", 8_000),
+    ("duckdb", 12_288),
+    ("duckdb", 274_432),
     ("duckdb", 900_000),
+    ("jsonl", 400),
+    ("jsonl", 1_500),
     ("jsonl", 300_000),
+    ("jsonl.zst", 400),
     ("jsonl.zst", 20_000),
+    ("parquet", 400),
+    ("parquet", 1_500),
     ("parquet", 3_000),
 ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -56,6 +57,26 @@ async def test_partitions_hold_every_message_once(
     assert sum(manifest.rows for manifest in manifests) == 3000
     sizes = {name: size for one in manifests for name, size in one.files.items()}
     assert sizes == {path.name: path.stat().st_size for path in files_of(tmp_path)}
+
+
+async def test_a_partition_does_not_list_the_files_of_the_others(
+    emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its beginning costs the same in a folder of a thousand files."""
+    for number in range(1000):
+        (tmp_path / f"{number}.jsonl").touch()
+    seen: list[str] = []
+    listing = os.listdir
+
+    def noted(path: str) -> list[str]:
+        found: list[str] = listing(path)
+        seen.extend(found)
+        return found
+
+    monkeypatch.setattr(os, "listdir", noted)
+    one, *_ = await planned(emulator)
+    await run_all([one], tmp_path)
+    assert len(seen) < 10
 
 
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])

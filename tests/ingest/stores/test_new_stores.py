@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -20,7 +21,7 @@ from iottly_async.ingest.partitions import PartitionSource, plan, run_partition
 from iottly_async.ingest.stores import ParquetStore
 from tests.support.killable_jobs import Nursery, nursery
 from tests.support.postgres_server import fetch
-from tests.support.stored_rows import assert_whole, rows_of, truth_of
+from tests.support.stored_rows import assert_whole, keys_of, rows_of, truth_of
 
 SCHEMAS = "SELECT count(*) FROM pg_namespace WHERE nspname = 'iottly'"
 
@@ -129,6 +130,57 @@ async def test_parts_that_begin_together_share_a_new_folder(tmp_path: Path) -> N
         await asyncio.gather(*(store.begin("a plan") for store in stores))
         await asyncio.gather(*(store.close() for store in stores))
         assert len(os.listdir(path / "_ingest")) == 8
+
+
+TOGETHER = """
+import asyncio, os, sys
+from iottly_async.ingest.stores import Group, ParquetStore
+from iottly_async.ingest.stores.parquet import columns
+from tests.ingest.stores.test_parquet import group, message
+
+async def fill(path, part):
+    store = ParquetStore(path, part=part)
+    await store.open()
+    await store.begin("a plan")
+    await store.write(group(message(part, 1)))
+    await store.flush()
+    await store.close()
+
+path, machines = sys.argv[1], int(sys.argv[2])
+gate, start = os.pipe()
+children = []
+for machine in range(machines):
+    child = os.fork()
+    if not child:
+        os.close(start)
+        os.read(gate, 1)  # returns when the parent closes its end
+        code = 1
+        try:
+            asyncio.run(fill(path, f"machine-{machine}"))
+            code = 0
+        finally:
+            os._exit(code)
+    children.append(child)
+os.close(start)
+ended = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+print(ended.count(0))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="forks")
+def test_processes_that_begin_together_share_a_new_folder(tmp_path: Path) -> None:
+    """Sixty machines, each with its part: none is refused, and no row is missing."""
+    for number in range(3):
+        path = tmp_path / f"{number}.parquet"
+        done = subprocess.run(
+            [sys.executable, "-c", TOGETHER, path, "60"],
+            cwd=Path(__file__).parents[3],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert (done.stdout, done.stderr) == ("60\n", "")
+        assert len(keys_of(path)) == 60
 
 
 async def test_a_part_that_is_refused_does_not_disturb_another(tmp_path: Path) -> None:
