@@ -153,7 +153,7 @@ def _compete(count: int, given: argparse.Namespace) -> list[Figure]:
         ]
     if "burst" in results:
         name = f"{count} processes, headers alone: refusals a request"
-        figures.append(Figure(name, results["burst"].refusals, unit=""))
+        figures.append(Figure(name, results["burst"].refusals, 0.05, unit=""))
     return figures
 
 

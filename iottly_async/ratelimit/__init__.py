@@ -25,6 +25,10 @@ rises as answers arrive, and is never too large. When all have arrived, 0 is lef
 `Reset` says that the window ends at 12:01:00. At that time of the server's clock, plus 20 ms, one
 probe goes; its answer says 59 left in the next window.
 
+**Others on the key.** Clients that all take what remains are refused when a window runs out. So
+once an answer shows that others use a fixed window too, a client takes its share of it, and looks
+now and then whether others left theirs unused: see `share`.
+
 **The server's clock.** `Reset` is a time of the server's clock, and the local clock may be wrong.
 The `Date` of every answer bounds the difference (`iottly_async.server_clock`). The local wall
 clock is used if it lies within the bounds; if a probe shows that it is ahead, never again.
@@ -55,11 +59,12 @@ and twice as many after each round trip.
 - Only the pure classes decide, as functions of their arguments and `now`; `RateLimiter` waits.
 
 **Where to find what.** `headers` reads header fields. `observe` tells what an answer means, for
-the local limiter and for Redis. `window` and `rolling` count. `state` chooses among them,
-`adaptive` learns a rate, of what `throughput` proves; `dry_spells` probes while all is refused, and
-`alternation` tells a proxy's 503 from an outage. `permits` grants, `cooldown` pauses, `waiters`
-queues, `limiter` awaits, `registry` shares limiters among sessions. `distributed` shares one quota
-among processes: each leases permits by a script in Redis, which keeps the same count.
+the local limiter and for Redis. `window` and `rolling` count. `state` chooses among them, `share`
+leaves others theirs, `adaptive` learns a rate, of what `throughput` proves; `dry_spells` probes
+while all is refused, and `alternation` tells a proxy's 503 from an outage. `permits` grants,
+`cooldown` pauses, `waiters` queues, `limiter` awaits, `registry` shares limiters among sessions.
+`distributed` shares one quota among processes: each leases permits by a script in Redis, which
+keeps the same count.
 """
 
 from typing import TYPE_CHECKING

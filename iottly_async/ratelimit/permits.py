@@ -74,7 +74,7 @@ class PermitIssuer:
         self.granted = 0
         self.ended = 0
         self.cooldown = Cooldown(random, active=tier != 0)
-        self.state = QuotaState(reserve=reserve, tier=tier)
+        self.state = QuotaState(reserve=reserve, tier=tier, random=random)
         self.learned = LearnedRate()
         self._alternation = Alternation()
         self._passed_at = -inf
@@ -127,6 +127,15 @@ class PermitIssuer:
         if cooldown.active:
             return (cooldown.until if self._probe is None else inf), True
         free = self._free(now)
+        if state.share.contended and not self._spread and free >= 1:
+            # Others use the key as well: part of what is free is theirs.
+            in_flight = self.granted - self.ended
+            shared = state.share.most(free + in_flight, in_flight, now) - in_flight
+            if shared < 1:
+                if in_flight or self._probe is not None:
+                    return inf, False
+                look_at = state.share.next_at(now, give_up_at)
+                return min(look_at, max(state.probe_at(now, wall), now)), look_at == inf
         if free < 1:
             back = max(state.supply.next_at(1 - free, now), now + _SOON)
             # With a rolling quota any request in flight tells as much as a probe would.
@@ -202,7 +211,7 @@ class PermitIssuer:
     def lost(self, permit: Permit, now: float) -> None:
         """The request may have been sent, and the server may have counted it."""
         self.unused(permit)
-        self.state.supply.lost(self.granted, now)
+        self.state.lost(self.granted, now)
 
     def unused(self, permit: Permit) -> None:
         """The request was not sent, so another may go in its place."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import ceil, inf
 from typing import Final, NamedTuple
 
 from ..models.quota import QuotaSource
 from .observe import QuotaObserver, Reading, SettledPermit
 from .rolling import History, Metered, Rolling, SlidingLog
+from .share import QuotaShare
 from .supply import Supply, Unlimited
 from .window import FixedWindow, Place, RefusedWindows, ServerWindow
 
@@ -50,20 +52,24 @@ class QuotaState:
         reserve: requests of each window that are left to others; below 1 a share of the limit.
         tier: requests a minute on a server without limit headers; 0 for no limit; None if
             not known.
+        random: draws a number in [0, 1).
 
     Attributes:
         observer: reads the answers.
+        share: how much of a fixed window to use, if others use the key.
         supply: how the server counts.
         reserve: requests of each window that are left to others.
     """
 
     __slots__ = (
-        "_answers_tell", "_bare_probes", "_early", "_history", "_refused", "_reserve",
-        "_reserve_limit", "_tier", "observer", "reserve", "supply",
+        "_answers_tell", "_bare_probes", "_early", "_history", "_random", "_refused",
+        "_reserve", "_reserve_limit", "_tier", "observer", "reserve", "share", "supply",
     )  # fmt: skip
 
-    def __init__(self, *, reserve: float, tier: int | None) -> None:
+    def __init__(self, *, reserve: float, tier: int | None, random: Callable[[], float]) -> None:
         self.observer = QuotaObserver()
+        self.share = QuotaShare(random)
+        self._random = random
         self.supply: Supply = Unlimited(endless=tier == 0)
         self.reserve = 0
         self._history = History()
@@ -104,9 +110,12 @@ class QuotaState:
             self._begin_window(remaining, reading, answer)
         elif reading.resized:
             self.supply = FixedWindow(remaining, answer.granted)
+            self._begin_share(remaining, answer)
         elif isinstance(supply, FixedWindow):
             number, granted = answer.number, answer.granted
             same = reading.place is Place.SAME
+            if same:
+                self._share_in(remaining, answer)
             if same and supply.observe(remaining, number, granted, answer.overlap):
                 self._count_rolling(remaining, answer)
         elif isinstance(supply, Rolling):
@@ -121,6 +130,7 @@ class QuotaState:
         if reading.resized or not isinstance(supply, Rolling | FixedWindow):
             self._early = 0
             self.supply = FixedWindow(remaining, answer.granted)
+            self._begin_share(remaining, answer)
         elif isinstance(supply, Rolling):
             supply.resize(window.limit, window.shortest, window.longest)
             supply.observe(remaining, answer)
@@ -135,12 +145,30 @@ class QuotaState:
             elif not reading.early:
                 self._early = 0
             supply.begin(remaining, answer.granted)
+            self._begin_share(remaining, answer)
             if self._early >= _EARLY_MOVES:
                 self._count_rolling(remaining, answer)
+
+    def _begin_share(self, remaining: int, answer: SettledPermit) -> None:
+        ends = self.observer.ends(answer.now, answer.wall)
+        self.share.begin(self.observer.window.limit, answer.now, ends, remaining)
+        self._share_in(remaining, answer)
+
+    def _share_in(self, remaining: int, answer: SettledPermit) -> None:
+        refused = answer.status == 429 and remaining == 0
+        self.share.observe(
+            remaining, answer.granted - answer.ended, answer.now, answer.way, refused=refused
+        )
+
+    def lost(self, granted: int, now: float) -> None:
+        """A request ended, and no answer tells whether it was counted."""
+        self.share.lost()
+        self.supply.lost(granted, now)
 
     def _count_rolling(self, remaining: int, answer: SettledPermit) -> None:
         """The server keeps a rolling quota, as its answers show."""
         window = self.observer.window
+        self.share = QuotaShare(self._random)
         self.supply = supply = Rolling(
             window.limit,
             window.shortest,
@@ -164,7 +192,7 @@ class QuotaState:
                 if self._bare_probes >= _BARE_PROBES or not self._answers_tell:
                     self._count_without_headers()
         if answer.status != 503 or not isinstance(self.supply, Unlimited):
-            self.supply.lost(answer.granted, answer.now)
+            self.lost(answer.granted, answer.now)
 
     def _count_without_headers(self) -> None:
         """Count by the configured tier or, if only refusals had headers, by what they said."""
@@ -174,6 +202,7 @@ class QuotaState:
             limit, seconds = window.limit, self._refused.length(window)
         self.observer.window = ServerWindow()
         self.reserve = self._reserve_limit = 0
+        self.share = QuotaShare(self._random)
         self.supply = Metered(SlidingLog(limit, seconds)) if limit else Unlimited()
 
     def _set_reserve(self) -> None:
