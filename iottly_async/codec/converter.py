@@ -52,7 +52,6 @@ _WIRE_NAMES: Final[Mapping[type[AttrsInstance], Mapping[str, str]]] = {
 # Names that are read if the documented one is missing: licences and the fleet API name a
 # device's id so.
 _OTHER_NAMES: Final[Mapping[type[AttrsInstance], Mapping[str, str]]] = {Device: {"id": "ID"}}
-_NO_WIRE_NAME: Final = "\0"
 
 
 class _WrongTypeError(ValueError):
@@ -113,11 +112,13 @@ def _strict_time(value: Any) -> datetime:
 
 def _model_hook(converter: Converter, model: type[M]) -> Callable[[Any, Any], M]:
     """A hook for one model: it reads fields by their names on the wire, the rest into `extra`."""
-    names = {field.name: _wire_name(model, field.name) for field in fields(model)}
+    read = [field for field in fields(model) if field.name != "extra"]
+    names = {field.name: _wire_name(model, field.name) for field in read}
     overrides: dict[str, Any] = {name: override(rename=wire) for name, wire in names.items()}
+    overrides["extra"] = override(omit=True)
     generated = make_dict_structure_fn(model, converter, **overrides)
     known = frozenset(names.values())
-    nullable = frozenset(names[field.name] for field in fields(model) if field.default is None)
+    nullable = frozenset(names[field.name] for field in read if field.default is None)
     others = _OTHER_NAMES.get(model, {})
 
     def hook(value: Any, kind: Any) -> M:
@@ -154,7 +155,7 @@ def _fields_at_fault(error: BaseValidationError, names: Mapping[str, str]) -> se
 
 
 def _wire_name(model: Any, name: str) -> str:
-    return _NO_WIRE_NAME if name == "extra" else _WIRE_NAMES[model].get(name, name)
+    return _WIRE_NAMES[model].get(name, name)
 
 
 def structure(converter: Converter, value: Any, kind: type[T], path: str = "$") -> T:
