@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from ._version import __version__
+
 _REQUIRED = ("cyclopts", "rich")
 
 
@@ -17,6 +19,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code; `iottly_async.cli` lists them.
     """
+    given = sys.argv[1:] if arguments is None else arguments
+    if [*given] == ["--version"]:  # quickly, and also without the extra
+        sys.stdout.write(f"{__version__}\n")
+        return 0
     try:
         from .cli import run
     except ModuleNotFoundError as error:
@@ -24,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         missing = error.name
     else:
-        return run(sys.argv[1:] if arguments is None else arguments)
+        return run(given)
     sys.stderr.write(
         f"iottly: the command line needs the package {missing}, which is not installed; "
         "install it with: pip install 'iottly-async[cli]'\n"

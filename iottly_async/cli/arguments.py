@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
-
-import msgspec
+from typing import Any, Literal
 
 from ..errors import ConfigurationError
-from ..times import aware
+
+TypeOption = Literal["all", "userdefined", "iottlyagent"]
+"""Which messages to fetch: `TypeFilter` of the API, without loading it."""
 
 
 def time_of(text: str | None, *, name: str) -> datetime | None:
@@ -35,6 +35,8 @@ def time_of(text: str | None, *, name: str) -> datetime | None:
         raise ConfigurationError(
             f"{name} must be an ISO time with a time zone, such as 2026-01-01T00:00Z, not {text!r}"
         )
+    from ..times import aware
+
     if time.tzinfo is None:
         raise ConfigurationError(
             f"{name} needs a time zone, and {text!r} has none; write {time.isoformat()}Z for UTC"
@@ -80,15 +82,19 @@ def json_object(text: str | None, *, name: str) -> Mapping[str, Any] | None:
     """
     if text is None:
         return None
+    from msgspec.json import decode
+
     try:
-        return msgspec.json.decode(text, type=dict[str, Any])
+        return decode(text, type=dict[str, Any])
     except (ValueError, RecursionError):
         pass
     raise ConfigurationError(f"{name} must be a JSON object, not {text[:80]!r}")
 
 
 def _json_or_text(text: str) -> Any:
+    from msgspec.json import decode
+
     try:
-        return msgspec.json.decode(text)
+        return decode(text)
     except (ValueError, RecursionError):
         return text

@@ -7,14 +7,15 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from ..config import Config
 from ..errors import ConfigurationError
-from ..resources import Project
-from ..session import IottlySession
+
+if TYPE_CHECKING:
+    from ..resources import Project
+    from ..session import IottlySession
 
 ProjectOption = Annotated[
     str | None,
@@ -34,6 +35,10 @@ async def connected() -> AsyncIterator[IottlySession]:
     Raises:
         ConfigurationError: There is no key, and no terminal to ask for it.
     """
+    # Imported here, so that `iottly --help` loads no aiohttp.
+    from ..config import Config
+    from ..session import IottlySession
+
     config = Config.from_env()
     async with IottlySession(_key(), config=config) as session:
         yield session

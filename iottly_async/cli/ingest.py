@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import os
 import signal
@@ -10,22 +9,21 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from attrs import evolve, frozen
 from cyclopts import Parameter
 
-from ..config import Config
-from ..ingest import IngestJob, IngestReport, Outcome, open_store
-from ..resources.messages import TypeFilter
-from ..session import IottlySession
 from ..texts import without_secrets
-from .arguments import time_of
+from .arguments import TypeOption, time_of
 from .connection import ProjectOption, connected, project_id
 from .exit_codes import ExitCode
 from .messages import warn_unknown_devices
-from .output import FormatOption, Output, ReportFile, iso_ms, say, stderr
-from .progress import limit_text, progress_view
+from .output import FormatOption, Output, iso_ms, say, stderr
+
+if TYPE_CHECKING:
+    from ..ingest import IngestJob, IngestReport
+    from ..session import IottlySession
 
 _SHOWN_FAILURES = 10
 
@@ -35,7 +33,7 @@ async def ingest(
     to: str,
     start: str | None = None,
     end: str | None = None,
-    type: TypeFilter = "all",
+    type: TypeOption = "all",
     concurrency: int = 8,
     patience: float | None = None,
     follow: Annotated[bool, Parameter(negative="")] = False,
@@ -70,6 +68,10 @@ async def ingest(
     Returns:
         The exit code.
     """
+    # Imported here and below, so that `iottly --help` loads no aiohttp.
+    from ..ingest import IngestJob, open_store
+    from .report_file import ReportFile
+
     low, high = time_of(start, name="--start"), time_of(end, name="--end")
     store = open_store(to)
     file = None if report is None else ReportFile(report)
@@ -114,8 +116,9 @@ async def _service(project: str | None) -> AsyncIterator[_Source]:
 
 @asynccontextmanager
 async def _emulated() -> AsyncIterator[_Source]:
-    # Imported here, as a run against the service must not pay for loading a server.
+    from ..config import Config
     from ..emulator import Emulator
+    from ..session import IottlySession
 
     async with Emulator() as emulator:
         settings = emulator.settings
@@ -130,6 +133,8 @@ async def _emulated() -> AsyncIterator[_Source]:
 
 
 async def _run(job: IngestJob) -> IngestReport:
+    from .progress import progress_view
+
     view = progress_view()
 
     def stop() -> None:
@@ -154,7 +159,9 @@ def stop_on_signals(stop: Callable[[], None], *, at_once: Callable[[], None]) ->
         stop: Called in the event loop; asks for a clean end.
         at_once: Restores the terminal before the process ends.
     """
-    loop = asyncio.get_running_loop()
+    from asyncio import get_running_loop
+
+    loop = get_running_loop()
     stopping = False
 
     def handle(number: int, frame: object) -> None:
@@ -174,6 +181,8 @@ def stop_on_signals(stop: Callable[[], None], *, at_once: Callable[[], None]) ->
 
 def _summarise(report: IngestReport, to: str, output: Output) -> None:
     """Print the summary: a table, or a record on stdout with a line on stderr."""
+    from .progress import limit_text
+
     end = None if report.end is None else iso_ms(report.end)
     state = "stopped following" if report.followed else "done"
     if report.failed:
@@ -213,6 +222,8 @@ def _waits(report: IngestReport) -> str:
 
 
 def _print_failures(report: IngestReport) -> None:
+    from ..ingest import Outcome
+
     failures = [device for device in report.devices if device.outcome is Outcome.FAILED]
     for device in failures[:_SHOWN_FAILURES]:
         say(f"device {device.device_id}: {device.error_type}: {device.error}")

@@ -5,17 +5,18 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from ..errors import ConfigurationError, DecodeError, IottlyError
-from ..models import Message
-from ..resources import Project
-from ..resources.messages import TypeFilter
-from .arguments import json_object, time_of
+from .arguments import TypeOption, json_object, time_of
 from .connection import ProjectOption, in_project
 from .output import FormatOption, Output, iso, say
+
+if TYPE_CHECKING:
+    from ..models import Message
+    from ..resources import Project
 
 _COLUMNS = ["timestamp", "type", "channel", "payload"]
 
@@ -28,7 +29,7 @@ async def messages(
     query: str | None = None,
     start: str | None = None,
     end: str | None = None,
-    type: TypeFilter = "all",
+    type: TypeOption = "all",
     order: Literal["asc", "desc"] = "asc",
     project: ProjectOption = None,
     format: FormatOption = None,

@@ -8,17 +8,14 @@ consoles render, for texts that come another way, such as cyclopts' errors.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from enum import Enum
 from functools import cache
-from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-import msgspec
 from attrs import asdict, has
 from cyclopts import Parameter
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -26,11 +23,6 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from ..errors import ConfigurationError, StoreError
-from ..ingest.stores.appendfile import os_errors_as
-from ..ingest.stores.aside import aside_path, create_aside, replace_file
-from ..ingest.stores.names import checked_path
-from ..models._time import from_epoch_ms
 from ..texts import escaped
 
 Format = Literal["table", "jsonl", "json"]
@@ -41,8 +33,6 @@ FormatOption = Annotated[
 ]
 
 _WIDE: Final = 10_000  # columns of a table that is not on a terminal: nothing is cut off
-
-_encode: Final = msgspec.json.Encoder().encode
 
 Record = Mapping[str, Any]
 
@@ -95,39 +85,6 @@ class Output:
             return count
 
 
-class ReportFile:
-    """The file for a report in JSON; a write replaces it atomically.
-
-    Construction checks that the file can be written, so that a wrong path is an error
-    before the work and not after it.
-
-    Args:
-        path: The file. Its folder must exist.
-
-    Raises:
-        ConfigurationError: The file cannot be written.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = checked_path(path, name="--report")
-        if os.path.isdir(self._path):
-            raise ConfigurationError(f"--report {self._path!r} is a folder; name a file")
-        with os_errors_as(ConfigurationError, f"--report {self._path!r} cannot be written"):
-            trial = aside_path(self._path)
-            os.close(create_aside(trial, os.O_WRONLY))
-            os.unlink(trial)
-
-    def write(self, report: Mapping[str, Any]) -> None:
-        """Write a report.
-
-        Raises:
-            StoreError: The file can no longer be written.
-        """
-        text = msgspec.json.format(json_of(report), indent=2) + b"\n"
-        with os_errors_as(StoreError, f"the report {self._path!r} cannot be written"):
-            replace_file(self._path, text)
-
-
 def record_of(value: Any) -> dict[str, Any]:
     """Convert a model into a record: its fields, with times as text."""
     return {name: _plain(item) for name, item in asdict(value, recurse=False).items()}
@@ -149,8 +106,10 @@ def plain(text: str, style: str = "") -> Text:
 
 def json_of(value: Any) -> bytes:
     """Encode a value as JSON in one line, with what steers a terminal escaped."""
+    from msgspec.json import encode  # here, so that `iottly --help` starts quickly
+
     try:
-        return escaped(_encode(value).decode()).encode()
+        return escaped(encode(value).decode()).encode()
     except UnicodeEncodeError:  # a lone surrogate, which msgspec does not encode
         return escaped(json.dumps(value, ensure_ascii=False, separators=(",", ":"))).encode()
 
@@ -162,6 +121,8 @@ def iso(time: datetime) -> str:
 
 def iso_ms(ms: int) -> str:
     """Format milliseconds since the epoch as ISO text in UTC."""
+    from ..models._time import from_epoch_ms  # here, so that `iottly --help` loads no models
+
     return iso(from_epoch_ms(ms))
 
 
