@@ -34,7 +34,7 @@
     │   ├── WebhookTooLargeError
     │   └── WebhookUnavailableError
     ├── WalkError
-    │   ├── CursorMismatchError
+    │   ├── CursorMismatchError       (also ValueError)
     │   ├── PageOrderError
     │   └── UnstableTieOrderError
     └── DevicesFailedError (also ExceptionGroup) some devices of many; one error each
@@ -302,7 +302,7 @@ class WalkError(IottlyError):
     """A walk cannot go on without losing or repeating messages."""
 
 
-class CursorMismatchError(WalkError):
+class CursorMismatchError(WalkError, ValueError):
     """The cursor belongs to another query, or is not a cursor."""
 
 

@@ -55,6 +55,7 @@ def test_every_error_survives_pickling_with_its_facts(name: str) -> None:
 def test_some_errors_are_also_what_python_programs_catch() -> None:
     """ConfigurationError is a ValueError, DeadlineExceededError a TimeoutError."""
     assert issubclass(errors.ConfigurationError, ValueError)
+    assert issubclass(errors.CursorMismatchError, ValueError)
     assert issubclass(errors.DeadlineExceededError, TimeoutError)
 
 

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from iottly_async import Cursor, Device, Message, Quota
+from iottly_async import Device, Message, Quota
 from iottly_async.integrations.fastapi import SessionDep
 
-from .settings import ProjectDep
+from .settings import CursorDep, ProjectDep
 
 router = APIRouter(prefix="/api", tags=["devices"])
 
@@ -21,7 +21,7 @@ class History(BaseModel):
     """One page of a history. `cursor` is where the next page starts; None at the end."""
 
     messages: list[Message]
-    cursor: Cursor | None
+    cursor: str | None
 
 
 class CommandIn(BaseModel):
@@ -57,9 +57,9 @@ async def history(
     project: ProjectDep,
     request: Request,
     response: Response,
+    cursor: CursorDep,
     start: datetime | None = None,
     end: datetime | None = None,
-    cursor: Cursor | None = None,
     at_least: Annotated[int, Query(ge=1, le=1000)] = 200,
 ) -> History:
     """Messages in order of time, page by page.
@@ -67,7 +67,7 @@ async def history(
     Send the page's cursor in the next request to get the next page, or follow the header
     `Link`. No message is lost or repeated between pages, whatever arrives in between. A page
     may have up to 100 messages more than `at_least`, because it ends with a page of the
-    service.
+    service. The cursor is signed, so that no one can make one that costs many requests.
     """
     messages: list[Message] = []
     walk = project.messages.batches(device_id, start=start, end=end, cursor=cursor)
@@ -80,9 +80,10 @@ async def history(
         else:
             cursor = None
     if cursor is not None and not cursor.finished:
-        following = request.url.include_query_params(cursor=cursor.to_json())
+        token = cursor.to_token(request.app.state.settings.cursor_secret)
+        following = request.url.include_query_params(cursor=token)
         response.headers["Link"] = f'<{following}>; rel="next"'
-        return History(messages=messages, cursor=cursor)
+        return History(messages=messages, cursor=token)
     return History(messages=messages, cursor=None)
 
 

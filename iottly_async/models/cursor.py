@@ -17,6 +17,7 @@ from attrs import frozen
 from ..errors import CursorMismatchError
 from ._model import Model
 from ._time import from_epoch_ms
+from ._token import Secret, content_of, signed
 
 Order = Literal["asc", "desc"]
 Interval = tuple[int, int]
@@ -230,9 +231,55 @@ class Cursor(CursorDraft):
             form |= {"recent": self.recent, "recent_from": self.recent_from}
         return msgspec.json.encode(form).decode()
 
+    def to_token(self, secret: Secret | Sequence[Secret]) -> str:
+        """Write the cursor as a signed text, for `from_token`.
+
+        Whoever gets the token can resume the walk, and can read the cursor, but cannot make
+        one of another device, range or number of requests. So it is the form for a URL, a
+        form or a page that comes back from outside.
+
+        Example:
+            ```python
+            token = batch.cursor.to_token(secret)
+            cursor = Cursor.from_token(token, secret)
+            ```
+
+        Args:
+            secret: 16 bytes or more, such as ``secrets.token_hex(32)``, the same in all
+                processes. Of several, the first one signs.
+
+        Returns:
+            A text of letters, digits, ``-``, ``_`` and one dot.
+
+        Raises:
+            ConfigurationError: a secret is too short, or there is none.
+        """
+        return signed(self.to_json(), secret)
+
+    @classmethod
+    def from_token(cls, token: str, secret: Secret | Sequence[Secret]) -> Cursor:
+        """Read a cursor that `to_token` wrote.
+
+        Args:
+            token: of `to_token`, or any other text.
+            secret: the one that signed. If there are several, any of them may have signed: to
+                replace a secret, put the new one first, and remove the old one later.
+
+        Returns:
+            The cursor.
+
+        Raises:
+            CursorMismatchError: the text is not a token, or none of the secrets has signed it.
+            ConfigurationError: a secret is too short, or there is none.
+        """
+        return cls.from_json(content_of(token, secret))
+
     @classmethod
     def from_json(cls, text: str | bytes) -> Cursor:
         """Read a cursor that `to_json` wrote.
+
+        The text is not signed: whoever can change it can make a cursor of another query.
+        `from_token` reads what comes from outside.
 
         Args:
             text: of `to_json`.

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from ..codec import ORDERS, choice
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, CursorMismatchError
 from ..models import Cursor
 from ..models._time import epoch_ms
 from ..models.cursor import Order
 from ..times import aware
+from ..walk import most_intervals
 from ..wire import segment
 
 
@@ -46,6 +47,22 @@ def checked_cursors(cursors: Mapping[str, Cursor] | None) -> dict[str, Cursor]:
             f"cursors must be a mapping of device ids to cursors, not {type(cursors).__name__}"
         )
     return dict(cursors)
+
+
+def check_intervals(cursor: Cursor | None, *, concurrency: int) -> None:
+    """Check that a walk with so many requests at once can have left this cursor.
+
+    Each interval of a cursor costs a request. A cursor that was made up could have thousands.
+
+    Raises:
+        CursorMismatchError: it has too many intervals.
+    """
+    most = most_intervals(concurrency)
+    if isinstance(cursor, Cursor) and len(cursor.remaining) > most:
+        raise CursorMismatchError(
+            f"the cursor has {len(cursor.remaining)} intervals, and a walk with concurrency="
+            f"{concurrency} leaves {most} at most: pass the concurrency that it was made with"
+        )
 
 
 def time_range(start: datetime | None, end: datetime | None) -> tuple[int | None, int | None]:

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Iterable, Mapping
 from datetime import datetime
 from functools import partial
 from math import inf
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
@@ -17,9 +17,12 @@ from ..follow import Follower, FollowPace, checked_pace
 from ..models import Cursor, MessageBatch
 from ..pipeline import FailureEvent, notify
 from ..walk.track import resumed
-from .arguments import checked_cursors, checked_ids, time_range
+from .arguments import check_intervals, checked_cursors, checked_ids, time_range
 from .pages import PAGE
 from .walks import OnFailure, TypeFilter, Walks
+
+_RESUMED: Final = 64
+"""Following accepts the cursor of a walk with so many requests at once."""
 
 
 class Follows(Walks):
@@ -76,6 +79,7 @@ class Follows(Walks):
                 store(batch.messages, batch.cursor.to_json())
             ```
         """
+        check_intervals(cursor, concurrency=_RESUMED)
         return self._follower(
             [device_id],
             cursors=None if cursor is None else {device_id: cursor},

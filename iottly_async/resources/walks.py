@@ -21,7 +21,7 @@ from ..walk import (
     batches,
     batches_many,
 )
-from .arguments import checked_cursors, checked_ids
+from .arguments import check_intervals, checked_cursors, checked_ids
 from .context import Context
 from .pages import Pages
 
@@ -126,7 +126,9 @@ class Walks:
                 True. Without the order it is a little faster and needs less memory.
             cursor: of the last batch that was stored; the walk resumes after it. The other
                 arguments must be those of the walk that it comes from; a bound that is None
-                is taken from it. None (the default) starts anew.
+                is taken from it. One with more intervals than a walk with this `concurrency`
+                can leave is refused, because each costs a request. None (the default) starts
+                anew.
             verify_ties: whether to prove that a millisecond with more messages than a page
                 holds was read whole, also on a service that changes the order among them
                 (D6). It costs requests for such milliseconds only. None (the default) is
@@ -159,12 +161,14 @@ class Walks:
         """
         context = self._context
         patient = context.patience(patience)
+        whole(concurrency, name="concurrency", least=1)
+        check_intervals(cursor, concurrency=concurrency)
         return batches(
             partial(self._pages.fetch, patience=patient),
             self.query(device_id, start=start, end=end, type=type, order=order),
             settings=self.settings(verify_ties=verify_ties, lookback=lookback, order=order),
             cursor=cursor,
-            concurrency=whole(concurrency, name="concurrency", least=1),
+            concurrency=concurrency,
             ordered=flag(ordered, name="ordered"),
             clock=context.clock,
             capacity=context.pipeline.capacity,

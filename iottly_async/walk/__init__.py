@@ -81,7 +81,7 @@ from .source import PageSource
 from .strategy.concurrency import request_limit
 from .strategy.ordered import OrderedWalk
 from .strategy.sequential import sequential_batches
-from .strategy.unordered import UnorderedWalk
+from .strategy.unordered import UnorderedWalk, most_intervals
 from .track import PinnedEnd, Track, resumed
 
 __all__ = [
@@ -97,6 +97,7 @@ __all__ = [
     "WalkSettings",
     "batches",
     "batches_many",
+    "most_intervals",
 ]
 
 

@@ -10,9 +10,11 @@ import pytest
 from fastapi.testclient import TestClient
 
 from examples.fastapi_backend.main import create_app
+from iottly_async import Cursor
 from iottly_async.emulator import EmulatorThread
 
 SECRET = "a-shared-secret"
+CURSOR_SECRET = "a-secret-for-cursors"
 
 
 @pytest.fixture
@@ -21,6 +23,7 @@ def client(
 ) -> Iterator[TestClient]:
     """A client of the backend; settings and session come from the environment."""
     monkeypatch.setenv("IOTTLY_WEBHOOK_SECRET", SECRET)
+    monkeypatch.setenv("IOTTLY_CURSOR_SECRET", CURSOR_SECRET)
     with TestClient(create_app()) as client:
         yield client
 
@@ -71,9 +74,14 @@ def test_a_history_can_be_read_to_its_end(
 
 
 def test_an_invalid_cursor_is_refused(client: TestClient, iottly_emulator: EmulatorThread) -> None:
-    """The response is 422."""
+    """The response is 422, also for a cursor that is one, but that the backend has not signed."""
     path = f"/api/devices/{iottly_emulator.device_ids[0]}/messages"
-    assert client.get(path, params={"cursor": "made up"}).status_code == 422
+    token = client.get(path, params={"at_least": 1}).json()["cursor"]
+    assert client.get(path, params={"cursor": token}).status_code == 200
+    unsigned = Cursor.from_token(token, CURSOR_SECRET).to_json()
+    for text in ("made up", unsigned, token[:-1]):
+        answer = client.get(path, params={"cursor": text})
+        assert (answer.status_code, "token" in answer.json()["detail"]) == (422, True)
 
 
 def test_a_command_reaches_its_device(client: TestClient, iottly_emulator: EmulatorThread) -> None:

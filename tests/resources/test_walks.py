@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any, get_type_hints
 
 import pytest
+from attrs import evolve
 
 from iottly_async import (
     Config,
@@ -190,6 +191,35 @@ async def test_a_cursor_of_another_query_is_refused() -> None:
         async for batch in messages.batches(emulator.device_ids[0]):
             with pytest.raises(CursorMismatchError, match="type is 'all' in the cursor"):
                 messages.batches(emulator.device_ids[0], type="iottlyagent", cursor=batch.cursor)
+
+
+async def test_a_made_up_cursor_costs_few_requests() -> None:
+    """Each interval costs a request. More of them than a walk can leave are refused by the call
+    itself; what a walk can leave is walked."""
+    async with Emulator(devices=1, messages=1000) as emulator, session_on(emulator) as session:
+        messages = session.project(emulator.project_id).messages
+        (device_id,) = emulator.device_ids
+        async for batch in messages.batches(device_id):
+            cursor = evolve(batch.cursor, remaining=())
+        seen = len(emulator.requests)
+
+        def with_intervals(number: int) -> Cursor:
+            """A cursor with so many intervals, all of them empty."""
+            made_up = evolve(cursor, remaining=tuple((9 * n, 9 * n + 1) for n in range(number)))
+            return Cursor.from_json(made_up.to_json())
+
+        for concurrency, most in ((1, 6), (8, 27)):
+            with pytest.raises(CursorMismatchError, match=f"leaves {most} at most"):
+                messages.batches(
+                    device_id, concurrency=concurrency, cursor=with_intervals(most + 1)
+                )
+        with pytest.raises(CursorMismatchError, match="has 2000 intervals"):
+            await anext(messages.walk(device_id, cursor=with_intervals(2000)))
+        with pytest.raises(CursorMismatchError, match="has 2000 intervals"):
+            messages.follow(device_id, cursor=with_intervals(2000))
+        assert len(emulator.requests) == seen
+        assert [m async for m in messages.walk(device_id, cursor=with_intervals(6))] == []
+        assert len(emulator.requests) <= seen + 8
 
 
 async def test_a_walk_ends_settle_before_the_servers_now() -> None:

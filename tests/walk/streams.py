@@ -141,6 +141,7 @@ class Walked:
     messages: list[Message] = field(factory=list)
     cursor: Cursor | None = None
     crashes: int = 0
+    intervals: int = 0  # the most that a cursor had
 
     @property
     def finished(self) -> bool:
@@ -190,6 +191,7 @@ async def walk(
             async for batch in generator:
                 store.messages += batch.messages
                 store.cursor = Cursor.from_json(batch.cursor.to_json())
+                store.intervals = max(store.intervals, len(store.cursor.remaining))
                 if crashes():
                     store.crashes += 1
                     return

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from iottly_async.models._time import epoch_ms
 from iottly_async.models.message import Message
-from iottly_async.walk import PageRequest, WalkQuery, WalkSettings, batches
+from iottly_async.walk import PageRequest, WalkQuery, WalkSettings, batches, most_intervals
 from tests.support.message_server import NOW_MS, MessageServer, Row, identity
 from tests.support.virtual_time import run_virtual
 
@@ -35,6 +35,8 @@ def check_whole(case: Case, walked: Walked, truth: list[Row]) -> None:
         assert times == sorted(times, reverse=case.order == "desc")
     assert walked.cursor is not None
     assert walked.cursor.count == len(walked.messages)
+    # A cursor with more of them is refused, so a walk must never leave more.
+    assert walked.intervals <= most_intervals(case.concurrency)
 
 
 @pytest.mark.parametrize(

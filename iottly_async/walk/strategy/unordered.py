@@ -40,6 +40,29 @@ _LASTING: Final = 8
 the pages that it has gone on at it."""
 
 
+def most_intervals(concurrency: int) -> int:
+    """How many intervals a walk can leave to deliver, at most.
+
+    An interval ends where another worker's segment was delivered, so there are never more
+    intervals than segments that are not delivered to their end:
+
+    - `concurrency` are walked. No segment is split while another one waits for a worker, so
+      one more waits at most: what the search for the last message has split off.
+    - Of `2 * concurrency` segments, the last page may be fetched and not delivered: there are
+      no more slots (`UnorderedWalk`).
+    - A walk that is resumed adds what is new, and what it looks back at.
+
+    A walk in order leaves one interval.
+
+    Args:
+        concurrency: of the walk.
+
+    Returns:
+        A number of intervals.
+    """
+    return 3 * concurrency + 3
+
+
 class SplitBudget:
     """What the splits of a walk have cost so far, in pages, and whether another is allowed."""
 
