@@ -373,3 +373,8 @@ class IottlySession:
     def stats(self) -> Stats:
         """A copy of the session's counters since it was made."""
         return evolve(self._pipeline.stats)
+
+
+def parts_of(session: IottlySession) -> tuple[Pipeline, Options]:
+    """The pipeline and the options of a session, for requests that are not calls."""
+    return session._pipeline, session._options

@@ -29,6 +29,7 @@ FLOORS: list[set[str]] = [
     {"resources"},
     {"stream", "webhooks"},
     {"session"},
+    {"doctor"},
     {"ingest"},
     {"integrations"},
     {"cli"},

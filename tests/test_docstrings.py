@@ -21,7 +21,7 @@ MODULES = [
     import_module(f"iottly_async.{name}")
     for name in (
         *("resources", "emulator", "webhooks.parse", "webhooks.dedupe"),
-        *("ingest", "ingest.coverage", "ingest.partitions"),
+        *("doctor", "ingest", "ingest.coverage", "ingest.partitions"),
         *("integrations.fastapi", "integrations.dask", "integrations.otel"),
     )
 ]
@@ -31,6 +31,7 @@ STARTING_POINTS = [
     *("RateLimiter", "RedisLimiter", "RetryPolicy", "IngestJob", "Store", "survey"),
     *("Emulator", "EmulatorThread", "Emulator.fault", "parse_webhook", "WebhookReceiver"),
     *("lifespan", "webhook_router", "message_events", "instrumented"),
+    *("diagnose", "Config.from_file"),
 ]
 NOTHING = {"None", "Never", "NoReturn"}
 

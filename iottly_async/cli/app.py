@@ -12,7 +12,7 @@ from cyclopts import App, CycloptsError
 
 from .._version import __version__
 from ..errors import IottlyError
-from . import commands, coverage, emulator, ingest, messages, project
+from . import commands, coverage, doctor, emulator, ingest, messages, project
 from .exit_codes import ExitCode, exit_code, explain
 from .output import say, stderr
 
@@ -58,6 +58,7 @@ def make_app() -> App:
         messages.messages,
         ingest.ingest,
         coverage.coverage,
+        doctor.doctor,
         emulator.emulator,
     ):
         app.command(command)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from ..config import Config
 from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -24,10 +25,13 @@ ProjectOption = Annotated[
 
 
 @asynccontextmanager
-async def connected() -> AsyncIterator[IottlySession]:
-    """Open a session configured by the environment.
+async def connected(config: Config | None = None) -> AsyncIterator[IottlySession]:
+    """Open a session.
 
     If the environment has no key and stdin is a terminal, the user is asked for it.
+
+    Args:
+        config: The settings. None, the default, is those of the environment.
 
     Yields:
         The session; it is closed on exit.
@@ -36,10 +40,9 @@ async def connected() -> AsyncIterator[IottlySession]:
         ConfigurationError: There is no key, and no terminal to ask for it.
     """
     # Imported here, so that `iottly --help` loads no aiohttp.
-    from ..config import Config
     from ..session import IottlySession
 
-    config = Config.from_env()
+    config = Config.from_env() if config is None else config
     async with IottlySession(_key(), config=config) as session:
         yield session
 

@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Final
 
 from ..errors import DecodeError
+from .values import BOM
 
 _SPACE: Final = re.compile(rb"[ \t\n\r]*")
 _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
@@ -65,6 +66,15 @@ def cut_object(data: bytes) -> dict[str, bytes]:
     except NotJSON:
         pass
     raise DecodeError("expected an object", path="$")
+
+
+def is_object(data: bytes) -> bool:
+    """Whether a body has the structure of a JSON object; a byte order mark is ignored."""
+    try:
+        split_object(data.removeprefix(BOM))
+    except NotJSON:
+        return False
+    return True
 
 
 def split_array(data: bytes) -> Iterator[bytes]:

@@ -47,7 +47,7 @@ def build_stream(
     supervisor = Supervisor(
         options,
         buffer,
-        connect=_connector(options, address, pipeline, call_options),
+        connect=connector(options, address, pipeline, call_options),
         opening=lambda: opening_frames(protocol, options.subscription, pipeline.key),
         config=config,
         clock=clock,
@@ -60,11 +60,18 @@ def build_stream(
     return Stream(supervisor, buffer, backfill, hold=pipeline.hold, commands=commands)
 
 
-def _connector(
+def connector(
     options: StreamOptions, address: StreamAddress, pipeline: Pipeline, call_options: Options
 ) -> Callable[[], Awaitable[WebSocketConnection]]:
-    """A function that opens one connection, with the session's key and, if the stream is on
-    the service's host, within its quota."""
+    """Make a function that opens one connection.
+
+    Args:
+        options: the stream's options.
+        address: of its protocol, checked.
+        pipeline: the session's pipeline, whose key is sent. A connection to the service's host
+            is opened within the quota.
+        call_options: their timeout is the time that opening may take.
+    """
     credential, key = options.protocol.credential, pipeline.key
     request: Request[Any] = Request(Route("stream", "GET", "v1"), address.target, lambda _: None)
 
