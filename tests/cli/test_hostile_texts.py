@@ -156,6 +156,7 @@ def commands(folder: Path) -> list[list[str]]:
         ["messages", DEVICE, "--start", "2025-01-01T00:00Z"],
         ["ingest", DEVICE, "--to", store, "--patience", "0"],
         ["coverage", store],
+        ["doctor", "--yes"],
         ["emulator", "--jsonl", str(folder / "none.jsonl")],
     ]
 
@@ -180,6 +181,8 @@ def hostile_commands(folder: Path) -> list[list[str]]:
         ["ingest", "--to", str(folder / "y.jsonl"), "--report", f"{folder}/none/{ARGUMENT}"],
         ["coverage", ARGUMENT],
         ["coverage", str(folder / f"{ARGUMENT}.jsonl")],
+        ["doctor", "--yes", "--profile", ARGUMENT],
+        ["doctor", "--yes", "--save", f"{folder}/none/{ARGUMENT}"],
         ["emulator", "--jsonl", ARGUMENT],
         ["emulator", "--rate-limit", ARGUMENT],
         [ARGUMENT],
