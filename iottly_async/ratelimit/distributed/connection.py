@@ -119,7 +119,13 @@ class RedisConnection:
             self.gone = False
             _log.warning("Redis is back: the quota is shared again")
         self._failures = 0
-        return Lease.read(reply)
+        lease = Lease.read(reply)
+        if lease.repaired:
+            _log.warning(
+                "the quota in Redis held values that no limiter writes, perhaps of another program "
+                "with the same name; it was begun anew"
+            )
+        return lease
 
     def _fail(self, error: Exception) -> None:
         if not self.gone:

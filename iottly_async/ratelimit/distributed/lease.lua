@@ -16,7 +16,8 @@
 --
 -- Returns: permits leased, milliseconds until it makes sense to ask again, milliseconds until there
 --   can be another permit, generation, whether it is a probe, limit, left, milliseconds to the
---   window's end, milliseconds of its length (the last four -1 if not known).
+--   window's end, milliseconds of its length (the last four -1 if not known), and whether the
+--   hash held what no limiter writes, and was begun anew.
 
 local PROBE_LEASE = 2       -- seconds until a probe that is not answered is given up
 local POLL = 0.05           -- seconds until a process asks again whether others gave permits back
@@ -24,14 +25,28 @@ local PROBE_POLL = 0.005    -- seconds until it asks again whether a probe was a
 local PROBE_POLL_PART = 8   -- and later, after this part of the time since the probe was leased
 local CARRY_MOST = 5        -- seconds for which permits of an ended window still count
 local FORGET = 3600         -- seconds after which a hash that is not used is deleted
+local FAR = 2 * 86400       -- seconds; no window and no cooldown is so long
+local MOST = 1e12           -- no number is greater but `gen`, which is in milliseconds
 
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) + tonumber(clock[2]) / 1e6
 local names = {'reset', 'limit', 'least', 'ends', 'length', 'out', 'gen', 'gen_at', 'carry',
   'carry_end', 'until', 'active', 'probe', 'free', 'next_at'}
 local stored = redis.call('HMGET', KEYS[1], unpack(names))
-local s = {}
-for i, name in ipairs(names) do s[name] = tonumber(stored[i]) or 0 end
+local s, times = {}, {ends = 1, gen_at = 1, carry_end = 1, ['until'] = 1, probe = 1, next_at = 1}
+local repaired = 0
+for i, name in ipairs(names) do
+  local value = tonumber(stored[i] or 0)
+  local most = name == 'gen' and 1000 * MOST or name == 'length' and FAR
+    or times[name] and now + FAR or MOST
+  -- NaN is not within any bounds.
+  if not (value and value >= 0 and value <= most) then repaired = 1 end
+  s[name] = value
+end
+if repaired > 0 then
+  redis.call('DEL', KEYS[1])
+  for _, name in ipairs(names) do s[name] = 0 end
+end
 local a = {}
 for i = 1, 17 do a[i] = tonumber(ARGV[i]) or 0 end
 local want = a[1]
@@ -60,6 +75,7 @@ if a[15] > 0 then s.probe = 0 end
 if a[6] > 0 then
   local reset, tolerance = a[6], a[11]
   s.free = 0
+  if s.reset > reset + FAR then s.reset = 0 end  -- no window that was said is so far ahead
   if s.reset == 0 or reset > s.reset + tolerance then
     -- If Reset moved by a good part of a window, a new window began; else the quota is rolling.
     local new = s.reset == 0 or reset - s.reset >= a[10] / 2
@@ -130,4 +146,5 @@ return {
   known and math.max(left - leased, 0) or -1,
   known and math.ceil((s.ends - now) * 1000) or -1,
   s.length > 0 and math.ceil(s.length * 1000) or -1,
+  repaired,
 }

@@ -27,6 +27,7 @@ class Lease(NamedTuple):
         left: permits left after these; None if not known.
         ends_in: seconds to the window's end; None if not known.
         window: the window's length in seconds; None if not known.
+        repaired: whether Redis held what no limiter writes, and the quota began anew.
     """
 
     permits: int
@@ -38,11 +39,12 @@ class Lease(NamedTuple):
     left: int | None
     ends_in: float | None
     window: float | None
+    repaired: bool
 
     @classmethod
     def read(cls, reply: Sequence[int]) -> Lease:
         """Read the script's reply."""
-        permits, wait, next_in, generation, probe, limit, left, ends_in, window = reply
+        permits, wait, next_in, generation, probe, limit, left, ends_in, window, repaired = reply
         return cls(
             permits,
             wait / 1000,
@@ -53,4 +55,5 @@ class Lease(NamedTuple):
             None if left < 0 else left,
             None if ends_in < 0 else ends_in / 1000,
             None if window < 0 else window / 1000,
+            repaired > 0,
         )

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from iottly_async.ratelimit.distributed.connection import RedisConnection
 from iottly_async.ratelimit.distributed.report import Report, WindowReport
 from iottly_async.ratelimit.distributed.script import SCRIPT, Lease
 from tests.support.redis_server import any_redis, redis_url
@@ -219,3 +220,74 @@ async def test_permits_from_before_a_flush_end_no_newer_ones(
     for _ in range(30):
         one.report.end(old.generation)
     assert (await one.ask(30)).permits == 0
+
+
+@pytest.mark.parametrize("value", ["nan", "-nan", "inf", "-inf", "9e99", "-5", "x", "", "1e400"])
+@pytest.mark.parametrize(
+    "field",
+    sorted(
+        {"reset", "limit", "least", "ends", "length", "out", "gen", "gen_at", "carry"}
+        | {"carry_end", "until", "active", "probe", "free", "next_at"}
+    ),
+)
+async def test_what_another_client_wrote_is_repaired_by_one_call(
+    processes: Callable[[], Process], redis_url: str, field: str, value: str
+) -> None:
+    """The quota begins anew, says so, and is as good as a new one. The hash still expires."""
+    one = processes()
+    one.observe(30)
+    await one.ask(1)
+    client: Redis = Redis.from_url(redis_url)
+    await client.hset("iottly:quota:test", mapping={field: value, "foreign": "1"})
+    repaired = await one.ask(1)
+    assert (repaired.repaired, repaired.permits, repaired.probe) == (True, 1, True)
+    one.report.probed = True
+    one.observe(20)
+    lease = await one.ask(5)
+    assert (lease.repaired, lease.permits, lease.left) == (False, 5, 14)
+    assert 0 < await client.ttl("iottly:quota:test") <= 3600
+    assert not await client.hexists("iottly:quota:test", "foreign")
+    await client.aclose()
+
+
+@pytest.mark.parametrize("field", ["ends", "until", "probe", "next_at", "gen_at", "carry_end"])
+async def test_a_far_date_is_repaired(
+    processes: Callable[[], Process], redis_url: str, field: str
+) -> None:
+    """No window and no cooldown is a week long."""
+    one = processes()
+    one.observe(30)
+    await one.ask(1)
+    client: Redis = Redis.from_url(redis_url)
+    seconds, _ = await client.time()
+    await client.hset("iottly:quota:test", field, seconds + 7 * 86_400)
+    await client.aclose()
+    assert (await one.ask(1)).repaired
+
+
+async def test_a_reset_that_is_far_ahead_is_replaced_by_the_next_one(
+    processes: Callable[[], Process], redis_url: str
+) -> None:
+    """It is a time of the server, whose clock Redis does not know. An answer shows the truth."""
+    one = processes()
+    one.observe(30)
+    await one.ask(1)
+    client: Redis = Redis.from_url(redis_url)
+    await client.hset("iottly:quota:test", "reset", RESET + 3 * 86_400)
+    await client.aclose()
+    one.observe(12)
+    lease = await one.ask(100)
+    assert (lease.permits, lease.left) == (11, 0)  # one was leased before
+
+
+async def test_a_key_of_another_type_is_told(redis_url: str, caplog: Any) -> None:
+    """A text under the name of the quota: Redis refuses, the log says why, and calls go on."""
+    client: Redis = Redis.from_url(redis_url)
+    connection = RedisConnection(
+        redis_url, name="iottly:quota:test", timeout=5.0, monotonic=lambda: 0.0, random=lambda: 0.5
+    )
+    await client.set("iottly:quota:test", "text")
+    assert await connection.lease(Report().arguments(1, 0.0, reserve=0, spread=False)) is None
+    assert "WRONGTYPE" in caplog.text
+    await connection.aclose()
+    await client.aclose()
