@@ -270,10 +270,12 @@ class Pipeline:
 
     def _report_loss(self, error: IottlyError, state: CallState) -> None:
         began = self._circuit.failed(state.outcomes, error)
+        patience = state.patience
+        seconds = self.config.patience if patience is None else patience.seconds
         if began is not None:
-            patience = state.patience
-            seconds = self.config.patience if patience is None else patience.seconds
             self.notices.outage_began(began, error, seconds)
+        elif (outage := self._circuit.outage) is not None:
+            self.notices.outage_goes_on(outage, error, seconds)
 
     def _may_send(self, state: CallState) -> bool:
         """Whether a call may be sent: in an outage, a patient one only as the probe."""

@@ -27,6 +27,10 @@ _WARNED_AFTER: Final = 10.0
 """Seconds for which a call fails alone before that is worth a warning. A proxy that limits the
 rate by 503 lets some calls fail a few times within a second."""
 
+_TOLD_AFTER: Final = 0.4
+"""Seconds after which a failure confirms an outage that began with answers of 503. A proxy that
+limits the rate lets the next requests pass; the first probe comes later than this."""
+
 
 class Notices:
     """Log lines and events about retries and outages.
@@ -40,6 +44,7 @@ class Notices:
         self._key = key
         self._clock = clock
         self._watching: WeakSet[Hooks] = WeakSet()
+        self._unconfirmed_at: float | None = None
 
     def watch(self, hooks: Hooks) -> None:
         """Tell these hooks of outages, which are the session's and not of one view.
@@ -92,13 +97,32 @@ class Notices:
             )
 
     def outage_began(self, outage: Outage, error: IottlyError, patience: float) -> None:
-        """The service is away.
+        """The service is away; told at once, or by `outage_goes_on` if it is a proxy's 503.
 
         Args:
             outage: that began.
             error: of the last attempt.
             patience: seconds that work which goes by itself waits.
         """
+        if error.status == 503:
+            self._unconfirmed_at = self._clock.monotonic()
+        else:
+            self._tell_outage(outage, error, patience)
+
+    def outage_goes_on(self, outage: Outage, error: IottlyError, patience: float) -> None:
+        """Another attempt failed during an outage.
+
+        Args:
+            outage: that goes on.
+            error: of the attempt.
+            patience: seconds that work which goes by itself waits.
+        """
+        at = self._unconfirmed_at
+        if at is not None and self._clock.monotonic() - at >= _TOLD_AFTER:
+            self._unconfirmed_at = None
+            self._tell_outage(outage, error, patience)
+
+    def _tell_outage(self, outage: Outage, error: IottlyError, patience: float) -> None:
         # The text of such an error is the library's own; those of others hold the service's.
         own = isinstance(error, TransportError)
         _outage_log.warning(
@@ -116,6 +140,9 @@ class Notices:
         Args:
             outage: that ended.
         """
+        if self._unconfirmed_at is not None:
+            self._unconfirmed_at = None  # it was a few answers of 503 among successes
+            return
         _outage_log.info("the service is back after %.1f s", outage.seconds)
         notify(tuple(self._watching), OutageEvent("ended", outage.reason, outage.seconds))
 

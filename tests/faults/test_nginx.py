@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -88,8 +89,12 @@ async def test_connections_that_end_after_five_requests() -> None:
 
 
 @pytest.mark.parametrize("status", [429, 503])
-async def test_a_limit_that_says_nothing(status: int) -> None:
-    """A walk through `limit_req` of 40 a second loses nothing, and is seldom refused."""
+async def test_a_limit_that_says_nothing(status: int, caplog: pytest.LogCaptureFixture) -> None:
+    """A walk through `limit_req` of 40 a second loses nothing, and is seldom refused.
+
+    No refusal is logged as an outage.
+    """
+    caplog.set_level(logging.INFO, "iottly_async")
     async with behind_nginx(rate="40r/s", burst=5, status=status) as (emulator, _, session):
         assert_whole(await keys_of(session, emulator))
         assert session.stats.failures == 0
@@ -99,3 +104,4 @@ async def test_a_limit_that_says_nothing(status: int) -> None:
         assert quota.source == "learned"
         assert quota.rate is not None
         assert 10 < quota.rate < 80
+    assert [record for record in caplog.records if record.name == "iottly_async.outage"] == []

@@ -130,6 +130,30 @@ def test_an_outage_is_logged_when_it_begins_and_when_it_ends(
     assert 30.0 <= seconds <= 46.0
 
 
+def test_an_outage_behind_a_proxy_is_logged_once(log: pytest.LogCaptureFixture) -> None:
+    """An outage of answers of 503 is one warning, and one line when it ends."""
+
+    async def use(session: IottlySession, _: Service) -> None:
+        await asyncio.gather(*(session.call(page(), patience=inf) for _ in range(8)))
+
+    with_service(use, (0.0, 60.0), failure=answers(503, b"<html>busy</html>"))
+    (began, ended) = lines(log, "outage")
+    assert began[0] == "WARNING"
+    assert "ServerError 503" in began[1]
+    assert ended[0] == "INFO"
+
+
+def test_a_few_answers_of_503_are_no_outage(log: pytest.LogCaptureFixture) -> None:
+    """Eight calls that meet a 503 at once, and pass then, are not logged as an outage."""
+
+    async def use(session: IottlySession, _: Service) -> None:
+        await asyncio.gather(*(session.call(page(), patience=inf) for _ in range(8)))
+
+    with_service(use, (0.0, 0.2), failure=answers(503, b"<html>busy</html>"))
+    assert len(lines(log, "retry")) == 3
+    assert lines(log, "outage") == []
+
+
 def test_a_call_that_alone_fails_is_logged_once(log: pytest.LogCaptureFixture) -> None:
     """A page that is always answered 500 while others succeed is a warning, and no outage."""
 
