@@ -145,7 +145,14 @@ class TransportError(IottlyError):
 
 
 class ConnectError(TransportError):
-    """No connection: refused, unreachable, name not found, or too slow; nothing was sent."""
+    """No connection: refused, unreachable, name not found, or too slow; nothing was sent.
+
+    Attributes:
+        no_such_host: whether the resolver says that the host's name does not exist. Until the
+            service has answered once, that is taken for a mistake in `base_url` and not waited out.
+    """
+
+    no_such_host = False
 
 
 class ProxyError(TransportError):

@@ -37,6 +37,7 @@ class Attempts:
 
     Attributes:
         latency: seconds from a request to its answer, as a moving average; 0 before the first.
+        reached: whether any request was answered, by whatever status.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Attempts:
         stats: Stats,
     ) -> None:
         self.latency = 0.0
+        self.reached = False
         self._attempt_timeout = config.attempt_timeout
         self._key = key
         self._transport = transport
@@ -115,6 +117,7 @@ class Attempts:
                 self._limiter.unused(permit)
             self._ended(route, options, state.attempts, state.sent_at, error)
             raise
+        self.reached = True
         self._limiter.answered(permit, answer.status, answer.headers)
         took = self._ended(route, options, state.attempts, state.sent_at, answer)
         self.latency += (took - self.latency) * _LATENCY_WEIGHT

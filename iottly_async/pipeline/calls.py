@@ -257,8 +257,8 @@ class Pipeline:
 
     def _report_failure(self, route: Route, error: IottlyError, state: CallState) -> None:
         """Tell the outage circuit what a failed attempt says about the service."""
-        if error.status == 429:
-            return  # the limiter's business
+        if error.status == 429 or self._is_mistyped(error):
+            return  # the limiter's business; the caller's mistake
         if is_unreadable(error):
             self._circuit.undecided(state.outcomes)
         elif is_passing(error):
@@ -267,6 +267,11 @@ class Pipeline:
                 self._report_loss(error, state)
         elif isinstance(error, ApiError | DecodeError):
             self._report_answer(state)  # an answer, even if it is a refusal
+
+    def _is_mistyped(self, error: IottlyError) -> bool:
+        """Whether the host of `base_url` does not exist, and has never answered."""
+        no_such_host = isinstance(error, ConnectError) and error.no_such_host
+        return no_such_host and not self._attempts.reached
 
     def _report_loss(self, error: IottlyError, state: CallState) -> None:
         began = self._circuit.failed(state.outcomes, error)
@@ -350,6 +355,8 @@ class Pipeline:
         if failure.stray:
             return 0.0
         if state.patience is not None:
+            if self._is_mistyped(error):
+                return None
             return self._patient_delay(request.route, error, failure, state, state.patience)
         policy = self.config.retry
         attempt = state.attempts - state.refusals - state.strays

@@ -7,6 +7,8 @@ connecting, TLS, a connection that closed before the request. Any other says "ma
 from __future__ import annotations
 
 import os
+import socket
+from typing import Final
 
 import aiohttp
 
@@ -21,6 +23,11 @@ from ..errors import (
 )
 from .attempt import Outgoing
 from .connection import LostError, UnusableError
+
+_NO_SUCH_HOST: Final = {
+    getattr(socket, name) for name in ("EAI_NONAME", "EAI_NODATA") if hasattr(socket, name)
+}
+"""Not EAI_AGAIN, which passes. EAI_NODATA does not exist on every system."""
 
 
 def translated(foreign: Exception, outgoing: Outgoing) -> IottlyError:
@@ -43,7 +50,7 @@ def translated(foreign: Exception, outgoing: Outgoing) -> IottlyError:
         reason = _tls_reason(foreign)
         return TLSError(f"TLS with {_place(foreign)} failed: {reason}", sent="no")
     if isinstance(foreign, aiohttp.ClientConnectorDNSError):
-        return ConnectError(f"the host name {foreign.host} was not found", sent="no")
+        return _unresolved(foreign)
     if isinstance(foreign, aiohttp.ConnectionTimeoutError):
         return ConnectError("connecting to the service took too long", sent="no")
     if isinstance(foreign, aiohttp.ClientConnectorError):
@@ -57,6 +64,18 @@ def translated(foreign: Exception, outgoing: Outgoing) -> IottlyError:
     if isinstance(foreign, LostError | OSError | aiohttp.ClientConnectionError):
         return ConnectionLostError("the connection was lost before an answer", sent="maybe")
     return ProtocolError("what arrived is not an HTTP answer", sent="maybe")
+
+
+def _unresolved(foreign: aiohttp.ClientConnectorDNSError) -> ConnectError:
+    # Resolvers other than the system's give no number: their failures may pass.
+    if foreign.os_error.errno not in _NO_SUCH_HOST:
+        return ConnectError(f"the host name {foreign.host} could not be resolved", sent="no")
+    error = ConnectError(
+        f"the host name {foreign.host} was not found: check base_url, and the network's DNS",
+        sent="no",
+    )
+    error.no_such_host = True
+    return error
 
 
 def _place(foreign: aiohttp.ClientSSLError | aiohttp.ClientConnectorError) -> str:

@@ -644,3 +644,19 @@ def test_a_transport_is_given_the_request_again_as_it_was() -> None:
         assert {(each.method, each.target, each.body) for each in seen} == {("GET", "/a?b=c", None)}
 
     with_service(use, (0.0, 30.0))
+
+
+async def _no_such_host() -> Answer:
+    error = ConnectError("not found", sent="no")
+    error.no_such_host = True
+    raise error
+
+
+def test_a_name_that_vanishes_is_waited_out() -> None:
+    """If the service has answered before, a name that is not found any more is an outage."""
+
+    async def use(session: IottlySession, service: Service) -> None:
+        await session.call(page(), patience=300.0)
+        assert service.answered[-1] >= 60.0
+
+    with_service(use, (0.0, 60.0), failure=_no_such_host, warm=True)

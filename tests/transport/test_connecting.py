@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import aiohttp
 import pytest
+from aiohttp.client_reqrep import ConnectionKey
 
 from iottly_async import (
     ConnectError,
@@ -18,6 +21,8 @@ from iottly_async import (
     ProtocolError,
     TLSError,
 )
+from iottly_async.transport import Outgoing
+from iottly_async.transport.errors import translated
 from tests.support.calls import Fault, Verb, assert_error, each_verb, failure_of, session_on
 from tests.support.raw_server import Peer, RawServer, Script, answering
 from tests.support.tls import Certificates
@@ -68,6 +73,35 @@ async def test_a_name_that_is_not_found(verb: Verb) -> None:
     async with session_on("https://iottly.invalid") as session:
         error = await failure_of(verb.make(session))
     assert_error(error, verb, _fault(ConnectError, again=True, text="host name iottly.invalid"))
+
+
+async def test_patience_does_not_wait_for_a_name_that_does_not_exist(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A mistyped host name ends patient work at its first attempt, and is not told as an outage."""
+    caplog.set_level(logging.WARNING, "iottly_async")
+    async with session_on("https://iottly.invalid", patience=300.0) as session:
+        walk = session.project("p").messages.walk("d", patience=300.0)
+        with pytest.raises(ConnectError, match=r"iottly\.invalid was not found: check base_url"):
+            await anext(walk)
+        assert session.stats.attempts == 1
+        assert session.outage is None
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    ("number", "no_such_host"),
+    [(socket.EAI_NONAME, True), (socket.EAI_AGAIN, False), (None, False)],
+)
+def test_only_the_resolver_can_say_that_a_name_does_not_exist(
+    number: int | None, no_such_host: bool
+) -> None:
+    """A resolver that is not reached, or that tells no reason, may work again."""
+    key = ConnectionKey("iottly.invalid", 443, True, True, None, None, None)
+    foreign = aiohttp.ClientConnectorDNSError(key, socket.gaierror(number, "no name"))
+    error = translated(foreign, Outgoing("GET", "/", {}))
+    assert isinstance(error, ConnectError)
+    assert error.no_such_host is no_such_host
 
 
 @contextmanager
