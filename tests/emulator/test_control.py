@@ -137,6 +137,39 @@ async def test_what_is_refused(api: Api, method: str, name: str, body: Any, stat
     assert (answer.status, list(answer.json)) == (status, ["error"])
 
 
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("seed", {"messages": 1e9}),
+        ("seed", {"messages": 10**9}),
+        ("seed", {"messages": 10**30}),
+        ("seed", {"devices": 10**9}),
+        ("seed", {"licenses": 10**9}),
+        ("seed", {"days": 10**9}),
+        *(
+            ("clock", {field: value})
+            for field in ("offset", "stamp_offset", "advance", "pin")
+            for value in (1e308, -1e308, 10**400, float("nan"), float("inf"), True, "soon", [])
+        ),
+        ("append", {"messages": 10**9}),
+        ("append", {"messages": [{"payload": {}, "timestamp": 10**30}]}),
+        ("append", {"rate": 1e308}),
+        ("append", {"rate": True}),
+        ("faults", {"kind": "delay", "seconds": 1e308}),
+        ("faults", {"kind": "status", "status": 10**9}),
+        ("outage", {"kind": "refuse", "seconds": 1e308}),
+    ],
+)
+async def test_a_value_beyond_all_bounds_is_refused(api: Api, name: str, body: Any) -> None:
+    """The error is 400 and says why; the emulator goes on as before."""
+    before = (await control(api, "GET", "state")).json
+    wanted = name == "append" and "messages" in body
+    device = {"device_id": api.emulator.device_ids[0]} if wanted else {}
+    answer = await control(api, "POST", name, {**device, **body})
+    assert (answer.status, list(answer.json)) == (400, ["error"])
+    assert (await control(api, "GET", "state")).json | {"clock": 0} == before | {"clock": 0}
+
+
 async def test_a_page_in_a_browser_cannot_reach_it(api: Api) -> None:
     """A body that is not declared as JSON is refused; another site can send no other kind."""
     answer = await api.ask(

@@ -22,7 +22,7 @@ from aiohttp import web
 from ..faults import Fault
 from ..outage import ServiceOutage
 from ..rows import load_json
-from ..settings import check_number
+from ..settings import MAX_SECONDS, check_number
 from ..state import EmulatorState
 from ..streams import check_code
 from ..times import to_datetime, to_ms
@@ -167,13 +167,13 @@ class Control:
             if body.get("unpin"):
                 changed.unpin()
             if "offset" in body:
-                changed.offset = float(body["offset"])
+                changed.offset = _number(body, "offset")
             if "stamp_offset" in body:
-                changed.stamp_offset = float(body["stamp_offset"])
+                changed.stamp_offset = _number(body, "stamp_offset")
             if "pin" in body:
                 changed.pin(None if body["pin"] is None else to_ms(body["pin"]))
             if "advance" in body:
-                changed.advance(float(body["advance"]))
+                changed.advance(_number(body, "advance"))
         return clock.as_json()
 
     def _set_connected(self, body: Body) -> object:
@@ -240,8 +240,9 @@ class Control:
         return {"ids": self._state.append_raw(device, rows, timestamp=at, late_by=late_by)}
 
     def _append_steadily(self, body: Body) -> object:
-        if body["rate"]:
-            self._state.start_appending(float(body["rate"]), body.get("device_ids"))
+        rate = _number(body, "rate")
+        if rate:
+            self._state.start_appending(rate, body.get("device_ids"))
         else:
             self._state.appender.stop()
         return {"rate": self._state.appender.rate}
@@ -254,6 +255,11 @@ def _check_file(path: object) -> None:
     found = Path(path).stat()
     if not stat.S_ISREG(found.st_mode) or found.st_size > _MAX_FILE:
         raise ValueError(f"jsonl={path!r}: must be an ordinary file of at most {_MAX_FILE} bytes")
+
+
+def _number(body: Body, name: str) -> float:
+    check_number(name, body[name], -MAX_SECONDS)
+    return float(body[name])
 
 
 def _only(body: Body, known: frozenset[str]) -> None:
