@@ -184,6 +184,9 @@ def _check_ssl(_: object, attribute: Attribute[_ssl.SSLContext | None], value: o
             "ssl.create_default_context() does; to trust an authority of your own, use its "
             "load_verify_locations()"
         )
+    if value.minimum_version is _ssl.TLSVersion.MINIMUM_SUPPORTED:
+        # The default of Debian's Python, which leaves the choice to OpenSSL's configuration.
+        value.minimum_version = _ssl.TLSVersion.TLSv1_2
     if value.minimum_version not in (_ssl.TLSVersion.TLSv1_2, _ssl.TLSVersion.TLSv1_3):
         raise ConfigurationError(
             f"{attribute.name} must be a context of TLS 1.2 or newer; set its minimum_version "
@@ -241,7 +244,8 @@ class Config:
         trust_env: whether proxies and .netrc of the environment are used. A proxy is written
             ``https_proxy=http://host:port``. Default False.
         ssl: an `ssl.SSLContext` of your own, which verifies certificates and host names and
-            accepts TLS 1.2 or newer. None, the default, is the system's trust.
+            accepts TLS 1.2 or newer; one without a lowest version of TLS, as Debian's Python
+            makes it, gets TLS 1.2 as such. None, the default, is the system's trust.
         allow_plain_http: whether an http URL to a host that is not loopback is accepted. The
             key is then sent in clear text. Default False.
 

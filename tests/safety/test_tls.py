@@ -78,6 +78,14 @@ def test_a_weak_context_is_refused(weaken: Callable[[ssl.SSLContext], None]) -> 
         Config(ssl=context)
 
 
+def test_a_context_without_a_lowest_version_gets_one() -> None:
+    """The contexts of Debian's Python have no lowest version of TLS; it becomes TLS 1.2."""
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    assert Config(ssl=context).ssl is context
+    assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+
+
 @pytest.mark.parametrize("value", [False, True, "no", 0])
 def test_there_is_no_switch(value: object) -> None:
     """`ssl` accepts a context and nothing else."""
