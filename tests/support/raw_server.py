@@ -21,6 +21,7 @@ import socket
 import ssl
 import struct
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -237,7 +238,9 @@ class RawServer:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for peer in self.peers:
-            peer.writer.transport.abort()
+            # Before Python 3.11.3, a TLS transport that was closed twice cannot be aborted.
+            with suppress(AttributeError):
+                peer.writer.transport.abort()
         if error is None and self.failures:
             raise self.failures[0]
 
