@@ -130,7 +130,7 @@ async def test_frames_of_another_protocol_end_the_stream(frame: str) -> None:
 async def test_a_service_that_never_confirms_ends_the_stream() -> None:
     """A service that ignores the subscription is of another protocol."""
     service = Service(sending())
-    async with session_with(service, attempt_timeout=0.02) as session:
+    async with session_with(service, attempt_timeout=0.2) as session:
         with pytest.raises(StreamClosedError, match="did not confirm") as caught:
             async with asyncio.timeout(10), session.stream() as stream:
                 await stream.until_connected()

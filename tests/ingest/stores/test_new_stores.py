@@ -69,7 +69,7 @@ async def test_a_wrong_key_leaves_no_folder_of_partitions(
     monkeypatch.setenv("KEY", emulator.api_key)
     config = Config(base_url=emulator.base_url)
     source = PartitionSource(project=emulator.project_id, key_env="KEY")
-    (partition,) = await plan([source], config=config)
+    partition = (await plan([source], config=config))[0]
     monkeypatch.setenv("KEY", "wrong")
     (tmp_path / "old").mkdir()
     for folder in ("old", "deep/in/new"):

@@ -48,9 +48,8 @@ async def hold(path):
     return store
 
 store = asyncio.run(hold(sys.argv[1]))
-child = os.fork()
-if child:
-    print(child, flush=True)
+if not os.fork():
+    print(os.getpid(), flush=True)  # by now it holds no lock of its parent
 time.sleep(600)
 """
 
