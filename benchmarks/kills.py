@@ -2,7 +2,7 @@
 
 A job is killed at a request, or at a step of its store: a system call on a file, a
 statement, or before or after a chunk that goes to the database's server. Meanwhile,
-connections are lost and requests refused. In the end the store is compared with the
+connections are lost and requests refused, and a second job is refused. In the end the store is compared with the
 emulator, row for row. The same trial, with fewer kills, is part of the tests.
 """
 
@@ -45,7 +45,8 @@ def main(argv: list[str]) -> list[Figure]:
             duplicates = len(keys) - len(set(keys))
             print(
                 f"  {store:<11} {one.killed['request']} kills at requests, "
-                f"{one.killed['step']} at steps, {len(keys):,} rows, "
+                f"{one.killed['step']} at steps, {one.refused} second jobs refused, "
+                f"{len(keys):,} rows, "
                 f"{time.monotonic() - begun:.0f} s",
                 flush=True,
             )

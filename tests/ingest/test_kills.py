@@ -66,11 +66,13 @@ def trial_of(
 @pytest.mark.parametrize("trial_of", STORES, indirect=True)
 def test_a_killed_job_loses_nothing_and_repeats_nothing(trial_of: Trial) -> None:
     """Jobs are killed at requests and within steps of their store, while connections are lost
-    and requests refused. The store ends complete, and the last run resumed the one before."""
+    and requests refused, and a second job is refused each time. The store ends complete, and
+    the last run resumed the one before."""
     trial_of.kill(KILLS)
     trial_of.finish()
     assert sum(trial_of.killed.values()) == KILLS
     assert trial_of.killed["step"]
+    assert trial_of.refused >= KILLS // 2
     assert len(trial_of.restarted) < len(trial_of.emulator.device_ids)
 
 

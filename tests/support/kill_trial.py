@@ -2,23 +2,28 @@
 
 Half of the kills come at a request of the job, the others at a step of its store: a system
 call on a file, a statement, or a chunk on the way to the database's server. Meanwhile,
-connections are lost and requests refused. All of it is drawn from a seed. On a machine under
+connections are lost and requests refused, and a second job tries to open the store. All of it is drawn from a seed. On a machine under
 heavy load, a job may make all its requests before the step, and is then killed at a request.
 """
 
 from __future__ import annotations
 
+import asyncio
 import random
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
+from unittest import mock
 from urllib.parse import urlsplit, urlunsplit
 
 from attrs import define, field
 
 from iottly_async.emulator import EmulatorThread, FaultKind
+from iottly_async.errors import StoreError
+from iottly_async.ingest import open_store
+from iottly_async.ingest.stores.postgres import store as postgres_store
 
 from .killable_jobs import Job, Nursery
 from .postgres_server import PostgresServer
@@ -48,12 +53,14 @@ class Trial:
         place: the store's path or URL.
         emulator: the source of the messages.
         killed: the number of kills so far, at a request and at a step.
+        refused: how often a second job was refused, which is before each kill at a request.
     """
 
     store: str
     place: Place
     emulator: EmulatorThread
     killed: dict[str, int] = field(factory=lambda: {"request": 0, "step": 0})
+    refused: int = 0
     _jobs: Nursery = field(kw_only=True)
     _proxy: TcpProxy | None = field(kw_only=True, default=None)
 
@@ -106,9 +113,23 @@ class Trial:
         self._stall_at(number + NET)
         job = self.start(page_size=_PAGE)
         self.emulator.until_requests(number, timeout=60)
+        asyncio.run(self._try_second())
         job.kill()
         job.until_ended()
         self._killed(job, "request")
+
+    async def _try_second(self) -> None:
+        """Open the store while the job has it: that is refused, and names the job."""
+        store = open_store(str(self.place))
+        try:
+            await store.open()
+        except StoreError as error:
+            assert "is being written by" in str(error), error
+            self.refused += 1
+        else:
+            raise AssertionError("a second job has opened the store")
+        finally:
+            await store.close()
 
     def _kill_at_step(self, number: int) -> None:
         self._stall_at(_MOST_FOR_A_STEP)
@@ -193,5 +214,10 @@ def trial(
         yield Trial(store, folder / f"telemetry.{store}", emulator, jobs=jobs)
         return
     assert postgres is not None
-    with postgres.database() as url, TcpProxy(postgres.address) as proxy:
+    with (
+        postgres.database() as url,
+        TcpProxy(postgres.address) as proxy,
+        # The jobs are in other processes, and wait as long as ever.
+        mock.patch.object(postgres_store, "_LOCK_WITHIN", "10ms"),
+    ):
         yield Trial(store, url, emulator, jobs=jobs, proxy=proxy)
