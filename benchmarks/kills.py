@@ -2,8 +2,8 @@
 
 A job is killed at a request, or at a step of its store: a system call on a file, a
 statement, or before or after a chunk that goes to the database's server. Meanwhile,
-connections are lost and requests refused, and a second job is refused. In the end the store is compared with the
-emulator, row for row. The same trial, with fewer kills, is part of the tests.
+connections are lost and requests refused, and a second job is refused. In the end the store is
+compared with the emulator, row for row. The same trial, with fewer kills, is part of the tests.
 """
 
 from __future__ import annotations

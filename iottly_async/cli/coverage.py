@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import ConfigurationError
 from .exit_codes import ExitCode
 from .output import FormatOption, Output, iso_ms, say, stdout
 
@@ -40,8 +39,10 @@ async def coverage(
     # Imported here, so that `iottly --help` loads no aiohttp.
     from ..ingest.coverage import page_of, survey
     from .coverage_chart import draw, summary
+    from .report_file import OutputFile
 
     output = Output(format)
+    file = None if html is None else OutputFile(html, option="--html")
     width = stdout().width
     name = min(36, width // 3)
     bins = (
@@ -50,8 +51,8 @@ async def coverage(
         else _PAGE_BINS
     )
     found = await survey(store, bins=bins)
-    if html is not None:
-        _write(html, page_of(found, store=store))
+    if file is not None:
+        file.put(page_of(found, store=store).encode())
         say(f"{html}: {summary(found)}")
     elif output.form == "table":
         draw(found, name)
@@ -68,12 +69,3 @@ def _record(found: Coverage, device: DeviceCoverage) -> dict[str, Any]:
         "end": iso_ms(found.grid.end),
         "until": iso_ms(device.until),
     }
-
-
-def _write(path: Path, text: str) -> None:
-    from ..ingest.stores.appendfile import os_errors_as
-    from ..ingest.stores.names import checked_path
-
-    name = checked_path(path, name="--html")
-    with os_errors_as(ConfigurationError, f"--html {name!r} cannot be written"):
-        path.write_text(text, "utf-8")

@@ -1,4 +1,4 @@
-"""The file of `iottly ingest --report`."""
+"""The files of `--report` and `--html`."""
 
 from __future__ import annotations
 
@@ -16,27 +16,56 @@ from ..ingest.stores.names import checked_path
 from .output import json_of
 
 
-class ReportFile:
-    """The file for a report in JSON; a write replaces it atomically.
+class OutputFile:
+    """A file that an option names; a write replaces it atomically.
 
     Construction checks that the file can be written, so that a wrong path is an error
-    before the work and not after it.
+    before the work and not after it. A pipe or a device, such as /dev/stdout, is written to.
 
     Args:
         path: The file. Its folder must exist.
+        option: The option's name, for errors.
 
     Raises:
         ConfigurationError: The file cannot be written.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = checked_path(path, name="--report")
+    def __init__(self, path: Path, *, option: str) -> None:
+        self._path = checked_path(path, name=option)
+        self._shown = f"{option} {self._path!r}"
         if os.path.isdir(self._path):
-            raise ConfigurationError(f"--report {self._path!r} is a folder; name a file")
-        with os_errors_as(ConfigurationError, f"--report {self._path!r} cannot be written"):
+            raise ConfigurationError(f"{self._shown} is a folder; name a file")
+        self._special = os.path.exists(self._path) and not os.path.isfile(self._path)
+        if self._special:
+            return
+        with os_errors_as(ConfigurationError, f"{self._shown} cannot be written"):
             trial = aside_path(self._path)
             os.close(create_aside(trial, os.O_WRONLY))
             os.unlink(trial)
+
+    def put(self, data: bytes) -> None:
+        """Write the file's content.
+
+        Raises:
+            StoreError: The file can no longer be written.
+        """
+        with os_errors_as(StoreError, f"{self._shown} cannot be written"):
+            if self._special:
+                with open(self._path, "wb") as file:
+                    file.write(data)
+            else:
+                replace_file(self._path, data)
+
+
+class ReportFile(OutputFile):
+    """The file for a report in JSON.
+
+    Args:
+        path: As for any file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, option="--report")
 
     def write(self, report: Mapping[str, Any]) -> None:
         """Write a report.
@@ -44,6 +73,4 @@ class ReportFile:
         Raises:
             StoreError: The file can no longer be written.
         """
-        text = msgspec.json.format(json_of(report), indent=2) + b"\n"
-        with os_errors_as(StoreError, f"the report {self._path!r} cannot be written"):
-            replace_file(self._path, text)
+        self.put(msgspec.json.format(json_of(report), indent=2) + b"\n")

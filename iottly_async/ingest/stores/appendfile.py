@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,18 @@ from .lock import not_in_forks, try_lock
 
 _BINARY: Final = getattr(os, "O_BINARY", 0)
 _NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0)
+_HINTS: Final = {
+    "ENOENT": "its folder does not exist: create it, or name another path",
+    "ENOTDIR": "there is a file where a folder is needed: name another path",
+    "EISDIR": "there is a folder where a file is needed: name another path",
+    "EACCES": "this user may not do that: change the permissions, or name another path",
+    "EPERM": "this user may not do that: change the permissions, or name another path",
+    "EROFS": "name a path on another disk",
+    "ENAMETOOLONG": "name a shorter path",
+    "ELOOP": "there is a link where a file or a folder is needed: remove it",
+    "ENOSPC": "free some space and run it again; what is stored is right",
+    "EDQUOT": "free some space and run it again; what is stored is right",
+}
 _END: Final = 4096  # bytes before the end that `AppendFile.end` reads
 
 
@@ -146,11 +159,18 @@ class AppendFile:
 
 @contextmanager
 def os_errors_as(error: type[IottlyError], subject: str) -> Iterator[None]:
-    """Raise an `OSError` of the block as `error`, with the system's reason after `subject`."""
+    """Raise an `OSError` of the block as `error`: `subject`, the system's reason, what to do."""
     try:
         yield
     except OSError as cause:
-        raise error(f"{subject}: {cause.strerror or cause}") from None
+        raise error(f"{subject}: {_reason(cause)}") from None
+
+
+def _reason(error: OSError) -> str:
+    """The system's reason, and what to do about it."""
+    reason = error.strerror or str(error)
+    hint = _HINTS.get(errno.errorcode.get(error.errno or 0, ""))
+    return reason if hint is None else f"{reason} ({hint})"
 
 
 @contextmanager
@@ -161,7 +181,7 @@ def reading(path: str) -> Iterator[None]:
     except IottlyError:
         raise
     except OSError as cause:
-        reason = cause.strerror or str(cause)
+        reason = _reason(cause)
     except (ValueError, RecursionError) as cause:
         reason = f"it was altered or is of something else ({str(cause).partition(chr(10))[0]})"
     else:

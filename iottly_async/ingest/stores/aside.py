@@ -28,6 +28,16 @@ def aside_path(path: str) -> str:
     return f"{path}.{token_hex(8)}{SUFFIX}"
 
 
+def check_aside(path: str) -> None:
+    """Check that a file can have a name beside `path`, before there is anything to write.
+
+    Raises:
+        OSError: the name would be too long.
+    """
+    with suppress(FileNotFoundError):
+        os.lstat(f"{aside_path(path)}.wal")  # DuckDB adds this to it
+
+
 def create_aside(path: str, flags: int) -> int:
     """Create a file that must not exist, for its owner only.
 

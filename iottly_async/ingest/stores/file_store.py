@@ -24,7 +24,7 @@ from typing import Generic, TypeVar
 from ...errors import ConfigurationError, StoreError
 from ..grid import TimeGrid
 from .appendfile import os_errors_as
-from .aside import remove_asides
+from .aside import check_aside, remove_asides
 from .base import Group, StoredState
 from .lock import StoreLock
 from .rejected_lines import RejectedMark
@@ -89,6 +89,7 @@ class FileStore(ABC, Generic[S]):
 
     def _open(self) -> StoredState:
         with os_errors_as(ConfigurationError, f"store {self.path!r} cannot be opened"):
+            check_aside(self._state_path)
             self._hold()
             remove_asides(self._state_path)
             self._state = self._load()

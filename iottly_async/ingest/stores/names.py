@@ -59,9 +59,19 @@ def real_path(path: str) -> str:
     """The path without links, so that all paths of one store are the same.
 
     What is no file and no folder, such as a device, keeps the path that names it.
+
+    Raises:
+        ConfigurationError: it is a pipe or a socket, or a link that leads to itself.
     """
     try:
         kind = os.stat(path).st_mode
     except OSError:
-        return os.path.realpath(path)
+        found = os.path.realpath(path)
+        if os.path.islink(found):
+            raise ConfigurationError(
+                f"{path!r} is a link that leads to itself; remove it, or name another path"
+            ) from None
+        return found
+    if stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind):
+        raise ConfigurationError(f"{path!r} is a pipe or a socket; name a file")
     return os.path.realpath(path) if stat.S_ISREG(kind) or stat.S_ISDIR(kind) else path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
@@ -11,7 +12,7 @@ import msgspec
 
 from ....errors import ConfigurationError, IottlyError, StoreError
 from ..appendfile import os_errors_as
-from ..aside import aside_path, mode_of, remove_asides, sync_directory
+from ..aside import aside_path, check_aside, mode_of, remove_asides, sync_directory
 from ..base import Group, StoredState, StoreReader
 from ..lock import StoreLock
 from ..names import checked_path, real_path
@@ -98,6 +99,9 @@ class DuckDBStore:
 
     def _open(self) -> StoredState:
         with os_errors_as(ConfigurationError, f"store {self.path!r} cannot be opened"):
+            check_aside(self._real)
+            if os.path.isdir(self._real):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             self._lock.hold()
             remove_asides(self._real)
             new = not os.path.exists(self._real) or not os.path.getsize(self._real)
