@@ -5,6 +5,7 @@ from __future__ import annotations
 from .arguments import named_values
 from .connection import ProjectOption, in_project
 from .output import say
+from .profile import ProfileOption
 
 
 async def send(
@@ -13,6 +14,7 @@ async def send(
     /,
     *values: str,
     project: ProjectOption = None,
+    profile: ProfileOption = None,
 ) -> None:
     """Send a command to a device. It is never sent twice.
 
@@ -24,6 +26,6 @@ async def send(
             level='"3"' a text.
     """
     parameters = named_values(values)
-    async with in_project(project) as found:
+    async with in_project(project, profile) as found:
         await found.commands.send(device, cmd_type, parameters)
     say(f"the service accepted {cmd_type} for device {device}")

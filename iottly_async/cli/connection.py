@@ -13,6 +13,7 @@ from cyclopts import Parameter
 
 from ..config import Config
 from ..errors import ConfigurationError
+from .profile import load_profile
 
 if TYPE_CHECKING:
     from ..resources import Project
@@ -25,13 +26,13 @@ ProjectOption = Annotated[
 
 
 @asynccontextmanager
-async def connected(config: Config | None = None) -> AsyncIterator[IottlySession]:
+async def connected(config: Config) -> AsyncIterator[IottlySession]:
     """Open a session.
 
     If the environment has no key and stdin is a terminal, the user is asked for it.
 
     Args:
-        config: The settings. None, the default, is those of the environment.
+        config: The settings.
 
     Yields:
         The session; it is closed on exit.
@@ -42,26 +43,28 @@ async def connected(config: Config | None = None) -> AsyncIterator[IottlySession
     # Imported here, so that `iottly --help` loads no aiohttp.
     from ..session import IottlySession
 
-    config = Config.from_env() if config is None else config
     async with IottlySession(_key(), config=config) as session:
         yield session
 
 
 @asynccontextmanager
-async def in_project(project: str | None) -> AsyncIterator[Project]:
-    """Open a session configured by the environment, for one project.
+async def in_project(project: str | None, profile: str | None) -> AsyncIterator[Project]:
+    """Open a session configured by the environment and a profile, for one project.
 
     Args:
         project: The project's id, or None if none was named.
+        profile: The profile's name, or None if none was named.
 
     Yields:
         The project; its session is closed on exit.
 
     Raises:
-        ConfigurationError: No project was named, or there is no key.
+        ConfigurationError: No project was named, there is no key, or the profile is not
+            accepted.
     """
-    named = project_id(project)
-    async with connected() as session:
+    user = load_profile(profile, project)
+    named = project_id(user.project)
+    async with connected(user.config) as session:
         yield session.project(named)
 
 
@@ -79,7 +82,8 @@ def project_id(project: str | None) -> str:
     """
     if not project:
         raise ConfigurationError(
-            "the project is missing; pass --project, or set the environment variable IOTTLY_PROJECT"
+            "the project is missing; pass --project, set the environment variable "
+            "IOTTLY_PROJECT, or use a profile that has it"
         )
     return project
 

@@ -20,6 +20,7 @@ from .connection import ProjectOption, connected, project_id
 from .exit_codes import ExitCode
 from .messages import warn_unknown_devices
 from .output import FormatOption, Output, iso_ms, say, stderr
+from .profile import ProfileOption, load_profile
 
 if TYPE_CHECKING:
     from ..ingest import IngestJob, IngestReport
@@ -40,6 +41,7 @@ async def ingest(
     report: Path | None = None,
     emulator: Annotated[bool, Parameter(negative="")] = False,
     project: ProjectOption = None,
+    profile: ProfileOption = None,
     format: FormatOption = None,
 ) -> int:
     """Fetch the messages of a project's devices into a store, each exactly once.
@@ -75,7 +77,7 @@ async def ingest(
     low, high = time_of(start, name="--start"), time_of(end, name="--end")
     store = open_store(to)
     file = None if report is None else ReportFile(report)
-    async with _emulated() if emulator else _service(project) as source:
+    async with _emulated() if emulator else _service(project, profile) as source:
         job = IngestJob(
             source.session,
             project=source.project,
@@ -108,9 +110,10 @@ class _Source:
 
 
 @asynccontextmanager
-async def _service(project: str | None) -> AsyncIterator[_Source]:
-    named = project_id(project)
-    async with connected() as session:
+async def _service(project: str | None, profile: str | None) -> AsyncIterator[_Source]:
+    user = load_profile(profile, project)
+    named = project_id(user.project)
+    async with connected(user.config) as session:
         yield _Source(session=session, project=named)
 
 

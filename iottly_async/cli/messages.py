@@ -13,6 +13,7 @@ from ..errors import ConfigurationError, DecodeError, IottlyError
 from .arguments import TypeOption, json_object, time_of
 from .connection import ProjectOption, in_project
 from .output import FormatOption, Output, iso, say
+from .profile import ProfileOption
 
 if TYPE_CHECKING:
     from ..models import Message
@@ -32,6 +33,7 @@ async def messages(
     type: TypeOption = "all",
     order: Literal["asc", "desc"] = "asc",
     project: ProjectOption = None,
+    profile: ProfileOption = None,
     format: FormatOption = None,
 ) -> None:
     """Print the latest messages of a device, or all messages between two times.
@@ -52,7 +54,7 @@ async def messages(
     if limit is not None and limit < 1:
         raise ConfigurationError(f"--limit must be 1 or more, not {limit}")
     output = Output(format)
-    async with in_project(project) as found:
+    async with in_project(project, profile) as found:
         if low is None and high is None and type == "all":
             latest = await found.messages.recent(device, limit=limit or 10, query=filtered)
             output.many([_record(message) for message in latest], _COLUMNS)

@@ -44,13 +44,15 @@ def settings_file() -> Path:
 def load_profile(profile: str | None, project: str | None) -> UserProfile:
     """Read the profile that a command names.
 
+    The command line comes before the profile, and the profile before the environment.
+
     Args:
         profile: The profile's name. None uses the environment alone.
-        project: The project that the command line or the environment names; it comes before
-            the profile's. None if they name none.
+        project: The project that the command line or ``IOTTLY_PROJECT`` names; None if neither
+            names one.
 
     Returns:
-        The settings. What the profile does not have comes from the environment.
+        The settings.
 
     Raises:
         ConfigurationError: There is no such profile, or it is not accepted.
@@ -61,4 +63,6 @@ def load_profile(profile: str | None, project: str | None) -> UserProfile:
     config = Config.from_file(path, profile=profile)
     tables = {"retry": tuple(fields_dict(RetryPolicy))}
     found = read_profile(path, profile, settings=WRITABLE, tables=tables).get(PROJECT)
-    return UserProfile(config, project or found)
+    if project is None or project == os.environ.get("IOTTLY_PROJECT"):
+        project = found or project
+    return UserProfile(config, project)
