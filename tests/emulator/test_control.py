@@ -6,6 +6,8 @@ import pytest
 
 from .conftest import Answer, Api
 
+NO_TIMES: list[Any] = [1e308, -1e308, 10**400, float("nan"), float("inf"), True, "soon", []]
+
 
 async def control(api: Api, method: str, name: str, body: Any = None) -> Answer:
     """Send a request to the control address, without an API key."""
@@ -149,7 +151,7 @@ async def test_what_is_refused(api: Api, method: str, name: str, body: Any, stat
         *(
             ("clock", {field: value})
             for field in ("offset", "stamp_offset", "advance", "pin")
-            for value in (1e308, -1e308, 10**400, float("nan"), float("inf"), True, "soon", [])
+            for value in NO_TIMES
         ),
         ("append", {"messages": 10**9}),
         ("append", {"messages": [{"payload": {}, "timestamp": 10**30}]}),
