@@ -82,7 +82,7 @@ def decode_page(body: bytes, *, project_id: str, device_id: str) -> DecodedRows:
         Messages, and the rows that are none, in the answer's order.
 
     Raises:
-        DecodeError: the answer does not have the documented form, or all of its rows are bad.
+        DecodeError: the answer does not have the documented form.
     """
     answer = attempt(_decode_page_answer, body)
     if answer is None:
@@ -125,7 +125,7 @@ def decode_history(body: bytes, *, project_id: str, device_id: str) -> DecodedRo
         Messages, and the rows that are none, in the answer's order.
 
     Raises:
-        DecodeError: the answer does not have the documented form, or all of its rows are bad.
+        DecodeError: the answer does not have the documented form.
     """
     answer = attempt(_decode_history_answer, body)
     if answer is None or not all(map(_in_utc, answer.messages)):

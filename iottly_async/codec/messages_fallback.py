@@ -84,7 +84,7 @@ def read_messages(body: bytes, project_id: str, device_id: str) -> DecodedRows:
         Messages, and the rows that are none, in the answer's order.
 
     Raises:
-        DecodeError: the answer has no accepted form, or all of its rows are bad.
+        DecodeError: the answer has no accepted form.
     """
     body = body.removeprefix(BOM)
     loose, sliced = attempt(_decode_answer, body), attempt(_decode_slices, body)
@@ -169,8 +169,6 @@ def _read_each(body: bytes, project_id: str, device_id: str) -> DecodedRows:
         except DecodeError as error:
             path, reason = f"$.messages[{index}]{error.path[1:]}", str(error)
             bad_rows.append(BadRow(index=index, path=path, raw=bytes(row), reason=reason))
-    if bad_rows and not messages:
-        raise bad_rows[0].error()
     return DecodedRows(messages, bad_rows)
 
 

@@ -12,8 +12,7 @@ class DecodedRows(NamedTuple):
 
     Attributes:
         messages: in the answer's order.
-        bad_rows: rows that cannot be messages (D8), in the answer's order. Usually none. An
-            answer that has only such rows is an error instead.
+        bad_rows: rows that cannot be messages (D8), in the answer's order. Usually none.
     """
 
     messages: list[Message]

@@ -117,7 +117,8 @@ class Poller:
             size=_HISTORY_SIZE,
             number=None,
         )
-        messages = (await self.pages.fetch(request)).messages
+        fetched = await self.pages.fetch(request)
+        messages = fetched.messages
         start = _undelivered(device.cursor) if device.cursor is not None else query.start
         if start is None:
             start = self._present(device, messages)
@@ -126,7 +127,7 @@ class Poller:
         # Messages that are still to be delivered are observed when they are.
         device.traffic.observe(time for time in times if time * 1000 < start)
         device.traffic.seen_until = max(start / 1000, self.pages.server_time(device.polled_at))
-        return bool(times) and times[-1] * 1000 >= start
+        return bool(fetched.bad_rows) or (bool(times) and times[-1] * 1000 >= start)
 
     def _present(self, device: FollowedDevice, messages: Sequence[Message]) -> int:
         """From where a device without a start is followed; `messages` are its newest ones."""
@@ -180,7 +181,7 @@ class Poller:
                     device.traffic.observe(m.timestamp.timestamp() for m in batch.messages)
                     device.found += len(batch.messages)
                     device.newest = batch.messages[-1].timestamp.timestamp()
-                if batch.messages or self.empty:
+                if batch.messages or batch.rejected or self.empty:
                     await self.deliver(batch)
                 device.cursor = batch.cursor
         if device.found:

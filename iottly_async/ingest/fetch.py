@@ -84,6 +84,7 @@ class Fetcher:
             type=self.type,
             concurrency=self.concurrency,
             cursors={one: self.cursors[one] for one in devices if one in self.cursors},
+            on_bad_row="skip",
             patience=self.patience,
             on_failure=self._give_up,
         )
@@ -123,6 +124,7 @@ class Fetcher:
             start=from_epoch_ms(self.start or 0),
             type=self.type,
             concurrency=self.concurrency,
+            on_bad_row="skip",
             pace=pace,
             skip=refused,
             empty=True,

@@ -184,7 +184,7 @@ class IngestJob:
             end=start.plan.pinned_end,
             server_ahead=start.server_now - _now(),
         )
-        await self._fetch_and_write(start.plan, run)
+        await self._fetch_and_write(start.plan, run, stored)
         plan = plan_after(start.plan, run.meter)
         await self._store.begin(plan.to_json())
         run.sample()
@@ -211,10 +211,14 @@ class IngestJob:
 
     # --- the range, then what arrives later ----------------------------------------------
 
-    async def _fetch_and_write(self, plan: IngestPlan, run: _Run) -> None:
+    async def _fetch_and_write(self, plan: IngestPlan, run: _Run, stored: StoredState) -> None:
         """Fetch and write until the end or until stopped; then all that was fetched is stored."""
         writer = run.writer = Writer(
-            self._store, run.meter, flush_every=self._flush_every, plan=renewal(plan, run.meter)
+            self._store,
+            run.meter,
+            flush_every=self._flush_every,
+            plan=renewal(plan, run.meter),
+            unreadable=stored.unreadable,
         )
         fetching = asyncio.ensure_future(self._unless_stopped(self._fetch(plan, run.meter, writer)))
         writing = asyncio.ensure_future(writer.run())

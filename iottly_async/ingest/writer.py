@@ -8,7 +8,7 @@ and one batch for each walk, however slow the store is.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -38,9 +38,10 @@ class _PendingGroup:
     rejected_by_device: dict[str, int] = field(factory=dict)
     bytes: int = 0
 
-    def add(self, batch: MessageBatch) -> None:
-        """Validate a batch and add it."""
+    def add(self, batch: MessageBatch, bad_rows: list[Rejected]) -> None:
+        """Validate a batch and add it, with those of its rows that are no messages."""
         valid, rejected = validate(batch.messages)
+        rejected += bad_rows
         device_id = batch.cursor.device_id
         self.messages += valid
         self.rejected += rejected
@@ -49,6 +50,7 @@ class _PendingGroup:
         rows[device_id] = rows.get(device_id, 0) + len(valid)
         bad[device_id] = bad.get(device_id, 0) + len(rejected)
         self.bytes += sum(len(message.payload_json) for message in batch.messages)
+        self.bytes += sum(len(row.raw or b"") for row in bad_rows)
 
     @property
     def size(self) -> int:
@@ -69,6 +71,8 @@ class Writer:
         meter: counts what was stored.
         flush_every: seconds after which a batch that was put is durable, at the latest.
         plan: called after each flush; returns a new text for `Store.begin`, or None.
+        unreadable: of `StoredState`: rows that are no messages and are stored already. None,
+            the default, is an empty store's.
     """
 
     def __init__(
@@ -78,9 +82,11 @@ class Writer:
         *,
         flush_every: float,
         plan: Callable[[], str | None] = lambda: None,
+        unreadable: Mapping[str, Collection[str]] | None = None,
     ) -> None:
         self._store = store
         self._plan = plan
+        self._unreadable = {device: set(keys) for device, keys in (unreadable or {}).items()}
         self._meter = meter
         self._every = flush_every
         self._worth: int = getattr(store, "group_rows", _WORTH_ROWS)
@@ -110,12 +116,26 @@ class Writer:
             finally:
                 self._blocked -= 1
         pending = self._pending
-        pending.add(batch)
+        pending.add(batch, self._bad_rows(batch) if batch.rejected else [])
         self._meter.fetched(batch)
         if pending.full:
             self._room.clear()
         if pending.size >= self._worth or pending.full:
             self._work.set()
+
+    def _bad_rows(self, batch: MessageBatch) -> list[Rejected]:
+        """The rows of a batch that are no messages, without those that are stored already."""
+        device_id = batch.cursor.device_id
+        known = self._unreadable.setdefault(device_id, set())
+        found = []
+        for row in batch.rejected:
+            rejected = Rejected(
+                reason=row.reason, path=row.row_path, raw=row.raw, device_id=device_id
+            )
+            if rejected.key not in known:
+                known.add(rejected.key)
+                found.append(rejected)
+        return found
 
     def finish(self) -> None:
         """Say that no batch follows. `run` then returns once everything is stored."""

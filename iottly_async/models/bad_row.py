@@ -29,6 +29,11 @@ class BadRow(Model):
         """The row as text; bytes that are not UTF-8 become replacement characters."""
         return self.raw.decode("utf-8", "replace")
 
+    @property
+    def row_path(self) -> str:
+        """Where the fault is in the row, such as "$.timestamp"; "$" for the whole row."""
+        return f"${self.path.removeprefix(f'$.messages[{self.index}]')}"
+
     def _msgspec_names(self) -> tuple[str, ...]:
         return ("index", "path", "raw_text", "reason")
 

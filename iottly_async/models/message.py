@@ -21,6 +21,7 @@ from ._model import Model
 from ._nesting import DEEPEST, SHALLOW_BYTES, nested_too_deeply
 from ._time import check_aware, whole_ms
 from ._values import OpenEnum
+from .bad_row import BadRow
 from .cursor import Cursor
 
 UNREAD: Final = msgspec.UNSET
@@ -295,7 +296,10 @@ class MessageBatch(Model):
     Attributes:
         messages: in the order asked for. All messages of a millisecond are in one batch.
         cursor: where to resume once these messages are stored.
+        rejected: rows among them that are no messages, with their bytes and the reason, if the
+            walk skips such rows. Equal rows of a device come once. Empty by default.
     """
 
     messages: list[Message]
     cursor: Cursor
+    rejected: list[BadRow] = field(factory=list)

@@ -16,6 +16,7 @@ from ..errors import ConfigurationError, DeviceFailure
 from ..follow import Follower, FollowPace, checked_pace
 from ..models import Cursor, MessageBatch
 from ..pipeline import FailureEvent, notify
+from ..walk import OnBadRow
 from ..walk.track import resumed
 from .arguments import check_intervals, checked_cursors, checked_ids, time_range
 from .pages import PAGE
@@ -38,6 +39,7 @@ class Follows(Walks):
         doorbell: Any = None,
         settle: Seconds | None = None,
         lookback: Seconds | None = None,
+        on_bad_row: OnBadRow = "raise",
         pace: FollowPace | None = None,
     ) -> AsyncGenerator[MessageBatch, None]:
         """Yield the messages of one device as they come, without end, in batches with cursors.
@@ -61,10 +63,15 @@ class Follows(Walks):
             lookback: seconds before the newest message that are read again, for messages
                 that became visible later than `settle`. None (the default) is `settle`, and at
                 least `Config.settle`.
+            on_bad_row: what happens with a row that is no message, because its `timestamp` or
+                `from` cannot be read (D8), once it was requested again: "raise" (the default)
+                ends following with `DecodeError`, so that nothing is left out unnoticed;
+                "skip" goes on, logs it (``iottly_async.walk``, WARNING) and yields it in
+                `MessageBatch.rejected`.
             pace: how often the device is polled. None (the default) is `FollowPace()`.
 
         Yields:
-            Batches with at least one message.
+            Batches with at least one message, or one row in `rejected`.
 
         Raises:
             ConfigurationError: an argument is not as above. It is raised by the call
@@ -88,6 +95,7 @@ class Follows(Walks):
             doorbell=doorbell,
             settle=settle,
             lookback=lookback,
+            on_bad_row=on_bad_row,
             pace=pace,
             concurrency=1,
             alone=True,
@@ -103,6 +111,7 @@ class Follows(Walks):
         doorbell: Any = None,
         settle: Seconds | None = None,
         lookback: Seconds | None = None,
+        on_bad_row: OnBadRow = "raise",
         pace: FollowPace | None = None,
         concurrency: int = 8,
         skip: Iterable[str] = (),
@@ -152,6 +161,11 @@ class Follows(Walks):
                 again once, not with each poll. A cursor has about 40 bytes for each message of
                 that part. None (the default) is `settle`, and at least `Config.settle`; 0
                 reads nothing again.
+            on_bad_row: what happens with a row that is no message, because its `timestamp` or
+                `from` cannot be read (D8), once it was requested again: "raise" (the default)
+                gives the device up with `DecodeError`, so that nothing is left out unnoticed;
+                "skip" goes on, logs it (``iottly_async.walk``, WARNING) and yields it in
+                `MessageBatch.rejected`.
             pace: how often devices are polled. None (the default) is `FollowPace()`.
             concurrency: polls at the same time, at most. Default 8.
             skip: ids of devices that are not followed, for use without `device_ids`. Empty
@@ -194,6 +208,7 @@ class Follows(Walks):
             doorbell=doorbell,
             settle=settle,
             lookback=lookback,
+            on_bad_row=on_bad_row,
             pace=pace,
             concurrency=concurrency,
             skip=skip,
@@ -212,6 +227,7 @@ class Follows(Walks):
         doorbell: Any,
         settle: Seconds | None,
         lookback: Seconds | None,
+        on_bad_row: OnBadRow,
         pace: FollowPace | None,
         concurrency: int,
         skip: Iterable[str] = (),
@@ -254,7 +270,9 @@ class Follows(Walks):
             query=query,
             start=low,
             cursors=known,
-            settings=attrs.evolve(self.settings(lookback=lookback), settle=settled),
+            settings=attrs.evolve(
+                self.settings(on_bad_row=on_bad_row, lookback=lookback), settle=settled
+            ),
             doorbell=doorbell,
             pace=checked_pace(pace),
             concurrency=whole(concurrency, name="concurrency", least=1),

@@ -50,18 +50,23 @@ class Pages:
 
     async def fetch(self, page: PageRequest, *, patience: float) -> Fetched:
         """Fetch a page for a walk; `patience` is as in `Requester.call`."""
-        return await self._requester.call(self.page_request(page), patience=patience)
+        return await self._requester.call(self.page_request(page, whole=False), patience=patience)
 
     async def history(self, tie: HistoryRequest, *, patience: float) -> list[Message]:
-        """Fetch messages of one millisecond with their ids, for a walk."""
+        """Fetch messages of one millisecond with their ids, for a walk; no rows that are none."""
         query = tie_filter(tie.at, type=tie.type, after_id=tie.after_id, before_id=tie.before_id)
-        request = self._history_request(tie.device_id, tie.size, query)
+        request = self._history_request(tie.device_id, tie.size, query, whole=False)
         found = await self._requester.call(request, patience=patience)
         # A service that does not understand times in a filter answers other messages (D14).
         return [message for message in found if epoch_ms(message.timestamp) == tie.at]
 
-    def page_request(self, page: PageRequest) -> Request[Fetched]:
-        """The request for one page. A 404 of the API itself is an empty page (D4)."""
+    def page_request(self, page: PageRequest, *, whole: bool = True) -> Request[Fetched]:
+        """The request for one page. A 404 of the API itself is an empty page (D4).
+
+        Args:
+            page: which one.
+            whole: whether a row that is no message is an error. Default True.
+        """
         config, device_id = self._config, page.device_id
         # The first page is requested without a number, because it is 0 or 1 (D3).
         number = None if page.number is None else config.first_page + page.number - 1
@@ -81,9 +86,9 @@ class Pages:
 
         def read(answer: Answer) -> Fetched:
             rows = decode_page(answer.body, project_id=self._project_id, device_id=device_id)
-            found = rows.whole()
+            found = rows.whole() if whole else rows.messages
             _check_device(device_id, found)
-            return Fetched(messages=found, server_time=answer.server_time)
+            return Fetched(messages=found, server_time=answer.server_time, bad_rows=rows.bad_rows)
 
         return Request(PAGE, f"{self._last_path[1]}?{query}", read, empty_on_404=_empty)
 
@@ -109,13 +114,13 @@ class Pages:
         return evolve(request, read=read)
 
     def _history_request(
-        self, device_id: str, limit: int, query: Mapping[str, Any] | None
+        self, device_id: str, limit: int, query: Mapping[str, Any] | None, *, whole: bool = True
     ) -> Request[list[Message]]:
         path = [*self._path, "messages", segment(device_id, name="device_id")]
 
         def read(answer: Answer) -> list[Message]:
             rows = decode_history(answer.body, project_id=self._project_id, device_id=device_id)
-            found = rows.whole()
+            found = rows.whole() if whole else rows.messages
             _check_device(device_id, found)
             return found
 

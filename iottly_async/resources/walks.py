@@ -6,8 +6,9 @@ import inspect
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from datetime import datetime
 from functools import partial, wraps
-from typing import Concatenate, Literal, ParamSpec, Protocol, TypeVar
+from typing import Concatenate, Literal, ParamSpec, Protocol, TypeVar, cast
 
+from ..codec import choice
 from ..config import Seconds, flag, seconds, whole
 from ..errors import ConfigurationError, DeviceFailure
 from ..models import Cursor, Device, Message, MessageBatch
@@ -15,6 +16,7 @@ from ..models.cursor import Order
 from ..walk import (
     Fetched,
     HistoryRequest,
+    OnBadRow,
     PageRequest,
     WalkQuery,
     WalkSettings,
@@ -100,6 +102,7 @@ class Walks:
         ordered: bool = True,
         cursor: Cursor | None = None,
         verify_ties: bool | None = None,
+        on_bad_row: OnBadRow = "raise",
         lookback: Seconds | None = None,
         patience: Seconds | None = None,
     ) -> AsyncGenerator[MessageBatch, None]:
@@ -133,6 +136,11 @@ class Walks:
                 holds was read whole, also on a service that changes the order among them
                 (D6). It costs requests for such milliseconds only. None (the default) is
                 `Config.verify_ties`, which is True.
+            on_bad_row: what happens with a row that is no message, because its `timestamp` or
+                `from` cannot be read (D8), once it was requested again: "raise" (the default)
+                ends the walk with `DecodeError`, so that nothing is left out unnoticed;
+                "skip" goes on, logs it (``iottly_async.walk``, WARNING) and yields it in
+                `MessageBatch.rejected`.
             lookback: seconds before the newest message yielded that a resumed walk reads again,
                 for messages that became visible late (D11). Only new messages are yielded. The
                 cursor holds about 40 bytes for each message of that part, 10,000 messages at
@@ -149,6 +157,7 @@ class Walks:
             ConfigurationError: an argument is not as above. It is raised by the call
                 itself, and nothing was sent.
             CursorMismatchError: the cursor is of another query; raised by the call itself.
+            DecodeError: a row is no message (`on_bad_row`), or a page has no row that is one.
             PageOrderError: the service does not keep the order asked for.
             UnstableTieOrderError: `verify_ties` found no proof for a millisecond; the text
                 names it, and says what to do.
@@ -166,7 +175,9 @@ class Walks:
         return batches(
             partial(self._pages.fetch, patience=patient),
             self.query(device_id, start=start, end=end, type=type, order=order),
-            settings=self.settings(verify_ties=verify_ties, lookback=lookback, order=order),
+            settings=self.settings(
+                verify_ties=verify_ties, on_bad_row=on_bad_row, lookback=lookback, order=order
+            ),
             cursor=cursor,
             concurrency=concurrency,
             ordered=flag(ordered, name="ordered"),
@@ -198,6 +209,10 @@ class Walks:
                 holds was read whole, also on a service that changes the order among them
                 (D6). It costs requests for such milliseconds only. None (the default) is
                 `Config.verify_ties`, which is True.
+            on_bad_row: what happens with a row that is no message, because its `timestamp` or
+                `from` cannot be read (D8), once it was requested again: "raise" (the default)
+                ends the walk with `DecodeError`, so that nothing is left out unnoticed;
+                "skip" goes on, logs it (``iottly_async.walk``, WARNING) and leaves it out.
             lookback: seconds before the newest message yielded that a resumed walk reads again,
                 for messages that became visible late (D11). Only new messages are yielded. The
                 cursor holds about 40 bytes for each message of that part, 10,000 messages at
@@ -213,6 +228,7 @@ class Walks:
             ConfigurationError: an argument is not as above. All errors are raised while
                 iterating.
             CursorMismatchError: the cursor is of another query.
+            DecodeError: a row is no message (`on_bad_row`), or a page has no row that is one.
             PageOrderError: the service does not keep the order asked for.
             UnstableTieOrderError: `verify_ties` found no proof for a millisecond; the text
                 names it, and says what to do.
@@ -236,6 +252,7 @@ class Walks:
         concurrency: int = 8,
         cursors: Mapping[str, Cursor] | None = None,
         verify_ties: bool | None = None,
+        on_bad_row: OnBadRow = "raise",
         lookback: Seconds | None = None,
         patience: Seconds | None = None,
         on_failure: OnFailure | None = None,
@@ -262,6 +279,11 @@ class Walks:
                 holds was read whole, also on a service that changes the order among them
                 (D6). It costs requests for such milliseconds only. None (the default) is
                 `Config.verify_ties`, which is True.
+            on_bad_row: what happens with a row that is no message, because its `timestamp` or
+                `from` cannot be read (D8), once it was requested again: "raise" (the default)
+                ends the walk of its device with `DecodeError`, so that nothing is left out
+                unnoticed; "skip" goes on, logs it (``iottly_async.walk``, WARNING) and yields it
+                in `MessageBatch.rejected`.
             lookback: seconds before the newest message yielded that a resumed walk reads again,
                 for messages that became visible late (D11). Only new messages are yielded. The
                 cursor holds about 40 bytes for each message of that part, 10,000 messages at
@@ -295,7 +317,9 @@ class Walks:
             ```
         """
         whole(concurrency, name="concurrency", least=1)
-        settings = self.settings(verify_ties=verify_ties, lookback=lookback, order=order)
+        settings = self.settings(
+            verify_ties=verify_ties, on_bad_row=on_bad_row, lookback=lookback, order=order
+        )
         context = self._context
         patient = context.patience(patience)
         known = checked_cursors(cursors)
@@ -352,6 +376,11 @@ class Walks:
                 holds was read whole, also on a service that changes the order among them
                 (D6). It costs requests for such milliseconds only. None (the default) is
                 `Config.verify_ties`, which is True.
+            on_bad_row: what happens with a row that is no message, because its `timestamp` or
+                `from` cannot be read (D8), once it was requested again: "raise" (the default)
+                ends the walk of its device with `DecodeError`, so that nothing is left out
+                unnoticed; "skip" goes on, logs it (``iottly_async.walk``, WARNING) and leaves it
+                out.
             lookback: seconds before the newest message yielded that a resumed walk reads again,
                 for messages that became visible late (D11). Only new messages are yielded. The
                 cursor holds about 40 bytes for each message of that part, 10,000 messages at
@@ -406,6 +435,7 @@ class Walks:
         self,
         *,
         verify_ties: bool | None = None,
+        on_bad_row: OnBadRow = "raise",
         lookback: Seconds | None = None,
         order: Order = "asc",
     ) -> WalkSettings:
@@ -414,6 +444,7 @@ class Walks:
         Args:
             verify_ties: whether to prove that large milliseconds were read whole (D6).
                 None (the default) is `Config.verify_ties`.
+            on_bad_row: "raise" (the default), or "skip" for rows that are no messages.
             lookback: seconds that a resumed walk reads again. None (the default) is
                 `Config.settle`, and 0 for a descending walk.
             order: of the walk; `lookback` needs "asc", which is the default.
@@ -437,6 +468,7 @@ class Walks:
             verify_ties=(
                 config.verify_ties if verify_ties is None else flag(verify_ties, name="verify_ties")
             ),
+            on_bad_row=cast(OnBadRow, choice(on_bad_row, ("raise", "skip"), name="on_bad_row")),
             lookback=back,
             quirks=self._context.quirks,
         )

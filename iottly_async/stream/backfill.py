@@ -3,7 +3,8 @@
 A walk covers a little more than the gap. It starts `lookback` seconds before the gap, for
 messages that became visible late (D11), and it waits until `settle` seconds after the gap,
 so that the service has shown all that belongs into it. Messages that were yielded before
-are dropped. Failures of the service that pass are waited out, for the stream's `patience`.
+are dropped. Rows that are no messages are skipped, and logged. Failures of the service that
+pass are waited out, for the stream's `patience`.
 """
 
 from __future__ import annotations
@@ -119,7 +120,7 @@ class Backfill:
 
     def walk(self, interval: BackfillInterval) -> AsyncGenerator[MessageBatch, None]:
         """Walk over what is still to be read of an interval."""
-        settings = evolve(self._project.messages.settings(), settle=_SETTLED)
+        settings = evolve(self._project.messages.settings(on_bad_row="skip"), settle=_SETTLED)
         return batches(
             self._fetch,
             interval.query,

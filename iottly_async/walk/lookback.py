@@ -43,12 +43,17 @@ from ..models._time import epoch_ms
 from ..models.cursor import Cursor, Interval, LookBack, Moment
 from ..models.message import Message
 from .axis import FAR, union, within
+from .keyset.page import RejectedAt
 from .query import LookBackPart
+from .rejected import row_key
 
 _log: Final = logging.getLogger("iottly_async.walk")
 
 MOST_REMEMBERED: Final = 10_000
 """Messages that a cursor remembers, at most. If there are more, it looks back less far."""
+
+_MOST_REJECTED: Final = 1000
+"""Rows that are no messages and are remembered besides, at most: the newest of them."""
 
 _DATE_STEP: Final = 1000
 """`Date` has whole seconds: a difference of two may be this many milliseconds too large."""
@@ -87,10 +92,12 @@ class Lookback:
         "_answered_at",
         "_asked",
         "_known",
+        "_known_keys",
         "_known_times",
         "_now",
         "_prune_at",
         "_read",
+        "_rejected",
         "_size",
         "_span",
         "_stamped",
@@ -114,8 +121,10 @@ class Lookback:
         self._unread_from: float = inf
         self._known: dict[int, Counter[str]] = {}
         self._known_times: list[int] = []
+        self._known_keys: set[str] = set()
         self._asked: list[float] = []
         self._read: list[_Read] = []
+        self._rejected: list[tuple[int, str]] = []
         self._size = 0
         self._prune_at = 4
         self._warned = False
@@ -143,6 +152,7 @@ class Lookback:
         (self.floor, _), *_ = reversed(union([*cursor.remaining, (cursor.recent_from, FAR)]))
         for at, key in cursor.recent:
             self._known.setdefault(at, Counter())[key] += 1
+            self._known_keys.add(key)
         self._known_times = sorted(self._known)
         first = cursor.recent_from
         if self.newest is None:
@@ -195,8 +205,17 @@ class Lookback:
             return None
         return (floor(self._stamped + self._answered_at), *self._now)
 
+    def knows(self, key: str) -> bool:
+        """Whether a row that is no message was yielded before, by its key."""
+        return key in self._known_keys
+
     def only_new(
-        self, messages: list[Message], start: int, end: int, asked_at: float
+        self,
+        messages: list[Message],
+        start: int,
+        end: int,
+        asked_at: float,
+        rejected: Sequence[RejectedAt] = (),
     ) -> list[Message]:
         """Return those of `messages` that were not yielded before, and remember them.
 
@@ -205,6 +224,8 @@ class Lookback:
             start: inclusive.
             end: exclusive.
             asked_at: when they were asked for, by the monotonic clock.
+            rejected: rows of these milliseconds that are no messages, and were not yielded
+                before; they are remembered, too. Default: none.
         """
         times = self._known_times
         first = bisect_left(times, start)
@@ -216,6 +237,9 @@ class Lookback:
                 self.newest = newest
         if asked_at in self._asked:
             self._asked.remove(asked_at)
+        self._rejected += [(at, row_key(row.raw)) for at, row in rejected]
+        if len(self._rejected) > 2 * _MOST_REJECTED:
+            self._rejected = sorted(self._rejected)[-_MOST_REJECTED:]
         if self._span and start < end:
             self._read.append(_Read(start, end, asked_at, messages[:]))
             self._size += len(messages)
@@ -275,6 +299,7 @@ class Lookback:
             A function that computes it, when it is asked for.
         """
         newest, known, read = self.newest, self._known, tuple(self._read)
+        rejected = tuple(self._rejected)
         ahead, lowest = self._stamped - self._span, self.floor
 
         def compute() -> tuple[int, tuple[tuple[int, str], ...]]:
@@ -294,7 +319,8 @@ class Lookback:
                 for message in each.messages
                 if (at := epoch_ms(message.timestamp)) >= since
             )
-            return since, tuple(sorted([*kept, *new]))
+            bad = (row for row in rejected if row[0] >= since)
+            return since, tuple(sorted([*kept, *new, *bad]))
 
         return compute
 

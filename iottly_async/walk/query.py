@@ -10,6 +10,7 @@ from typing import Literal
 
 from attrs import define, frozen
 
+from ..models.bad_row import BadRow
 from ..models.cursor import Order
 from ..models.message import Message
 from .quirks import Quirks
@@ -38,6 +39,7 @@ class WalkQuery:
 
 
 LookBackPart = Literal["all", "old", "none"]
+OnBadRow = Literal["raise", "skip"]
 
 
 @frozen(kw_only=True)
@@ -55,6 +57,11 @@ class WalkSettings:
             stable, the first pass is the proof. If passes do not help, the history endpoint is
             asked for the ids. If that fails too, the walk ends with `UnstableTieOrderError`.
             Default True; False trusts a stable order there.
+        on_bad_row: what a row that is no message does (D8), once it was asked for again: "raise"
+            ends the walk with `DecodeError`, "skip" yields it in `MessageBatch.rejected`. A page
+            on which no row is a message is an error in any case: there is no place to go on
+            from. Only the last page may be such, of a device whose messages were read.
+            Default "raise".
         lookback: seconds before the newest message yielded that a resumed ascending walk reads
             again, to deliver messages that became visible late: up to `settle` and `lookback`
             after their time. The cursor holds some 40 bytes for each message of that part.
@@ -70,6 +77,7 @@ class WalkSettings:
     page_size: int = 100
     settle: float = 5.0
     verify_ties: bool = True
+    on_bad_row: OnBadRow = "raise"
     lookback: float = 0.0
     looks_back: LookBackPart = "all"
     quirks: Quirks | None = None
@@ -116,10 +124,12 @@ class Fetched:
         messages: of the page, in the order asked for; empty if none matches (D4).
         server_time: seconds since the epoch on the server's clock when it answered, rounded
             down to the second; None if the answer does not say.
+        bad_rows: rows of the page that are no messages, in its order. Default: none.
     """
 
     messages: Sequence[Message]
     server_time: float | None
+    bad_rows: Sequence[BadRow] = ()
 
 
 @frozen(kw_only=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from typing import Final
 
 import attrs
 
@@ -17,6 +19,9 @@ from .keyset.segment import Segment
 from .keyset.tie_proof import HISTORY_LIMIT
 from .query import Fetch, Fetched, History, HistoryRequest, PageRequest
 from .track import Track
+
+_MOST_TRIES: Final = 5
+"""How often a page is requested whose rows cannot be read, each time another one."""
 
 
 class PageSource:
@@ -39,6 +44,7 @@ class PageSource:
             PageOrderError: as `Segment.feed`.
             UnstableTieOrderError: as `Segment.feed`.
             CursorMismatchError: the cursor lies in the server's future.
+            DecodeError: a row is no message (`WalkSettings.on_bad_row`).
         """
         asked_at = segment.asked_at
         if asked_at is None:
@@ -47,22 +53,28 @@ class PageSource:
         complete = await self._feed(track, segment)
         if complete.end > complete.start:
             segment.asked_at = None
-            return CompleteInterval(complete.start, complete.end, complete.messages, asked_at)
+            start, end, messages, _, rejected = complete
+            return CompleteInterval(start, end, messages, asked_at, rejected)
         return complete
 
     async def _feed(self, track: Track, segment: Segment) -> CompleteInterval:
         if self._history is not None and segment.ids is not None:
             return segment.feed_history(await self._identified(self._history, track, segment))
         request = _next_request(track, segment)
+        # A test asks only whether there is a row.
+        fetch = self._fetch
+        if segment.test is None:
+            fetch = partial(self._fetch_twice, track, bad_only=segment.run.contiguous)
         try:
-            page = self._read(track, request, await self._fetch(request))
+            page = self._read(track, request, await fetch(request))
         except CursorMismatchError:
             # A single answer may have a wild `Date`; two in a row are believed.
-            page = self._read(track, request, await self._fetch(request))
+            page = self._read(track, request, await fetch(request))
         if segment.fresh:
             segment.clip(*track.bounds)
         complete = segment.feed(page)
-        if segment.run.contiguous and track.settings.verify_ties and not segment.proving:
+        tied = segment.run.contiguous and segment.held_back
+        if tied and track.settings.verify_ties and not segment.proving:
             segment.prove(track.query.device_id, has_history=self._history is not None)
         return complete
 
@@ -85,9 +97,42 @@ class PageSource:
     async def page(self, track: Track, request: PageRequest) -> Page:
         """Fetch and read a page that no segment wants."""
         asked_at = self._clock.monotonic() * 1000
-        page = self._read(track, request, await self._fetch(request))
+        page = self._read(track, request, await self._fetch_twice(track, request, bad_only=True))
         page.asked_at = asked_at
         return page
+
+    async def _fetch_twice(
+        self, track: Track, request: PageRequest, *, bad_only: bool = False
+    ) -> Fetched:
+        """Fetch a page; again if a row on it is no message, for the fault may have passed (D8).
+
+        Args:
+            track: whose page.
+            request: of the page.
+            bad_only: whether the walk can go on from a page on which no row is a message.
+                Default False: only if it is the last one, and messages of the device were read.
+
+        Raises:
+            DecodeError: a row is no message twice, and such rows are not skipped; or no row of
+                the page is a message.
+        """
+        fetched = await self._fetch(request)
+        if not fetched.bad_rows:
+            return fetched
+        for _ in range(_MOST_TRIES):
+            if track.rejected.confirm(fetched.bad_rows):
+                break
+            fetched = await self._fetch(request)
+        else:
+            raise fetched.bad_rows[0].error()  # another row each time: nothing can be said
+        if fetched.bad_rows:
+            raised = track.settings.on_bad_row == "raise"
+            if not (fetched.messages or bad_only):
+                full = track.quirks.is_full(len(fetched.bad_rows), request.size)
+                raised = raised or full or not track.has_read
+            if raised:
+                raise fetched.bad_rows[0].error()
+        return fetched
 
     async def last_position(self, track: Track, segment: Segment) -> int | None:
         """Find the position of the last message of `segment`; None if there is none.
@@ -100,9 +145,10 @@ class PageSource:
         return track.axis.point(epoch_ms(messages[0].timestamp)) if messages else None
 
     def _read(self, track: Track, request: PageRequest, fetched: Fetched) -> Page:
-        page = Page(fetched.messages, track.axis, request)
+        page = Page(fetched.messages, track.axis, request, fetched.bad_rows)
         newest = None
-        if page:
+        if fetched.messages:
+            track.has_read = True
             newest = page.last if track.axis is ASCENDING else track.axis.point(page.first)
         local_time, server_time = self._clock.time(), fetched.server_time
         track.answered(

@@ -28,6 +28,7 @@ from .keyset.segment import Segment
 from .lookback import Lookback
 from .query import WalkQuery, WalkSettings
 from .quirks import Quirks
+from .rejected import RejectedRows
 
 _log: Final = logging.getLogger("iottly_async.walk")
 
@@ -93,6 +94,8 @@ class Track:
         pinned_end: where the walk ends, exclusive; None before the first answer.
         remaining: what is not delivered yet, as intervals of the axis.
         finished: whether everything is delivered, and the last batch made.
+        rejected: the rows met that are no messages.
+        has_read: whether a message of the device was read, by this walk or one before it.
     """
 
     def __init__(
@@ -118,6 +121,8 @@ class Track:
         self.settings = settings
         self.axis = ASCENDING if query.order == "asc" else DESCENDING
         self.quirks = settings.quirks or Quirks()
+        self.rejected = RejectedRows(query.device_id)
+        self.has_read = cursor is not None and cursor.count > 0
         self.finished = False
         self.start = BEGINNING if query.start is None else query.start
         self.end = FAR if query.end is None else query.end
@@ -259,21 +264,25 @@ class Track:
         """Count an interval as delivered, and make its batch.
 
         Returns:
-            The batch; None if it has no messages and is not the last of all.
+            The batch; None if it has no rows and is not the last of all.
         """
-        messages = complete.messages
-        if self._lookback is not None:
-            start, end, messages, asked_at = complete
-            messages = self._lookback.only_new(messages, start, end, asked_at)
+        start, end, messages, asked_at, rejected = complete
+        lookback = self._lookback
+        if rejected:
+            is_known = _is_not_known if lookback is None else lookback.knows
+            rejected = self.rejected.only_new(rejected, is_known)
+        if lookback is not None:
+            messages = lookback.only_new(messages, start, end, asked_at, rejected)
             if messages:
                 self._check_behind(messages)
         self._delivered = True
-        subtract(self.remaining, complete.start, complete.end)
+        subtract(self.remaining, start, end)
         self._count += len(messages)
-        if self.finished or (self.remaining and not messages):
+        if self.finished or (self.remaining and not (messages or rejected)):
             return None
         self.finished = not self.remaining
-        return MessageBatch(messages=messages, cursor=self.cursor())
+        rows = [row for _, row in rejected]
+        return MessageBatch(messages=messages, cursor=self.cursor(), rejected=rows)
 
     def reached(self) -> Cursor | None:
         """Where a walk that ends here goes on; None if nothing was read."""
@@ -327,6 +336,10 @@ def _check_server(cursor: Cursor, now: Moment) -> None:
             f"the cursor says that the walk has reached {_iso(reached)}, "
             f"but the server's clock shows {_iso(now[0])}: it comes from another server"
         )
+
+
+def _is_not_known(_: str) -> bool:
+    return False
 
 
 def _iso(ms: int) -> str:

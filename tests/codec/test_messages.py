@@ -417,8 +417,10 @@ def test_a_bad_row_does_not_hide_the_others(
 def test_a_page_of_bad_rows_alone_is_an_error(
     row: Callable[..., dict[str, Any]], read: Callable[[bytes], list[Message]]
 ) -> None:
-    """An answer without one readable row is an error, not an empty page."""
+    """An answer without one readable row is an error where messages are wanted, not empty."""
     decode = decode_page if read is read_page else decode_history
+    rows = decode(answer(row(timestamp="no"), 3), project_id=PROJECT, device_id=DEVICE)
+    assert (rows.messages, len(rows.bad_rows)) == ([], 2)
     with pytest.raises(DecodeError) as caught:
-        decode(answer(row(timestamp="no"), 3), project_id=PROJECT, device_id=DEVICE)
+        rows.whole()
     assert caught.value.path == "$.messages[0].timestamp"

@@ -24,6 +24,7 @@ from typing import NamedTuple
 import attrs
 
 from iottly_async.models._time import from_epoch_ms
+from iottly_async.models.bad_row import BadRow
 from iottly_async.models.message import Message, MessageType
 from iottly_async.walk import Fetched, HistoryRequest, PageRequest
 
@@ -40,7 +41,8 @@ Identity = tuple[int, bytes]
 class Row(NamedTuple):
     """A stored message: its time in milliseconds, a payload, a type, and its device.
 
-    `serial` distinguishes identical rows; the history endpoint shows it as the id.
+    `serial` distinguishes identical rows; the history endpoint shows it as the id. A `bad` row is
+    no message: its payload stands for all of its bytes.
     """
 
     at: int
@@ -48,6 +50,7 @@ class Row(NamedTuple):
     type: str = "userdefined"
     device: str = "d1"
     serial: int = 0
+    bad: bool = False
 
 
 def identity(message: Message) -> Identity:
@@ -179,7 +182,13 @@ class MessageServer:
             await asyncio.sleep(latency / 2)
         finally:
             self.under_way -= 1
-        return Fetched(messages=[self._message(row) for row in rows], server_time=server_time)
+        bad_rows = [
+            BadRow(index=n, path=f"$.messages[{n}]", raw=row.payload, reason="expected an object")
+            for n, row in enumerate(rows)
+            if row.bad
+        ]
+        messages = [self._message(row) for row in rows if not row.bad]
+        return Fetched(messages=messages, server_time=server_time, bad_rows=bad_rows)
 
     async def history(self, request: HistoryRequest) -> list[Message]:
         """Answer a history request: messages of one millisecond with their ids, in any order."""
@@ -191,7 +200,8 @@ class MessageServer:
             if (request.after_id or "") < _id(row) < (request.before_id or "g")
         ]
         self._random.shuffle(rows)
-        return [attrs.evolve(self._message(row), id=_id(row)) for row in rows[: request.size]]
+        shown = [row for row in rows[: request.size] if not row.bad]
+        return [attrs.evolve(self._message(row), id=_id(row)) for row in shown]
 
     def _show_pending(self) -> None:
         while self._pending and self._pending[0][0] <= self.now_ms():

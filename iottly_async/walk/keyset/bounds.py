@@ -67,7 +67,7 @@ class RequestBound:
             is_missing = self._missing_above_upper if self._upper else self._missing_on_lower
             if is_missing(page, anchor, at, there):
                 return False
-        if page:
+        if page.messages:
             if page.first < anchor:
                 self._quirks.note_rounding(anchor, page.first)
                 self.rounding_ms = self._quirks.rounding_ms
@@ -93,7 +93,7 @@ class RequestBound:
         self._widened = False
         if there:
             quirks.rounding_ms = SECOND
-        elif not page or page.last >= at:
+        elif not page.messages or page.last >= at:
             self.rounding_ms = quirks.rounding_ms
         return False
 

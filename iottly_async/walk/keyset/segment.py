@@ -13,6 +13,7 @@ other task runs. What depends on the server is decided elsewhere: from where to 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
@@ -21,7 +22,7 @@ from ...models.message import Message
 from ..axis import DESCENDING, Axis
 from ..quirks import Quirks
 from .bounds import LastPageCheck, RequestBound
-from .page import CompleteInterval, Page
+from .page import CompleteInterval, Page, RejectedAt
 from .page_numbers import NumberingTest, PageRun
 from .tie_proof import IdRange, TieProof
 from .ties import canonical
@@ -49,7 +50,9 @@ class Segment:
         "_axis",
         "_bound",
         "_held",
+        "_held_rejected",
         "_last_page",
+        "_met",
         "_proof",
         "_quirks",
         "_restarts",
@@ -77,6 +80,8 @@ class Segment:
         self._bound = RequestBound(axis, quirks)
         self._last_page = LastPageCheck(quirks)
         self._held: list[Message] = []
+        self._held_rejected: list[RejectedAt] = []
+        self._met: deque[frozenset[bytes]] = deque(maxlen=3)
         self._proof: TieProof | None = None
         self._restarts = 0
         self.run.restart(self._bound.anchor(start, 0))
@@ -113,6 +118,11 @@ class Segment:
         self.fresh = False
         if self.test is not None:
             return self._continue_test(self.test, page)
+        complete = self._feed(page)
+        self._met.append(page.bad_rows)
+        return complete
+
+    def _feed(self, page: Page) -> CompleteInterval:
         run = self.run
         run.check(page, self.done)
         if run.number is None or self._quirks.numbers_verified:
@@ -153,19 +163,21 @@ class Segment:
                     # What was returned before ended with the last page. Only a page that
                     # holds its end, and what follows, shows that nothing lies between.
                     return _nothing(start)
-                return self._end_millisecond(self._held)
+                rejected = [*self._held_rejected, *page.rejected(0, 0, start + 1)]
+                return self._end_millisecond(self._held, rejected)
         elif run.number is None:
             if not self._bound.is_kept(page, run.anchor, start, len(self._held)):
                 run.restart(self._bound.wider_anchor(start))
                 return _nothing(start)
-        elif not page or page.first >= start:
+        elif not page.overlaps(start, self._met):
             self._restarts += 1
             if self._restarts > _MAX_RESTARTS:
                 raise page.error("pages by number that leave out what lies between them")
             run.restart(run.anchor)  # ranks have shifted: messages were deleted
             return _nothing(start)
         if not run.contiguous:
-            self._held = []  # the held-back messages came again, with all of their millisecond
+            # What is held back came again, with all of its millisecond.
+            self._held, self._held_rejected = [], []
         full = self._last_page.is_full(page, run, start, self.end, first=not self.rate)
         if not full or page.last >= self.end or start >= self.end:
             return self._finish(page)
@@ -173,21 +185,24 @@ class Segment:
         low = page.index(start)
         if page.last <= start:
             self._held += page.messages[low:]
+            self._held_rejected += page.rejected(low, len(page.messages), start + 1)
             if run.contiguous:
                 run.next_page()
             else:
-                self._request_on(len(page), run.rank + low)
+                self._request_on(len(page), run.rank + page.rank(low))
             return _nothing(start)
         tail = page.tail
         messages = self._in_order(page, low, tail)
+        rejected = [*self._held_rejected, *page.rejected(low, tail, page.last)]
         self._held = list(page.messages[tail:])
+        self._held_rejected = page.rejected(tail, len(page.messages), page.last + 1)
         self.done = page.last
         self._restarts = 0
         if tail:
-            self._request_on(len(page), run.rank + tail)
+            self._request_on(len(page), run.rank + page.rank(tail))
         else:
             run.advance(len(page), 0)  # the page begins with it: no need to see it again
-        return CompleteInterval(start, self.done, messages)
+        return CompleteInterval(start, self.done, messages, rejected=rejected)
 
     def _request_on(self, length: int, held_rank: int) -> None:
         """Move the anchor to what is held back, or request the next page from the same one."""
@@ -197,25 +212,29 @@ class Segment:
         else:
             self.run.advance(length, held_rank)
 
-    def _end_millisecond(self, messages: list[Message]) -> CompleteInterval:
+    def _end_millisecond(
+        self, messages: list[Message], rejected: Sequence[RejectedAt]
+    ) -> CompleteInterval:
         """Return a millisecond that was read whole, and start anew behind it.
 
         The page that shows where it ends is not used: had the millisecond been deleted
         meanwhile, the page's number would have skipped messages that follow.
         """
         start = self.done
-        self._held = []
+        self._held, self._held_rejected = [], []
         self.done = start + 1
         self.run.restart(self._bound.anchor(self.done, 0))
         messages = canonical(messages, descending=self._axis is DESCENDING)
-        return CompleteInterval(start, self.done, messages)
+        return CompleteInterval(start, self.done, messages, rejected=rejected)
 
     def _finish(self, page: Page) -> CompleteInterval:
         start = self.done
-        messages = self._in_order(page, page.index(start), page.index(self.end))
-        self._held = []
+        low, high = page.index(start), page.index(self.end)
+        messages = self._in_order(page, low, high)
+        rejected = [*self._held_rejected, *page.rejected(low, high, max(start, self.end))]
+        self._held, self._held_rejected = [], []
         self.done = self.end = max(start, self.end)
-        return CompleteInterval(start, self.done, messages)
+        return CompleteInterval(start, self.done, messages, rejected=rejected)
 
     def _in_order(self, page: Page, low: int, high: int) -> list[Message]:
         """Return what is held back and the page's messages from `low` to `high`."""
@@ -252,7 +271,10 @@ class Segment:
         """
         at = self._axis.point(self.done)
         self._proof = TieProof(at, device_id, has_history=has_history)
-        self._proof.add(self._held)
+        if self._held_rejected:
+            self.run.rewind()  # whether these rows lie within it, a whole pass shows
+        else:
+            self._proof.add(self._held)
 
     def feed_history(self, messages: Sequence[Message]) -> CompleteInterval:
         """Take in the history endpoint's answer for `ids`.
@@ -263,7 +285,7 @@ class Segment:
         if self._proof is not None:
             proven = self._proof.add_history(messages)
             if proven is not None:
-                return self._end_proof(proven)
+                return self._end_proof(proven, self._proof)
         return _nothing(self.done)
 
     def unproven(self, error: IottlyError) -> UnstableTieOrderError | None:
@@ -273,20 +295,27 @@ class Segment:
     def _take_in_pass(self, proof: TieProof, page: Page) -> CompleteInterval:
         """Take in one page of a pass over the millisecond that is being proven."""
         run, start = self.run, self.done
-        proof.add(page.messages[page.index(start) : page.index(start + 1)])
+        low, high = page.index(start), page.index(start + 1)
+        proof.add(
+            page.messages[low:high],
+            before=page.rejected(low, low, start + 1),
+            inside=page.rejected(low + 1, high - 1, start + 1),
+            after=page.rejected(high, high, start + 1) if low < high else [],
+            begins=low > 0,
+        )
         full = self._last_page.is_full(page, run, start, self.end, first=not self.rate)
         if full and page.last <= start:
             run.next_page()
             return _nothing(start)
         proven = proof.conclude()
         if proven is not None:
-            return self._end_proof(proven)
+            return self._end_proof(proven, proof)
         run.rewind(proof.page_part)
         return _nothing(start)
 
-    def _end_proof(self, messages: list[Message]) -> CompleteInterval:
+    def _end_proof(self, messages: list[Message], proof: TieProof) -> CompleteInterval:
         self._proof = None
-        return self._end_millisecond(messages)
+        return self._end_millisecond(messages, proof.rejected)
 
 
 def _nothing(at: int) -> CompleteInterval:

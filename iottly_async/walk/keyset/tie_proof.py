@@ -18,12 +18,16 @@ messages, of which 120 differ. Pass 2 finds 20 of the missing 30, pass 3 the las
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import Final, TypeVar
 
 from ...errors import IottlyError, UnstableTieOrderError
 from ...models._time import from_epoch_ms
 from ...models.message import Message
+from .page import RejectedAt
+
+_Key = TypeVar("_Key")
+_Item = TypeVar("_Item")
 
 MAX_PASSES: Final = 24
 """Passes at most. Five thousand messages in random order take about twelve."""
@@ -56,6 +60,11 @@ class TieProof:
         self._device_id = device_id
         self._has_history = has_history
         self._found: dict[str, list[Message]] = {}
+        self._inside: dict[bytes, list[RejectedAt]] = {}
+        self._leading: list[Sequence[RejectedAt]] = []
+        self._trailing: list[Sequence[RejectedAt]] = []
+        self._begun = False
+        self._inside_now = self._unclear_before = 0
         self._pages: list[list[str]] = []
         self._pages_before: list[list[str]] = []
         self.passes = 0
@@ -65,15 +74,65 @@ class TieProof:
         self._ranges: list[IdRange] = []
         self._differed = False
 
-    def add(self, messages: Sequence[Message]) -> None:
-        """Take in the messages that one page shows of the millisecond."""
-        here: dict[str, list[Message]] = defaultdict(list)
-        for message in messages:
-            here[message.digest].append(message)
-        for digest, twins in here.items():
-            if len(twins) > len(self._found.get(digest, ())):
-                self._found[digest] = twins
+    @property
+    def rejected(self) -> list[RejectedAt]:
+        """The rows of the millisecond that are no messages.
+
+        Those at its edges, as the last pass has shown them, may be of its neighbours.
+        """
+        most = dict(self._inside)
+        for page in (*self._leading, *self._trailing):
+            _keep_most(most, ((row.raw, (at, row)) for at, row in page))
+        return [row for twins in most.values() for row in twins]
+
+    def add(
+        self,
+        messages: Sequence[Message],
+        *,
+        before: Sequence[RejectedAt] = (),
+        inside: Sequence[RejectedAt] = (),
+        after: Sequence[RejectedAt] = (),
+        begins: bool = False,
+    ) -> None:
+        """Take in what one page shows of the millisecond: messages, and rows that are none.
+
+        Args:
+            messages: of the millisecond.
+            before: such rows right before its first message, or before what may follow.
+                Default: none.
+            inside: such rows between its messages. Default: none.
+            after: such rows right behind its last message here. Default: none.
+            begins: whether messages of an earlier time stand before `before`. Default False.
+        """
+        if not self._pages:
+            self._unclear_before = self._unclear
+            self._leading, self._trailing, self._begun = [], [], False
+            self._inside_now = 0
+        if begins:
+            self._leading = []
+        if not messages:
+            (self._trailing if self._begun else self._leading).append([*before, *after])
+        elif not self._begun:
+            self._leading.append(before)
+            self._begun = True
+            self._trailing = [after]
+            self._add_inside(inside)
+        else:
+            for page in self._trailing:  # the millisecond goes on behind them
+                self._add_inside(page)
+            self._add_inside([*before, *inside])
+            self._trailing = [after]
+        _keep_most(self._found, ((message.digest, message) for message in messages))
         self._pages.append([message.digest for message in messages])
+
+    def _add_inside(self, rows: Sequence[RejectedAt]) -> None:
+        self._inside_now += len(rows)
+        _keep_most(self._inside, ((row.raw, (at, row)) for at, row in rows))
+
+    @property
+    def _unclear(self) -> int:
+        """How many rows at the edges the last pass has shown."""
+        return sum(map(len, (*self._leading, *self._trailing)))
 
     def conclude(self) -> list[Message] | None:
         """End a pass.
@@ -85,13 +144,16 @@ class TieProof:
             UnstableTieOrderError: passes do not help, and there is no history endpoint.
         """
         self.passes += 1
-        count = sum(map(len, self._pages))
+        count = sum(map(len, self._pages)) + self._inside_now + self._unclear
         settled = self._pages == self._pages_before  # the same again: no such pass will help
         self._pages, self._pages_before = [], self._pages
-        if count != self.count and self.passes > 1:
-            self._found = {}  # some were deleted meanwhile: what was found before may be gone
+        # Rows at the edges are not counted with every pass.
+        unclear = max(self._unclear, self._unclear_before)
+        if abs(count - self.count) > unclear and self.passes > 1:
+            # Some were deleted meanwhile: what was found before may be gone.
+            self._found, self._inside = {}, {}
         self.count = count
-        if sum(map(len, self._found.values())) == count:
+        if sum(map(len, self._found.values())) + len(self.rejected) == count:
             return [message for twins in self._found.values() for message in twins]
         if settled and self._other_parts is None:
             self._other_parts = deque(_OTHER_PARTS)
@@ -121,7 +183,7 @@ class TieProof:
         if ids and not ((low is None or low < ids[0]) and (high is None or ids[-1] < high)):
             raise self._unstable("the history endpoint does not filter by ids")
         self._by_id.update({message.id: message for message in messages if message.id is not None})
-        if len(messages) >= HISTORY_LIMIT:
+        if ids and len(messages) + len(self.rejected) >= HISTORY_LIMIT:  # it may have all of these
             # Whichever hundred of the range these are: on both sides of one there are fewer.
             middle = ids[len(ids) // 2]
             self._ranges += [(low, middle), (middle, high)]
@@ -129,7 +191,7 @@ class TieProof:
             self.ids = self._ranges.pop()
             return None
         shown, self._by_id = self._by_id, {}
-        if len(shown) == self.count:
+        if len(shown) + len(self.rejected) == self.count:
             return list(shown.values())
         if self._differed:
             raise self._unstable(f"the history endpoint shows {len(shown)} of them")
@@ -150,3 +212,13 @@ class TieProof:
             "Config(verify_ties=False) reads them",
             timestamp=at,
         )
+
+
+def _keep_most(found: dict[_Key, list[_Item]], page: Iterable[tuple[_Key, _Item]]) -> None:
+    """Add what a page shows; equal items count as often as a single page has shown them."""
+    here: dict[_Key, list[_Item]] = defaultdict(list)
+    for key, item in page:
+        here[key].append(item)
+    for key, twins in here.items():
+        if len(twins) > len(found.get(key, ())):
+            found[key] = twins

@@ -140,10 +140,12 @@ def read_lookahead(page: Page, frontier: int, end: int, *, full: bool, axis: Axi
     """
     gap_end = frontier if page.first < frontier else min(page.first + 1, end)
     until = max(gap_end, min(page.last, end) if full else end)
-    messages = [*page.messages[page.index(gap_end) : page.index(until)]]
+    low, high = page.index(gap_end), page.index(until)
+    messages = [*page.messages[low:high]]
     if page.tied:
         messages = canonical(messages, descending=axis is DESCENDING)
-    complete = CompleteInterval(gap_end, until, messages, page.asked_at)
+    rejected = page.rejected(low, high, until)
+    complete = CompleteInterval(gap_end, until, messages, page.asked_at, rejected)
     return LookaheadPage(gap_end, complete)
 
 

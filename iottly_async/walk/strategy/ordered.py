@@ -179,7 +179,7 @@ class OrderedWalk:
         for page in pages:
             if frontier >= end:
                 break
-            if not page:
+            if not page.messages:
                 return frontier, True
             full = track.quirks.is_full(len(page), plan.size)
             found = read_lookahead(page, frontier, end, full=full, axis=track.axis)
