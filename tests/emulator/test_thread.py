@@ -1,6 +1,8 @@
 """The emulator in a thread, for synchronous code."""
 
+import gc
 import json
+import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from urllib.request import Request, urlopen
@@ -83,3 +85,20 @@ def test_before_it_runs() -> None:
         emulator.device_ids  # noqa: B018 - reading it is the point
     with pytest.raises(RuntimeError, match="not running"):
         emulator.until_requests(1)
+
+
+def test_a_request_that_stalls_does_not_outlive_the_thread(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A stalled request whose client has gone is ended with the emulator, without a word."""
+    with EmulatorThread(devices=1, messages=0) as emulator:
+        emulator.fault("stall", count=None)
+        host, port = emulator.base_url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as client:
+            client.sendall(f"GET /v1/devices HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
+            emulator.until_requests(1)
+        with urlopen(f"{emulator.base_url}/_emulator/health", timeout=10) as answer:
+            answer.read()  # by now the emulator has seen that the client has gone
+    del emulator
+    gc.collect()  # a task that is still pending is reported now
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
