@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 from attrs import evolve, frozen
 
 from ..clock import SYSTEM_CLOCK
-from ..errors import ApiError, DecodeError
+from ..errors import ApiError, CursorMismatchError, DecodeError
 from ..resources import Messages
 from ..retry import is_passing
 from ..walk import PageRequest
@@ -56,19 +57,32 @@ async def begin_run(
     """
     old, saved = stored_plan(stored, devices, shown=repr(store))
     now = await server_now(messages, query, devices, patience=patience)
-    check_server(saved.values(), server_now=now, local_now=SYSTEM_CLOCK.time())
-    plan = next_plan(query, old, server_now=now, settle=settle)
+    with _naming(store):
+        check_server(saved.values(), server_now=now, local_now=SYSTEM_CLOCK.time())
+        plan = next_plan(query, old, server_now=now, settle=settle)
+        cursors = {one: cursor_for(plan, one, saved.get(one)) for one in devices}
     waiting = tuple(device_id for device_id in devices if device_id not in stored.cursors)
     await store.begin(evolve(plan, waiting=waiting).to_json())
     progress: dict[str, DeviceProgress] = {}
-    for device_id in devices:
-        cursor = cursor_for(plan, device_id, saved.get(device_id))
+    for device_id, cursor in cursors.items():
         before = 0 if cursor is None else cursor.count
         device = DeviceProgress(device_id, cursor=cursor, before=before)
         if cursor is not None and cursor.finished:
             device.outcome = Outcome.DONE
         progress[device_id] = device
     return RunStart(plan=plan, devices=progress, server_now=now)
+
+
+@contextmanager
+def _naming(store: Store) -> Iterator[None]:
+    """Name the store in an error that says that it does not fit."""
+    try:
+        yield
+    except CursorMismatchError as error:
+        reason = str(error)
+    else:
+        return
+    raise CursorMismatchError(f"{store!r}: {reason}")
 
 
 async def server_now(
