@@ -42,7 +42,7 @@ _LATEST: Final = 20
 
 async def diagnose(
     session: IottlySession,
-    project_id: str,
+    project: str,
     *,
     patience: Seconds = 60.0,
     on_request: Callable[[int], object] | None = None,
@@ -63,7 +63,7 @@ async def diagnose(
 
     Args:
         session: whose key, settings and quota are used.
-        project_id: of the project.
+        project: the project's id.
         patience: seconds, or a `timedelta`, that all waits for quota may take together. When
             they are used up, the diagnosis ends. Default 60.
         on_request: called with the number of requests sent so far, after each. Default None:
@@ -77,7 +77,7 @@ async def diagnose(
         SessionClosedError: the session was closed meanwhile.
     """
     limit = seconds(patience, name="patience", zero=True)
-    examination = _Examination(session, project_id, limit, on_request)
+    examination = _Examination(session, project, limit, on_request)
     evidence = examination.evidence
     try:
         await examination.run()
@@ -96,12 +96,12 @@ class _Examination:
     def __init__(
         self,
         session: IottlySession,
-        project_id: str,
+        project: str,
         patience: float,
         on_request: Callable[[int], object] | None,
     ) -> None:
-        self._project = ["project", segment(project_id, name="project_id")]
-        self.evidence = Evidence(config=session.config, project_id=project_id)
+        self._project = ["project", segment(project, name="project")]
+        self.evidence = Evidence(config=session.config, project_id=project)
         self._sender = Sender(*parts_of(session), self.evidence, patience, on_request)
 
     async def run(self) -> None:

@@ -1,8 +1,12 @@
-"""The doctor against an independent server, in every dialect that it could speak."""
+"""The doctor against an independent server, in every dialect that it could speak.
+
+Walks with the saved profile use about a dozen dialects; with `HYPOTHESIS_PROFILE=long`, all.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +15,11 @@ from attrs import evolve
 
 from iottly_async import Config, IottlyError, IottlySession, RateLimiter
 from iottly_async.doctor import Verdict, profile_text
-from tests.support.foreign import EVERY, Dialect, ForeignServer
+from tests.support.foreign import EVERY, USUAL, Dialect, ForeignServer
 
 from .examined import NEVER_TOLD, by_check, checks, examine
+
+LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 
 # What cannot be told: the count of this server's quota stands still.
 UNKNOWN = NEVER_TOLD | {"one quota"}
@@ -83,7 +89,7 @@ async def test_each_deviation_is_named_and_nothing_else(dialect: Dialect) -> Non
     assert diagnosis.stopped is None
 
 
-@pytest.mark.parametrize("dialect", EVERY, ids=str)
+@pytest.mark.parametrize("dialect", EVERY if LONG else USUAL, ids=str)
 async def test_the_saved_profile_makes_the_walk_exact(dialect: Dialect, tmp_path: Path) -> None:
     """With the profile a walk has every message, in no more requests than by hand or without."""
     path = tmp_path / "config.toml"

@@ -192,7 +192,7 @@ async def test_wrong_arguments_are_refused_before_anything_is_sent(
     emulator: Emulator, session: IottlySession
 ) -> None:
     """A project that cannot stand in a path, and a negative patience, send nothing."""
-    with pytest.raises(ConfigurationError, match="project_id"):
+    with pytest.raises(ConfigurationError, match="project must be an id"):
         await diagnose(session, "a/b")
     with pytest.raises(ConfigurationError, match="patience must be 0 or more"):
         await diagnose(session, emulator.project_id, patience=-1)
