@@ -47,8 +47,7 @@ class Exchange:
         step: the step that it belongs to.
         parameters: the names of the query's parameters.
         answer: the answer, without the key; None if there was none.
-        failure: why there was none; "" if there was one.
-        error: the class of the failure; "" if there was none.
+        failure: the class of the error if there was none; "" if there was one.
         sent_at: the local wall clock when it was sent, in seconds since the epoch.
         seconds: from there to the answer or the failure.
         kept: whether it went over a connection that had served an earlier request.
@@ -58,7 +57,6 @@ class Exchange:
     parameters: tuple[str, ...]
     answer: Answer | None
     failure: str
-    error: str
     sent_at: float
     seconds: float
     kept: bool
@@ -92,7 +90,7 @@ class Exchange:
     def outcome(self) -> str:
         """Say in a few words what came of the request, without anything of a body."""
         if self.answer is None:
-            return self.failure
+            return f"no answer ({self.failure})"
         if self.is_page:
             kind = one_line(self.answer.headers.get("content-type", "no content type"))
             return f"{self.answer.status}, not the API's own answer ({kind[:40]})"
@@ -205,11 +203,8 @@ class Evidence:
     def why_not(self, exchange: Exchange | None, needs: str = "") -> str:
         """Say why there is no evidence: the request failed, or was not sent."""
         if exchange is not None:
-            return (
-                f"the request was answered by {exchange.outcome()}"
-                if exchange.answer
-                else (f"the request failed: {exchange.outcome()}")
-            )
+            got = "was answered by" if exchange.answer is not None else "got"
+            return f"the request {got} {exchange.outcome()}"
         if needs:
             return needs
         if self.stopped is not None:

@@ -45,7 +45,7 @@ def _shown(exchange: Exchange) -> SentRequest:
             for name in _SHOWN_HEADERS
             if name in headers
         },
-        failure=exchange.error or None,
+        failure=exchange.failure or None,
     )
 
 

@@ -33,7 +33,7 @@ from ..stream.options import StreamOptions
 from ..stream.protocol import StreamProtocol
 from ..transport import AiohttpTransport, Outgoing, Transport
 from ..transport.websocket import WebSocketClosedError, WebSocketConnection
-from ..wire import Answer, Request, one_line, target
+from ..wire import Answer, Request, target
 from .evidence import Evidence, Exchange, StreamOutcome
 from .plan import MOST_REPEATS, MOST_REQUESTS, STREAM, Step
 
@@ -104,7 +104,9 @@ class Sender:
             self._repeats += 1
             exchange = await self._exchange(step, address, names)
         if self._lost >= _MOST_LOST:
-            raise OutOfRequests(f"the service does not answer: {exchange.failure}")
+            raise OutOfRequests(
+                f"the service does not answer ({exchange.failure}); the error of a ping says more"
+            )
         return exchange
 
     async def open_stream(self) -> StreamOutcome:
@@ -185,7 +187,7 @@ class Sender:
 
         request: Request[Answer] = Request(step.route, address, lambda answer: answer)
         answer: Answer | None = None
-        failure = error_class = ""
+        failure = ""
         try:
             answer = await pipeline.hold(
                 lambda: pipeline.dial(request, self._within_patience(), send)
@@ -195,16 +197,15 @@ class Sender:
         except RateLimitedError as error:
             raise _no_permit(error) from None
         except IottlyError as error:
-            failure, error_class = one_line(key.hidden_in(str(error))), type(error).__name__
+            failure = type(error).__name__  # its text may name a host or a proxy
         except TimeoutError as late:  # of a transport without a time limit of its own
-            failure, error_class = "no answer in time", type(late).__name__
+            failure = type(late).__name__
         self._patience -= sent - begun
         exchange = Exchange(
             step=step,
             parameters=names,
             answer=None if answer is None else _without_key(answer, key),
             failure=failure,
-            error=error_class,
             sent_at=sent_at,
             seconds=clock.monotonic() - sent,
             kept=kept,

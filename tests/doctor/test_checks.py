@@ -30,7 +30,6 @@ def exchange(
         parameters=(),
         answer=Answer(200, {"content-type": "application/json", **headers}, b"{}"),
         failure="",
-        error="",
         sent_at=sent_at,
         seconds=0.1,
         kept=kept,

@@ -151,7 +151,10 @@ async def test_a_service_that_is_away() -> None:
     diagnosis = await examine("http://127.0.0.1:1", "ik_live_x", "project")
     assert len(diagnosis.requests) == 2
     assert diagnosis.stopped is not None
-    assert diagnosis.stopped.startswith("the service does not answer")
+    assert diagnosis.stopped == (
+        "the service does not answer (ConnectError); the error of a ping says more"
+    )
+    assert "127.0.0.1" not in diagnosis.to_json()
     assert checks(diagnosis, Verdict.UNKNOWN) == set(by_check(diagnosis))
 
 
@@ -165,7 +168,7 @@ def test_a_service_that_hangs() -> None:
 
     diagnosis = run_virtual(main, listens=True)
     assert diagnosis.stopped is not None
-    assert "does not answer" in diagnosis.stopped
+    assert "does not answer (DeadlineExceededError)" in diagnosis.stopped
     assert len(diagnosis.requests) == 2
 
 
