@@ -138,12 +138,14 @@ async def test_refusals_without_headers_end_it() -> None:
 
 
 async def test_errors_of_the_service_are_repeated_a_few_times() -> None:
-    """A service that always answers 500 is asked each thing once, and five things twice."""
-    async with Emulator(**SMALL) as emulator:
-        emulator.fault("status", status=500, count=None)
+    """Pages that are always answered by 500 are asked for once, and five of them twice."""
+    async with Emulator(devices=9, messages=300) as emulator:
+        emulator.fault("status", route="paginated", status=500, count=None)
         diagnosis = await examine_emulator(emulator)
         never_changed(emulator, diagnosis)
-    assert by_check(diagnosis)["project"].evidence == "the request was answered by 500"
+        pages = [each for each in emulator.requests if each.route == "paginated"]
+    assert len(pages) == 6 + 5
+    assert by_check(diagnosis)["no match"].verdict is Verdict.UNKNOWN
 
 
 async def test_a_service_that_is_away() -> None:
