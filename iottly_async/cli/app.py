@@ -13,8 +13,8 @@ from cyclopts import App, CycloptsError
 from .._version import __version__
 from ..errors import IottlyError
 from . import commands, coverage, doctor, emulator, ingest, messages, project
+from .console import say, stderr
 from .exit_codes import ExitCode, exit_code, explain
-from .output import say, stderr
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .arguments import named_values
 from .connection import ProjectOption, in_project
-from .output import say
+from .console import say
 from .profile import ProfileOption
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from .console import iso_ms, say, stdout
 from .exit_codes import ExitCode
-from .output import FormatOption, Output, iso_ms, say, stdout
+from .output import FormatOption, Output
 
 if TYPE_CHECKING:
     from ..ingest.coverage import Coverage, DeviceCoverage
@@ -57,7 +58,7 @@ async def coverage(
     elif output.form == "table":
         draw(found, name)
     else:
-        output.many([_record(found, device) for device in found.devices], ["device_id"])
+        output.many([_record(found, device) for device in found.devices], [])
         say(summary(found))
     return ExitCode.DONE if found.whole else ExitCode.PARTLY
 

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from ..ingest.coverage import Cell, Coverage, DeviceCoverage, State
 from ..models._time import from_epoch_ms
-from .output import iso_ms, plain, stdout
+from .console import iso_ms, plain, stdout
 
 _SYMBOLS: Final = {
     State.FETCHED: ("█", "blue"),

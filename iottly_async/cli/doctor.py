@@ -11,8 +11,9 @@ from cyclopts import Parameter
 
 from ..errors import ConfigurationError
 from .connection import ProjectOption, connected, project_id
+from .console import say, stderr
 from .exit_codes import ExitCode
-from .output import FormatOption, Output, say, stderr
+from .output import FormatOption, Output
 from .profile import ProfileOption, load_profile
 
 

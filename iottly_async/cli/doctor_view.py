@@ -10,8 +10,8 @@ from rich.text import Text
 
 from ..doctor import Diagnosis, Finding, PlannedRequest, Verdict, plan
 from ..doctor.plan import MOST_REQUESTS
+from .console import plain, say, stderr, stdout
 from .exit_codes import ExitCode
-from .output import plain, say, stderr, stdout
 
 _STYLES: Final = {Verdict.OK: "green", Verdict.DIFFERS: "yellow", Verdict.UNKNOWN: "dim"}
 _NARROW: Final = 60  # columns below which each finding has lines of its own

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from ..errors import ConfigurationError
-from .output import FormatOption, Output, say, stdout
+from .console import say, stdout
+from .output import FormatOption, Output
 
 if TYPE_CHECKING:
     from ..emulator import Emulator

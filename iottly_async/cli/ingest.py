@@ -17,9 +17,10 @@ from cyclopts import Parameter
 from ..texts import without_secrets
 from .arguments import TypeOption, time_of
 from .connection import ProjectOption, connected, project_id
+from .console import iso_ms, say, stderr
 from .exit_codes import ExitCode
 from .messages import warn_unknown_devices
-from .output import FormatOption, Output, iso_ms, say, stderr
+from .output import FormatOption, Output
 from .profile import ProfileOption, load_profile
 
 if TYPE_CHECKING:

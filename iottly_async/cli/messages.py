@@ -12,7 +12,8 @@ from cyclopts import Parameter
 from ..errors import ConfigurationError, DecodeError, IottlyError
 from .arguments import TypeOption, json_object, time_of
 from .connection import ProjectOption, in_project
-from .output import FormatOption, Output, iso, say
+from .console import iso, say
+from .output import FormatOption, Output
 from .profile import ProfileOption
 
 if TYPE_CHECKING:

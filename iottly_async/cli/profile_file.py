@@ -10,7 +10,7 @@ from ..errors import ConfigurationError, StoreError
 from ..ingest.stores.appendfile import os_errors_as
 from ..ingest.stores.aside import aside_path, new_mode, sync_directory, write_synced
 from ..ingest.stores.names import checked_path
-from .output import say
+from .console import say
 
 
 class ProfileFile:

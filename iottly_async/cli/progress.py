@@ -14,7 +14,7 @@ from rich.text import Text
 from ..ingest import Progress as State
 from ..ingest import TimeShares
 from ..models import Quota
-from .output import say, stderr
+from .console import say, stderr
 
 _EVERY: Final = 5.0  # seconds between two lines
 

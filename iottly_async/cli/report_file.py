@@ -13,7 +13,7 @@ from ..errors import ConfigurationError, StoreError
 from ..ingest.stores.appendfile import os_errors_as
 from ..ingest.stores.aside import aside_path, create_aside, replace_file
 from ..ingest.stores.names import checked_path
-from .output import json_of
+from .console import json_of
 
 
 class OutputFile:

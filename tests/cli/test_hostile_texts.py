@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from iottly_async.cli.app import make_app
-from iottly_async.cli.output import json_of
+from iottly_async.cli.console import json_of
 
 from .conftest import ROOT
 

@@ -51,3 +51,29 @@ def test_a_project_can_be_named_by_an_option(iottly: Run, emulator: EmulatorThre
     """`--project` overrides the environment."""
     assert iottly("inspect", "--project", "another").code == 3
     assert iottly("inspect", "-p", emulator.project_id).code == 0
+
+
+def test_tokens_of_licences_are_shown_on_request(iottly: Run, emulator: EmulatorThread) -> None:
+    """A list of devices can be pasted anywhere; `--show-tokens` adds the tokens."""
+    tokens = [record["token"] for record in iottly("devices", "--show-tokens").records]
+    assert all(tokens)
+    for form in ("table", "csv", "json", "jsonl"):
+        shown = iottly("devices", "--wide", "--format", form).out
+        assert not any(token in shown for token in tokens), form
+    assert tokens[0] in iottly("devices", "--show-tokens", "--format", "table").out
+
+
+def test_last_messages_are_shown_on_request(iottly: Run, emulator: EmulatorThread) -> None:
+    """Each device has the time of its newest message, or none."""
+    newest = {
+        device: max(
+            f"{stored['timestamp']:%Y-%m-%dT%H:%M:%S}" for stored in emulator.stored(device)
+        )
+        for device in emulator.device_ids
+        if emulator.stored(device)
+    }
+    records = iottly("devices", "--last-message").records
+    shown = {each["id"]: each["last_message"][:19] for each in records if each["last_message"]}
+    assert shown == newest
+    refused = iottly("devices", "--fleet", "--last-message")
+    assert (refused.code, refused.out) == (2, "")

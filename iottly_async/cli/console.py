@@ -1,0 +1,90 @@
+"""Texts for stdout and stderr, escaped, and the two consoles.
+
+A text from outside, such as a device's name, may hold characters that steer a terminal. Every
+text is escaped here: before it is laid out, so that its width is right, and once more where
+consoles render, for texts that come another way, such as cyclopts' errors.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from datetime import datetime
+from functools import cache
+from typing import Any, Final
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+from rich.text import Text
+
+from ..texts import escaped
+
+_WIDE: Final = 10_000  # columns of a table that is not on a terminal: nothing is cut off
+
+
+def shown(value: Any) -> str:
+    """Format a value for a table, escaped."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return escaped(value)
+    return json_of(value).decode()
+
+
+def plain(text: str, style: str = "") -> Text:
+    """A text from outside for a table or a chart, escaped."""
+    return Text(escaped(text), style)
+
+
+def json_of(value: Any) -> bytes:
+    """Encode a value as JSON in one line, with what steers a terminal escaped."""
+    from msgspec.json import encode  # here, so that `iottly --help` starts quickly
+
+    try:
+        return escaped(encode(value).decode()).encode()
+    except UnicodeEncodeError:  # a lone surrogate, which msgspec does not encode
+        return escaped(json.dumps(value, ensure_ascii=False, separators=(",", ":"))).encode()
+
+
+def iso(time: datetime) -> str:
+    """Format an aware UTC time as ISO text with milliseconds and a Z."""
+    return time.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def iso_ms(ms: int) -> str:
+    """Format milliseconds since the epoch as ISO text in UTC."""
+    from ..models._time import from_epoch_ms  # here, so that `iottly --help` loads no models
+
+    return iso(from_epoch_ms(ms))
+
+
+def say(text: str) -> None:
+    """Print a line to stderr."""
+    stderr().print(plain(f"iottly: {text}"), soft_wrap=True)
+
+
+@cache
+def stderr() -> Console:
+    """The console for everything but data."""
+    return _EscapingConsole(stderr=True, highlight=False)
+
+
+@cache
+def stdout() -> Console:
+    """The console for tables."""
+    width = None if sys.stdout.isatty() else _WIDE
+    return _EscapingConsole(highlight=False, width=width)
+
+
+class _EscapingConsole(Console):
+    """A console whose texts hold no control character but the end of a line."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            if segment.control is None and not segment.text.isprintable():
+                lines = map(escaped, segment.text.split("\n"))
+                segment = segment._replace(text="\n".join(lines))
+            yield segment
