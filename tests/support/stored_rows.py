@@ -77,7 +77,7 @@ def rejected_of(place: Place) -> list[tuple[str, bytes, str]]:
             with duckdb.connect(str(place), read_only=True) as db:
                 return db.execute("SELECT device_id, payload, reason FROM rejected").fetchall()
         case "parquet":
-            asides = sorted(Path(place).glob("_rejected/*.jsonl"))
+            asides = sorted(Path(f"{place}.ingest").glob("rejected/*.jsonl"))
         case _:
             asides = [aside for aside in [Path(f"{place}.rejected")] if aside.exists()]
     return [

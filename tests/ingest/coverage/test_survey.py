@@ -160,6 +160,11 @@ async def test_too_few_or_too_many_bins_are_refused(tmp_path: Path, bins: int) -
         await survey(tmp_path / "x.jsonl", bins=bins)
 
 
+def alter(state: Path) -> None:
+    """Change the version in a state file."""
+    state.write_text(state.read_text().replace('"version":1', '"version":99'))
+
+
 @pytest.mark.parametrize("suffix", ["jsonl", "duckdb", "parquet", "postgresql"])
 async def test_another_version_is_refused(
     session: IottlySession, emulator: Emulator, tmp_path: Path, database: str, suffix: str
@@ -175,8 +180,6 @@ async def test_another_version_is_refused(
         case "postgresql":
             execute(store, "UPDATE iottly.ingest_store SET version = 99")
         case _:
-            name = "_ingest/part.json" if suffix == "parquet" else f"{store}.cursor"
-            file = Path(store) / name
-            file.write_text(file.read_text().replace('"version":1', '"version":99'))
+            alter(Path(f"{store}.ingest/part.json" if suffix == "parquet" else f"{store}.cursor"))
     with pytest.raises(ConfigurationError, match="version"):
         await survey(store)

@@ -129,7 +129,7 @@ async def test_parts_that_begin_together_share_a_new_folder(tmp_path: Path) -> N
         await asyncio.gather(*(store.open() for store in stores))
         await asyncio.gather(*(store.begin("a plan") for store in stores))
         await asyncio.gather(*(store.close() for store in stores))
-        assert len(os.listdir(path / "_ingest")) == 8
+        assert len(os.listdir(f"{path}.ingest")) == 8
 
 
 TOGETHER = """
@@ -192,7 +192,7 @@ async def test_a_part_that_is_refused_does_not_disturb_another(tmp_path: Path) -
         await asyncio.gather(refused.close(), used.open())
         await used.begin("a plan")
         await used.close()
-        assert os.listdir(path / "_ingest") == ["used.json"]
+        assert os.listdir(f"{path}.ingest") == ["used.json"]
 
 
 async def test_a_part_keeps_the_files_of_parts_with_longer_names(tmp_path: Path) -> None:
@@ -200,7 +200,8 @@ async def test_a_part_keeps_the_files_of_parts_with_longer_names(tmp_path: Path)
     path = tmp_path / "telemetry.parquet"
     longer = ParquetStore(path, part="a-b")
     await longer.open()
-    own, other = path / "_ingest/a-00000001-0.aside", path / "_ingest/a-b-00000001-0.aside"
+    state = tmp_path / "telemetry.parquet.ingest"
+    own, other = state / "a-00000001-0.aside", state / "a-b-00000001-0.aside"
     own.touch()
     other.touch()
     shorter = ParquetStore(path, part="a")

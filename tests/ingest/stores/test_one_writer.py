@@ -172,12 +172,17 @@ def test_a_fork_of_a_killed_job_does_not_keep_its_store(path: Path) -> None:
             os.kill(child, signal.SIGKILL)
 
 
+def lock_of(path: Path) -> Path:
+    """The path of a store's lock file."""
+    return Path(f"{path}.ingest/part.lock" if path.suffix == ".parquet" else f"{path}.lock")
+
+
 async def test_another_users_lock_file_is_in_nobodys_way(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A lock file that cannot be written, of a job that was killed, is locked and replaced."""
     await (await made(path)).close()
-    lock = path / "_ingest/part.lock" if path.suffix == ".parquet" else Path(f"{path}.lock")
+    lock = lock_of(path)
     lock.write_text('{"pid":1,"host":"other","since":"2026-01-01T00:00:00Z"}')
     refusing: Any = os.open
 
@@ -197,7 +202,7 @@ async def test_another_users_lock_file_is_in_nobodys_way(
 async def test_a_file_of_something_else_is_no_lock_file(path: Path) -> None:
     """It is neither overwritten nor deleted, and the error names it."""
     await (await made(path)).close()
-    lock = path / "_ingest/part.lock" if path.suffix == ".parquet" else Path(f"{path}.lock")
+    lock = lock_of(path)
     lock.write_text("mine")
     store = open_store(path)
     with pytest.raises(ConfigurationError, match=str(lock)):

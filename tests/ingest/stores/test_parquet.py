@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,6 +20,7 @@ from iottly_async.ingest import Group, Rejected, StoredState
 from iottly_async.ingest.stores import ParquetStore
 from iottly_async.ingest.stores.parquet import store as parquet
 from iottly_async.models import Cursor, Message, MessageType
+from tests.support.canary import CANARY
 
 
 def message(device_id: str, day: int, payload: bytes = b'{"a":1.50}', hour: int = 12) -> Message:
@@ -51,6 +55,11 @@ def group(*messages: Message) -> Group:
 def files_of(path: Path, pattern: str = "project=*/**/*.parquet") -> list[str]:
     """The paths of files within the store's folder."""
     return sorted(found.relative_to(path).as_posix() for found in path.glob(pattern))
+
+
+def state_folder(path: Path) -> Path:
+    """The folder of the job's own files."""
+    return Path(f"{path}.ingest")
 
 
 def put(path: Path, text: str) -> None:
@@ -139,32 +148,32 @@ async def test_a_row_is_a_message(path: Path) -> None:
 
 
 async def test_rejected_rows_are_in_files_of_their_own(path: Path) -> None:
-    """They are lines with the reason and the bytes. Other tools do not read them."""
+    """They are lines with the reason and the bytes, and not in the folder of rows."""
     bad = Rejected(message=message("a", 1, b"\xff"), reason="because")
     one = group(message("a", 1))
     await fill(path, Group(messages=one.messages, rejected=[bad], cursors=one.cursors))
-    (line,) = (path / "_rejected/part-00000001.jsonl").read_text("utf-8").splitlines()
+    (line,) = (state_folder(path) / "rejected/part-00000001.jsonl").read_text("utf-8").splitlines()
     row = json.loads(line)
     assert (row["payload_base64"], row["reason"], row["device_id"]) == ("/w==", "because", "a")
-    assert dataset(path, partitioning="hive").count_rows() == 1
+    assert files_of(path, "**/*.*") == files_of(path)
 
 
 async def test_files_of_an_unfinished_flush_are_deleted(path: Path) -> None:
     """Their rows are fetched again, and the new files have the same names."""
     await fill(path, group(message("a", 1)))
-    manifest = (path / "_ingest/part.json").read_bytes()
+    manifest = (state_folder(path) / "part.json").read_bytes()
     second = group(message("a", 1, hour=13), message("b", 2))
     await fill(path, second)
     # As after a kill before a line was added to the manifest.
-    (path / "_ingest/part.json").write_bytes(manifest)
-    (path / "_ingest/part-00000003-0.aside").write_bytes(b"half a file")
+    (state_folder(path) / "part.json").write_bytes(manifest)
+    (state_folder(path) / "part-00000003-0.aside").write_bytes(b"half a file")
     assert len(files_of(path)) == 3
     state = await state_of(path)
     assert {name: Cursor.from_json(text).remaining for name, text in state.cursors.items()} == {
         "a": ((1, 99),)
     }
     assert files_of(path) == ["project=p/device=a/date=2026-01-01/part-00000001.parquet"]
-    assert sorted(os.listdir(path / "_ingest")) == ["part.json", "part.pending"]
+    assert sorted(os.listdir(state_folder(path))) == ["part.json", "part.pending"]
     await fill(path, second)
     assert "project=p/device=b/date=2026-01-02/part-00000002.parquet" in files_of(path)
     assert dataset(path, partitioning="hive").count_rows() == 3
@@ -216,14 +225,45 @@ async def test_a_folder_of_something_else_is_refused(path: Path) -> None:
     assert os.listdir(path) == ["mine.txt"]
 
 
+async def test_a_folder_without_its_state_is_refused(path: Path) -> None:
+    """The error says that the folder beside it belongs to the store."""
+    await fill(path, group(message("a", 1)))
+    os.rename(path, path.parent / "moved.parquet")
+    with pytest.raises(ConfigurationError, match=r"'moved\.parquet\.ingest' must be moved with it"):
+        await state_of(path.parent / "moved.parquet")
+    os.rename(f"{path}.ingest", path.parent / "moved.parquet.ingest")
+    assert (await state_of(path.parent / "moved.parquet")).cursors.keys() == {"a"}
+
+
+MOUNTED = """
+mount -t tmpfs none "$1" && exec "$2" -m iottly_async ingest --project p --to "$1"
+"""
+
+
+def test_a_file_system_of_its_own_is_refused(path: Path) -> None:
+    """Files cannot be renamed into it from beside it; the error names a folder that can be."""
+    isolated = ["unshare", "--map-root-user", "--mount"]
+    if shutil.which("unshare") is None or subprocess.run([*isolated, "true"]).returncode:
+        pytest.skip("needs the command unshare, and the right to mount")
+    path.mkdir()
+    done = subprocess.run(
+        [*isolated, "sh", "-c", MOUNTED, "sh", path, sys.executable],
+        env=os.environ | {"IOTTLY_API_KEY": CANARY, "COLUMNS": "400"},
+        capture_output=True,
+        text=True,
+    )
+    assert f"name a folder in it, such as '{path}/telemetry.parquet'" in done.stderr
+    assert os.listdir(path.parent) == [path.name]
+
+
 @pytest.mark.parametrize("text", ["", "{}", '{"version":9}', "not JSON"])
 async def test_a_malformed_manifest_is_refused(path: Path, text: str) -> None:
     """A manifest of another version, or of something else, is not overwritten."""
     await fill(path)
-    (path / "_ingest/part.json").write_text(text)
+    (state_folder(path) / "part.json").write_text(text)
     with pytest.raises(ConfigurationError, match="is not a state file of version 1"):
         await state_of(path)
-    assert (path / "_ingest/part.json").read_text() == text
+    assert (state_folder(path) / "part.json").read_text() == text
 
 
 async def test_a_file_is_not_a_store(path: Path) -> None:

@@ -29,7 +29,8 @@ There are three views:
   (DOUBLE), and the ``type`` and ``key`` of the message.
 
 Times are in UTC, although their type has no zone. So ``date_trunc('hour', timestamp)`` means
-the same on every machine. The schema ``ingest`` is the job's own: its plan and its cursors.
+the same on every machine. ``timestamp AT TIME ZONE 'UTC'`` has a zone, for pandas and others.
+The schema ``ingest`` is the job's own: its plan and its cursors.
 """
 
 from __future__ import annotations

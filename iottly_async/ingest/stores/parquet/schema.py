@@ -1,18 +1,19 @@
 """The layout of a Parquet store; a user's queries may rely on it.
 
-The store is a folder:
+The store is a folder of rows, and a folder of the job's own files beside it:
 
 ```text
 telemetry.parquet/
   project=59c1…/device=3781…/date=2026-04-05/part-00000017.parquet
-  _rejected/part-00000017.jsonl         what cannot be such a row, with the reason
-  _ingest/part.json                     the job's state file: `Manifest`
-  _ingest/part.pending                  the files of the last flush: `PendingFlush`
-  _ingest/part.lock                     who writes this part now
+telemetry.parquet.ingest/
+  part.json                     the job's state file: `Manifest`
+  part.pending                  the files of the last flush: `PendingFlush`
+  part.lock                     who writes this part now
+  rejected/part-00000017.jsonl  what cannot be such a row, with the reason
 ```
 
 ``date`` is the day of ``timestamp`` in UTC. Ids are percent-encoded as in a URL, which
-readers of such folders undo. The lines of ``_rejected`` are those of a JSON lines store's
+readers of such folders undo. The lines of ``rejected`` are those of a JSON lines store's
 rejected file. Each Parquet file has these columns:
 
 - ``device_id``: string.
@@ -24,14 +25,18 @@ rejected file. Each Parquet file has these columns:
 - ``extra``: string; JSON of the fields that the API's documents do not name; mostly null.
 - ``key``: string; unique, and the same for the same message in every run.
 
-Readers take the folder as it is, and ignore names that begin with ``_``. A query for a date
-or a device reads only the files of that date or device:
+Readers take the folder of rows as it is; polars refuses a folder with other files in it. A
+query for a date or a device reads only the files of that date or device:
 
 ```sql
 SELECT device, count(*)
 FROM read_parquet('telemetry.parquet/**/*.parquet', hive_partitioning = true)
 WHERE date >= '2026-04-01' GROUP BY device
 ```
+
+The two folders belong together: move, copy and delete both. In a store that an earlier
+version made, the job's own files are in the folder of rows, in ``_ingest`` and ``_rejected``.
+They are read there, and the next job moves its own (`OldLayout`).
 """
 
 from __future__ import annotations
@@ -39,6 +44,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final
 from urllib.parse import quote
 
@@ -46,12 +52,14 @@ import msgspec
 
 from ....errors import ConfigurationError
 from ..appendfile import reading
+from ..aside import sync_directory
 from ..rejected_lines import RejectedMark, marks_of
 from ..state_log import FileState, read_state
 
 VERSION: Final = 1
-REJECTED_FOLDER: Final = "_rejected"
-_STATE_FOLDER: Final = "_ingest"
+REJECTED_FOLDER: Final = "rejected"
+_OLD_STATE_FOLDER: Final = "_ingest"
+_OLD_REJECTED_FOLDER: Final = "_rejected"
 _NO_PROJECT: Final = "__HIVE_DEFAULT_PARTITION__"  # readers take it for null
 
 
@@ -74,7 +82,8 @@ class PendingFlush(msgspec.Struct):
 
     Attributes:
         flush: its number.
-        files: the paths of its files within the store's folder.
+        files: the paths of its files: of rows within the store's folder, of rejected rows
+            within the state folder (`file_path`).
         id: as in the manifest that it belongs to.
     """
 
@@ -95,17 +104,95 @@ def read_manifest(path: str, part: str) -> Manifest | None:
         ConfigurationError: it is not a manifest, or has another version.
         OSError: it cannot be read.
     """
-    return read_state(state_path(path, part), Manifest, version=VERSION)
+    # The old one first: a job that moves it meanwhile has then moved it to the new path.
+    old = read_state(OldLayout(path).state_path(part), Manifest, version=VERSION)
+    return old or read_state(state_path(path, part), Manifest, version=VERSION)
 
 
 def state_folder(path: str) -> str:
-    """The folder of the job's own files."""
-    return os.path.join(path, _STATE_FOLDER)
+    """The folder of the job's own files, beside that of the rows."""
+    return f"{path}.ingest"
 
 
 def state_path(path: str, part: str, suffix: str = "json") -> str:
     """The path of a part's manifest, or of another file of the job's own."""
     return os.path.join(state_folder(path), f"{part}.{suffix}")
+
+
+def file_path(path: str, name: str) -> str:
+    """The path of a file that a flush has written."""
+    folder, _, file = name.rpartition("/")
+    if folder in (REJECTED_FOLDER, _OLD_REJECTED_FOLDER):
+        return os.path.join(state_folder(path), REJECTED_FOLDER, file)
+    return os.path.join(path, name)
+
+
+class OldLayout:
+    """Where earlier versions kept a job's own files: in the folder of rows.
+
+    Args:
+        path: of the store.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.state_folder = os.path.join(path, _OLD_STATE_FOLDER)
+        self.rejected_folder = os.path.join(path, _OLD_REJECTED_FOLDER)
+        self._path = path
+
+    def state_path(self, part: str, suffix: str = "json") -> str:
+        """The path of a part's manifest, or of another file of the job's own."""
+        return os.path.join(self.state_folder, f"{part}.{suffix}")
+
+    def move(self, part: str) -> None:
+        """Move the files of a part to the new place, the manifest last.
+
+        After a crash, the next call moves the rest.
+
+        Raises:
+            ConfigurationError: both places have a manifest.
+            OSError: a file cannot be moved.
+        """
+        moves = [
+            (
+                os.path.join(self.rejected_folder, name),
+                file_path(self._path, f"{REJECTED_FOLDER}/{name}"),
+            )
+            for name in names_in(self.rejected_folder)
+            if flush_of(name, part) is not None
+        ]
+        moves += [
+            (self.state_path(part, suffix), state_path(self._path, part, suffix))
+            for suffix in ("pending", "json")
+            if os.path.lexists(self.state_path(part, suffix))
+        ]
+        for old, new in moves:
+            if os.path.lexists(new):
+                raise ConfigurationError(
+                    f"{old!r} and {new!r} are of the same store, and only one can be right: "
+                    "delete the other"
+                )
+        for old, new in moves:
+            os.makedirs(os.path.dirname(new), exist_ok=True)
+            os.replace(old, new)
+            sync_directory(new)
+            sync_directory(old)
+        for name in names_in(self.state_folder):
+            if is_aside_of(name, part):
+                os.unlink(os.path.join(self.state_folder, name))
+
+    def remove(self) -> None:
+        """Delete the folders if no other part has files in them."""
+        for folder in (self.state_folder, self.rejected_folder):
+            with suppress(OSError):
+                os.rmdir(folder)
+
+
+def names_in(folder: str) -> list[str]:
+    """The sorted names in a folder; none if there is no such folder."""
+    try:
+        return sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return []
 
 
 def row_folder(project_id: str | None, device_id: str, date: str) -> str:
@@ -156,14 +243,12 @@ def rejected_marks(path: str, part: str, last: int) -> Iterator[RejectedMark]:
     Raises:
         ConfigurationError: a file cannot be read, or was altered.
     """
-    folder = os.path.join(path, REJECTED_FOLDER)
-    try:
-        names = sorted(os.listdir(folder))
-    except FileNotFoundError:
-        return
-    for name in names:
+    old = OldLayout(path).rejected_folder
+    new = os.path.join(state_folder(path), REJECTED_FOLDER)
+    for name in sorted({*names_in(old), *names_in(new)}):
         flush = flush_of(name, part)
         if flush is not None and flush <= last:
-            path = os.path.join(folder, name)
+            path = os.path.join(old, name)
+            path = path if os.path.exists(path) else os.path.join(new, name)
             with reading(path), open(path, "rb") as file:
                 yield from marks_of(file)

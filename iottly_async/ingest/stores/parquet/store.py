@@ -1,4 +1,4 @@
-"""Stores messages as Parquet files in one folder (its layout: `schema`).
+"""Stores messages as Parquet files in one folder, with its state beside it (`schema`).
 
 Rows are kept in memory, as columns, until a flush. A flush writes one file for each day of
 each device. Its number is one more than the number in the manifest. The steps are:
@@ -14,6 +14,7 @@ After a kill before step 4, the manifest is the old one. The next `open` deletes
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import suppress
 from secrets import token_hex
@@ -32,16 +33,20 @@ from ..aside import (
 )
 from ..base import Group, StoreReader
 from ..file_store import FileStore
+from ..lock import StoreLock
 from ..names import checked_path, real_path
 from ..rejected_lines import rejected_lines_of, unreadable_of
 from .schema import (
     REJECTED_FOLDER,
     Manifest,
+    OldLayout,
     PendingFlush,
     checked_part,
+    file_path,
     flush_name,
     is_aside_of,
     is_file_of,
+    names_in,
     new_manifest,
     read_manifest,
     rejected_marks,
@@ -67,7 +72,8 @@ class ParquetStore(FileStore[Manifest]):
     queries are faster on large files, so a job flushes every 30 seconds by default.
 
     Args:
-        path: of the folder; created if it does not exist.
+        path: of the folder; created if it does not exist. The job's own files are in a folder
+            beside it, ``<path>.ingest``.
         part: the name of this job within the folder. It names the job's files and its
             manifest. Jobs with different parts can write to one folder at the same time.
             Default "part".
@@ -99,9 +105,10 @@ class ParquetStore(FileStore[Manifest]):
         )
         self._columns = columns
         self._state_folder = state_folder(folder)
+        self._old = OldLayout(folder)
         self._pending_path = state_path(folder, part, "pending")
         self._token = token_hex(8)  # in the names of files that are written aside
-        self._made: list[str] = []  # folders
+        self._made = False  # the state folder, by this store
         self._slices: dict[str, list[pa.RecordBatch]] = {}
         self._rejected: list[bytes] = []
         self._rows = self._bytes = 0
@@ -118,10 +125,12 @@ class ParquetStore(FileStore[Manifest]):
         for _ in range(_MOST_RACES):
             try:
                 self._make_state_folder()
-                return super()._hold()
+                super()._hold()
             except FileNotFoundError as error:
                 # A job with another part, which was refused, has just deleted the folder.
                 missing = error
+            else:
+                return self._move_old_state()
         raise missing
 
     def _load(self) -> Manifest:
@@ -138,24 +147,47 @@ class ParquetStore(FileStore[Manifest]):
         return manifest
 
     def _make_state_folder(self) -> None:
-        """Make the folders. Jobs with other parts may do the same at this moment."""
-        self._make_new_folder(self._folder)
-        found = os.listdir(self._folder)
-        # The state folder is always made first.
-        if found and os.path.basename(self._state_folder) not in found:
+        """Make the state folder. Jobs with other parts may do the same at this moment."""
+        found = names_in(self._folder)
+        # A store's state folder is there before its first row is.
+        if found and not any(map(os.path.isdir, (self._state_folder, self._old.state_folder))):
             raise ConfigurationError(
-                f"store {self.path!r} is a folder with files of something else; "
-                "name another folder, which need not exist"
+                f"store {self.path!r} is a folder with files of something else; name another "
+                "folder, which need not exist. If it was a store elsewhere, the folder "
+                f"{os.path.basename(self._state_folder)!r} must be moved with it"
             )
-        self._make_new_folder(self._state_folder)
+        self._made = _make_folder(self._state_folder) or self._made
+        with suppress(FileNotFoundError):
+            self._check_folder()
 
-    def _make_new_folder(self, folder: str) -> None:
-        try:
-            os.mkdir(folder)
-        except FileExistsError:
+    def _check_folder(self) -> None:
+        """Check a folder of rows that exists, before there is a row to write."""
+        if os.stat(self._folder).st_dev != os.stat(self._state_folder).st_dev:
+            raise ConfigurationError(
+                f"store {self.path!r} is a file system of its own, and its files are written "
+                f"beside it first; name a folder in it, such as "
+                f"{os.path.join(self.path, 'telemetry.parquet')!r}"
+            )
+        if not os.access(self._folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), self._folder)
+
+    def _move_old_state(self) -> None:
+        """Move the files of this part from where earlier versions kept them."""
+        if not os.path.isdir(self._old.state_folder):
             return
-        self._made.append(folder)
-        sync_directory(folder)
+        lock = StoreLock(self._old.state_path(self._part, "lock"), repr(self.path))
+        try:
+            lock.hold()  # a job of an earlier version may be at work
+        except FileNotFoundError:
+            return  # a job with another part has just moved the last files
+        try:
+            self._old.move(self._part)
+        finally:
+            lock.release()
+        self._old.remove()
+
+    def _create(self) -> None:
+        _make_folder(self._folder)
 
     def _check(self, pending: PendingFlush, manifest: Manifest) -> None:
         """Check that the manifest is the one that counts the folder's files."""
@@ -169,7 +201,7 @@ class ParquetStore(FileStore[Manifest]):
     def _undo(self, pending: PendingFlush) -> None:
         """Delete the files of a flush that did not reach its end."""
         for name in pending.files:
-            _remove(os.path.join(self._folder, name))
+            _remove(file_path(self._folder, name))
         self._keep(PendingFlush(pending.flush - 1, [], pending.id))
 
     def _keep(self, pending: PendingFlush) -> None:
@@ -236,24 +268,24 @@ class ParquetStore(FileStore[Manifest]):
     def _put_in_place(self, name: str, files: list[str]) -> None:
         changed: dict[str, None] = {}  # folders, each once, in order
         for index, file in enumerate(files):
-            path = os.path.join(self._folder, file)
+            path = file_path(self._folder, file)
             if os.path.lexists(path):
                 raise StoreError(
                     f"{path!r} exists already, and {self._state_path!r} does not count it: the "
                     "manifest is of another folder, or an old one; restore it from a copy, or "
                     "name another folder"
                 )
-            self._make_folder(os.path.dirname(path), changed)
+            self._make_folders(os.path.dirname(path), changed)
             os.replace(self._aside(name, index), path)
             changed[os.path.dirname(path)] = None
         for folder in changed:
             sync_directory(os.path.join(folder, ""))
 
-    def _make_folder(self, folder: str, changed: dict[str, None]) -> None:
+    def _make_folders(self, folder: str, changed: dict[str, None]) -> None:
         if os.path.isdir(folder):
             return
         parent = os.path.dirname(folder)
-        self._make_folder(parent, changed)
+        self._make_folders(parent, changed)
         with suppress(FileExistsError):  # a job with another part may have made it meanwhile
             os.mkdir(folder)
         changed[parent] = None
@@ -263,11 +295,20 @@ class ParquetStore(FileStore[Manifest]):
 
     def _close(self) -> None:
         super()._close()
-        if not self._begun:
-            # The job was refused before its first request. Folders in use are not empty.
-            for folder in reversed(self._made):
-                with suppress(OSError):
-                    os.rmdir(folder)
+        if self._made and not self._begun:
+            # The job was refused before its first request. A folder in use is not empty.
+            with suppress(OSError):
+                os.rmdir(self._state_folder)
+
+
+def _make_folder(folder: str) -> bool:
+    """Make a folder; False if it is there."""
+    try:
+        os.mkdir(folder)
+    except FileExistsError:
+        return False
+    sync_directory(folder)
+    return True
 
 
 def _remove(path: str) -> None:
