@@ -8,6 +8,7 @@ import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,8 +19,8 @@ from ..texts import without_secrets
 from .arguments import TypeOption, time_of
 from .connection import ProjectOption, connected, project_id
 from .console import iso_ms, say, stderr
+from .device_names import device_ids, unknown_devices
 from .exit_codes import ExitCode
-from .messages import warn_unknown_devices
 from .output import FormatOption, Output
 from .profile import ProfileOption, load_profile
 
@@ -52,7 +53,7 @@ async def ingest(
     Ctrl-C ends the run cleanly, a second Ctrl-C at once.
 
     Args:
-        devices: The ids of the devices; by default all devices of the project.
+        devices: Ids or unique names of devices; by default all devices of the project.
         to: A file ending in .duckdb, .jsonl or .jsonl.zst;
             a folder ending in .parquet; any path after duckdb:,
             jsonl: or parquet:; or postgresql://USER@HOST/DATABASE, with
@@ -79,10 +80,10 @@ async def ingest(
     store = open_store(to)
     file = None if report is None else ReportFile(report)
     async with _emulated() if emulator else _service(project, profile) as source:
-        job = IngestJob(
+        make_job = partial(
+            IngestJob,
             source.session,
             project=source.project,
-            devices=list(devices) or None,
             start=low,
             end=high or (None if follow else source.end),
             type=type,
@@ -91,16 +92,20 @@ async def ingest(
             patience=patience,
             follow=follow,
         )
+        job = make_job()
+        found = source.session.project(source.project)
+        if devices:  # a wrong option was refused before a name is looked up
+            job = make_job(devices=await device_ids(found, devices))
         done = await _run(job)
         silent = [each.device_id for each in done.devices if not each.total and not each.error]
-        await warn_unknown_devices(
-            source.session.project(source.project), silent if devices else []
-        )
+        unknown = await unknown_devices(found, silent if devices else [])
     shown = without_secrets(to)
     _summarise(done, shown, Output(format))
     if file is not None:
         file.write({"store": shown, **done.as_dict()})
-    return _code(done)
+    for error in unknown.values():
+        say(str(error))
+    return _code(done, len(unknown))
 
 
 @frozen(kw_only=True)
@@ -235,12 +240,14 @@ def _print_failures(report: IngestReport) -> None:
         say(f"… and {len(failures) - _SHOWN_FAILURES:,} more")
 
 
-def _code(report: IngestReport) -> int:
+def _code(report: IngestReport, unknown: int) -> int:
+    """The exit code; devices that the project does not have count as failed ones."""
     if report.interrupted:
         return ExitCode.INTERRUPTED
-    if not report.failed:
+    failed = report.failed + unknown
+    if not failed:
         return ExitCode.DONE
-    if report.failed < len(report.devices):
+    if failed < len(report.devices):
         return ExitCode.PARTLY
     refused = all(device.status in (401, 403) for device in report.devices)
     return ExitCode.REFUSED if refused else ExitCode.ERROR

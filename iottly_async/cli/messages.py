@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from cyclopts import Parameter
 
-from ..errors import ConfigurationError, DecodeError, IottlyError
+from ..errors import ConfigurationError, DecodeError
 from .arguments import TypeOption, json_object, time_of
 from .connection import ProjectOption, in_project
-from .console import iso, say
+from .console import iso
+from .device_names import one_device, unknown_devices
 from .output import FormatOption, Output
 from .profile import ProfileOption
 
 if TYPE_CHECKING:
     from ..models import Message
-    from ..resources import Project
 
 _COLUMNS = ["timestamp", "type", "channel", "payload"]
+_MOST_RECENT: Final = 100
 
 
 async def messages(
@@ -40,7 +41,7 @@ async def messages(
     """Print the latest messages of a device, or all messages between two times.
 
     Args:
-        device: The device's id.
+        device: The device's id or unique name.
         limit: The most messages to print: of the latest 10
             by default, up to 100; of a range, all by default.
         query: A MongoDB filter on the latest messages, as JSON,
@@ -54,42 +55,29 @@ async def messages(
     low, high = time_of(start, name="--start"), time_of(end, name="--end")
     if limit is not None and limit < 1:
         raise ConfigurationError(f"--limit must be 1 or more, not {limit}")
+    recent = low is None and high is None and type == "all"
+    if filtered is not None and not recent:
+        raise ConfigurationError(
+            "--query filters the latest messages; it excludes --start, --end and --type"
+        )
+    if recent and limit is not None and limit > _MOST_RECENT:
+        raise ConfigurationError(
+            f"--limit of the latest messages must be at most {_MOST_RECENT}, not {limit}; "
+            "pass --start for more"
+        )
     output = Output(format)
     async with in_project(project, profile) as found:
-        if low is None and high is None and type == "all":
-            latest = await found.messages.recent(device, limit=limit or 10, query=filtered)
-            output.many([_record(message) for message in latest], _COLUMNS)
-            return
-        if filtered is not None:
-            raise ConfigurationError(
-                "--query filters the latest messages; it excludes --start, --end and --type"
-            )
-        walk = found.messages.walk(device, start=low, end=high, type=type, order=order)
-        shown = await output.stream(_records(walk, limit), _COLUMNS)
-        await warn_unknown_devices(found, [] if shown else [device])
-
-
-async def warn_unknown_devices(project: Project, silent: Collection[str]) -> None:
-    """Warn about devices without messages that do not belong to the project.
-
-    The service answers an unknown device like a device without messages (D4), so this
-    requests the project's list of devices. It is a warning and not an error: a device that
-    was removed may have left messages. If the list cannot be fetched, there is no warning.
-
-    Args:
-        project: The project that should have the devices.
-        silent: The ids of the named devices that had no message. If there are none, nothing
-            is requested.
-    """
-    if not silent:
-        return
-    try:
-        known = {device.id.casefold() for device in await project.devices.list()}
-    except IottlyError:
-        return
-    for device_id in silent:
-        if device_id.casefold() not in known:
-            say(f"warning: project {project.id} has no device {device_id}; is the id right?")
+        found.messages.query("any", start=low, end=high)  # refused before a name is looked up
+        async with one_device(found, device) as device_id:
+            if recent:
+                latest = await found.messages.recent(device_id, limit=limit or 10, query=filtered)
+                output.many([_record(message) for message in latest], _COLUMNS)
+                count = len(latest)
+            else:
+                walk = found.messages.walk(device_id, start=low, end=high, type=type, order=order)
+                count = await output.stream(_records(walk, limit), _COLUMNS)
+        if unknown := await unknown_devices(found, [] if count else [device_id]):
+            raise unknown[device_id]
 
 
 async def _records(

@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from ..errors import ConfigurationError
 from .connection import ProjectOption, connected, in_project
 from .console import iso
+from .device_names import one_device
 from .output import FormatOption, Output, record_of
 from .profile import ProfileOption, load_profile
 
@@ -116,11 +117,13 @@ async def rename(
     """Rename a device.
 
     Args:
-        device: The device's id.
+        device: The device's id or unique name.
         name: The new name.
     """
-    async with in_project(project, profile) as found:
-        Output(format).one(record_of(await found.devices.rename(device, name)))
+    if not name:
+        raise ConfigurationError("the new name is empty")
+    async with in_project(project, profile) as found, one_device(found, device) as device_id:
+        Output(format).one(record_of(await found.devices.rename(device_id, name)))
 
 
 async def _last_times(project: Project, devices: Sequence[Device]) -> dict[str, str]:

@@ -113,13 +113,17 @@ def test_the_emulator_runs_in_the_process(
     assert (again["rows"], again["total"]) == (0, 100_000)
 
 
-def test_an_unknown_device_is_a_warning(iottly: Run, emulator: EmulatorThread, path: Path) -> None:
-    """Only the named device that the project does not have is in a warning."""
+def test_a_device_that_does_not_exist_counts_as_failed(
+    iottly: Run, emulator: EmulatorThread, path: Path
+) -> None:
+    """stderr has the id that the project does not have, and no other."""
     unknown = "0b5bd5a5-8b5f-4d3a-9d0a-000000000000"
     done = iottly("ingest", emulator.device_ids[0], unknown, "--to", path)
-    assert done.code == 0
-    assert done.err.count("warning") == 1
-    assert f"warning: project {emulator.project_id} has no device {unknown}" in done.err
+    assert done.code == 4
+    assert done.err.count("has no device") == 1
+    assert f"project {emulator.project_id} has no device '{unknown}'" in done.err
+    alone = iottly("ingest", unknown, "--to", path.with_name(f"alone{path.suffix}"))
+    assert alone.code == 1
 
 
 def test_the_report_is_a_json_file(iottly: Run, emulator: EmulatorThread, tmp_path: Path) -> None:

@@ -80,11 +80,16 @@ def test_a_wrong_argument_exits_with_2(
     assert len(emulator.requests) == before
 
 
-def test_an_unknown_device_is_a_warning(iottly: Run, emulator: EmulatorThread) -> None:
-    """A wrong id has no messages, which is not an error; stderr has a warning."""
-    unknown = "0b5bd5a5-8b5f-4d3a-9d0a-000000000000"
-    done = iottly("messages", unknown, "--start", "2026-01-01T00:00Z")
-    assert (done.code, done.records) == (0, [])
-    assert f"warning: project {emulator.project_id} has no device {unknown}" in done.err
-    quiet = iottly("messages", emulator.device_ids[0], "--start", "2036-01-01T00:00Z")
-    assert "warning" not in quiet.err
+@pytest.mark.parametrize("options", [[], ["--start", "2026-01-01T00:00Z"]])
+def test_a_device_that_does_not_exist_exits_with_1(
+    iottly: Run, emulator: EmulatorThread, options: list[str]
+) -> None:
+    """A wrong id has no messages (D4), which looks like a quiet device; stderr says which it is."""
+    right = emulator.device_ids[0]
+    wrong = right[:-1] + ("0" if right[-1] != "0" else "1")
+    done = iottly("messages", wrong, *options)
+    assert (done.code, done.records) == (1, [])
+    assert f"project {emulator.project_id} has no device '{wrong}'; did you mean" in done.err
+    assert right in done.err
+    quiet = iottly("messages", right, "--start", "2036-01-01T00:00Z")
+    assert (quiet.code, quiet.records, quiet.err) == (0, [], "")
