@@ -9,9 +9,13 @@ uses one.
 - ``iottly_session`` is an `IottlySession` on the emulator, for coroutine tests under
   pytest-asyncio (strict or auto mode) or anyio, and for `asyncio.run` in a synchronous test.
   It serves one event loop, and is closed in that loop, at the latest when the loop ends.
+- ``iottly_config`` is the `Config` of that session; override it as below. Its `settle` is 0,
+  and the emulator stamps a message that is appended 1 s before the present, which is how
+  exactly a walk knows the server's time. So a walk finds the message at once.
 - ``iottly_environment`` sets ``IOTTLY_API_KEY``, ``IOTTLY_BASE_URL`` and
   ``IOTTLY_PROJECT`` for the test, so that an application that opens its own session uses the
-  emulator.
+  emulator. Its walks end `Config.settle` (5 s by default) before the present, unless its own
+  `Config` says otherwise.
 - ``iottly_emulator_options`` are the emulator's settings (`EmulatorOptions`). Override it
   with scope "session" in a conftest. The default is 3 devices and 600 messages.
 
@@ -19,6 +23,11 @@ uses one.
 def test_my_backend(iottly_environment, iottly_emulator):
     with TestClient(app) as client:
         assert client.get("/devices").json()
+
+
+@pytest.fixture
+def iottly_config(iottly_config):
+    return attrs.evolve(iottly_config, timeout=2)
 ```
 """
 
@@ -31,6 +40,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from ..config import Config
     from ..emulator import EmulatorOptions, EmulatorThread
     from ..session import IottlySession
     from ..transport import Outgoing, Transport
@@ -47,7 +57,9 @@ def iottly_emulator_options() -> EmulatorOptions:
 def _iottly_emulator_server(iottly_emulator_options: EmulatorOptions) -> Iterator[EmulatorThread]:
     from ..emulator import EmulatorThread
 
-    with EmulatorThread(**iottly_emulator_options) as emulator:
+    # A walk ends at the `Date` of its first answer, which is in whole seconds.
+    options: EmulatorOptions = {"stamp_offset": -1.0, **iottly_emulator_options}
+    with EmulatorThread(**options) as emulator:
         yield emulator
 
 
@@ -74,17 +86,26 @@ def iottly_environment(
 
 
 @pytest.fixture
-def iottly_session(iottly_emulator: EmulatorThread) -> Iterator[IottlySession]:
-    """A session on the emulator, with its own limiter; it is closed after the test."""
+def iottly_config(iottly_emulator: EmulatorThread) -> Config:
+    """The settings of ``iottly_session``; override this fixture to change them."""
     from ..config import Config
+
+    # Nothing arrives late at the emulator, unless a test asks for that.
+    return Config(base_url=iottly_emulator.base_url, settle=0)
+
+
+@pytest.fixture
+def iottly_session(
+    iottly_emulator: EmulatorThread, iottly_config: Config
+) -> Iterator[IottlySession]:
+    """A session on the emulator, with its own limiter; it is closed after the test."""
     from ..ratelimit import RateLimiter
     from ..session import IottlySession
     from ..transport import AiohttpTransport
 
-    config = Config(base_url=iottly_emulator.base_url)
-    transport = _ClosingTransport(AiohttpTransport(config))
+    transport = _ClosingTransport(AiohttpTransport(iottly_config))
     session = IottlySession(
-        iottly_emulator.api_key, config=config, http=transport, limiter=RateLimiter()
+        iottly_emulator.api_key, config=iottly_config, http=transport, limiter=RateLimiter()
     )
     transport.session = session
     yield session

@@ -138,6 +138,82 @@ def test_second(iottly_emulator):
     run(pytester, source).assert_outcomes(passed=2)
 
 
+APPENDED = """
+import pytest
+
+@pytest.mark.parametrize("number", range(30))
+async def test_appended(iottly_session, iottly_emulator, number):
+    messages = iottly_session.project(iottly_emulator.project_id).messages
+    for device in iottly_emulator.device_ids:
+        iottly_emulator.append(device, [{"payload": {"number": number}}])
+        for order in ("asc", "desc"):
+            found = [one.payload async for one in messages.walk(device, order=order)]
+            assert found[-1 if order == "asc" else 0] == {"number": number}
+"""
+
+
+def test_an_appended_message_is_found_at_once(pytester: pytest.Pytester) -> None:
+    """A walk that begins after `append` yields the message, at any moment of a second."""
+    run(pytester, APPENDED, "-o", "asyncio_mode=auto").assert_outcomes(passed=30)
+
+
+def test_xdist(pytester: pytest.Pytester) -> None:
+    """Each worker has a server of its own, and a warning fails the run there, too."""
+    run(pytester, APPENDED, "-o", "asyncio_mode=auto", "-n", "2").assert_outcomes(passed=30)
+
+
+def test_unittest(pytester: pytest.Pytester) -> None:
+    """Cases of unittest get the fixtures by a fixture of their own, coroutines included."""
+    source = """
+import asyncio
+import unittest
+import pytest
+
+class TestCalls(unittest.IsolatedAsyncioTestCase):
+    @pytest.fixture(autouse=True)
+    def _cloud(self, iottly_session, iottly_emulator):
+        self.session, self.emulator = iottly_session, iottly_emulator
+
+    async def test_first(self):
+        self.emulator.fault("status", status=404, count=None)
+
+    async def test_second(self):
+        project = self.session.project(self.emulator.project_id)
+        self.assertEqual(len(await project.devices.list()), 3)
+
+@pytest.mark.usefixtures("iottly_environment")
+class TestAnApplication(unittest.TestCase):
+    def test_it(self):
+        from iottly_async import IottlySession
+
+        async def ping():
+            async with IottlySession() as session:
+                await session.ping()
+
+        asyncio.run(ping())
+"""
+    run(pytester, source, "-p", "no:asyncio").assert_outcomes(passed=3)
+
+
+def test_the_config_can_be_overridden(pytester: pytest.Pytester) -> None:
+    """A fixture of the same name changes the settings of the session."""
+    source = """
+import attrs
+import pytest
+from iottly_async import DeadlineExceededError
+
+@pytest.fixture
+def iottly_config(iottly_config):
+    return attrs.evolve(iottly_config, timeout=0.05)
+
+async def test_it(iottly_session, iottly_emulator):
+    iottly_emulator.fault("stall", count=None)
+    with pytest.raises(DeadlineExceededError):
+        await iottly_session.ping()
+"""
+    run(pytester, source, "-o", "asyncio_mode=auto").assert_outcomes(passed=1)
+
+
 def test_the_plugin_loads_nothing_until_it_is_used() -> None:
     """Every start of pytest loads the plugin, so the plugin loads no other module of ours."""
     code = (
