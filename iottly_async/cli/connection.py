@@ -6,7 +6,7 @@ import getpass
 import os
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -14,6 +14,7 @@ from cyclopts import Parameter
 from ..config import Config
 from ..errors import ConfigurationError
 from .profile import load_profile
+from .waits import waits_shown
 
 if TYPE_CHECKING:
     from ..resources import Project
@@ -26,13 +27,15 @@ ProjectOption = Annotated[
 
 
 @asynccontextmanager
-async def connected(config: Config) -> AsyncIterator[IottlySession]:
+async def connected(config: Config, *, say_waits: bool = True) -> AsyncIterator[IottlySession]:
     """Open a session.
 
     If the environment has no key and stdin is a terminal, the user is asked for it.
 
     Args:
         config: The settings.
+        say_waits: Whether stderr says what calls wait for; not for a command that shows it
+            itself.
 
     Yields:
         The session; it is closed on exit.
@@ -41,9 +44,12 @@ async def connected(config: Config) -> AsyncIterator[IottlySession]:
         ConfigurationError: There is no key, and no terminal to ask for it.
     """
     # Imported here, so that `iottly --help` loads no aiohttp.
+    from ..clock import SYSTEM_CLOCK
     from ..session import IottlySession
 
-    async with IottlySession(_key(), config=config) as session:
+    async with IottlySession(_key(), config=config) as session, AsyncExitStack() as stack:
+        if say_waits:
+            await stack.enter_async_context(waits_shown(session, SYSTEM_CLOCK))
         yield session
 
 

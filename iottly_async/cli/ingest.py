@@ -119,7 +119,7 @@ class _Source:
 async def _service(project: str | None, profile: str | None) -> AsyncIterator[_Source]:
     user = load_profile(profile, project)
     named = project_id(user.project)
-    async with connected(user.config) as session:
+    async with connected(user.config, say_waits=False) as session:
         yield _Source(session=session, project=named)
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import json
+import signal
+import sys
+
 import pytest
 
 from iottly_async.emulator import EmulatorThread
 
-from .conftest import Run
+from .conftest import Run, process
 
 
 def test_the_latest_come_first(iottly: Run, emulator: EmulatorThread) -> None:
@@ -58,9 +63,15 @@ def test_a_payload_that_is_not_json_is_shown_as_bytes(
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["--start", "2026-04-03T00:00"], "--start needs a time zone"),
-        (["--start", "yesterday"], "--start must be an ISO time with a time zone"),
-        (["--end", "2026-13-01T00:00Z"], "--end must be an ISO time with a time zone"),
+        (["--start", "tomorrow"], "--start must be an ISO time"),
+        (["--end", "2026-13-01T00:00Z"], "--end must be an ISO time"),
+        (["--since", "a week"], "--since must be a number with"),
+        (["--since", "7d", "--start", "2026-04-03"], "pass one of them"),
+        (["--tz", "Rome"], "--tz must be UTC or the name of a time zone"),
+        (["--columns", "time"], "--columns has no column 'time'"),
+        (["--follow", "--end", "2026-04-03"], "--follow has no end"),
+        (["--follow", "--order", "desc"], "goes forward"),
+        (["--follow", "--query", "{}"], "--query filters the latest messages"),
         (["--start", "2026-04-03T00:00Z", "--end", "2026-04-03T00:00Z"], "must be before end"),
         (["--limit", "0"], "--limit must be 1 or more"),
         (["--limit", "101"], "101"),
@@ -93,3 +104,98 @@ def test_a_device_that_does_not_exist_exits_with_1(
     assert right in done.err
     quiet = iottly("messages", right, "--start", "2036-01-01T00:00Z")
     assert (quiet.code, quiet.records, quiet.err) == (0, [], "")
+
+
+def test_times_and_columns_can_be_chosen(iottly: Run, emulator: EmulatorThread) -> None:
+    """A date is a day of `--tz`, and so are the times printed; a path leads into payloads."""
+    device = emulator.device_ids[0]
+    options = ("--start", "2026-04-05", "--end", "2026-04-06", "--tz", "Europe/Rome")
+    whole = iottly("messages", device, *options).records
+    expected = [
+        stored
+        for stored in emulator.stored(device)
+        if "2026-04-04T22" <= f"{stored['timestamp']:%Y-%m-%dT%H}" < "2026-04-05T22"
+    ]
+    assert [record["payload"] for record in whole] == [stored["payload"] for stored in expected]
+    assert whole
+    assert all(record["timestamp"].startswith("2026-04-05T") for record in whole)
+    assert all(record["timestamp"].endswith("+02:00") for record in whole)
+    name = next(iter(whole[0]["payload"]))
+    columns = ("--columns", f"timestamp,payload.{name}")
+    for record, chosen in zip(
+        whole, iottly("messages", device, *options, *columns).records, strict=True
+    ):
+        assert chosen == {
+            "timestamp": record["timestamp"],
+            f"payload.{name}": record["payload"].get(name),
+        }
+
+
+def test_csv_and_a_table_have_the_chosen_columns(iottly: Run, emulator: EmulatorThread) -> None:
+    """The table's heading has the time zone."""
+    arguments = ("messages", emulator.device_ids[0], "-n", "3", "--columns", "timestamp,payload")
+    records = iottly(*arguments).records
+    rows = list(csv.reader(iottly(*arguments, "--format", "csv").out.splitlines()))
+    assert rows[0] == ["timestamp", "payload"]
+    assert [(time, json.loads(payload)) for time, payload in rows[1:]] == [
+        (record["timestamp"], record["payload"]) for record in records
+    ]
+    table = iottly(*arguments, "--format", "table", "--tz", "Asia/Tokyo").out
+    assert table.splitlines()[0].split("  ")[0] == "timestamp (Asia/Tokyo)"
+    assert table.count("+09:00  {") == 3
+
+
+def test_since_counts_back_from_the_present(iottly: Run, emulator: EmulatorThread) -> None:
+    """`--since` is a duration."""
+    device = emulator.device_ids[0]
+    assert len(iottly("messages", device, "--since", "9999w").records) == len(
+        emulator.stored(device)
+    )
+    assert iottly("messages", device, "--since", "1s").records == []
+
+
+def test_following_prints_from_the_start_on(iottly: Run, emulator: EmulatorThread) -> None:
+    """What there is comes first; `--limit` ends it."""
+    device = emulator.device_ids[0]
+    done = iottly("messages", device, "-f", "--start", "2026-01-01", "-n", "7")
+    first = [stored["payload"] for stored in emulator.stored(device)][:7]
+    assert [record["payload"] for record in done.records] == first
+    assert f"following device {device}, from 2026-01-01T00:00:00.000Z on" in done.err
+
+
+def test_following_a_device_that_does_not_exist_exits_with_1(iottly: Run) -> None:
+    """It would wait for ever."""
+    done = iottly("messages", "0b5bd5a5-8b5f-4d3a-9d0a-000000000000", "--follow")
+    assert (done.code, done.out) == (1, "")
+    assert "has no device" in done.err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize("form", ["table", "csv", "json", "jsonl"])
+def test_ctrl_c_keeps_what_was_printed(
+    environment: dict[str, str], emulator: EmulatorThread, form: str
+) -> None:
+    """Messages are printed as they come, in every format; a JSON array is ended."""
+    device = emulator.device_ids[0]
+    emulator.fault("stall", route="paginated", skip=1, count=None)
+    seen = len(emulator.requests)
+    arguments = ("messages", device, "--start", "2026-01-01", "--format", form)
+    with process(environment, *arguments) as running:
+        emulator.until_requests(seen + 2, timeout=60)
+        assert running.stdout is not None
+        assert running.stderr is not None
+        out = running.stdout.readline() + running.stdout.readline()
+        running.send_signal(signal.SIGINT)
+        out += running.stdout.read()
+        err = running.stderr.read()
+        running.wait(timeout=60)
+    emulator.clear_faults()
+    assert (running.returncode, err) == (130, "iottly: interrupted\n")
+    match form:
+        case "json":
+            count = len(json.loads(out))
+        case "jsonl":
+            count = len([json.loads(line) for line in out.splitlines()])
+        case _:
+            count = len(out.splitlines()) - 1
+    assert 90 <= count <= 100
