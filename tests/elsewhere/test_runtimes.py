@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -100,3 +101,50 @@ def test_taskiq(emulator: EmulatorThread) -> None:
         return found
 
     assert asyncio.run(main()) == len(emulator.stored(emulator.device_ids[0]))
+
+
+CELLS = (
+    "from iottly_async import IottlySession",
+    "session = IottlySession()",
+    "messages = session.project(PROJECT).messages",
+    "found = [message async for message in messages.walk(DEVICE)]",
+    "found[-1]",
+    "await session.aclose()\nlen(found)",
+)
+
+
+def test_a_notebook(emulator: EmulatorThread) -> None:
+    """Jupyter's cells await, walk and show messages, with a session that lives across cells."""
+    nbclient = pytest.importorskip("nbclient", reason="pip install nbclient")
+    nbformat = pytest.importorskip("nbformat", reason="pip install nbformat")
+    pytest.importorskip("ipykernel", reason="pip install ipykernel")
+    device = emulator.device_ids[0]
+    names = f"PROJECT = {emulator.project_id!r}\nDEVICE = {device!r}"
+    cells = [nbformat.v4.new_code_cell(cell) for cell in (names, *CELLS)]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    nbclient.NotebookClient(notebook, kernel_name="python3").execute()
+    outputs = [output for cell in cells for output in cell.outputs]
+    shown = [output["data"]["text/plain"] for output in outputs]
+    assert shown[0].startswith("Message(")
+    assert shown[1:] == [str(len(emulator.stored(device)))]
+
+
+def test_django_asgi(emulator: EmulatorThread, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An asynchronous view of Django awaits calls, called by ASGI as a server does."""
+    pytest.importorskip("django", reason="pip install django")
+    testing: Any = pytest.importorskip("asgiref.testing", reason="pip install django")
+    monkeypatch.setenv("IOTTLY_PROJECT", emulator.project_id)
+    from .django_project import app
+
+    async def get() -> tuple[int, list[dict[str, Any]]]:
+        scope = {"type": "http", "method": "GET", "path": "/devices", "headers": []}
+        request = testing.ApplicationCommunicator(app, scope)
+        await request.send_input({"type": "http.request"})
+        head = await request.receive_output(timeout=30)
+        body = await request.receive_output(timeout=30)
+        await request.wait(timeout=30)
+        return head["status"], json.loads(body["body"])
+
+    status, found = asyncio.run(get())
+    assert status == 200
+    assert [device["id"] for device in found] == emulator.device_ids
