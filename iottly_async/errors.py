@@ -28,6 +28,7 @@
     │   └── UnexpectedRedirectError 3xx
     ├── CommandOutcomeUnknownError               sent = "maybe"
     ├── StoreError                               a store of an ingestion failed
+    │   └── StoreInUseError                      another job writes to it
     ├── WebhookError                             a webhook was refused
     │   ├── WebhookEncodingError
     │   ├── WebhookSecretError
@@ -303,6 +304,10 @@ class CommandOutcomeUnknownError(IottlyError):
 
 class StoreError(IottlyError):
     """A store of an ingestion could not be written or read; its contents are still correct."""
+
+
+class StoreInUseError(StoreError):
+    """Another job writes to the store, or another program has it open. Nothing was changed."""
 
 
 class WalkError(IottlyError):

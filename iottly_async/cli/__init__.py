@@ -13,7 +13,9 @@ Exit codes:
 - 2: an argument or a setting is invalid; nothing was sent.
 - 3: the key was refused (401) or has no access (403).
 - 4: partly done: some devices failed, or a store is incomplete.
-- 130: interrupted by Ctrl-C or SIGTERM.
+- 5: another run writes to the store.
+- 130: interrupted by Ctrl-C.
+- 143: ended by SIGTERM.
 """
 
 from .app import run

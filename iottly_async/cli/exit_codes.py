@@ -9,6 +9,7 @@ from ..errors import (
     CursorMismatchError,
     ForbiddenError,
     IottlyError,
+    StoreInUseError,
     UnauthorizedError,
 )
 
@@ -22,7 +23,9 @@ class ExitCode(IntEnum):
         USAGE: An argument or a setting is invalid; nothing was sent.
         REFUSED: The key was refused, or has no access.
         PARTLY: Some devices failed, or a store is incomplete.
-        INTERRUPTED: Ctrl-C or SIGTERM ended the command.
+        IN_USE: Another job writes to the store.
+        INTERRUPTED: Ctrl-C ended the command.
+        TERMINATED: SIGTERM ended the command.
     """
 
     DONE = 0
@@ -30,7 +33,9 @@ class ExitCode(IntEnum):
     USAGE = 2
     REFUSED = 3
     PARTLY = 4
+    IN_USE = 5
     INTERRUPTED = 130
+    TERMINATED = 143
 
 
 def exit_code(error: IottlyError) -> ExitCode:
@@ -39,6 +44,8 @@ def exit_code(error: IottlyError) -> ExitCode:
         return ExitCode.USAGE
     if isinstance(error, UnauthorizedError | ForbiddenError):
         return ExitCode.REFUSED
+    if isinstance(error, StoreInUseError):
+        return ExitCode.IN_USE
     return ExitCode.ERROR
 
 

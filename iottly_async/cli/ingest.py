@@ -50,7 +50,8 @@ async def ingest(
 
     Run the command again to continue. A run that was killed or stopped resumes
     where it was; a run that was complete fetches what is new.
-    Ctrl-C ends the run cleanly, a second Ctrl-C at once.
+    Ctrl-C or SIGTERM ends the run cleanly, a second one at once. Two runs into
+    one store do not mix: the second is refused, with exit code 5.
 
     Args:
         devices: Ids or unique names of devices; by default all devices of the project.
@@ -96,7 +97,7 @@ async def ingest(
         found = source.session.project(source.project)
         if devices:  # a wrong option was refused before a name is looked up
             job = make_job(devices=await device_ids(found, devices))
-        done = await _run(job)
+        done, signalled = await _run(job)
         silent = [each.device_id for each in done.devices if not each.total and not each.error]
         unknown = await unknown_devices(found, silent if devices else [])
     shown = without_secrets(to)
@@ -105,7 +106,7 @@ async def ingest(
         file.write({"store": shown, **done.as_dict()})
     for error in unknown.values():
         say(str(error))
-    return _code(done, len(unknown))
+    return signalled if done.interrupted else _code(done, len(unknown))
 
 
 @frozen(kw_only=True)
@@ -141,7 +142,8 @@ async def _emulated() -> AsyncIterator[_Source]:
             yield _Source(session=session, project=emulator.project_id, end=settings.until)
 
 
-async def _run(job: IngestJob) -> IngestReport:
+async def _run(job: IngestJob) -> tuple[IngestReport, ExitCode]:
+    """Run a job; the exit code is for the case that it was interrupted."""
     from .progress import progress_view
 
     view = progress_view()
@@ -156,36 +158,43 @@ async def _run(job: IngestJob) -> IngestReport:
     # Imported modules stay in memory anyway. Without this, the garbage collector, which the
     # rows keep busy, scans them again and again: a tenth of the run.
     gc.freeze()
-    with view, stop_on_signals(stop, at_once=at_once):
-        return await job.run(view.show)
+    with view, stop_on_signals(stop, at_once=at_once) as code:
+        report = await job.run(view.show)
+        return report, code()
 
 
 @contextmanager
-def stop_on_signals(stop: Callable[[], None], *, at_once: Callable[[], None]) -> Iterator[None]:
+def stop_on_signals(
+    stop: Callable[[], None], *, at_once: Callable[[], None]
+) -> Iterator[Callable[[], ExitCode]]:
     """Handle SIGINT and SIGTERM: the first calls `stop`, the second ends the process.
 
     Args:
         stop: Called in the event loop; asks for a clean end.
         at_once: Restores the terminal before the process ends.
+
+    Yields:
+        A function that returns the exit code of a run that a signal ended.
     """
     from asyncio import get_running_loop
 
     loop = get_running_loop()
-    stopping = False
+    code: ExitCode | None = None
 
     def handle(number: int, frame: object) -> None:
-        nonlocal stopping
+        nonlocal code
+        stopping = code is not None
+        code = ExitCode.TERMINATED if number == signal.SIGTERM else ExitCode.INTERRUPTED
         if stopping:
             at_once()
             # A store may be killed at any moment: it loses nothing that was committed.
-            os._exit(ExitCode.INTERRUPTED)
-        stopping = True
+            os._exit(code)
         loop.call_soon_threadsafe(stop)
 
     with ExitStack() as restore:
         for number in (signal.SIGINT, signal.SIGTERM):
             restore.callback(signal.signal, number, signal.signal(number, handle))
-        yield
+        yield lambda: code or ExitCode.INTERRUPTED
 
 
 def _summarise(report: IngestReport, to: str, output: Output) -> None:
@@ -241,9 +250,7 @@ def _print_failures(report: IngestReport) -> None:
 
 
 def _code(report: IngestReport, unknown: int) -> int:
-    """The exit code; devices that the project does not have count as failed ones."""
-    if report.interrupted:
-        return ExitCode.INTERRUPTED
+    """The exit code of a run that no signal ended. Devices that do not exist count as failed."""
     failed = report.failed + unknown
     if not failed:
         return ExitCode.DONE

@@ -20,16 +20,17 @@ from .conftest import ROOT, process, read_until, terminal
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and terminals of POSIX")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("suffix", ["duckdb", "jsonl"])
 def test_a_signal_ends_an_ingestion_cleanly(
     environment: dict[str, str],
     emulator: EmulatorThread,
     tmp_path: Path,
     number: signal.Signals,
+    code: int,
     suffix: str,
 ) -> None:
-    """Fetched messages are stored, the exit code is 130, and the next run adds the rest."""
+    """Fetched messages are stored, the exit code names the signal, the next run adds the rest."""
     path = tmp_path / f"telemetry.{suffix}"
     emulator.fault("stall", route="paginated", skip=10, count=1)
     seen = len(emulator.requests)
@@ -38,7 +39,7 @@ def test_a_signal_ends_an_ingestion_cleanly(
         running.send_signal(number)
         out, err = running.communicate(timeout=60)
     emulator.clear_faults()
-    assert running.returncode == 130, err
+    assert running.returncode == code, err
     report = json.loads(out)
     assert report["interrupted"]
     assert 0 < report["rows"] == sum(rows_of(path).values()) < 2000
@@ -49,7 +50,7 @@ def test_a_signal_ends_an_ingestion_cleanly(
 
 
 def test_a_second_signal_ends_at_once() -> None:
-    """If a clean end takes too long, the next signal ends the process, also with 130."""
+    """If a clean end takes too long, the next signal ends the process with its code."""
     code = """
 import asyncio
 from iottly_async.cli.ingest import stop_on_signals
@@ -72,7 +73,7 @@ asyncio.run(main())
             assert running.stdout.readline() == expected
             running.send_signal(number)
         assert running.stdout.read() == "at once\n"
-    assert running.returncode == 130
+    assert running.returncode == 143
 
 
 def test_ctrl_c_exits_with_130(environment: dict[str, str], emulator: EmulatorThread) -> None:
@@ -255,3 +256,23 @@ def test_the_example_prints_the_stored_rows(
     total = sum(truth_of(emulator).values())
     assert done.stdout.startswith(f"{total:,} messages of 4 devices\n")
     assert "sensor_data_reading.temperature of device" in done.stdout
+
+
+@pytest.mark.parametrize("suffix", ["duckdb", "jsonl", "parquet"])
+def test_a_second_ingestion_into_a_store_exits_with_5(
+    environment: dict[str, str], emulator: EmulatorThread, tmp_path: Path, suffix: str
+) -> None:
+    """The error names the run that has the store, which goes on. A scheduler can skip its turn."""
+    path = tmp_path / f"telemetry.{suffix}"
+    emulator.fault("stall", route="paginated", skip=3, count=1)
+    seen = len(emulator.requests)
+    with process(environment, "ingest", "--to", str(path), "--concurrency", "1") as first:
+        emulator.until_requests(seen + 5, timeout=60)
+        with process(environment, "ingest", "--to", str(path)) as second:
+            out, err = second.communicate(timeout=60)
+        assert (second.returncode, out) == (5, ""), err
+        assert f"process {first.pid} on" in err
+        emulator.clear_faults()
+        _, err = first.communicate(timeout=60)
+    assert first.returncode == 0, err
+    assert rows_of(path) == truth_of(emulator)

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from typing import Final
 
-from ...errors import ConfigurationError, IottlyError, StoreError
+from ...errors import ConfigurationError, IottlyError, StoreInUseError
 from .aside import create_aside, new_mode, set_mode, sync_directory, write_all
 from .lock import not_in_forks, try_lock
 
@@ -59,7 +59,7 @@ class AppendFile:
             follow: whether `path` may be a link.
 
         Raises:
-            StoreError: another job has the file open.
+            StoreInUseError: another job has the file open.
         """
         if self._fd is not None:
             return
@@ -152,7 +152,7 @@ class AppendFile:
     def _take(self, fd: int) -> None:
         if not try_lock(fd):
             os.close(fd)
-            raise StoreError(f"{self.path!r} is being written by another job")
+            raise StoreInUseError(f"{self.path!r} is being written by another job")
         self._fd, self.size = fd, os.fstat(fd).st_size
         not_in_forks(self)
 

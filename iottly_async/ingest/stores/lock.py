@@ -20,7 +20,7 @@ from weakref import WeakSet
 
 import msgspec
 
-from ...errors import ConfigurationError, StoreError
+from ...errors import ConfigurationError, StoreInUseError
 from .aside import write_all
 
 _NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
@@ -60,7 +60,7 @@ class StoreLock:
         """Take the lock, and keep it until `release`.
 
         Raises:
-            StoreError: another job holds it; the text says which.
+            StoreInUseError: another job holds it; the text says which.
             ConfigurationError: there is a file of something else with the lock file's name.
             OSError: the lock file cannot be created.
         """
@@ -92,7 +92,7 @@ class StoreLock:
         This is for files that this process must not open twice, and that it cannot lock.
 
         Raises:
-            StoreError: another job of this process has claimed the file.
+            StoreInUseError: another job of this process has claimed the file.
             OSError: there is no such file.
         """
         found = os.stat(path)
@@ -139,7 +139,7 @@ class StoreLock:
                 "is a file of something else; move that file, or name another store"
             )
 
-    def _held(self, content: bytes) -> StoreError:
+    def _held(self, content: bytes) -> StoreInUseError:
         try:
             holder = msgspec.json.decode(content, type=_Holder)
         except ValueError:
@@ -149,7 +149,7 @@ class StoreLock:
                 f"another job, process {holder.pid} on {holder.host}, since "
                 f"{holder.since:%Y-%m-%d %H:%M:%S} UTC"
             )
-        return StoreError(f"store {self._shown} is being written by {who}: wait for its end")
+        return StoreInUseError(f"store {self._shown} is being written by {who}: wait for its end")
 
 
 def try_lock(fd: int) -> bool:

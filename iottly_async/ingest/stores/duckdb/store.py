@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from ....errors import ConfigurationError, IottlyError, StoreError
+from ....errors import ConfigurationError, IottlyError, StoreError, StoreInUseError
 from ..appendfile import os_errors_as
 from ..aside import aside_path, check_aside, mode_of, remove_asides, sync_directory
 from ..base import Group, StoredState, StoreReader
@@ -142,7 +142,7 @@ class DuckDBStore:
             reason = first_line(error)
             if not is_locked(error):
                 raise
-        raise StoreError(f"store {self.path!r} is open elsewhere; wait for its end: {reason}")
+        raise StoreInUseError(f"store {self.path!r} is open elsewhere; wait for its end: {reason}")
 
     def _create(self) -> None:
         """Create the file and its tables."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from ....auth import RedactedStr
 from ....config import RetryPolicy
-from ....errors import ConfigurationError, StoreError
+from ....errors import ConfigurationError, StoreInUseError
 from ....models import Message
 from ....texts import without_secrets
 from ..base import Group, Rejected, StoredState, StoreReader
@@ -142,7 +142,7 @@ class PostgresStore:
             await db.execute("RESET lock_timeout")
             return
         holder = await db.fetchval(sql.HOLDER, f"iottly-async/{self.schema}/{self._part}")
-        raise StoreError(
+        raise StoreInUseError(
             f"store {self._shown} is being written by {holder or 'another job'}: wait for its "
             "end, or name another schema, as in '?schema=other'"
         )
