@@ -14,7 +14,7 @@ from .._version import __version__
 from ..errors import IottlyError
 from . import commands, coverage, doctor, emulator, ingest, messages, project
 from .console import say, stderr
-from .exit_codes import ExitCode, exit_code, explain
+from .exit_codes import MEANINGS, ExitCode, exit_code, explain
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -42,7 +42,8 @@ def make_app() -> App:
         name="iottly",
         help="Use the Iottly IoT cloud from a shell.\n\n"
         "The API key is read from IOTTLY_API_KEY, never from an argument. IOTTLY_PROJECT names "
-        "the project, IOTTLY_BASE_URL another host.",
+        "the project, IOTTLY_BASE_URL another host.\n\n"
+        "Exit codes:\n" + "\n".join(f"{code:3d}  {MEANINGS[code]}" for code in ExitCode),
         version=__version__,
         help_format="plaintext",
         error_console=stderr(),

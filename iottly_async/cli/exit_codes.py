@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import IntEnum
+from typing import Final
 
 from ..errors import (
     ConfigurationError,
@@ -15,7 +17,7 @@ from ..errors import (
 
 
 class ExitCode(IntEnum):
-    """The exit code of a command.
+    """The exit code of a command; `MEANINGS` is the list that users read.
 
     Attributes:
         DONE: The command did all of its work.
@@ -36,6 +38,19 @@ class ExitCode(IntEnum):
     IN_USE = 5
     INTERRUPTED = 130
     TERMINATED = 143
+
+
+MEANINGS: Final[Mapping[ExitCode, str]] = {
+    ExitCode.DONE: "done, or the reader of the pipe closed it",
+    ExitCode.ERROR: "an error of the service, no answer, no such device, or a store that failed",
+    ExitCode.USAGE: "an argument or a setting is invalid; nothing was sent",
+    ExitCode.REFUSED: "the key was refused (401) or has no access (403)",
+    ExitCode.PARTLY: "partly done: some devices failed, or a store is incomplete",
+    ExitCode.IN_USE: "another run writes to the store",
+    ExitCode.INTERRUPTED: "interrupted by Ctrl-C",
+    ExitCode.TERMINATED: "ended by SIGTERM",
+}
+"""What each exit code means, for `--help` and the README."""
 
 
 def exit_code(error: IottlyError) -> ExitCode:
