@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import getpass
 import os
+import signal
 import sys
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -94,10 +95,20 @@ def project_id(project: str | None) -> str:
     return project
 
 
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C end a blocking read. asyncio would only cancel the task, which cannot run."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _key() -> str:
     key = os.environ.get("IOTTLY_API_KEY", "")
     if not key and sys.stdin.isatty():
-        with suppress(EOFError):
+        with suppress(EOFError), _interruptible():
             key = getpass.getpass("API key: ", stream=sys.stderr).strip()
     if not key:
         raise ConfigurationError(

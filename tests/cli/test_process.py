@@ -130,6 +130,22 @@ def test_the_key_is_asked_for_without_echo(
     assert emulator.api_key.encode() not in shown
 
 
+def test_one_ctrl_c_ends_the_prompt_for_the_key(environment: dict[str, str]) -> None:
+    """The first is enough, and the terminal echoes again."""
+    import termios  # here, as Windows has none
+
+    without = {**environment, "IOTTLY_API_KEY": ""}
+    with (
+        terminal() as (ours, theirs),
+        process(without, "ping", stdin=theirs, stderr=theirs, start_new_session=True) as running,
+    ):
+        read_until(ours, b"API key:")
+        running.send_signal(signal.SIGINT)
+        assert running.wait(timeout=60) == 130
+        assert b"interrupted" in read_until(ours, b"interrupted")
+        assert termios.tcgetattr(theirs)[3] & termios.ECHO
+
+
 @pytest.mark.parametrize("no_color", ["", "1"])
 def test_a_terminal_shows_a_bar_and_a_summary(
     environment: dict[str, str], emulator: EmulatorThread, tmp_path: Path, no_color: str
