@@ -129,9 +129,7 @@ class Writer:
         known = self._unreadable.setdefault(device_id, set())
         found = []
         for row in batch.rejected:
-            rejected = Rejected(
-                reason=row.reason, path=row.row_path, raw=row.raw, device_id=device_id
-            )
+            rejected = Rejected.of_row(row, device_id)
             if rejected.key not in known:
                 known.add(rejected.key)
                 found.append(rejected)

@@ -281,7 +281,8 @@ class Follows(Walks):
             again_after=inf if again_after is None else seconds(again_after, name="again_after"),
             on_failure=failed,
             fetch=partial(self._pages.fetch, patience=inf),
-            history=partial(self._pages.history, patience=inf),
+            # Where the history alone fails, a proof ends (D6). An outage fails pages, too.
+            history=partial(self._pages.history, patience=config.patience),
             quota=context.pipeline.limiter.quota,
             clock=context.clock,
             hold=context.pipeline.hold,

@@ -9,7 +9,7 @@ from typing import Final
 import attrs
 
 from ..clock import Clock
-from ..errors import EVERY_DEVICE, ApiError, CursorMismatchError, DecodeError
+from ..errors import EVERY_DEVICE, ApiError, CursorMismatchError, DecodeError, TransportError
 from ..models._time import epoch_ms
 from ..models.message import Message
 from ..retry import is_passing
@@ -59,7 +59,9 @@ class PageSource:
 
     async def _feed(self, track: Track, segment: Segment) -> CompleteInterval:
         if self._history is not None and segment.ids is not None:
-            return segment.feed_history(await self._identified(self._history, track, segment))
+            identified = await self._identified(self._history, track, segment)
+            if identified is not None:
+                return segment.feed_history(identified)
         request = _next_request(track, segment)
         # A test asks only whether there is a row.
         fetch = self._fetch
@@ -80,17 +82,26 @@ class PageSource:
 
     async def _identified(
         self, history: History, track: Track, segment: Segment
-    ) -> Sequence[Message]:
+    ) -> Sequence[Message] | None:
         """Fetch the messages with ids that a proof wants.
 
+        Returns:
+            The messages; None if the endpoint fails for as long as the walk is patient. The
+            segment then reads its pages once more: while they fail as well, it is an outage,
+            which is waited out with them (D18).
+
         Raises:
-            UnstableTieOrderError: the history endpoint refuses, and will not answer later.
+            UnstableTieOrderError: the history endpoint refuses, or fails again while pages come.
         """
         try:
             return await history(_history_request(track, segment))
-        except (ApiError, DecodeError) as error:
+        except (ApiError, DecodeError, TransportError) as error:
+            if isinstance(error, EVERY_DEVICE):
+                raise
+            if is_passing(error) and segment.read_again():
+                return None
             unproven = segment.unproven(error)
-            if unproven is None or is_passing(error) or isinstance(error, EVERY_DEVICE):
+            if unproven is None:
                 raise
             raise unproven from error
 
@@ -110,7 +121,7 @@ class PageSource:
             track: whose page.
             request: of the page.
             bad_only: whether the walk can go on from a page on which no row is a message.
-                Default False: only if it is the last one, and messages of the device were read.
+                Default False: only if it is the last one, and the device has messages.
 
         Raises:
             DecodeError: a row is no message twice, and such rows are not skipped; or no row of
@@ -129,10 +140,28 @@ class PageSource:
             raised = track.settings.on_bad_row == "raise"
             if not (fetched.messages or bad_only):
                 full = track.quirks.is_full(len(fetched.bad_rows), request.size)
-                raised = raised or full or not track.has_read
+                raised = raised or full or not await self._has_messages(track)
             if raised:
                 raise fetched.bad_rows[0].error()
         return fetched
+
+    async def _has_messages(self, track: Track) -> bool:
+        """Whether a message of the device can be read, in the walk's range or beyond it.
+
+        A service of which no row can be read at all speaks another form, which is an error.
+        """
+        if not track.has_read:
+            latest = PageRequest(
+                device_id=track.query.device_id,
+                start=None,
+                end=None,
+                type=track.query.type,
+                order="desc",
+                size=track.settings.page_size,
+                number=None,
+            )
+            track.has_read = bool((await self._fetch(latest)).messages)
+        return track.has_read
 
     async def last_position(self, track: Track, segment: Segment) -> int | None:
         """Find the position of the last message of `segment`; None if there is none.

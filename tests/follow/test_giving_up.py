@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
@@ -23,6 +24,7 @@ from iottly_async import (
     NotFoundError,
     RateLimiter,
     UnauthorizedError,
+    UnstableTieOrderError,
 )
 from iottly_async.emulator import Emulator
 from iottly_async.resources import Messages
@@ -193,6 +195,36 @@ async def test_a_failed_list_of_devices_ends_nothing(fleet: Fleet) -> None:
     fleet.emulator.fault("status", route="devices", status=404)
     with pytest.raises(NotFoundError):
         await anext(fleet.follow())
+
+
+@in_virtual_time
+async def test_a_history_that_is_away_for_ever_does_not_hold_a_device_for_ever(
+    fleet: Fleet,
+) -> None:
+    """Identical messages of one millisecond need the history to be told apart. If it fails for as
+    long as `Config.patience`, twice, while pages come, the device is given up with
+    `UnstableTieOrderError`; the others are followed meanwhile and afterwards."""
+    history = f"/v1.0/project/*/messages/{fleet.emulator.device_ids[0]}"
+    fleet.emulator.fault("status", route=history, status=503, count=None)
+    begun = asyncio.get_running_loop().time()
+    async with aclosing(fleet.follow()) as follow:
+        row = {"payload": {"n": 0}, "timestamp": fleet.emulator.clock.now()}
+        fleet.emulator.append(fleet.emulator.device_ids[0], [row] * 250)
+        fleet.emulator.clock.advance(1)
+        for value in range(60):
+            fleet.send(1, value)
+            assert await numbers(follow, 1) == [value]
+            if fleet.failed:
+                break
+            await asyncio.sleep(20)
+        spent = asyncio.get_running_loop().time() - begun
+        fleet.send(2, 2)
+        assert await numbers(follow, 1) == [2]
+    failure = fleet.failed[fleet.emulator.device_ids[0]]
+    assert isinstance(failure.error, UnstableTieOrderError)
+    assert "the history endpoint cannot be read" in str(failure.error)
+    patience = Config().patience
+    assert patience < spent < 2.5 * patience
 
 
 @pytest.mark.parametrize("wrong", [{"again_after": -1}, {"empty": "yes"}])

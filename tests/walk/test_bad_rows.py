@@ -3,6 +3,7 @@
 import logging
 import random
 from collections import Counter
+from contextlib import aclosing
 from itertools import groupby
 
 import attrs
@@ -154,6 +155,31 @@ async def test_by_default_a_bad_row_ends_the_walk_with_its_path() -> None:
     queries = [QUERY, attrs.evolve(QUERY, device_id="d2")]
     many = batches_many(server.fetch, queries, settings=SKIP, clock=server.clock)
     assert sum([len(batch.messages) async for batch in many]) == 250
+
+
+@virtual
+async def test_bad_rows_beside_a_large_millisecond_do_not_blame_page_numbers() -> None:
+    """A bad row between a millisecond that fills a page and the next one may belong to either:
+    the walk does not take it for a wrong number of the page."""
+    for spoilt in range(10):
+        times = [0] * 4 + [1] * 4 + [1000] * 2
+        rows = [
+            Row(NOW_MS - 100_000 + at, b"%d" % n, serial=n, bad=n in (spoilt, spoilt - 5))
+            for n, at in enumerate(times)
+        ]
+        server = MessageServer(rows, limit=PAGE)
+        settings = attrs.evolve(SKIP, page_size=PAGE)
+        cursor: Cursor | None = None
+        got: list[bytes] = []
+        while cursor is None or not cursor.finished:
+            walk = batches(
+                server.fetch, QUERY, settings=settings, cursor=cursor, clock=server.clock
+            )
+            async with aclosing(walk):
+                batch = await anext(walk)
+                got += [one.payload_json for one in batch.messages]
+                cursor = batch.cursor
+        assert sorted(got) == sorted(row.payload for row in rows if not row.bad)
 
 
 class Flaky:

@@ -25,7 +25,8 @@ class PartitionManifest:
         partition_id: the partition's id.
         partition: the partition as it was planned; it holds no key.
         rows: messages in its file of rows.
-        rejected: messages that failed validation; they are in a file of their own.
+        rejected: messages that failed validation, and rows that are no messages (D8); they
+            are in a file of their own, with their bytes.
         digest: of the keys of all messages, in order; the same for the same messages.
         files: the size in bytes of each file, by its name.
         windows: the number of windows.

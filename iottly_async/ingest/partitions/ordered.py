@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 from ...aio.tasks import cancel_and_wait
 from ...config import Seconds
 from ...errors import IottlyError
-from ...models import Message
+from ...models import MessageBatch
 from ...models._time import from_epoch_ms
 from ...resources import Messages
 from ...resources.messages import TypeFilter
@@ -28,10 +28,10 @@ class _IntervalQueue:
     """The batches of one window that are fetched and not yet yielded."""
 
     def __init__(self) -> None:
-        self._batches: asyncio.Queue[list[Message] | None] = asyncio.Queue()
+        self._batches: asyncio.Queue[MessageBatch | None] = asyncio.Queue()
         self._room = asyncio.Semaphore(_AHEAD)
 
-    async def put(self, batch: list[Message]) -> None:
+    async def put(self, batch: MessageBatch) -> None:
         """Add a batch. Waits for room."""
         await self._room.acquire()
         self._batches.put_nowait(batch)
@@ -40,7 +40,7 @@ class _IntervalQueue:
         """Say that no batch follows."""
         self._batches.put_nowait(None)
 
-    async def get(self) -> list[Message] | None:
+    async def get(self) -> MessageBatch | None:
         """Remove and return the oldest batch; None at the end."""
         batch = await self._batches.get()
         if batch is not None:
@@ -56,7 +56,7 @@ async def in_order(
     concurrency: int,
     patience: Seconds | None,
     failed: Failed,
-) -> AsyncGenerator[list[Message], None]:
+) -> AsyncGenerator[MessageBatch, None]:
     """Yield the messages of all windows, in the order of the windows and of time.
 
     `concurrency` windows are walked at the same time. Each waits once it is 16 batches
@@ -73,7 +73,7 @@ async def in_order(
             other windows go on.
 
     Yields:
-        Batches of messages, none of them empty.
+        Batches of messages, and of rows that are none (D8); no batch is empty.
 
     Raises:
         IottlyError: an error that may pass, or that every other window would meet.
@@ -109,7 +109,7 @@ async def _walk(
     window: PartitionInterval,
     type: TypeFilter,  # noqa: A002
     patience: Seconds | None,
-    put: Callable[[list[Message]], Awaitable[None]],
+    put: Callable[[MessageBatch], Awaitable[None]],
     failed: Failed,
 ) -> None:
     batches = messages.batches(
@@ -117,13 +117,14 @@ async def _walk(
         start=None if window.start is None else from_epoch_ms(window.start),
         end=from_epoch_ms(window.end),
         type=type,
+        on_bad_row="skip",
         patience=patience,
     )
     try:
         async with aclosing(batches):
             async for batch in batches:
-                if batch.messages:
-                    await put(batch.messages)
+                if batch.messages or batch.rejected:
+                    await put(batch)
     except FATAL:
         raise
     except IottlyError as error:

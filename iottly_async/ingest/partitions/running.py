@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from hashlib import blake2b
 from typing import Final, TypeVar, cast, get_args
@@ -14,10 +14,11 @@ from attrs import evolve
 
 from ...config import Config, Seconds
 from ...errors import ConfigurationError, IottlyError
-from ...models import Message
+from ...models import Message, MessageBatch
 from ...ratelimit import Limiter
 from ...resources.messages import TypeFilter
 from ...session import IottlySession
+from ..stores import Rejected
 from ..stores.thread import StoreThread
 from ..validate import validate
 from .files import Format, PartitionFiles
@@ -147,26 +148,37 @@ class _PartitionWriter:
         self._files = files
         self._thread = thread
         self._group: list[Message] = []
+        self._bad_rows: list[Rejected] = []
+        self._known: set[str] = set()
 
-    async def add(self, messages: list[Message]) -> None:
-        self._group += messages
+    async def add(self, batch: MessageBatch) -> None:
+        for row in batch.rejected:
+            rejected = Rejected.of_row(row, batch.cursor.device_id)
+            # A row at the edge of two windows may come with both.
+            if rejected.key not in self._known:
+                self._known.add(rejected.key)
+                self._bad_rows.append(rejected)
+        self._group += batch.messages
         while len(self._group) >= _GROUP:
             group, self._group = self._group[:_GROUP], self._group[_GROUP:]
-            await self._thread.run(self._put(group))
+            await self._put(group)
 
     async def end(self) -> None:
-        await self._thread.run(self._put(self._group))
+        await self._put(self._group)
 
-    def _put(self, group: list[Message]) -> Callable[[], None]:
+    async def _put(self, group: list[Message]) -> None:
+        bad_rows, self._bad_rows = self._bad_rows, []
+
         def put() -> None:
             valid, rejected = validate(group)
+            rejected += bad_rows
             self.rows += len(valid)
             self.rejected += len(rejected)
             for message in group:
                 self.digest.update(message.key.encode() + b"\n")
             self._files.add(valid, rejected)
 
-        return put
+        await self._thread.run(put)
 
 
 @asynccontextmanager

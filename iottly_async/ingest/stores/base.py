@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from attrs import field, frozen
 
-from ...models import Cursor, Message
+from ...models import BadRow, Cursor, Message
 from ..grid import TimeGrid
 
 
@@ -38,6 +38,19 @@ class Rejected:
     @device_id.default
     def _device_of_message(self) -> str:
         return "" if self.message is None else self.message.device_id
+
+    @classmethod
+    def of_row(cls, row: BadRow, device_id: str) -> Rejected:
+        """Make it of a row that is no message.
+
+        Args:
+            row: the row.
+            device_id: the device that it was fetched for.
+
+        Returns:
+            The rejected row, with its bytes.
+        """
+        return cls(reason=row.reason, path=row.row_path, raw=row.raw, device_id=device_id)
 
     @property
     def key(self) -> str:

@@ -184,18 +184,19 @@ class PageRun:
         elif contiguous and self._first == start and self.limit > 1:
             at = axis.point(start)
             group = takewhile(lambda message: epoch_ms(message.timestamp) == at, complete.messages)
-            count = len([*group]) + sum(place == start for place, _ in complete.rejected)
-            return NumberingTest.of_count(anchor, count, self.limit, complete)
+            least = len([*group])
+            most = least + len(complete.rejected)
+            return NumberingTest.of_count(anchor, (least, most), self.limit, complete)
         return None
 
     def test_of_count(
-        self, anchor: int, count: int, nothing: CompleteInterval
+        self, anchor: int, count: tuple[int, int], nothing: CompleteInterval
     ) -> NumberingTest | None:
         """Make the test of page numbers after pages of one millisecond that prove nothing.
 
         Args:
             anchor: `self.anchor` when the pages were requested.
-            count: messages of the millisecond, as the pages show them.
+            count: rows of the millisecond, as the pages show them: at least, and at most.
             nothing: an empty interval where the millisecond begins.
 
         Returns:
@@ -257,9 +258,9 @@ class NumberingTest:
 
     @classmethod
     def of_count(
-        cls, anchor: int, count: int, page_size: int, complete: CompleteInterval
+        cls, anchor: int, count: tuple[int, int], page_size: int, complete: CompleteInterval
     ) -> NumberingTest:
-        """Test that a millisecond has as many messages as its pages had together.
+        """Test that a millisecond has as many rows as its pages had together.
 
         A wrong first number makes a difference of one page. The test asks half a page below
         and half a page above the count, so that a few messages that came or were deleted
@@ -267,18 +268,20 @@ class NumberingTest:
 
         Args:
             anchor: where the millisecond's first message has rank 0.
-            count: messages of the millisecond that were read.
+            count: rows of the millisecond that were read: at least, its messages, and at most,
+                with the rows near them that are no messages, and so may be its neighbours'.
             page_size: messages a page.
             complete: the interval that begins with the millisecond.
         """
-        if count > page_size:
-            below = count - max(0, min(page_size // 2, page_size - 2))
-            first = NumberingRequest(below, 1, expected=True)
-        else:
+        least, most = count
+        requests = [NumberingRequest(most + max(1, page_size // 2), 1, expected=False)]
+        if least > page_size:
+            below = least - max(0, min(page_size // 2, page_size - 2))
+            requests.insert(0, NumberingRequest(below, 1, expected=True))
+        elif least > 1:
             # The second page may be the skipped one, and may have held a single message.
-            first = NumberingRequest(2, page_size - 1, expected=True)
-        above = NumberingRequest(count + max(1, page_size // 2), 1, expected=False)
-        return cls(anchor, complete.start, [first, above], complete)
+            requests.insert(0, NumberingRequest(2, least - 1, expected=True))
+        return cls(anchor, complete.start, requests, complete)
 
     @property
     def request(self) -> NumberingRequest:

@@ -143,7 +143,8 @@ class Segment:
             return _nothing(complete.start)  # it waits for the end of the test
         if self._proof is not None and self._proof.passes == 1 and contiguous > run.contiguous:
             # The first pass is no proof. Wrong page numbers would look like an unstable order.
-            self.test = run.test_of_count(anchor, self._proof.count, complete)
+            count = self._proof.least, self._proof.count
+            self.test = run.test_of_count(anchor, count, complete)
         return complete
 
     def _continue_test(self, test: NumberingTest, page: Page) -> CompleteInterval:
@@ -287,6 +288,14 @@ class Segment:
             if proven is not None:
                 return self._end_proof(proven, self._proof)
         return _nothing(self.done)
+
+    def read_again(self) -> bool:
+        """Make one more pass over the pages before the history endpoint is asked again.
+
+        Returns:
+            False if that was done before.
+        """
+        return self._proof is not None and self._proof.read_again()
 
     def unproven(self, error: IottlyError) -> UnstableTieOrderError | None:
         """Make the error that ends the proof, because the history endpoint answers with `error`."""

@@ -49,7 +49,8 @@ class TieProof:
         ids: the range of ids to request from the history endpoint next, both ends exclusive;
             None while passes are made.
         passes: that were made so far.
-        count: messages of the millisecond, as the last pass has shown.
+        count: rows of the millisecond, as the last pass has shown.
+        least: those of them that are messages. The others may be its neighbours'.
         page_part: size of the next pass's pages, as a part of the usual one.
     """
 
@@ -68,11 +69,11 @@ class TieProof:
         self._pages: list[list[str]] = []
         self._pages_before: list[list[str]] = []
         self.passes = 0
-        self.count = 0
+        self.count = self.least = 0
         self._other_parts: deque[float] | None = None
         self._by_id: dict[str, Message] = {}
         self._ranges: list[IdRange] = []
-        self._differed = False
+        self._differed = self._read_again = False
 
     @property
     def rejected(self) -> list[RejectedAt]:
@@ -144,7 +145,8 @@ class TieProof:
             UnstableTieOrderError: passes do not help, and there is no history endpoint.
         """
         self.passes += 1
-        count = sum(map(len, self._pages)) + self._inside_now + self._unclear
+        self.least = sum(map(len, self._pages))
+        count = self.least + self._inside_now + self._unclear
         settled = self._pages == self._pages_before  # the same again: no such pass will help
         self._pages, self._pages_before = [], self._pages
         # Rows at the edges are not counted with every pass.
@@ -198,6 +200,18 @@ class TieProof:
         # Some may have come or been deleted since the last pass: count once more.
         self._differed, self.ids = True, None
         return None
+
+    def read_again(self) -> bool:
+        """Make one more pass, and begin anew with the history endpoint, which has failed.
+
+        Returns:
+            False if that was done before.
+        """
+        if self._read_again:
+            return False
+        self._read_again, self.ids = True, None
+        self._by_id, self._ranges = {}, []
+        return True
 
     def without_history(self, error: IottlyError) -> UnstableTieOrderError:
         """Make the error of a proof for which the history endpoint answers with `error`."""

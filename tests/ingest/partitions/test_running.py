@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from base64 import b64decode
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal
@@ -26,10 +27,11 @@ from iottly_async.ingest.partitions import (
     plan,
     run_partition,
 )
+from iottly_async.ingest.partitions.reader import PartitionsReader
 from tests.support.partition_rows import bytes_of, files_of, partition_rows
 from tests.support.stored_rows import truth_of
 
-from .plans import END, planned
+from .plans import END, START, planned
 
 ONE_RUN = """
 import asyncio, os, sys
@@ -176,6 +178,36 @@ async def test_invalid_payloads_go_to_a_file_of_their_own(
     assert (manifest.rows, manifest.rejected) == (truth_of(emulator, [device]).total() - 1, 1)
     (line,) = (tmp_path / f"{partition.id}.rejected.jsonl").read_text().splitlines()
     assert (json.loads(line)["device_id"], bool(json.loads(line)["reason"])) == (device, True)
+
+
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+async def test_rows_that_are_no_messages_go_to_the_file_of_the_rejected(
+    emulator: Emulator, tmp_path: Path, form: Literal["jsonl", "parquet"]
+) -> None:
+    """No window fails of them, also none that has no other row. Each is there once with its bytes
+    and the reason, is counted, and makes the same files again; coverage shows it."""
+    device, truth = emulator.device_ids[0], truth_of(emulator)
+    bad = ["Invalid date", None, [1], {"from": device, "timestamp": "", "payload": {"n": 1}}]
+    for number, row in enumerate(bad):
+        emulator.append_raw(device, [row], timestamp=START + timedelta(days=7 * number))
+    emulator.append_raw(device, ["alone"], timestamp=START - timedelta(days=100))
+    partitions = await planned(emulator, start=START - timedelta(days=105))
+    manifests = await run_all(partitions, tmp_path / "first", form)
+    assert not any(one.failed for one in manifests)
+    assert sum(one.rejected for one in manifests) == len(bad) + 1
+    assert partition_rows(tmp_path / "first") == truth
+    lines = [
+        json.loads(line)
+        for path in (tmp_path / "first").glob("*.rejected.jsonl")
+        for line in path.read_text().splitlines()
+    ]
+    kept = [json.dumps(json.loads(b64decode(line["raw_base64"]))) for line in lines]
+    assert sorted(kept) == sorted(map(json.dumps, [*bad, "alone"]))
+    assert {line["device_id"] for line in lines} == {device}
+    assert all(line["reason"] for line in lines)
+    assert await PartitionsReader(str(tmp_path / "first")).rejected() == {device: len(bad) + 1}
+    await run_all([*reversed(partitions)], tmp_path / "second", form)
+    assert bytes_of(tmp_path / "first") == bytes_of(tmp_path / "second")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")

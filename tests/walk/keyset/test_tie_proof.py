@@ -19,7 +19,7 @@ from iottly_async.errors import (
     UnstableTieOrderError,
 )
 from iottly_async.models.message import Message
-from iottly_async.walk import HistoryRequest, WalkQuery, WalkSettings, batches
+from iottly_async.walk import HistoryRequest, PageRequest, WalkQuery, WalkSettings, batches
 from tests.support.message_server import NOW_MS, MessageServer, Row, identity
 from tests.support.virtual_time import run_virtual, virtual
 
@@ -211,24 +211,47 @@ async def test_a_history_that_refuses_is_no_proof(error: IottlyError) -> None:
     assert Counter(map(identity, got)) == counted(rows)
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        UnauthorizedError("the key was revoked", status=401),
-        ServerError("the service is away", status=503),
-    ],
-    ids=lambda error: type(error).__name__,
-)
 @virtual
-async def test_a_history_that_fails_ends_the_walk_as_a_page_does(error: IottlyError) -> None:
-    """A revoked key, or an outage that lasts longer than the patience, says nothing of ties."""
+async def test_a_revoked_key_says_nothing_of_ties() -> None:
+    """A history that answers 401 ends the walk with that error."""
     server = MessageServer(group(250, payloads=1))
 
-    async def fails(_: HistoryRequest) -> list[Message]:
-        raise error
+    async def refuses(_: HistoryRequest) -> list[Message]:
+        raise UnauthorizedError("the key was revoked", status=401)
 
-    with pytest.raises(type(error)):
+    with pytest.raises(UnauthorizedError):
+        await walked(server, PROVE, history=refuses)
+
+
+@pytest.mark.parametrize("what", ["the history", "all", "nothing any more"])
+@virtual
+async def test_a_history_that_is_away_is_told_from_an_outage(what: str) -> None:
+    """A history that fails for as long as the walk is patient is asked once more, behind a pass
+    over the pages: if these fail too, their error ends the walk; if only the history goes on to
+    fail, the millisecond is not proven; if it has come back, it is."""
+    server = MessageServer(group(250, payloads=1))
+    away = ServerError("the service is away", status=503)
+    failures = 0
+
+    async def fails(request: HistoryRequest) -> list[Message]:
+        nonlocal failures
+        if failures and what == "nothing any more":
+            return await server.history(request)
+        failures += 1
+        raise away
+
+    def before(_: PageRequest, __: int) -> None:
+        if failures and what == "all":
+            raise away
+
+    server.before = before
+    if what == "nothing any more":
+        assert len(await walked(server, PROVE, history=fails)) == 310
+        return
+    expected = UnstableTieOrderError if what == "the history" else ServerError
+    with pytest.raises(expected, match="the service is away"):
         await walked(server, PROVE, history=fails)
+    assert failures == (2 if what == "the history" else 1)
 
 
 @virtual
