@@ -100,8 +100,10 @@ class Throughput:
         for time, before, _ in self._marks:
             passed = self.passed - before - spare
             spare = 1
-            best = max(best, Proof(passed / (now - time + way), passed))
+            if now + way > time:  # a coarse clock may show no time between two answers
+                best = max(best, Proof(passed / (now - time + way), passed))
         for time, before in self._notes:
             passed = self.passed - before - burst
-            best = max(best, Proof(passed / (now - time + way), passed))
+            if now + way > time:
+                best = max(best, Proof(passed / (now - time + way), passed))
         return best
