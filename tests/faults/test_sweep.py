@@ -25,7 +25,7 @@ from iottly_async import Config, Doorbell, IottlySession, RateLimiter, resources
 from iottly_async.emulator import EmulatorThread
 from iottly_async.ingest import IngestJob, coverage, partitions
 from iottly_async.ingest.partitions import Partition, PartitionSource
-from iottly_async.walk import PageRequest
+from iottly_async.walk import HistoryRequest, PageRequest
 from iottly_async.wire import Request, Route
 from tests.support.canary import CANARY
 from tests.support.leaks import tasks, until
@@ -101,6 +101,15 @@ async def fetched(world: World) -> None:
     await world.project.messages.fetch(page)
 
 
+async def proven(world: World) -> None:
+    """Fetch messages of one millisecond as the proof of a walk does."""
+    device_id = world.fleet.device_ids[0]
+    tie = HistoryRequest(
+        device_id=device_id, type="all", at=0, after_id=None, before_id=None, size=9
+    )
+    await world.project.messages.history(tie)
+
+
 async def streamed(world: World) -> None:
     """Open a stream, read a message, send a command, and close it."""
     async with world.session.stream() as stream:
@@ -173,6 +182,7 @@ SWEEPS: dict[str, Sweep] = {
     "Messages.recent": lambda world: world.project.messages.recent(world.fleet.device_ids[0]),
     "Messages.page": lambda world: world.project.messages.page(world.fleet.device_ids[0]),
     "Messages.fetch": fetched,
+    "Messages.history": proven,
     "FleetDevices.page": lambda world: world.session.devices.page(),
     "FleetDevices.get": lambda world: world.session.devices.get(world.fleet.fleet_ids[0]),
     "FleetCommands.send": lambda world: world.session.commands.send(world.fleet.fleet_ids[0], "a"),

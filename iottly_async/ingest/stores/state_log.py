@@ -5,13 +5,15 @@ with the number of devices. When the changes take more room than the whole state
 begins, a new file with the whole state replaces the old one.
 
 A line counts once it is whole. A crash may leave a part of the last line, which is ignored: the
-state is then the one before, as if the flush had not begun.
+state is then the one before, as if the flush had not begun. Each line ends with a checksum of
+itself, so that a file which was altered is an error, and not another state.
 """
 
 from __future__ import annotations
 
 from secrets import token_hex
 from typing import Final, Generic, TypeVar
+from zlib import crc32
 
 import msgspec
 
@@ -20,6 +22,8 @@ from .appendfile import AppendFile
 from .aside import replace_file
 
 _LEAST: Final = 64 * 1024  # bytes of changes below which the file is not replaced
+_CHECK: Final = b',"check":"'
+_CHECK_END: Final = len(_CHECK) + len('01234567"}')
 
 
 class FileState(msgspec.Struct, kw_only=True):
@@ -124,6 +128,10 @@ def read_state(path: str, form: type[S], *, version: int) -> S | None:
 
 
 def _read(line: bytes, form: type[S]) -> S | None:
+    head, tail = line[:-_CHECK_END], line[-_CHECK_END:]
+    # Earlier versions wrote no checksums.
+    if b'"check":' in tail and tail != _check(head):
+        return None
     try:
         return msgspec.json.decode(line, type=form)
     except (ValueError, RecursionError):
@@ -131,4 +139,10 @@ def _read(line: bytes, form: type[S]) -> S | None:
 
 
 def _line(state: FileState) -> bytes:
-    return msgspec.json.encode(state) + b"\n"
+    head = msgspec.json.encode(state)[:-1]
+    return head + _check(head) + b"\n"
+
+
+def _check(head: bytes) -> bytes:
+    """The end of a line: a member with the checksum of what stands before it."""
+    return b'%s%08x"}' % (_CHECK, crc32(head))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,23 @@ def test_lines_that_are_mixed_up_are_refused(
     else:
         with pytest.raises(ConfigurationError, match="does not follow the one before"):
             read(path)
+
+
+@settings(max_examples=200)
+@given(at=st.integers(0, 1000), byte=st.integers(0x20, 0x7E))
+def test_a_byte_that_was_altered_is_refused(
+    tmp_path_factory: pytest.TempPathFactory, at: int, byte: int
+) -> None:
+    """A digit of a cursor that was altered, too: it is never read as another cursor."""
+    path = tmp_path_factory.mktemp("altered") / "state"
+    content = saved(path, {"a": "1"}, {"b": "2"}, {"a": "3"})[-1]
+    whole = read(path)
+    at %= content.rindex(b"\n", 0, -1)  # the last line may be a part of one
+    path.write_bytes(content[:at] + bytes([byte]) + content[at + 1 :])
+    found = whole
+    with suppress(ConfigurationError):
+        found = read(path)
+    assert found == whole
 
 
 def test_a_last_line_without_content_is_ignored(tmp_path: Path) -> None:
