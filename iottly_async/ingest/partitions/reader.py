@@ -136,6 +136,8 @@ def _parquet(path: str) -> Iterator[tuple[str, int]]:
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path) as file:
+        if not file.num_row_groups:
+            return  # pyarrow before 20 cannot iterate over an empty file
         for batch in file.iter_batches(columns=["device_id", "timestamp"]):
             times = batch.column("timestamp").cast("int64").to_pylist()
             yield from zip(batch.column("device_id").to_pylist(), times, strict=True)

@@ -107,7 +107,7 @@ class RedisConnection:
         except (RedisError, OSError, TimeoutError) as error:
             failure = error
         if failure is not None:
-            if not self._worked and isinstance(failure, AuthenticationError | NoPermissionError):
+            if not self._worked and _is_refusal(failure):
                 raise SetupError(
                     f"Redis refuses the limiter ({failure}): check that the url's user and "
                     "password are right, and may run scripts and use hashes"
@@ -172,3 +172,14 @@ def check_redis_url(url: object) -> None:
             "url must be redis://HOST:PORT/DATABASE, rediss://… or unix://…, with "
             "special characters percent-encoded"
         )
+
+
+def _is_refusal(failure: Exception) -> bool:
+    """Whether Redis refuses the credentials.
+
+    Before a login, Redis refuses a command of more than ten arguments by another error, which
+    redis 5.2 passes on.
+    """
+    return isinstance(failure, AuthenticationError | NoPermissionError) or "unauthenticated" in str(
+        failure
+    )
