@@ -59,6 +59,7 @@ def named(dialect: Dialect) -> set[str]:
         "page size": dialect.most < 100,
         "fleet pages": dialect.most_devices < 42,
         "no match": dialect.empty == 200,
+        "history order": dialect.oldest_first,
         "stream": True,
     }
     return {check for check, deviates in found.items() if deviates}

@@ -29,6 +29,7 @@ class Dialect:
         ids_on_pages: whether pages have an `_id` too.
         page_time: form of times on pages.
         history_date: form of times within `$date`.
+        oldest_first: whether the newest messages of the history come oldest first (D13).
         seen: the fleet's `last_seen_at`.
         filter_time: the only form of `from` and `to` that is accepted.
         escapes: whether JSON escapes non-ASCII characters.
@@ -70,6 +71,7 @@ class Dialect:
 
     page_time: PageTime = "naive"
     history_date: HistoryDate = "z"
+    oldest_first: bool = False
     seen: str = "2026-05-06T14:22:00Z"
     filter_time: FilterTime = "iso"
 

@@ -65,6 +65,7 @@ EVERY: Final = (
     Dialect(name="$date in nano", history_date="nano"),
     Dialect(name="$date in epoch ms", history_date="epoch-ms"),
     Dialect(name="$numberLong", history_date="long"),
+    Dialect(name="history oldest first", oldest_first=True),
     Dialect(name="seen elsewhere", seen="2026-05-06T16:22:00+02:00"),
     Dialect(name="seen in micro", seen="2026-05-06T14:22:00.000000Z"),
     Dialect(name="bounds with Z", filter_time="iso-z"),

@@ -104,6 +104,8 @@ class ProjectApi:
         wanted = json.loads(request.query.get("queryJson", "{}"))
         found = [row for row in self._truth.rows[device] if matches(row, wanted)]
         latest = found[::-1][: int(request.query.get("numMessages", 10))]
+        if self._dialect.oldest_first:
+            latest.reverse()
         messages = [self._say.message(device, row, history=True) for row in latest]
         said = {"status": self._say.whole(200), "messages": messages}
         return ForeignAnswer(200, self._say.object(said, ["status"]))
