@@ -24,7 +24,7 @@ class ExitCode(IntEnum):
         ERROR: The service answered with an error or did not answer, or a store failed.
         USAGE: An argument or a setting is invalid; nothing was sent.
         REFUSED: The key was refused, or has no access.
-        PARTLY: Some devices failed, or a store is incomplete.
+        PARTLY: Some devices failed, some rows cannot be read, or a store is incomplete.
         IN_USE: Another job writes to the store.
         INTERRUPTED: Ctrl-C ended the command.
         TERMINATED: SIGTERM ended the command.
@@ -45,7 +45,7 @@ MEANINGS: Final[Mapping[ExitCode, str]] = {
     ExitCode.ERROR: "an error of the service, no answer, no such device, or a store that failed",
     ExitCode.USAGE: "an argument or a setting is invalid; nothing was sent",
     ExitCode.REFUSED: "the key was refused (401) or has no access (403)",
-    ExitCode.PARTLY: "partly done: some devices failed, or a store is incomplete",
+    ExitCode.PARTLY: "partly done: devices failed, rows cannot be read, or a store is incomplete",
     ExitCode.IN_USE: "another run writes to the store",
     ExitCode.INTERRUPTED: "interrupted by Ctrl-C",
     ExitCode.TERMINATED: "ended by SIGTERM",

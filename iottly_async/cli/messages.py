@@ -16,12 +16,13 @@ from .columns import columns_of, selected
 from .connection import ProjectOption, in_project
 from .console import say
 from .device_names import one_device, unknown_devices
+from .exit_codes import ExitCode
 from .moments import ago, iso_in, moment, zone_of
 from .output import FormatOption, Output
 from .profile import ProfileOption
 
 if TYPE_CHECKING:
-    from ..models import Message, MessageBatch
+    from ..models import BadRow, Message, MessageBatch
 
 _COLUMNS = ["timestamp", "type", "channel", "payload"]
 _FIELDS: Final = (
@@ -48,11 +49,12 @@ async def messages(
     project: ProjectOption = None,
     profile: ProfileOption = None,
     format: FormatOption = None,
-) -> None:
+) -> ExitCode:
     """Print the latest messages of a device, all between two times, or new ones.
 
     Messages are printed as they come. Ctrl-C ends the command, and what it printed
-    is whole.
+    is whole. Between two times, rows that cannot be read are left out and counted;
+    the exit code is then 4.
 
     Args:
         device: The device's id or unique name.
@@ -98,6 +100,7 @@ async def messages(
             "pass --start for more"
         )
     output = Output(format)
+    unread: list[BadRow] = []
     titles = {name: f"{name} ({tz})" for name in ("timestamp", "device_timestamp")}
     async with in_project(project, profile) as found:
         found.messages.query("any", start=low, end=high)  # refused before a name is looked up
@@ -110,13 +113,20 @@ async def messages(
             elif follow:
                 begun = "" if low is None else f", from {iso_in(low, zone)} on"
                 say(f"following device {device_id}{begun} (Ctrl-C ends)")
-                source = _of_batches(found.messages.follow(device_id, start=low, type=type))
+                follower = found.messages.follow(device_id, start=low, type=type, on_bad_row="skip")
+                source = _of_batches(follower, unread)
             else:
-                source = found.messages.walk(device_id, start=low, end=high, type=type, order=order)
+                batches = found.messages.batches(
+                    device_id, start=low, end=high, type=type, order=order, on_bad_row="skip"
+                )
+                source = _of_batches(batches, unread)
             records = _records(source, limit, chosen, zone)
             count = await output.stream(records, chosen or _COLUMNS, titles)
         if unknown := await unknown_devices(found, [] if count else [device_id]):
             raise unknown[device_id]
+    if unread:
+        say(f"rows that cannot be read, and were left out: {len(unread)}")
+    return ExitCode.PARTLY if unread else ExitCode.DONE
 
 
 async def _each(messages: Sequence[Message]) -> AsyncGenerator[Message, None]:
@@ -125,10 +135,11 @@ async def _each(messages: Sequence[Message]) -> AsyncGenerator[Message, None]:
 
 
 async def _of_batches(
-    batches: AsyncGenerator[MessageBatch, None],
+    batches: AsyncGenerator[MessageBatch, None], unread: list[BadRow]
 ) -> AsyncGenerator[Message, None]:
     async with aclosing(batches):
         async for batch in batches:
+            unread += batch.rejected
             for message in batch.messages:
                 yield message
 

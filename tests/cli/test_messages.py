@@ -50,6 +50,17 @@ def test_a_range_can_be_limited(iottly: Run, emulator: EmulatorThread) -> None:
     assert [record["payload"] for record in done.records] == last
 
 
+def test_rows_that_cannot_be_read_are_counted(iottly: Run, emulator: EmulatorThread) -> None:
+    """The messages beside them are printed, and the exit code is 4."""
+    device = emulator.device_ids[2]
+    stored = emulator.stored(device)
+    emulator.append_raw(device, [{"timestamp": "soon"}], timestamp=stored[1]["timestamp"])
+    done = iottly("messages", device, "--start", "2026-01-01T00:00Z")
+    assert done.code == 4
+    assert len(done.records) == len(stored)
+    assert "rows that cannot be read, and were left out: 1" in done.err
+
+
 def test_a_payload_that_is_not_json_is_shown_as_bytes(
     iottly: Run, emulator: EmulatorThread
 ) -> None:
