@@ -57,7 +57,7 @@ def parse_server_url(url: str) -> ServerUrl | None:
     scheme, authority, path, rest = found.groups()
     user, at, place = authority.rpartition("@")
     parts = _HOST.fullmatch(place)
-    if parts is None:
+    if parts is None or "[" in user or "]" in user:  # yarl takes any bracket for an IPv6 address
         return None
     host = parts[1].strip("[]")
     port = None if parts[2] is None else int(parts[2])

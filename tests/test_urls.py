@@ -8,7 +8,7 @@ from typing import Any, Final
 import aiohttp
 import pytest
 from attrs import evolve
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from yarl import URL
 
@@ -99,6 +99,8 @@ async def test_a_wrong_proxy_is_refused(
                 await session.devices.get("dev_1")
 
 
+@example("[@1")
+@example("a]@1")
 @given(st.text(st.sampled_from("[]:/@?#%.-_~1af\\ "), max_size=20))
 def test_what_is_accepted_is_read_alike_by_yarl(authority: str) -> None:
     """For any text of characters that have a meaning: the same host, or it is refused."""

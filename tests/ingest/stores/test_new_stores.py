@@ -173,7 +173,8 @@ def test_processes_that_begin_together_share_a_new_folder(tmp_path: Path) -> Non
     for number in range(3):
         path = tmp_path / f"{number}.parquet"
         done = subprocess.run(
-            [sys.executable, "-c", TOGETHER, path, "60"],
+            # Python 3.12 and newer warn of the fork: a library may have started threads.
+            [sys.executable, "-W", "ignore::DeprecationWarning", "-c", TOGETHER, path, "60"],
             cwd=Path(__file__).parents[3],
             capture_output=True,
             text=True,
