@@ -132,7 +132,7 @@ def bare(
         algorithm: of `limiter_quota`.
         client: one of `CLIENTS`.
         status: of a refusal.
-        seconds: so many seconds' worth of requests.
+        seconds: the requests that the limit grants in this time are sent.
 
     Returns:
         The counts, and the least seconds that the limit asks for.

@@ -37,8 +37,8 @@ class FollowedDevice:
         cursor: after the messages that were yielded; None before the first poll.
         added: whether it was listed later than when following began.
         found_at: monotonic, when a poll last found messages.
-        lag: seconds by which its messages become visible later than `settle` after their time,
-            by the server's clock; as of late. It is not 0 if `Date` is ahead of the clock that
+        lag: seconds by which its recent messages became visible later than `settle` after their
+            time, by the server's clock. It is not 0 if `Date` is ahead of the clock that
             stamps messages.
         traffic: when it sends.
         wakeups: from the doorbell, for it.

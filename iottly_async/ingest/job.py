@@ -45,8 +45,8 @@ class IngestJob:
     A run that was killed, cancelled or stopped is resumed by running the same job again, in
     any process. It has the same range and goes on at the store's cursors. A run after a
     complete one goes on to the server's present time, or to `end`. It fetches the messages
-    that are new, and those that are missing of devices that failed. What is new is told by
-    the messages that are stored, and not by a clock (D11).
+    that are new, and those that are missing of devices that failed. The stored
+    messages show what is new, and not a clock (D11).
 
     Args:
         session: an open session. The job does not close it.

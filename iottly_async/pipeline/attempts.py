@@ -30,7 +30,7 @@ class Attempts:
         config: the settings.
         key: goes into the headers of every request, and is taken out of every error answer.
         transport: sends one attempt.
-        limiter: is told what became of each permit.
+        limiter: grants permits, and learns from each response.
         clock: the time.
         deadlines: of the session; closing ends an attempt too.
         stats: the session's counters.

@@ -36,22 +36,22 @@ _STEP_MOST: Final = 100
 """A step has as many requests as prove the rate, between these."""
 
 _STEP_SECONDS: Final = 15.0
-"""A step takes so many seconds at most: a slow rate may be wrong by far, and grows soon."""
+"""The longest step, in seconds. A slow rate may be far too low, so it must grow soon."""
 
 _STEP_AFTER_WINDOW: Final = 4
 """The step after a long dry spell: how much a window holds is to be found out."""
 
 _FREE_STEPS: Final = 8
 _FREE_LEAST: Final = 200
-"""After so many steps (26 times the rate) and requests without a refusal, there is no limit."""
+"""Steps (26 times the rate) and requests without a refusal after which there is no limit."""
 
 _DECREASE: Final = 0.1
 """A refusal leaves this part of the rate at least, whatever has passed."""
 
 _SLIGHTLY: Final = 1.5
 _ALMOST: Final = 0.7
-"""If the pace was below so many times the rate at a refusal, the server had this part of a
-request left: the next goes as soon as the rest is there."""
+"""A refusal at a pace below `_SLIGHTLY` times the rate: the server had this part (`_ALMOST`) of a
+request left, and the next one is sent when the rest is there."""
 
 _LATE: Final = 0.01
 """Seconds by which timers are late: tokens of that time are no burst."""

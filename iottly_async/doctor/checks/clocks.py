@@ -13,7 +13,7 @@ _SKEW: Final = 1.0
 """Seconds by which a clock may be off before it is a difference."""
 
 _MARGIN: Final = 2.0
-"""`settle` is so many times the lateness that was seen: what was seen is no upper bound."""
+"""The factor between the lateness that was seen and `settle`: it may be later at other times."""
 
 
 def check_clocks(evidence: Evidence) -> Iterator[Finding]:
