@@ -1,0 +1,9 @@
+"""Messages as Arrow columns, by one schema for Arrow, Parquet and DuckDB (extra ``arrow``).
+
+Importing this package imports pyarrow, so the client imports it only where columns are made.
+"""
+
+from .columns import record_batch
+from .schema import SCHEMA
+
+__all__ = ["SCHEMA", "record_batch"]
