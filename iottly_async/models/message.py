@@ -32,6 +32,7 @@ _decode = msgspec.json.Decoder().decode
 _encoder: Final = msgspec.json.Encoder(order="deterministic")
 _encode_sorted: Final = _encoder.encode
 _encode_lines: Final = _encoder.encode_lines
+_decode_payloads: Final = msgspec.json.Decoder(list[Any]).decode
 _new_hash: Final = blake2b(digest_size=16).copy  # a copy costs half of a new hash
 
 
@@ -271,6 +272,37 @@ def digest_all(messages: Sequence[Message], payloads: Sequence[Any]) -> None:
         hash_ = _new_hash()
         hash_.update(line)
         _set_digest(message, hash_.hexdigest())
+
+
+def digest_together(messages: Sequence[Message]) -> None:
+    """Compute the `digest` of many messages, of those that have none yet.
+
+    Their payloads are decoded in one call, and not kept. If one of them cannot be read,
+    nothing is computed: each message then computes its own digest when it is read.
+    """
+    unknown = [message for message in messages if message._digest is None]
+    payloads = decode_together([message.payload_json for message in unknown])
+    if payloads is not None:
+        digest_all(unknown, payloads)
+
+
+def decode_together(payloads: Sequence[bytes]) -> list[Any] | None:
+    """Decode many payloads in half the time of one after the other.
+
+    Args:
+        payloads: any number.
+
+    Returns:
+        A value for each; None if `decode_payload` would refuse one of them.
+    """
+    if any(len(data) > SHALLOW_BYTES and nested_too_deeply(data) for data in payloads):
+        return None
+    try:
+        values = _decode_payloads(b"[%b]" % b",".join(payloads))
+    except ValueError:
+        return None
+    # "1,2" is invalid alone, and valid among others.
+    return values if len(values) == len(payloads) else None
 
 
 def keys_of(messages: Sequence[Message]) -> list[str]:

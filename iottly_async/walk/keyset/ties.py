@@ -1,18 +1,18 @@
 """The order of messages that share a millisecond, and numbers for identical ones.
 
 The service promises no order among them (D6). So a walk orders them by the hash of their
-content. A millisecond with a single message costs nothing.
+content. A message that is alone in its millisecond is not hashed.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import groupby
-from operator import attrgetter
+from itertools import compress, groupby
+from operator import attrgetter, eq, or_
 
 from ...models._time import epoch_ms
-from ...models.message import Message
+from ...models.message import Message, digest_together
 
 
 def canonical(messages: list[Message], *, descending: bool) -> list[Message]:
@@ -25,12 +25,26 @@ def canonical(messages: list[Message], *, descending: bool) -> list[Message]:
         descending: whether they run from new to old. The result is then the exact reverse of
             the ascending one.
     """
-    # Equal datetimes are found five times faster than equal milliseconds.
-    finer = any(message.timestamp.microsecond % 1000 for message in messages)
-    ordered: list[Message] = []
-    for _, members in groupby(messages, _millisecond if finer else _timestamp):
-        group = list(members)
-        ordered += group if len(group) == 1 else _order_ties(group, descending)
+    times: list[object] = [message.timestamp for message in messages]
+    if any([message.timestamp.microsecond % 1000 for message in messages]):  # noqa: C419 - faster
+        times = [*map(_millisecond, messages)]
+    # Whether each message, but the last one, shares its millisecond with the next one.
+    shares = [*map(eq, times, times[1:])]
+    if not any(shares):
+        return messages
+    tied = [*compress(messages, map(or_, [False, *shares], [*shares, False]))]
+    digest_together(tied)  # half the time of one after the other
+    digests = {message.digest for message in tied}
+    alike = len(digests) < len(tied) or any(map(_ordinal, tied))
+    ordered = [*messages]
+    first = 0
+    ends = [index for index, shared in enumerate(shares, 1) if not shared]
+    for end in (*ends, len(messages)):
+        if end - first > 1:
+            group = messages[first:end]
+            group.sort(key=_digest, reverse=descending and not alike)
+            ordered[first:end] = _numbered(group, descending) if alike else group
+        first = end
     return ordered
 
 
@@ -38,12 +52,12 @@ def _millisecond(message: Message) -> int:
     return epoch_ms(message.timestamp)
 
 
-_timestamp = attrgetter("timestamp")
-_digest = attrgetter("digest")
+_digest = attrgetter("_digest")  # where it is known, this is faster than the property
+_ordinal = attrgetter("_ordinal")
 
 
-def _order_ties(group: list[Message], descending: bool) -> list[Message]:
-    group.sort(key=_digest)
+def _numbered(group: list[Message], descending: bool) -> list[Message]:
+    """Number identical messages; `group` is in the order of their hashes."""
     ordered: list[Message] = []
     for _, twins in groupby(group, _digest):
         ordered += [twin.numbered(ordinal) for ordinal, twin in enumerate(twins)]
