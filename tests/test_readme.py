@@ -1,4 +1,4 @@
-"""The README and docs/operating.md: their snippets run, and their tables are complete."""
+"""The README and the pages of docs/: their snippets run, and their tables are complete."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 import iottly_async
 from iottly_async.emulator import EmulatorThread
 
-from .support.readme import OPERATING, README, blocks, command
+from .support.readme import DOCS, blocks, command
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,11 @@ def environment() -> Iterator[dict[str, str]]:
         }
 
 
-SNIPPETS = blocks("python") + blocks("python", OPERATING)
+SNIPPETS = [
+    *blocks("python"),
+    *blocks("python", DOCS / "index.md"),
+    *blocks("python", DOCS / "operating.md"),
+]
 
 
 @pytest.mark.parametrize("snippet", SNIPPETS, ids=lambda text: text.split("\n")[0])
@@ -55,7 +59,7 @@ def test_the_two_commands_are_one_line_each() -> None:
 
 def test_every_error_is_in_the_table() -> None:
     """The table has every error class, except the base classes of groups."""
-    text = README.read_text("utf-8")
+    text = (DOCS / "errors.md").read_text("utf-8")
     groups = {"IottlyError", "TransportError", "ApiError", "WalkError"}
     names = {name for name in iottly_async.__all__ if name.endswith("Error")} - groups
     assert not {name for name in names if f"`{name}`" not in text}
@@ -68,11 +72,11 @@ def test_every_logger_is_in_the_table() -> None:
     named = re.compile(r'getLogger\("(iottly_async[.\w]*)"\)')
     found = {name for path in sources for name in named.findall(path.read_text("utf-8"))}
     assert {"iottly_async", "iottly_async.outage"} <= found
-    text = OPERATING.read_text("utf-8")
+    text = (DOCS / "operating.md").read_text("utf-8")
     assert not {name for name in found if f"| `{name}` |" not in text}
 
 
 def test_every_decision_is_explained() -> None:
     """D1 to D18, which docstrings cite, each have a row."""
-    text = README.read_text("utf-8")
+    text = (DOCS / "decisions.md").read_text("utf-8")
     assert all(f"| D{number} | " in text for number in range(1, 19))

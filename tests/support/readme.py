@@ -10,9 +10,7 @@ import sys
 from pathlib import Path
 
 README = Path(__file__).parents[2] / "README.md"
-
-
-OPERATING = README.parent / "docs" / "operating.md"
+DOCS = README.parent / "docs"
 
 
 def blocks(language: str, page: Path = README) -> list[str]:

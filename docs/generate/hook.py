@@ -1,0 +1,36 @@
+"""Adds the generated pages to the site: the changelog, and what lies beside it.
+
+`mkdocs.yml` names this file as a hook.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).parents[2]
+
+# Documents beside the README; their links begin at the root of the repository.
+DOCUMENTS = {
+    "changelog.md": "CHANGELOG.md",
+    "contributing.md": "CONTRIBUTING.md",
+    "security.md": "SECURITY.md",
+}
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages that have no file in `docs/`."""
+    for page, document in DOCUMENTS.items():
+        text = (ROOT / document).read_text("utf-8").replace("](docs/", "](")
+        files.append(File.generated(config, page, content=text))
+    return files
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Turn links to the documents beside the README into links to their pages."""
+    for page, document in DOCUMENTS.items():
+        markdown = markdown.replace(f"](../{document}", f"]({page}")
+    return markdown
