@@ -1,7 +1,8 @@
 """A server process that sends prebuilt pages of messages.
 
 It answers one kind of request, as fast as a socket can, so that a benchmark measures the
-client. It prints its port and serves until its stdin ends:
+client. Every device has the same messages, under its own id. It prints its port and serves until
+its stdin ends:
 
 ```sh
 python -m benchmarks.pageserver 100000
@@ -20,7 +21,7 @@ from contextlib import contextmanager, suppress
 from email.utils import formatdate
 from typing import Final
 
-from .pages import Range
+from .pages import DEVICE, Range
 
 _LIMIT: Final = 100_000_000
 
@@ -48,9 +49,12 @@ class _Server(asyncio.Protocol):
 
     def _answer(self, line: str) -> None:
         assert self._transport is not None
-        query = line.split(" ")[1].partition("?")[2]
+        path, _, query = line.split(" ")[1].partition("?")
         parameters = dict(part.split("=", 1) for part in query.split("&") if part)
         body = self._messages.since(parameters.get("from", "").replace("%3A", ":"))
+        device = path.split("/")[5]
+        if device != DEVICE:
+            body = body.replace(DEVICE.encode(), device.encode())
         _Server.remaining -= 1
         head = (
             "HTTP/1.1 200 OK\r\n"

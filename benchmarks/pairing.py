@@ -84,9 +84,11 @@ class Race:
         """The median of the ratios, with their middle half."""
         return _figure(text, self.ratios(name, base, meter), bound, "<=")
 
-    def saving(self, text: str, name: str, base: str, bound: float | None = None) -> Figure:
-        """How many times less CPU time `name` takes than `base`, with the middle half."""
-        ratios = [1 / ratio for ratio in self.ratios(name, base, "cpu")]
+    def saving(
+        self, text: str, name: str, base: str, bound: float | None = None, meter: Meter = "cpu"
+    ) -> Figure:
+        """How many times less time `name` takes than `base`, with the middle half."""
+        ratios = [1 / ratio for ratio in self.ratios(name, base, meter)]
         return _figure(text, ratios, bound, ">=")
 
     def best(self, name: str, meter: Meter) -> float:
