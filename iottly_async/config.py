@@ -8,122 +8,37 @@ from __future__ import annotations
 
 import os
 import ssl as _ssl
-from datetime import timedelta
+from collections.abc import Mapping
 from ipaddress import ip_address
-from math import inf, isfinite
-from typing import Any, Literal
+from typing import Final, Literal
 
 from attrs import Attribute, field, fields_dict, frozen
 
+from .checks import Seconds as Seconds
+from .checks import flag as flag
+from .checks import seconds as seconds
+from .checks import whole as whole
 from .errors import ConfigurationError
-from .profiles import PROJECT, read_profile
-from .texts import without_secrets
+from .profiles import PROXY_WORDS, Profile, read_profile
+from .texts import quoted
 from .urls import parse_server_url
+from .variables import (
+    FORM,
+    TextForm,
+    boolean,
+    checked,
+    duration,
+    number,
+    read_variables,
+    to_seconds,
+    variable_of,
+    written,
+)
 
-Seconds = float | timedelta
 TimestampFormat = Literal["iso", "iso-z", "epoch-ms", "epoch-s"]
 
 DEFAULT_BASE_URL = "https://api.cloud.iottly.com"
 TIMESTAMP_FORMATS: tuple[TimestampFormat, ...] = ("iso", "iso-z", "epoch-ms", "epoch-s")
-
-
-def seconds(value: object, *, name: str, zero: bool = False, endless: bool = False) -> float:
-    """Check a duration that a caller gave.
-
-    Args:
-        value: a number of seconds, or a timedelta.
-        name: of the argument, for the error.
-        zero: whether 0 is accepted.
-        endless: whether `math.inf` is accepted.
-
-    Returns:
-        Seconds.
-
-    Raises:
-        ConfigurationError: the value is not a number of seconds, or is out of range.
-    """
-    if isinstance(value, timedelta):
-        value = value.total_seconds()
-    if endless and isinstance(value, float) and value == inf:
-        return value
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
-        raise ConfigurationError(
-            f"{name} must be a finite number of seconds or a timedelta, not {value!r}"
-        )
-    if value < 0 or (value == 0 and not zero):
-        least = "0 or more" if zero else "more than 0"
-        raise ConfigurationError(f"{name} must be {least} seconds, not {value!r}")
-    return float(value)
-
-
-def whole(value: object, *, name: str, least: int, most: int | None = None) -> int:
-    """Check a whole number that a caller gave.
-
-    Args:
-        value: what the caller gave.
-        name: of the argument, for the error.
-        least: the smallest number that is accepted.
-        most: the largest number that is accepted; None sets no limit.
-
-    Returns:
-        The number.
-
-    Raises:
-        ConfigurationError: the value is not an int, or is out of range.
-    """
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ConfigurationError(f"{name} must be a whole number, not {value!r}")
-    if value < least or (most is not None and value > most):
-        bounds = f"{least} or more" if most is None else f"{least} to {most}"
-        raise ConfigurationError(f"{name} must be {bounds}, not {value}")
-    return value
-
-
-def flag(value: object, *, name: str) -> bool:
-    """Check a bool that a caller gave.
-
-    Args:
-        value: what the caller gave.
-        name: of the argument, for the error.
-
-    Returns:
-        The bool.
-
-    Raises:
-        ConfigurationError: the value is not a bool.
-    """
-    if not isinstance(value, bool):
-        raise ConfigurationError(f"{name} must be True or False, not {value!r}")
-    return value
-
-
-def _seconds(_: object, attribute: Attribute[float], value: object) -> None:
-    name = attribute.name
-    seconds(value, name=name, zero=name in _MAY_BE_ZERO, endless=name in _MAY_BE_ENDLESS)
-
-
-_MAY_BE_ZERO = frozenset({"settle", "initial_delay", "patience"})
-_MAY_BE_ENDLESS = frozenset({"patience"})
-
-
-def _to_seconds(value: Seconds) -> float:
-    return value.total_seconds() if isinstance(value, timedelta) else value
-
-
-def _number(default: int, least: int, most: int | None = None) -> int:
-    def check(_: object, attribute: Attribute[int], value: object) -> None:
-        whole(value, name=attribute.name, least=least, most=most)
-
-    made: int = field(default=default, validator=check)
-    return made
-
-
-def _flag(default: bool) -> bool:
-    def check(_: object, attribute: Attribute[bool], value: object) -> None:
-        flag(value, name=attribute.name)
-
-    made: bool = field(default=default, validator=check)
-    return made
 
 
 @frozen(kw_only=True)
@@ -157,17 +72,26 @@ class RetryPolicy:
         ConfigurationError: a value is not accepted; the text names it.
     """
 
-    max_attempts: int = _number(4, 1)
-    initial_delay: float = field(default=0.2, converter=_to_seconds, validator=_seconds)
-    max_delay: float = field(default=10.0, converter=_to_seconds, validator=_seconds)
-    max_refusals: int = _number(20, 0)
-    budget: int = _number(500, 0)
+    max_attempts: int = field(default=4, validator=checked, metadata=number(1))
+    initial_delay: float = field(
+        default=0.2, converter=to_seconds, validator=checked, metadata=duration(zero=True)
+    )
+    max_delay: float = field(
+        default=10.0, converter=to_seconds, validator=checked, metadata=duration()
+    )
+    max_refusals: int = field(default=20, validator=checked, metadata=number(0))
+    budget: int = field(default=500, validator=checked, metadata=number(0))
 
 
-def _check_format(_: object, attribute: Attribute[str], value: object) -> None:
+def _check_format(value: object, name: str) -> None:
     if value not in TIMESTAMP_FORMATS:
-        known = ", ".join(TIMESTAMP_FORMATS)
-        raise ConfigurationError(f"{attribute.name} must be one of {known}, not {value!r}")
+        shown = quoted(value) if isinstance(value, str) else repr(value)
+        raise ConfigurationError(f"{name} must be one of {_FORMATS}, not {shown}")
+
+
+_FORMATS = ", ".join(TIMESTAMP_FORMATS)
+_FORMAT_FORM = TextForm(accepted=f"one of {_FORMATS}", parse=str, check=_check_format)
+_URL_FORM = TextForm(accepted="https://host[:port]", parse=str, check=lambda _value, _name: None)
 
 
 def _check_ssl(_: object, attribute: Attribute[_ssl.SSLContext | None], value: object) -> None:
@@ -242,7 +166,9 @@ class Config:
         max_response_bytes: the largest answer that is accepted, in bytes after decompression,
             1024 or more. Default 16,777,216 (16 MiB).
         trust_env: whether proxies and .netrc of the environment are used. A proxy is written
-            ``https_proxy=http://host:port``. Default False.
+            ``https_proxy=http://host:port``, and hosts without one ``no_proxy=host,host``. For
+            an operator this setting is ``--proxy env``, ``IOTTLY_PROXY=env``, or
+            ``proxy = "env"`` in a profile. Default False.
         ssl: an `ssl.SSLContext` of your own, which verifies certificates and host names and
             accepts TLS 1.2 or newer; one without a lowest version of TLS, as Debian's Python
             makes it, gets TLS 1.2 as such. None, the default, is the system's trust.
@@ -253,22 +179,39 @@ class Config:
         ConfigurationError: a value is not accepted; the text names it.
     """
 
-    base_url: str = field(default=DEFAULT_BASE_URL)
-    timeout: float = field(default=60.0, converter=_to_seconds, validator=_seconds)
-    attempt_timeout: float = field(default=20.0, converter=_to_seconds, validator=_seconds)
-    patience: float = field(default=300.0, converter=_to_seconds, validator=_seconds)
-    connect_timeout: float = field(default=10.0, converter=_to_seconds, validator=_seconds)
-    max_connections: int = _number(100, 1)
+    base_url: str = field(default=DEFAULT_BASE_URL, validator=checked, metadata=written(_URL_FORM))
+    timeout: float = field(
+        default=60.0, converter=to_seconds, validator=checked, metadata=duration()
+    )
+    attempt_timeout: float = field(
+        default=20.0, converter=to_seconds, validator=checked, metadata=duration()
+    )
+    patience: float = field(
+        default=300.0,
+        converter=to_seconds,
+        validator=checked,
+        metadata=duration(zero=True, endless=True),
+    )
+    connect_timeout: float = field(
+        default=10.0, converter=to_seconds, validator=checked, metadata=duration()
+    )
+    max_connections: int = field(default=100, validator=checked, metadata=number(1))
     retry: RetryPolicy = field(factory=RetryPolicy, validator=_check_retry)
-    page_size: int = _number(100, 1, 100)
-    first_page: int = _number(1, 0, 1)
-    timestamp_format: TimestampFormat = field(default="iso", validator=_check_format)
-    verify_ties: bool = _flag(True)
-    settle: float = field(default=5.0, converter=_to_seconds, validator=_seconds)
-    max_response_bytes: int = _number(16 * 1024 * 1024, 1024)
-    trust_env: bool = _flag(False)
+    page_size: int = field(default=100, validator=checked, metadata=number(1, 100))
+    first_page: int = field(default=1, validator=checked, metadata=number(0, 1))
+    timestamp_format: TimestampFormat = field(
+        default="iso", validator=checked, metadata=written(_FORMAT_FORM)
+    )
+    verify_ties: bool = field(default=True, validator=checked, metadata=boolean())
+    settle: float = field(
+        default=5.0, converter=to_seconds, validator=checked, metadata=duration(zero=True)
+    )
+    max_response_bytes: int = field(
+        default=16 * 1024 * 1024, validator=checked, metadata=number(1024)
+    )
+    trust_env: bool = field(default=False, validator=checked, metadata=boolean(PROXY_WORDS))
     ssl: _ssl.SSLContext | None = field(default=None, validator=_check_ssl)
-    allow_plain_http: bool = _flag(False)
+    allow_plain_http: bool = field(default=False, validator=checked, metadata=boolean())
 
     def __attrs_post_init__(self) -> None:
         # Without a trailing slash, so that a path can follow.
@@ -277,27 +220,30 @@ class Config:
 
     @classmethod
     def from_env(cls) -> Config:
-        """Make the default settings, with `base_url` from ``IOTTLY_BASE_URL`` if that is set.
+        """Make settings from the environment.
+
+        Each setting but `ssl` has a variable: ``IOTTLY_`` and its name in capital letters, such
+        as ``IOTTLY_BASE_URL`` or ``IOTTLY_TIMEOUT=30``. Those of `retry` begin with
+        ``IOTTLY_RETRY_``. Flags are true or false. `trust_env` is written
+        ``IOTTLY_PROXY=env``. An empty variable counts as not set.
 
         Returns:
-            The settings.
+            The settings. One whose variable is not set has its default.
 
         Raises:
-            ConfigurationError: the URL is not accepted. Plain http to a host that is not
-                loopback needs ``Config(allow_plain_http=True)``.
+            ConfigurationError: a value is not accepted; the text names the variable and says
+                which values are.
         """
-        url = os.environ.get("IOTTLY_BASE_URL")
-        if not url:
-            return cls()
-        return cls(base_url=check_base_url(url, allow_plain_http=False, name="IOTTLY_BASE_URL"))
+        return merged(Profile(), os.environ)
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str], *, profile: str | None = None) -> Config:
         """Read settings from a TOML file, such as ``iottly doctor --save`` writes.
 
         A setting is written by its name here, `retry` as a table (``retry.max_attempts = 2``),
-        and seconds as a number. The file may name the `project`, which the command line reads
-        and this method ignores. It never holds a key.
+        and seconds as a number. `trust_env` may be written ``proxy = "env"``. The file may hold
+        `project` and `key_command`, which the command line reads and this method ignores. It
+        never holds a key.
 
         Example:
             ```python
@@ -311,29 +257,81 @@ class Config:
                 those at its top. None, the default, reads the top alone.
 
         Returns:
-            The settings. One that the file does not have is as in `from_env`.
+            The settings. The environment's, as in `from_env`, come before those of the file.
 
         Raises:
             ConfigurationError: the file cannot be read, has no such profile, has an unknown
-                name or a value that is not accepted, or holds a key.
+                name or a value that is not accepted, or holds a key. Or a variable of the
+                environment is not accepted.
         """
-        values: dict[str, Any] = read_profile(
-            path, profile, settings=WRITABLE, tables={"retry": tuple(fields_dict(RetryPolicy))}
-        )
-        values.pop(PROJECT, None)
-        try:
-            if "retry" in values:
-                values["retry"] = RetryPolicy(**values["retry"])
-            if "base_url" not in values:
-                values["base_url"] = cls.from_env().base_url
-            return cls(**values)
-        except ConfigurationError as error:
-            refused = str(error)
-        raise ConfigurationError(f"{os.fspath(path)}: {refused}")
+        return merged(profile_of(path, profile), os.environ)
 
 
-WRITABLE = tuple(name for name in fields_dict(Config) if name != "ssl")
+_RETRY: Final = tuple(fields_dict(RetryPolicy))
+
+WRITABLE: Final = tuple(name for name in fields_dict(Config) if name != "ssl")
 """The settings that a file can hold: all but `ssl`, which is an object of the program's."""
+
+_SHORT: Final = {"trust_env": "proxy"}
+"""Settings that have another name where an operator writes them."""
+
+
+def _forms() -> dict[str, TextForm]:
+    found = {
+        _SHORT.get(name, name): field.metadata[FORM]
+        for name, field in fields_dict(Config).items()
+        if FORM in field.metadata
+    }
+    retry = fields_dict(RetryPolicy).items()
+    return found | {f"retry.{name}": field.metadata[FORM] for name, field in retry}
+
+
+FORMS: Final[Mapping[str, TextForm]] = _forms()
+"""How each setting is written in the environment, by its name: "timeout", "retry.budget"."""
+
+
+def profile_of(path: str | os.PathLike[str], profile: str | None) -> Profile:
+    """Read a profile of a file with settings; see `Config.from_file`.
+
+    Raises:
+        ConfigurationError: the file or the profile is not accepted.
+    """
+    return read_profile(path, profile, settings=WRITABLE, tables={"retry": _RETRY})
+
+
+def merged(profile: Profile, environ: Mapping[str, str]) -> Config:
+    """Put together the environment's settings, those of a profile, and the defaults.
+
+    Args:
+        profile: whose settings come after those of the environment.
+        environ: the environment variables.
+
+    Returns:
+        The settings.
+
+    Raises:
+        ConfigurationError: a value is not accepted. The text names the variable or the file.
+    """
+    values = {**profile.values, "retry": {**profile.values.get("retry", {})}}
+    given = read_variables(FORMS, environ)
+    for name, value in given.items():
+        table, _, inner = name.rpartition(".")
+        if table:
+            values[table][inner] = value
+        else:
+            values[next((long for long, short in _SHORT.items() if short == name), name)] = value
+    if "base_url" in given:
+        check_base_url(
+            given["base_url"],
+            allow_plain_http=bool(values.get("allow_plain_http")),
+            name=variable_of("base_url"),
+        )
+    try:
+        values["retry"] = RetryPolicy(**values["retry"])
+        return Config(**values)
+    except ConfigurationError as error:
+        refused = str(error)
+    raise ConfigurationError(f"{profile.path}: {refused}")
 
 
 def check_base_url(url: object, *, allow_plain_http: bool, name: str = "base_url") -> str:
@@ -356,7 +354,7 @@ def check_base_url(url: object, *, allow_plain_http: bool, name: str = "base_url
             f"{name} must be a URL of visible ASCII, such as https://api.cloud.iottly.com"
         )
     url = url.rstrip("/")
-    shown = repr(without_secrets(url)[:120])
+    shown = quoted(url)
     parts = parse_server_url(url)
     if parts is None or parts.scheme not in ("https", "http"):
         raise ConfigurationError(f"{name} must be https://host[:port], not {shown}")
@@ -368,10 +366,12 @@ def check_base_url(url: object, *, allow_plain_http: bool, name: str = "base_url
             "the library adds /v1.0/ and /v1/"
         )
     if parts.scheme == "http" and not allow_plain_http and not _is_loopback(parts.host):
-        otherwise = ", or allow_plain_http=True" if name != "IOTTLY_BASE_URL" else ""
+        allowed = "allow_plain_http=True"
+        if name == variable_of("base_url"):
+            allowed = f"{variable_of('allow_plain_http')}=true"
         raise ConfigurationError(
             f"{name} {shown} would send the key in clear text; use https, "
-            f"or a loopback address{otherwise}"
+            f"or a loopback address, or {allowed}"
         )
     return url
 

@@ -54,7 +54,7 @@ class IottlySession:
         api_key: a project's API key. None, the default, reads ``IOTTLY_API_KEY`` from the
             environment.
         config: the settings. None, the default, is `Config.from_env()`, which reads
-            ``IOTTLY_BASE_URL``.
+            ``IOTTLY_BASE_URL``, ``IOTTLY_TIMEOUT`` and their like.
         http: an `aiohttp.ClientSession` of your own, which sends every request and stays
             open, or a `Transport`. None, the default, opens connections of its own. Pass a
             `ClientSession` to trace requests with `aiohttp.TraceConfig`, to add middlewares,

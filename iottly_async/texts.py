@@ -10,7 +10,7 @@ HOSTS: Final = re.compile(rf"{_HOST}(?:,{_HOST})*")
 """One or more hosts with ports. What is anything else may be a part of a password."""
 
 _SECRET_PARAMETER: Final = re.compile(
-    r"(\w*(?:passw|pwd|secret|token)\w*\s*=\s*)('(?:[^'\\]|\\.)*'?|\S+)", re.IGNORECASE
+    r"(\b\w*(?:passw|pwd|secret|token)\w*\s*=\s*)('(?:[^'\\]|\\.)*'?|\S+)", re.IGNORECASE
 )
 _BEGIN: Final = re.compile(
     r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?(//)|(?:postgres(?:ql)?|rediss?|https?):", re.IGNORECASE
@@ -18,6 +18,8 @@ _BEGIN: Final = re.compile(
 """How a URL begins. Some schemes are those of a URL also if the slashes are missing."""
 
 _HIDDEN: Final = "…"
+
+_KEY: Final = re.compile(r"(?<![A-Za-z0-9_])ik_[A-Za-z]+_", re.ASCII)
 
 # C0, DEL and C1; bidirectional controls; line and paragraph separators; lone surrogates.
 _CONTROLS: Final = re.compile(
@@ -55,6 +57,26 @@ def without_secrets(address: str) -> str:
     if (authority and "@" in tail) or not HOSTS.fullmatch(host):
         return scheme + _HIDDEN
     return scheme + host + re.split(r"[?#]", tail, maxsplit=1)[0]
+
+
+def quoted(value: str) -> str:
+    """Quote a setting's value that was refused, for an error.
+
+    Args:
+        value: as it was given.
+
+    Returns:
+        The value in quotes, cut to 80 characters, without credentials. A value that may be an
+        API key is not shown.
+    """
+    if holds_key(value):
+        return "what looks like an API key"
+    return repr(without_secrets(value)[:80])
+
+
+def holds_key(text: str) -> bool:
+    """Whether a word of a text begins as the service's API keys do."""
+    return _KEY.search(text) is not None
 
 
 def escaped(text: str) -> str:

@@ -15,7 +15,8 @@ PACKAGE = Path(__file__).parents[1] / "iottly_async"
 # Floors from the ground up; a room imports rooms of lower floors, and of its own room only.
 FLOORS: list[set[str]] = [
     {"_version", "errors", "clock", "texts", "urls"},
-    {"models", "aio", "profiles"},
+    {"checks"},
+    {"models", "aio", "profiles", "variables"},
     {"config", "auth"},
     {"times"},
     {"codec", "server_clock", "arrow"},
@@ -52,6 +53,7 @@ OWNERS = {
     "zstandard": {"ingest"},
     "cyclopts": {"cli"},
     "rich": {"cli"},
+    "keyring": {"cli"},
     "fastapi": {"integrations"},
     "starlette": {"integrations"},
     "pydantic": {"integrations", "models"},
@@ -63,7 +65,16 @@ OWNERS = {
 
 OPTIONAL = {
     *("redis", "fastapi", "dask", "distributed", "pyarrow", "duckdb", "asyncpg"),
-    *("cyclopts", "rich", "pytest", "opentelemetry", "starlette", "pydantic", "pydantic_core"),
+    *(
+        "cyclopts",
+        "rich",
+        "keyring",
+        "pytest",
+        "opentelemetry",
+        "starlette",
+        "pydantic",
+        "pydantic_core",
+    ),
 }
 
 

@@ -57,15 +57,36 @@ def test_a_named_profile_comes_before_the_top_of_the_file(path: Path) -> None:
     assert config.retry == RetryPolicy(max_attempts=2, budget=9)
 
 
-def test_a_file_without_a_host_uses_the_environment(
+def test_the_environment_comes_before_a_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable replaces one setting of the file, also one of `retry`, and no other."""
+    path.write_text(WHOLE)
+    monkeypatch.setenv("IOTTLY_BASE_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("IOTTLY_RETRY_BUDGET", "7")
+    monkeypatch.setenv("IOTTLY_PROXY", "none")
+    config = Config.from_file(path)
+    assert (config.base_url, config.trust_env) == ("http://127.0.0.1:1", False)
+    assert config.retry == RetryPolicy(max_attempts=2, budget=7)
+    assert config.timeout == 30
+
+
+def test_the_file_may_allow_plain_http_for_the_host_of_the_environment(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """IOTTLY_BASE_URL names the host only if the file names none."""
-    monkeypatch.setenv("IOTTLY_BASE_URL", "http://127.0.0.1:1")
-    path.write_text("page_size = 50")
-    assert Config.from_file(path) == Config(base_url="http://127.0.0.1:1", page_size=50)
-    path.write_text('base_url = "https://iot.example"')
-    assert Config.from_file(path).base_url == "https://iot.example"
+    """Settings are checked as they are used: together."""
+    monkeypatch.setenv("IOTTLY_BASE_URL", "http://iot.example")
+    path.write_text("timeout = 30")
+    with pytest.raises(ConfigurationError, match="IOTTLY_ALLOW_PLAIN_HTTP=true"):
+        Config.from_file(path)
+    path.write_text("allow_plain_http = true")
+    assert Config.from_file(path).base_url == "http://iot.example"
+
+
+@pytest.mark.parametrize(("word", "uses"), [("env", True), ("none", False)])
+def test_the_proxy_is_a_word(path: Path, word: str, uses: bool) -> None:
+    """`proxy` is `trust_env`, and that of a named profile replaces that at the top."""
+    path.write_text(f'trust_env = {str(not uses).lower()}\n[plant]\nproxy = "{word}"')
+    assert Config.from_file(path).trust_env is not uses
+    assert Config.from_file(path, profile="plant").trust_env is uses
 
 
 @pytest.mark.parametrize(
@@ -80,6 +101,13 @@ def test_a_file_without_a_host_uses_the_environment(
         '[other.deep]\nclient_secret = "abcdefgh"',
         'project = "ik_live_abcdefgh"',
         'base_url = "https://user:abcdefgh@iot.example"',
+        'base_url = "ik_live_abcdefgh"',
+        'key_command = "echo ik_live_abcdefgh"',
+        'key_command = "vault --token=ik_live_abcdefgh"',
+        'page_size = ["ik_live_abcdefgh"]',
+        'timestamp_format = " ik_live_abcdefgh"',
+        'key_commands = "abcdefgh"',
+        '[plant]\nretry.key = "abcdefgh"',
     ],
 )
 def test_a_key_is_refused_and_not_shown(path: Path, text: str) -> None:
@@ -107,6 +135,12 @@ def test_a_key_is_refused_and_not_shown(path: Path, text: str) -> None:
         ('base_url = "http://iot.example"', "clear text"),
         ("project = 5", "project must be the project's id, a text"),
         ('ssl = "system"', "ssl is an ssl.SSLContext, which no file can hold"),
+        ('proxy = "http://host:3128"', 'proxy must be "env" or "none"'),
+        ("proxy = true", 'proxy must be "env" or "none"'),
+        ('proxy = "env"\ntrust_env = true', "proxy and trust_env are the same; remove one"),
+        ('key_command = ""', "key_command must be a text with a program"),
+        ("key_command = 'pass \"show'", "key_command must be a text with a program"),
+        ('key_command = ["pass", "show"]', "key_command must be a text with a program"),
         ("page_size = ", "it is not TOML: Invalid value"),
     ],
 )

@@ -41,8 +41,13 @@ def make_app() -> App:
     app = App(
         name="iottly",
         help="Use the Iottly IoT cloud from a shell.\n\n"
-        "The API key is read from IOTTLY_API_KEY, never from an argument. IOTTLY_PROJECT names "
-        "the project, IOTTLY_BASE_URL another host.\n\n"
+        "The API key is never an argument. It is read from IOTTLY_API_KEY; or printed by the "
+        'profile\'s key_command, such as key_command = "pass show iottly"; or kept in the '
+        "system's keyring (pip install keyring; keyring set iottly PROFILE); or asked for on a "
+        "terminal.\n\n"
+        "IOTTLY_PROJECT names the project, IOTTLY_BASE_URL another host, and other settings have "
+        "variables, too, such as IOTTLY_TIMEOUT. An option comes before a variable, that before "
+        "the profile, and that before the default.\n\n"
         "Exit codes:\n" + "\n".join(f"{code:3d}  {MEANINGS[code]}" for code in ExitCode),
         version=__version__,
         help_format="plaintext",

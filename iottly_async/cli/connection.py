@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import getpass
-import os
-import signal
-import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from ..config import Config
 from ..errors import ConfigurationError
-from .profile import load_profile
+from .key import find_key
+from .profile import ProfileChoice, UserProfile, load_profile
 from .waits import waits_shown
 
 if TYPE_CHECKING:
@@ -28,13 +24,11 @@ ProjectOption = Annotated[
 
 
 @asynccontextmanager
-async def connected(config: Config, *, say_waits: bool = True) -> AsyncIterator[IottlySession]:
+async def connected(user: UserProfile, *, say_waits: bool = True) -> AsyncIterator[IottlySession]:
     """Open a session.
 
-    If the environment has no key and stdin is a terminal, the user is asked for it.
-
     Args:
-        config: The settings.
+        user: The settings, and where the key is found.
         say_waits: Whether stderr says what calls wait for; not for a command that shows it
             itself.
 
@@ -42,25 +36,28 @@ async def connected(config: Config, *, say_waits: bool = True) -> AsyncIterator[
         The session; it is closed on exit.
 
     Raises:
-        ConfigurationError: There is no key, and no terminal to ask for it.
+        ConfigurationError: There is no key.
     """
     # Imported here, so that `iottly --help` loads no aiohttp.
     from ..clock import SYSTEM_CLOCK
     from ..session import IottlySession
 
-    async with IottlySession(_key(), config=config) as session, AsyncExitStack() as stack:
+    async with (
+        IottlySession(find_key(user), config=user.config) as session,
+        AsyncExitStack() as stack,
+    ):
         if say_waits:
             await stack.enter_async_context(waits_shown(session, SYSTEM_CLOCK))
         yield session
 
 
 @asynccontextmanager
-async def in_project(project: str | None, profile: str | None) -> AsyncIterator[Project]:
-    """Open a session configured by the environment and a profile, for one project.
+async def in_project(project: str | None, profile: ProfileChoice | None) -> AsyncIterator[Project]:
+    """Open a session for one project.
 
     Args:
         project: The project's id, or None if none was named.
-        profile: The profile's name, or None if none was named.
+        profile: The options that choose settings, or None if there are none.
 
     Yields:
         The project; its session is closed on exit.
@@ -71,7 +68,7 @@ async def in_project(project: str | None, profile: str | None) -> AsyncIterator[
     """
     user = load_profile(profile, project)
     named = project_id(user.project)
-    async with connected(user.config) as session:
+    async with connected(user) as session:
         yield session.project(named)
 
 
@@ -93,26 +90,3 @@ def project_id(project: str | None) -> str:
             "IOTTLY_PROJECT, or use a profile that has it"
         )
     return project
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let Ctrl-C end a blocking read. asyncio would only cancel the task, which cannot run."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _key() -> str:
-    key = os.environ.get("IOTTLY_API_KEY", "")
-    if not key and sys.stdin.isatty():
-        with suppress(EOFError), _interruptible():
-            key = getpass.getpass("API key: ", stream=sys.stderr).strip()
-    if not key:
-        raise ConfigurationError(
-            "the API key is missing; set the environment variable IOTTLY_API_KEY, or run the "
-            "command on a terminal, which asks for the key"
-        )
-    return key

@@ -58,7 +58,7 @@ async def doctor(
     if not yes and not _confirmed():
         say("nothing was sent")
         return ExitCode.DONE
-    async with connected(user.config) as session:
+    async with connected(user) as session:
         with stderr().status("asking…") as status:
             diagnosis = await diagnose(
                 session, named, on_request=lambda sent: status.update(f"{sent} requests sent")

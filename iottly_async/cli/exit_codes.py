@@ -70,7 +70,7 @@ def explain(error: IottlyError) -> str:
     if error.request_id is not None:
         text += f" (request {error.request_id})"
     if isinstance(error, UnauthorizedError):
-        text += "; is IOTTLY_API_KEY the key of this project?"
+        text += "; is it the key of this project?"
     elif isinstance(error, ForbiddenError):
         text += "; the key is valid but has no access to this project or device"
     return text

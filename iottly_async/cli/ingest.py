@@ -22,7 +22,7 @@ from .console import iso_ms, say, stderr
 from .device_names import device_ids, unknown_devices
 from .exit_codes import ExitCode
 from .output import FormatOption, Output
-from .profile import ProfileOption, load_profile
+from .profile import ProfileChoice, ProfileOption, load_profile
 
 if TYPE_CHECKING:
     from ..ingest import IngestJob, IngestReport
@@ -117,10 +117,10 @@ class _Source:
 
 
 @asynccontextmanager
-async def _service(project: str | None, profile: str | None) -> AsyncIterator[_Source]:
+async def _service(project: str | None, profile: ProfileChoice | None) -> AsyncIterator[_Source]:
     user = load_profile(profile, project)
     named = project_id(user.project)
-    async with connected(user.config, say_waits=False) as session:
+    async with connected(user, say_waits=False) as session:
         yield _Source(session=session, project=named)
 
 

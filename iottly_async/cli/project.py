@@ -25,7 +25,7 @@ _AT_ONCE: Final = 8  # requests for last messages
 
 async def ping(*, profile: ProfileOption = None, format: FormatOption = None) -> None:
     """Check that the service answers."""
-    async with connected(load_profile(profile, None).config) as session:
+    async with connected(load_profile(profile, None)) as session:
         started = perf_counter()
         await session.ping()
         elapsed = perf_counter() - started
@@ -84,7 +84,7 @@ async def devices(
             raise ConfigurationError(
                 "--last-message and --show-tokens are of the project API; leave out --fleet"
             )
-        async with connected(load_profile(profile, None).config) as session:
+        async with connected(load_profile(profile, None)) as session:
             listed = [record_of(device) async for device in session.devices.list()]
         output.many(listed, ["id", "status", "last_seen_at", "name"])
         return

@@ -26,7 +26,7 @@ def profile_text(diagnosis: Diagnosis, config: Config, project_id: str) -> str:
     """
     because = {each.setting.name: each for each in diagnosis.findings if each.setting is not None}
     lines = [
-        "# Written by `iottly doctor`. It holds no key: that comes from IOTTLY_API_KEY.",
+        "# Written by `iottly doctor`. It holds no key.",
         f"project = {_toml(project_id)}",
     ]
     for name in WRITABLE:
@@ -36,6 +36,8 @@ def profile_text(diagnosis: Diagnosis, config: Config, project_id: str) -> str:
             lines += _differing("retry.", config.retry, RetryPolicy())
         elif name == "base_url":
             lines.append(f"base_url = {_toml(config.base_url)}")
+        elif name == "trust_env":
+            lines += ['proxy = "env"'] if config.trust_env else []
         elif getattr(config, name) != getattr(Config(), name):
             lines.append(f"{name} = {_toml(getattr(config, name))}")
     return "\n".join(lines) + "\n"

@@ -63,18 +63,48 @@ def test_a_variable_names_the_profile(alone: Run, monkeypatch: pytest.MonkeyPatc
     assert alone("inspect").code == 0
 
 
-def test_the_command_line_comes_before_the_profile_and_that_before_the_environment(
+def test_an_option_comes_before_the_environment_and_that_before_the_profile(
     iottly: Run, settings: Path, emulator: EmulatorThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The host and the project of the profile replace those of the environment."""
-    monkeypatch.setenv("IOTTLY_BASE_URL", "http://127.0.0.1:1")
+    """The project of an option, of IOTTLY_PROJECT and of the profile; the host alike."""
+    assert iottly("inspect", "--profile", "other").code == 0
+    assert iottly("inspect", "--profile", "plant", "--project", ANOTHER).code == 3
+    monkeypatch.setenv("IOTTLY_PROJECT", ANOTHER)
+    assert iottly("inspect", "--profile", "plant").code == 3
+    assert iottly("inspect", "--profile", "plant", "-p", emulator.project_id).code == 0
+    monkeypatch.delenv("IOTTLY_PROJECT")
     assert iottly("inspect", "--profile", "plant").code == 0
     assert iottly("inspect", "--profile", "other").code == 3
-    assert iottly("inspect", "--profile", "other", "--project", "third").code == 3
-    assert iottly("inspect", "--profile", "host").code == 0
-    monkeypatch.setenv("IOTTLY_PROJECT", ANOTHER)
-    assert iottly("inspect", "--profile", "plant").code == 0
-    assert iottly("inspect", "--profile", "other", "-p", emulator.project_id).code == 0
+    monkeypatch.setenv("IOTTLY_BASE_URL", "https://user:hidden@iot.example")
+    done = iottly("inspect", "--profile", "plant")
+    assert done.code == 2
+    assert "IOTTLY_BASE_URL must not hold a user or password" in done.err
+
+
+def test_a_proxy_is_used_where_it_is_asked_for(
+    alone: Run, settings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--proxy`, IOTTLY_PROXY and `proxy` in the profile, in this order, say whether."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.setenv("no_proxy", "")
+    monkeypatch.setenv("IOTTLY_RETRY_MAX_ATTEMPTS", "1")
+    settings.write_text(settings.read_text() + 'proxy = "env"\n')
+    refused = "no connection to the proxy 127.0.0.1:1"
+    assert alone("ping", "--profile", "plant").code == 0
+    assert refused in alone("ping", "--profile", "plant", "--proxy", "env").err
+    assert refused in alone("ping", "--profile", "host").err
+    monkeypatch.setenv("IOTTLY_PROXY", "none")
+    assert alone("ping", "--profile", "host").code == 0
+    assert refused in alone("ping", "--profile", "host", "--proxy", "env").err
+
+
+def test_a_proxy_is_not_named_by_an_argument(alone: Run, emulator: EmulatorThread) -> None:
+    """Its password would be seen by others, so the error says where it stands, without it."""
+    before = len(emulator.requests)
+    done = alone("ping", "--profile", "plant", "--proxy", "http://user:hidden@127.0.0.1:1")
+    assert (done.code, len(emulator.requests)) == (2, before)
+    assert "https_proxy=http://host:port" in done.err
+    assert "hidden" not in done.err
 
 
 def test_a_profile_without_a_project_needs_one(alone: Run) -> None:
