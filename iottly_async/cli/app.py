@@ -15,6 +15,7 @@ from ..errors import IottlyError
 from . import commands, coverage, doctor, emulator, ingest, messages, project
 from .console import say, stderr
 from .exit_codes import MEANINGS, ExitCode, exit_code, explain
+from .help import COMPLETION, add_help
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -68,13 +69,17 @@ def make_app() -> App:
         emulator.emulator,
     ):
         app.command(command)
+    add_help(app)
     return app
 
 
 def _invoke(arguments: Sequence[str]) -> int:
+    tokens = list(arguments)
+    if tokens and tokens[0].startswith(f"{COMPLETION}="):  # cyclopts takes it for a command
+        tokens[:1] = tokens[0].split("=", 1)
     try:
         code = make_app()(
-            list(arguments), exit_on_error=False, print_error=True, result_action="return_value"
+            tokens, exit_on_error=False, print_error=True, result_action="return_value"
         )
     except CycloptsError:
         return ExitCode.USAGE

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from ..errors import ConfigurationError
-from .key import find_key
 from .profile import ProfileChoice, UserProfile, load_profile
 from .waits import waits_shown
 
@@ -41,6 +40,7 @@ async def connected(user: UserProfile, *, say_waits: bool = True) -> AsyncIterat
     # Imported here, so that `iottly --help` loads no aiohttp.
     from ..clock import SYSTEM_CLOCK
     from ..session import IottlySession
+    from .key import find_key
 
     async with (
         IottlySession(find_key(user), config=user.config) as session,

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from attrs import evolve, frozen
 from cyclopts import Parameter
 
-from ..config import Config, merged, profile_of
 from ..errors import ConfigurationError
-from ..profiles import PROXY_WORDS, Profile
+
+if TYPE_CHECKING:
+    from ..config import Config
 
 
 @Parameter(name="*")
@@ -86,6 +87,10 @@ def load_profile(chosen: ProfileChoice | None, project: str | None) -> UserProfi
     Raises:
         ConfigurationError: There is no such profile, or a setting is not accepted.
     """
+    # Imported here, so that `iottly --help` loads no settings.
+    from ..config import merged, profile_of
+    from ..profiles import Profile
+
     options = chosen or ProfileChoice()
     profile = Profile()
     if options.profile is not None:
@@ -103,6 +108,8 @@ def load_profile(chosen: ProfileChoice | None, project: str | None) -> UserProfi
 
 
 def _uses_proxy(word: str) -> bool:
+    from ..profiles import PROXY_WORDS
+
     if word not in PROXY_WORDS:
         raise ConfigurationError(
             "--proxy must be env or none; an address stands in the environment, such as "

@@ -159,6 +159,7 @@ def commands(folder: Path) -> list[list[str]]:
         ["coverage", store],
         ["doctor", "--yes"],
         ["emulator", "--jsonl", str(folder / "none.jsonl")],
+        ["help"],
     ]
 
 
@@ -189,6 +190,8 @@ def hostile_commands(folder: Path) -> list[list[str]]:
         ["doctor", "--yes", "--save", f"{folder}/none/{ARGUMENT}"],
         ["emulator", "--jsonl", ARGUMENT],
         ["emulator", "--rate-limit", ARGUMENT],
+        ["help", ARGUMENT],
+        ["ping", "--proxy", ARGUMENT],
         [ARGUMENT],
     ]
 
