@@ -3,8 +3,8 @@
     iottly ingest --emulator --to telemetry.duckdb
     python examples/telemetry_queries.py telemetry.duckdb
 
-The file's tables and views are described in `iottly_async.ingest.stores.duckdb.schema`;
-all times are UTC.
+The file's tables and views are described in `iottly_async.ingest.stores.duckdb.schema`. DuckDB
+shows times in the zone of the session, which is set to UTC here.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ BY_HOUR = """
 def main(path: str) -> None:
     """Print two tables of the file at `path`."""
     with duckdb.connect(path, read_only=True) as db:
+        db.execute("SET TimeZone = 'UTC'")
         devices = db.execute(DEVICES).fetchall()
         total = sum(row[1] for row in devices)
         print(f"{total:,} messages of {len(devices)} devices\n")

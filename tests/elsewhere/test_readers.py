@@ -29,10 +29,7 @@ pl: Final[Any] = pytest.importorskip("polars", reason="pip install polars")
 pd: Final[Any] = pytest.importorskip("pandas", reason="pip install pandas")
 
 TIMES: Final = ["timestamp", "device_timestamp"]
-IN_DUCKDB: Final = (
-    "SELECT * REPLACE (timestamp AT TIME ZONE 'UTC' AS timestamp, "
-    "device_timestamp AT TIME ZONE 'UTC' AS device_timestamp) FROM messages"
-)
+IN_DUCKDB: Final = "SELECT * FROM messages"
 IN_POSTGRES: Final = (
     "SELECT device_id, timestamp, device_timestamp, type, channel, payload::text AS payload "
     "FROM iottly.messages"

@@ -63,8 +63,8 @@ async def test_every_number_is_a_reading(db: duckdb.DuckDBPyConnection) -> None:
 
 
 async def test_devices_are_counted(db: duckdb.DuckDBPyConnection) -> None:
-    """`devices` has one row a device, with its first and last time in UTC."""
-    first = datetime(2026, 1, 1, 12, 0, 1, 968000)  # noqa: DTZ001 - the column has no zone
+    """`devices` has one row a device, with its first and last time."""
+    first = datetime(2026, 1, 1, 12, 0, 1, 968000, tzinfo=UTC)
     assert db.execute("SELECT * FROM devices ORDER BY device_id").fetchone() == (
         "one",
         2,

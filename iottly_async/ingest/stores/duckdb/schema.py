@@ -3,8 +3,8 @@
 The table ``messages`` has one row a message, in no particular order:
 
 - ``device_id``, VARCHAR: the device that sent it.
-- ``timestamp``, TIMESTAMP: the server's time of arrival, in UTC, with milliseconds.
-- ``device_timestamp``, TIMESTAMP: the time that the device recorded, in UTC; NULL if absent.
+- ``timestamp``, TIMESTAMPTZ: the server's time of arrival, with milliseconds.
+- ``device_timestamp``, TIMESTAMPTZ: the time that the device recorded; NULL if absent.
 - ``type``, VARCHAR: "userdefined", "iottlyagent" or another text; NULL if absent.
 - ``channel``, VARCHAR: the channel that it was sent on; NULL if absent.
 - ``payload``, JSON: as it arrived, byte for byte.
@@ -28,9 +28,13 @@ There are three views:
   (its path, for example ``sensor_data_reading.temperature`` or ``phases[0]``), ``value``
   (DOUBLE), and the ``type`` and ``key`` of the message.
 
-Times are in UTC, although their type has no zone. So ``date_trunc('hour', timestamp)`` means
-the same on every machine. ``timestamp AT TIME ZONE 'UTC'`` has a zone, for pandas and others.
+A time is a moment, so ``timestamp > now() - INTERVAL 1 HOUR`` is right in every time zone. DuckDB
+shows it, and cuts it by ``date_trunc``, in the zone of the session: the machine's, unless
+``SET TimeZone = 'UTC'`` or another zone is set.
 The schema ``ingest`` is the job's own: its plan and its cursors.
+
+A file of version 2, whose times were UTC without a zone, is rewritten when the next job begins
+(`migration`).
 """
 
 from __future__ import annotations
@@ -43,14 +47,16 @@ from ..base import StoredState
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-VERSION: Final = 2
+VERSION: Final = 3
+MIGRATED: Final = 2
+"""The earlier version that is read as it is, and rewritten when a job begins."""
 
-CREATE: Final = (
+TABLES: Final = (
     """
     CREATE TABLE messages (
         device_id VARCHAR NOT NULL,
-        timestamp TIMESTAMP NOT NULL,
-        device_timestamp TIMESTAMP,
+        timestamp TIMESTAMPTZ NOT NULL,
+        device_timestamp TIMESTAMPTZ,
         type VARCHAR,
         channel VARCHAR,
         payload JSON NOT NULL,
@@ -62,8 +68,8 @@ CREATE: Final = (
     """
     CREATE TABLE rejected (
         device_id VARCHAR NOT NULL,
-        timestamp TIMESTAMP,
-        device_timestamp TIMESTAMP,
+        timestamp TIMESTAMPTZ,
+        device_timestamp TIMESTAMPTZ,
         type VARCHAR,
         channel VARCHAR,
         payload BLOB,
@@ -74,8 +80,11 @@ CREATE: Final = (
         raw BLOB
     )
     """,
-    "COMMENT ON COLUMN messages.timestamp IS 'when the server got it, UTC'",
-    "COMMENT ON COLUMN messages.device_timestamp IS 'the time the device recorded, UTC'",
+    "COMMENT ON COLUMN messages.timestamp IS 'when the server got it'",
+    "COMMENT ON COLUMN messages.device_timestamp IS 'the time the device recorded'",
+)
+
+VIEWS: Final = (
     """
     CREATE VIEW devices AS
     SELECT device_id, count(*) AS messages, min(timestamp) AS first, max(timestamp) AS last
@@ -98,10 +107,15 @@ CREATE: Final = (
     FROM messages AS message, json_tree(message.payload) AS node
     WHERE node.type IN ('BIGINT', 'UBIGINT', 'HUGEINT', 'UHUGEINT', 'DOUBLE')
     """,
+)
+
+OWN_TABLES: Final = (
     "CREATE SCHEMA ingest",
     "CREATE TABLE ingest.job (version INTEGER NOT NULL, plan VARCHAR)",
     "CREATE TABLE ingest.cursors (device_id VARCHAR PRIMARY KEY, cursor VARCHAR NOT NULL)",
 )
+
+CREATE: Final = (*TABLES, *VIEWS, *OWN_TABLES)
 
 # One text holds a whole group, and the database divides it into rows. Measured on 20,000
 # rows: 190,000 rows a second; executemany reaches 1,700, lists of parameters 120,000.
@@ -114,16 +128,20 @@ _ROWS: Final = """
     }]')) AS row
 """
 
+_TIMES: Final = (
+    "make_timestamptz(row.timestamp * 1000), make_timestamptz(row.device_timestamp * 1000)"
+)
+
 INSERT_MESSAGES: Final = f"""
     INSERT INTO messages
-    SELECT row.device_id, epoch_ms(row.timestamp), epoch_ms(row.device_timestamp), row.type,
+    SELECT row.device_id, {_TIMES}, row.type,
            row.channel, row.payload, row.extra, row.key
     FROM ({_ROWS})
 """  # noqa: S608 - nothing of a caller's is in the text
 
 INSERT_REJECTED: Final = f"""
     INSERT INTO rejected
-    SELECT row.device_id, epoch_ms(row.timestamp), epoch_ms(row.device_timestamp), row.type,
+    SELECT row.device_id, {_TIMES}, row.type,
            row.channel, from_base64(row.payload), row.extra, row.key, row.reason, row.path,
            from_base64(row.raw)
     FROM ({_ROWS})
@@ -138,26 +156,37 @@ INSERT_CURSORS: Final = """
 """
 
 
+def read_version(db: DuckDBPyConnection, path: str) -> int:
+    """The schema version of a file: `VERSION`, or `MIGRATED`.
+
+    Raises:
+        ConfigurationError: the file has another one.
+    """
+    found: tuple[int] | None = db.execute("SELECT version FROM ingest.job").fetchone()
+    if found is not None and found[0] in (VERSION, MIGRATED):
+        return found[0]
+    shown = "none" if found is None else found[0]
+    raise ConfigurationError(
+        f"store {path!r} has schema version {shown}, this library reads and writes "
+        f"version {VERSION}; name another file"
+    )
+
+
 def read_state(db: DuckDBPyConnection, path: str) -> StoredState:
     """The plan and the cursors in a file.
 
     Raises:
-        ConfigurationError: the file has another schema version.
+        ConfigurationError: as `read_version`.
     """
-    job = db.execute("SELECT version, plan FROM ingest.job").fetchone()
-    if job is None or job[0] != VERSION:
-        found = "none" if job is None else job[0]
-        raise ConfigurationError(
-            f"store {path!r} has schema version {found}, this library reads and writes "
-            f"version {VERSION}; name another file"
-        )
+    read_version(db, path)
+    (plan,) = db.execute("SELECT plan FROM ingest.job").fetchall()[0]
     cursors = db.execute("SELECT device_id, cursor FROM ingest.cursors").fetchall()
     unreadable: dict[str, set[str]] = {}
     for device_id, key in db.execute(
         "SELECT device_id, key FROM rejected WHERE timestamp IS NULL"
     ).fetchall():
         unreadable.setdefault(device_id, set()).add(key)
-    return StoredState(plan=job[1], cursors=dict(cursors), unreadable=unreadable)
+    return StoredState(plan=plan, cursors=dict(cursors), unreadable=unreadable)
 
 
 def first_line(error: BaseException) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
@@ -17,6 +18,7 @@ from ..base import Group, StoredState, StoreReader
 from ..lock import StoreLock
 from ..names import checked_path, real_path
 from ..thread import StoreThread
+from .migration import migrate
 from .opened import closed, opened
 from .rows import rejected_rows_of, rows_of
 from .schema import (
@@ -28,12 +30,15 @@ from .schema import (
     first_line,
     is_locked,
     read_state,
+    read_version,
 )
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 T = TypeVar("T")
+
+_log: Final = logging.getLogger("iottly_async.ingest")
 
 
 class DuckDBStore:
@@ -66,6 +71,7 @@ class DuckDBStore:
         self._connect = duckdb.connect
         self._connection: DuckDBPyConnection | None = None
         self._created = False
+        self._is_old = False  # of a version before, which is rewritten by `begin`
         self._thread = StoreThread("iottly-duckdb")
 
     def __repr__(self) -> str:
@@ -128,6 +134,7 @@ class DuckDBStore:
                     f"store {self.path!r} is a DuckDB file of something else: none of its "
                     "tables is a job's; name another file"
                 )
+            self._is_old = read_version(db, self.path) != VERSION
             return read_state(db, self.path)
 
     def _opened(self) -> DuckDBPyConnection:
@@ -194,8 +201,20 @@ class DuckDBStore:
             self._create()
         if self._connection is None:
             raise StoreError(f"store {self.path!r} is not open")
+        if self._is_old:
+            self._migrate(self._connection)
         with self._errors_as(StoreError, f"store {self.path!r}"):
             _in_transaction(self._connection, work)
+
+    def _migrate(self, db: DuckDBPyConnection) -> None:
+        _log.info("store %r is rewritten: its times get a time zone", self.path)
+        subject = (
+            f"store {self.path!r} is of an earlier version and could not be rewritten; it is as "
+            "it was. Mend what the reason names, for example drop a view that no longer fits"
+        )
+        with self._errors_as(StoreError, subject):
+            _in_transaction(db, migrate)
+        self._is_old = False
 
     def _close(self) -> None:
         connection, self._connection = self._connection, None
