@@ -242,10 +242,11 @@ def test_a_missing_extra_is_named(missing: str) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_missing_duckdb_is_named(tmp_path: Path) -> None:
-    """The error names the extra before anything is sent."""
+@pytest.mark.parametrize("package", ["duckdb", "pyarrow"])
+def test_a_package_that_duckdb_stores_need_is_named(tmp_path: Path, package: str) -> None:
+    """The error names it and the extra before anything is sent."""
     code = (
-        "import sys; sys.modules['duckdb'] = None\n"
+        f"import sys; sys.modules[{package!r}] = None\n"
         "from iottly_async.__main__ import main\n"
         f"sys.exit(main(['ingest', '--emulator', '--to', {str(tmp_path / 'x.duckdb')!r}]))"
     )
@@ -253,7 +254,7 @@ def test_a_missing_duckdb_is_named(tmp_path: Path) -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
-    assert "pip install 'iottly-async[duckdb]'" in done.stderr
+    assert f"pip install 'iottly-async[duckdb]' (there is no {package})" in done.stderr
 
 
 def test_the_example_prints_the_stored_rows(

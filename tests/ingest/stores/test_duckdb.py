@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import attrs
 import duckdb
 import pytest
 
@@ -89,6 +90,26 @@ async def test_undocumented_fields_are_stored(db: duckdb.DuckDBPyConnection) -> 
     """They are in `extra`, which is NULL if there are none (D8)."""
     found = db.execute("SELECT extra::VARCHAR FROM messages ORDER BY timestamp").fetchall()
     assert found[1:3] == [(None,), ('{"seen":[1,null]}',)]
+
+
+async def test_texts_are_stored_as_they_arrived(tmp_path: Path) -> None:
+    """Also with a NUL, quotes, a line end, or none; and the project is in each row."""
+    path = tmp_path / "telemetry.duckdb"
+    texts = ["a\0b", "\"'`\n\u2028", "", None, "x" * 70_000]
+    sent = [
+        attrs.evolve(message(text or "none", second, "null"), channel=text)
+        for second, text in enumerate(texts)
+    ]
+    store = DuckDBStore(path)
+    await store.open()
+    await store.begin("a plan")
+    await store.write(Group(messages=sent, rejected=[], cursors={}))
+    await store.close()
+    with duckdb.connect(str(path), read_only=True) as db:
+        found = db.execute(
+            "SELECT project_id, device_id, channel, key FROM messages ORDER BY timestamp"
+        ).fetchall()
+    assert found == [("p", one.device_id, one.channel, one.key) for one in sent]
 
 
 async def test_a_duckdb_file_of_something_else_is_refused(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ OLD_SCHEMA = """
     CREATE SCHEMA ingest;
     CREATE TABLE ingest.job (version INTEGER NOT NULL, plan VARCHAR);
     CREATE TABLE ingest.cursors (device_id VARCHAR PRIMARY KEY, cursor VARCHAR NOT NULL);
-    INSERT INTO ingest.job VALUES (2, 'a plan');
+    INSERT INTO ingest.job VALUES (2, '{"project_id": "p"}');
     INSERT INTO ingest.cursors VALUES ('one', 'a cursor');
     INSERT INTO messages
     SELECT 'one', TIMESTAMP '2026-07-01 12:00:00.968' + to_seconds(number),
@@ -145,6 +145,7 @@ async def test_a_file_of_the_version_before_is_rewritten(old: Path) -> None:
         rejected = db.execute("SELECT key, epoch_ms(timestamp) FROM rejected ORDER BY 1").fetchall()
         assert rejected == [("a", NOON_MS + 3_600_000), ("b", None)]
         assert db.execute("FROM ingest.job").fetchall() == [(3, "a plan")]
+        assert db.execute("SELECT DISTINCT project_id FROM messages").fetchall() == [("p",)]
         assert db.execute("FROM ingest.cursors").fetchall() == [("one", "a cursor")]
     with duckdb.connect(str(old)) as db, pytest.raises(duckdb.ConstraintException):
         db.execute("INSERT INTO messages SELECT * FROM messages")
@@ -167,7 +168,7 @@ async def test_a_job_that_is_refused_does_not_rewrite_a_file(old: Path) -> None:
     store = DuckDBStore(old)
     state = await store.open()
     await store.close()
-    assert (state.plan, state.unreadable) == ("a plan", {"one": {"b"}})
+    assert (state.plan, state.unreadable) == ('{"project_id": "p"}', {"one": {"b"}})
     with reading(old) as db:
         assert db.execute("SELECT version FROM ingest.job").fetchall() == [(2,)]
 
@@ -210,7 +211,7 @@ from tests.ingest.stores.test_duckdb_times import begun
 from tests.support.killable_jobs import _die_at
 
 old, folder = sys.argv[1:]
-for step in range(1, 200, 2):
+for step in range(1, 200, 3):
     path = os.path.join(folder, f"{step}.duckdb")
     shutil.copy(old, path)
     child = os.fork()

@@ -15,15 +15,14 @@ from .schema import TABLES, VERSION, VIEWS
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-_COLUMNS: Final = {
-    "messages": "device_id, timestamp, device_timestamp, type, channel, payload, extra, key",
-    "rejected": "device_id, timestamp, device_timestamp, type, channel, payload, extra, key, "
-    "reason, path, raw",
+_COLUMNS: Final = """
+    device_id, timestamp AT TIME ZONE 'UTC' AS timestamp,
+    device_timestamp AT TIME ZONE 'UTC' AS device_timestamp, type, channel, payload, extra, key
+"""
+_COPIES: Final = {
+    "messages": _COLUMNS + ", (SELECT plan ->> '$.project_id' FROM ingest.job) AS project_id",  # noqa: S608
+    "rejected": _COLUMNS + ", reason, path, raw",
 }
-_ZONED: Final = (
-    "timestamp, device_timestamp",
-    "timestamp AT TIME ZONE 'UTC', device_timestamp AT TIME ZONE 'UTC'",
-)
 _OWN_VIEWS: Final = "('devices', 'latest', 'readings')"
 _FOUND_VIEWS: Final = f"""
     SELECT schema_name, view_name, sql, schema_name = 'main' AND view_name IN {_OWN_VIEWS}
@@ -48,14 +47,13 @@ def migrate(db: DuckDBPyConnection) -> None:
         db.execute(f"DROP VIEW {_quoted(schema)}.{_quoted(name)}")
     for name, _ in indexes:
         db.execute(f"DROP INDEX {_quoted(name)}")
-    for table in _COLUMNS:
+    for table in _COPIES:
         db.execute(f"ALTER TABLE {table} RENAME TO iottly_old_{table}")
     for statement in TABLES:
         db.execute(statement)
-    for table, columns in _COLUMNS.items():
+    for table, columns in _COPIES.items():
         db.execute(
-            f"INSERT INTO {table} SELECT {columns.replace(*_ZONED)} "  # noqa: S608 - as above
-            f"FROM iottly_old_{table}"
+            f"INSERT INTO {table} BY NAME SELECT {columns} FROM iottly_old_{table}"  # noqa: S608
         )
         db.execute(f"DROP TABLE iottly_old_{table}")
     others = _in_order([(name, sql) for _, name, sql, is_own in views if not is_own])

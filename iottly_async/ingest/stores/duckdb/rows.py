@@ -1,38 +1,22 @@
-"""Messages as one JSON text, which DuckDB divides into rows."""
+"""Rejected rows as one JSON text, which DuckDB divides into rows."""
 
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
 import msgspec
 
-from ....models import Message
 from ....models._time import epoch_ms
-from ....models.message import keys_of
 from ..base import Rejected
 
 _encode: Final = msgspec.json.Encoder().encode
 
 
-# gc=False: a row cannot be part of a reference cycle, so the collector may skip it.
-class _DatabaseRow(msgspec.Struct, gc=False):
-    """A message as a row: times in milliseconds since the epoch, JSON and the rest as texts."""
-
-    key: str
-    device_id: str
-    timestamp: int
-    device_timestamp: int | None
-    type: str | None
-    channel: str | None
-    payload: str
-    extra: str | None
-
-
-class _RejectedRow(msgspec.Struct, gc=False):
-    """What was rejected as a row: times as above, bytes as base64."""
+class _RejectedRow(msgspec.Struct):
+    """What was rejected as a row: times in milliseconds since the epoch, bytes as base64."""
 
     key: str
     device_id: str
@@ -45,14 +29,6 @@ class _RejectedRow(msgspec.Struct, gc=False):
     payload: str | None = None
     extra: str | None = None
     raw: str | None = None
-
-
-def rows_of(messages: Sequence[Message]) -> str:
-    """Messages as rows, in one JSON array."""
-    keys = keys_of(messages)
-    return _encode(
-        [_row(message, key) for message, key in zip(messages, keys, strict=True)]
-    ).decode()
 
 
 def rejected_rows_of(rejected: Iterable[Rejected]) -> str:
@@ -71,19 +47,6 @@ def _rejected_row(one: Rejected) -> _RejectedRow:
     if one.raw is not None:
         row.raw = b64encode(one.raw).decode()
     return row
-
-
-def _row(message: Message, key: str) -> _DatabaseRow:
-    return _DatabaseRow(
-        key,
-        message.device_id,
-        epoch_ms(message.timestamp),
-        _milliseconds(message.device_timestamp),
-        message.type,
-        message.channel,
-        message.payload_json.decode(),
-        _json(message.extra),
-    )
 
 
 def _milliseconds(time: datetime | None) -> int | None:

@@ -20,9 +20,10 @@ from ..names import checked_path, real_path
 from ..thread import StoreThread
 from .migration import migrate
 from .opened import closed, opened
-from .rows import rejected_rows_of, rows_of
+from .rows import rejected_rows_of
 from .schema import (
     CREATE,
+    INCOMING,
     INSERT_CURSORS,
     INSERT_MESSAGES,
     INSERT_REJECTED,
@@ -60,15 +61,19 @@ class DuckDBStore:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         try:
             import duckdb
-        except ModuleNotFoundError:
+
+            from . import columns
+        except ModuleNotFoundError as missing:
             raise ConfigurationError(
-                "the DuckDB store needs the extra duckdb: pip install 'iottly-async[duckdb]'"
+                "the DuckDB store needs the extra duckdb: pip install 'iottly-async[duckdb]' "
+                f"(there is no {missing.name})"
             ) from None
         self.path = checked_path(path, name="the store's path")
         self._real = real_path(self.path)
         self._lock = StoreLock(f"{self._real}.lock", repr(self.path))
         self._error = duckdb.Error
         self._connect = duckdb.connect
+        self._table_of = columns.table_of
         self._connection: DuckDBPyConnection | None = None
         self._created = False
         self._is_old = False  # of a version before, which is rewritten by `begin`
@@ -93,7 +98,7 @@ class DuckDBStore:
 
     async def write(self, group: Group) -> Mapping[str, int]:
         """Write a group in one transaction (`Store.write`)."""
-        await self._run(lambda db: _write(db, group))
+        await self._run(lambda db: self._write(db, group))
         return {}
 
     async def flush(self) -> None:
@@ -216,6 +221,22 @@ class DuckDBStore:
             _in_transaction(db, migrate)
         self._is_old = False
 
+    def _write(self, db: DuckDBPyConnection, group: Group) -> None:
+        if group.messages:
+            db.register(INCOMING, self._table_of(group.messages))
+            try:
+                db.execute(INSERT_MESSAGES)
+            finally:
+                db.unregister(INCOMING)
+        if group.rejected:
+            db.execute(INSERT_REJECTED, {"rows": rejected_rows_of(group.rejected)})
+        if group.cursors:
+            cursors = [
+                {"device_id": device_id, "cursor": cursor.to_json()}
+                for device_id, cursor in group.cursors.items()
+            ]
+            db.execute(INSERT_CURSORS, {"rows": msgspec.json.encode(cursors).decode()})
+
     def _close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
@@ -243,16 +264,3 @@ def _create_tables(db: DuckDBPyConnection) -> None:
     for statement in CREATE:
         db.execute(statement)
     db.execute("INSERT INTO ingest.job VALUES ($1, NULL)", [VERSION])
-
-
-def _write(db: DuckDBPyConnection, group: Group) -> None:
-    if group.messages:
-        db.execute(INSERT_MESSAGES, {"rows": rows_of(group.messages)})
-    if group.rejected:
-        db.execute(INSERT_REJECTED, {"rows": rejected_rows_of(group.rejected)})
-    if group.cursors:
-        cursors = [
-            {"device_id": device_id, "cursor": cursor.to_json()}
-            for device_id, cursor in group.cursors.items()
-        ]
-        db.execute(INSERT_CURSORS, {"rows": msgspec.json.encode(cursors).decode()})
