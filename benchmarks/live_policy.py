@@ -21,9 +21,12 @@ from itertools import cycle
 from math import floor, inf
 
 from attrs import evolve
+from msgspec import Raw
 
-from iottly_async import Doorbell, FollowPace, Message, Quota
+from iottly_async import Doorbell, FollowPace, Quota
 from iottly_async.follow import Follower
+from iottly_async.models._time import naive_from_ms
+from iottly_async.models.row import MessageRow
 from iottly_async.walk import Fetched, PageRequest, WalkQuery, WalkSettings, batches
 from tests.support.virtual_time import VirtualClock, run_virtual
 
@@ -46,7 +49,7 @@ class Service:
         self.limit = limit
         self._left = limit
         self._resets_at = clock.time() + _WINDOW
-        self._rows: dict[str, tuple[list[int], list[Message]]] = {
+        self._rows: dict[str, tuple[list[int], list[MessageRow]]] = {
             f"device-{n}": ([], []) for n in range(devices)
         }
         self.requests = 0
@@ -61,9 +64,7 @@ class Service:
         time = floor(at * 1000)
         times, messages = self._rows[device_id]
         times.append(time)
-        messages.append(
-            Message(device_id=device_id, timestamp=datetime.fromtimestamp(time / 1000, UTC))
-        )
+        messages.append(MessageRow(device_id, naive_from_ms(time), None, Raw(b"null")))
 
     def _renew(self) -> None:
         now = self._clock.time()
@@ -161,7 +162,7 @@ async def _follow(
     async def devices() -> list[str]:
         return service.device_ids
 
-    async def history(_request: object) -> list[Message]:
+    async def history(_request: object) -> list[MessageRow]:
         raise AssertionError("no millisecond here holds a hundred")
 
     follower = Follower(

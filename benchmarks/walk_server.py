@@ -12,8 +12,10 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
-from iottly_async.models._time import from_epoch_ms
-from iottly_async.models.message import Message
+from msgspec import Raw
+
+from iottly_async.models._time import naive_from_ms
+from iottly_async.models.row import MessageRow
 from iottly_async.walk import Fetched, PageRequest
 
 from .walk_data import EPOCH, YEAR, Times
@@ -152,10 +154,10 @@ class StandIn:
                 self.held += 1
         self.most_held = max(self.most_held, self.held)
 
-    def _message(self, device: str, row: int) -> Message:
+    def _message(self, device: str, row: int) -> MessageRow:
         at = self._accounts[device].times[row]
         payload = b"%d" % row
-        return Message(device_id=device, timestamp=from_epoch_ms(at), payload_json=payload)
+        return MessageRow(device, naive_from_ms(at), None, Raw(payload))
 
     def note_delivered(self, device: str, rows: Iterable[int]) -> None:
         """Note the rows that a consumer received."""

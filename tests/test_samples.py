@@ -94,7 +94,7 @@ READ: Final[dict[str, tuple[Callable[[bytes], Any], Any]]] = {
     ),
     "devices.json": (ANSWERS.devices, [LISTED]),
     "history.json": (
-        lambda body: decode_history(body, project_id=PROJECT, device_id=DEVICE).whole(),
+        lambda body: decode_history(body, project_id=PROJECT, device_id=DEVICE).messages,
         [MESSAGE],
     ),
     "fleet_devices.json": (

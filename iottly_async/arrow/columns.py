@@ -9,40 +9,41 @@ import msgspec
 import pyarrow as pa
 
 from ..models import Message
-from ..models._time import iso_texts
-from ..models.message import keys_of
+from ..models._time import naive_iso_texts
+from ..models.message import row_of
+from ..models.row import MessageRow, keys_of, own_bytes
 from .schema import SCHEMA, TIME
 
 
-def record_batch(messages: Sequence[Message]) -> pa.RecordBatch:
+def record_batch(messages: Sequence[MessageRow] | Sequence[Message]) -> pa.RecordBatch:
     """Make a record batch with one row a message.
 
     Args:
-        messages: any number, of any devices.
+        messages: any number, of any devices; as rows, it takes half the time.
 
     Returns:
         A batch with the columns of `SCHEMA`, whose rows are in the order of `messages`. A
-        payload or a field of `extra` that is not UTF-8 has replacement characters.
+        payload that is not UTF-8 has replacement characters.
     """
+    rows = [row_of(one) if isinstance(one, Message) else one for one in messages]
     text = pa.string()
-    extras = [one.extra for one in messages]
     columns = [
-        pa.array([one.project_id for one in messages], text),
-        pa.array([one.device_id for one in messages], text),
-        _times([one.timestamp for one in messages]),
-        _times([one.device_timestamp for one in messages]),
-        pa.array([one.type for one in messages], text),
-        pa.array([one.channel for one in messages], text),
-        _payloads([one.payload_json for one in messages]),
-        pa.array([_json(extra) if extra else None for extra in extras], text),
-        pa.array(keys_of(messages), text),
+        pa.array([row.project_id for row in rows], text),
+        pa.array([row.device_id for row in rows], text),
+        _times([row.time for row in rows]),
+        _times([row.device_time for row in rows]),
+        pa.array([row.type for row in rows], text),
+        pa.array([row.channel for row in rows], text),
+        _payloads([own_bytes(row.payload) for row in rows]),
+        pa.array([_json(row.more) if row.more else None for row in rows], text),
+        pa.array(keys_of(rows), text),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
 
 
 def _times(times: Sequence[datetime | None]) -> pa.Array:
     # Arrow parses texts faster than it converts Python's datetimes.
-    return pa.array(iso_texts(times), pa.string()).cast(TIME)
+    return pa.array(naive_iso_texts(times), pa.string()).cast(TIME)
 
 
 def _payloads(payloads: Sequence[bytes]) -> pa.Array:

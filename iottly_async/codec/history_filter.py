@@ -13,8 +13,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from ..errors import ConfigurationError, DecodeError
-from ..models import Message
 from ..models._time import epoch_ms
+from ..models.row import MessageRow
 from ..times import read_time
 
 _ADDRESSES: Final = {"from": "device", "to": "project"}
@@ -45,7 +45,7 @@ def refuse_addresses(query: Mapping[str, Any]) -> None:
             )
 
 
-def check_times(query: Mapping[str, Any], messages: Sequence[Message]) -> None:
+def check_times(query: Mapping[str, Any], messages: Sequence[MessageRow]) -> None:
     """Check that messages keep to the bounds on `timestamp` at the top of a filter.
 
     Args:
@@ -59,8 +59,7 @@ def check_times(query: Mapping[str, Any], messages: Sequence[Message]) -> None:
     if not conditions:
         return
     for index, message in enumerate(messages):
-        at = epoch_ms(message.timestamp)
-        if not all(_holds(at, condition) for condition in conditions):
+        if not all(_holds(message.at, condition) for condition in conditions):
             raise DecodeError(
                 "expected a time within the filter's bounds. The service may not understand "
                 "times in a filter; use messages.walk with start and end",

@@ -18,13 +18,14 @@ from typing import Any, Final
 import msgspec
 
 from ..errors import DecodeError
-from ..models import BadRow, Message, MessageType
+from ..models import BadRow, MessageType
 from ..models._nesting import nested_too_deeply
-from ..models.message import UNREAD, MessageDraft
+from ..models._time import as_naive
+from ..models.row import MessageRow
 from ..times import read_time
 from .json_slices import NotJSON, cut_object, split_array
 from .rows import DecodedRows
-from .values import BOM, JSONSlice, attempt, decode_any, own_bytes, read_value
+from .values import BOM, JSONSlice, attempt, decode_any, read_value
 
 # The usual forms of a time. `read_time` makes them aware, and reads the rarer ones too: a
 # message that has one is cut into its members.
@@ -77,11 +78,11 @@ _decode_members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _FIELDS: Final = {field.encode_name: field.name for field in msgspec.structs.fields(_LooseMessage)}
 
 
-def read_messages(body: bytes, project_id: str, device_id: str) -> DecodedRows:
+def read_rows(body: bytes, project_id: str, device_id: str) -> DecodedRows:
     """Read a paginated or a history answer.
 
     Returns:
-        Messages, and the rows that are none, in the answer's order.
+        Messages as rows, and the rows that are none, in the answer's order.
 
     Raises:
         DecodeError: the answer has no accepted form.
@@ -93,18 +94,18 @@ def read_messages(body: bytes, project_id: str, device_id: str) -> DecodedRows:
     # The messages of a page usually have the same names, so the names are compared once.
     on_page = set().union(*sliced.messages).difference(_FIELDS)
     few = len(on_page) <= _MANY_NAMES
-    messages: list[Message] = []
+    rows: list[MessageRow] = []
     try:
         for fields, members in zip(loose.messages, sliced.messages, strict=True):
             unnamed = on_page if few else members.keys() - _FIELDS.keys()
-            message = _message(fields, members, unnamed, project_id, device_id)
-            messages.append(message)
+            row = _row(fields, members, unnamed, project_id, device_id)
+            rows.append(row)
     except DecodeError:
         return _read_each(body, project_id, device_id)
-    return DecodedRows(messages, [])
+    return DecodedRows(rows, [])
 
 
-def read_message(data: JSONSlice, project_id: str | None, device_id: str | None) -> Message:
+def read_row(data: JSONSlice, project_id: str | None, device_id: str | None) -> MessageRow:
     """Read one message; the ids are used if it names none.
 
     Raises:
@@ -116,7 +117,7 @@ def read_message(data: JSONSlice, project_id: str | None, device_id: str | None)
     if fields is None:
         fields, unread = _read_fields(cut)
         unnamed = [*unread, *unnamed]
-    return _message(fields, cut, unnamed, project_id, device_id)
+    return _row(fields, cut, unnamed, project_id, device_id)
 
 
 def _read_fields(members: Mapping[str, JSONSlice]) -> tuple[_LooseMessage, list[str]]:
@@ -161,18 +162,18 @@ def _read_field(name: str, data: JSONSlice) -> Any:
 
 def _read_each(body: bytes, project_id: str, device_id: str) -> DecodedRows:
     """Read each row on its own, so that a bad one does not hide the others."""
-    messages: list[Message] = []
+    rows: list[MessageRow] = []
     bad_rows: list[BadRow] = []
-    for index, row in enumerate(_rows(body)):
+    for index, data in enumerate(_slices(body)):
         try:
-            messages.append(read_message(row, project_id, device_id))
+            rows.append(read_row(data, project_id, device_id))
         except DecodeError as error:
             path, reason = f"$.messages[{index}]{error.path[1:]}", str(error)
-            bad_rows.append(BadRow(index=index, path=path, raw=bytes(row), reason=reason))
-    return DecodedRows(messages, bad_rows)
+            bad_rows.append(BadRow(index=index, path=path, raw=bytes(data), reason=reason))
+    return DecodedRows(rows, bad_rows)
 
 
-def _rows(body: bytes) -> Sequence[JSONSlice]:
+def _slices(body: bytes) -> Sequence[JSONSlice]:
     answer = attempt(_decode_cut, body)
     if answer is not None:
         return answer.messages
@@ -186,14 +187,14 @@ def _rows(body: bytes) -> Sequence[JSONSlice]:
     raise DecodeError("expected an array", path="$.messages")
 
 
-def _message(
+def _row(
     fields: _LooseMessage,
     members: Mapping[str, JSONSlice],
     unnamed: Collection[str],
     project_id: str | None,
     device_id: str | None,
-) -> Message:
-    """Make a message of its fields; the members that `unnamed` names go into `extra`."""
+) -> MessageRow:
+    """Make a row of its fields; the members that `unnamed` names go into `Message.extra`."""
     sender, object_id = fields.sender, fields.id
     if sender is None:
         sender = device_id
@@ -206,25 +207,20 @@ def _message(
     device_time = fields.devicetimestamp
     if device_time is not None:
         try:
-            device_time = read_time(device_time, "$.devicetimestamp")
+            device_time = as_naive(read_time(device_time, "$.devicetimestamp"))
         except DecodeError:
             device_time, extra[_DEVICE_TIME] = None, _extra(members[_DEVICE_TIME])
-    message: Any = MessageDraft()
-    message.device_id = sender
-    message.project_id = fields.to or project_id
-    message.timestamp = read_time(fields.timestamp, "$.timestamp")
-    message.device_timestamp = device_time
-    message.type = fields.type
-    message.payload_json = own_bytes(fields.payload)
-    message.id = object_id.text if type(object_id) is ObjectId else object_id
-    message.channel = fields.channel
-    message.extra = extra
-    message._payload = UNREAD
-    message._digest = None
-    message._ordinal = 0
-    message.__class__ = Message
-    made: Message = message
-    return made
+    return MessageRow(
+        sender,
+        as_naive(read_time(fields.timestamp, "$.timestamp")),
+        fields.type,
+        fields.payload,
+        device_time,
+        fields.to or project_id,
+        fields.channel,
+        object_id.text if isinstance(object_id, ObjectId) else object_id,
+        extra or None,
+    )
 
 
 def _extra(data: JSONSlice) -> Any:

@@ -5,20 +5,27 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..models import BadRow, Message
+from ..models.message import message_of
+from ..models.row import MessageRow
 
 
 class DecodedRows(NamedTuple):
     """The rows of one answer.
 
     Attributes:
-        messages: in the answer's order.
+        rows: the messages, in the answer's order.
         bad_rows: rows that cannot be messages (D8), in the answer's order. Usually none.
     """
 
-    messages: list[Message]
+    rows: list[MessageRow]
     bad_rows: list[BadRow]
 
-    def whole(self) -> list[Message]:
+    @property
+    def messages(self) -> list[Message]:
+        """The messages, made anew."""
+        return [message_of(row) for row in self.rows]
+
+    def whole(self) -> list[MessageRow]:
         """Return the messages of an answer without bad rows.
 
         Raises:
@@ -26,4 +33,4 @@ class DecodedRows(NamedTuple):
         """
         if self.bad_rows:
             raise self.bad_rows[0].error()
-        return self.messages
+        return self.rows

@@ -17,8 +17,6 @@ JSONSlice = bytes | msgspec.Raw
 BOM: Final = b"\xef\xbb\xbf"
 
 decode_any: Final = msgspec.json.Decoder().decode
-own_bytes: Final[Callable[[msgspec.Raw], bytes]] = msgspec.json.Encoder().encode
-"""Copies a slice, so that it does not keep the whole body in memory; faster than `bytes()`."""
 
 
 def attempt(decode: Callable[[JSONSlice], T], data: JSONSlice) -> T | None:

@@ -10,8 +10,9 @@ from typing import Final
 import attrs
 
 from ..clock import Clock
-from ..models import Cursor, Message, MessageBatch
-from ..models._time import epoch_ms
+from ..models import Cursor, MessageBatch
+from ..models.message_batch import rows_of
+from ..models.row import MessageRow
 from ..walk import Fetched, History, LookBackPart, PageRequest, WalkQuery, WalkSettings, batches
 from .present import Present
 from .timed_pages import TimedPages
@@ -129,12 +130,12 @@ class Poller:
         device.traffic.seen_until = max(start / 1000, self.pages.server_time(device.polled_at))
         return bool(fetched.bad_rows) or (bool(times) and times[-1] * 1000 >= start)
 
-    def _present(self, device: FollowedDevice, messages: Sequence[Message]) -> int:
+    def _present(self, device: FollowedDevice, messages: Sequence[MessageRow]) -> int:
         """From where a device without a start is followed; `messages` are its newest ones."""
         date = floor(self.pages.server_time(self.present.began_at) * 1000)
         if device.added:
             return self.present.added(date)
-        newest = epoch_ms(messages[0].timestamp) if messages else None
+        newest = messages[0].at if messages else None
         return self.present.behind(newest, self.clock.monotonic(), date)
 
     def _looks_back(self, device: FollowedDevice) -> LookBackPart:
@@ -175,13 +176,14 @@ class Poller:
         )
         async with aclosing(walk):
             async for batch in walk:
-                if batch.messages:
+                rows = rows_of(batch)
+                if rows:
                     if not device.found:
                         device.lag = max(_lag(device.cursor, batch), _LAG_LASTS * device.lag)
-                    device.traffic.observe(m.timestamp.timestamp() for m in batch.messages)
-                    device.found += len(batch.messages)
-                    device.newest = batch.messages[-1].timestamp.timestamp()
-                if batch.messages or batch.rejected or self.empty:
+                    device.traffic.observe(row.timestamp.timestamp() for row in rows)
+                    device.found += len(rows)
+                    device.newest = rows[-1].timestamp.timestamp()
+                if rows or batch.rejected or self.empty:
                     await self.deliver(batch)
                 device.cursor = batch.cursor
         if device.found:
@@ -206,5 +208,5 @@ def _lag(cursor: Cursor | None, batch: MessageBatch) -> float:
     if cursor is None or cursor.remaining:
         return 0.0
     known = -inf if cursor.newest is None else cursor.newest
-    new = (at for message in batch.messages if (at := epoch_ms(message.timestamp)) > known)
+    new = (row.at for row in rows_of(batch) if row.at > known)
     return max((cursor.pinned_end - next(new, cursor.pinned_end)) / 1000, 0.0)

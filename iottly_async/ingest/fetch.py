@@ -31,6 +31,7 @@ from ..errors import (
 from ..follow import FollowPace
 from ..models import Cursor, MessageBatch
 from ..models._time import from_epoch_ms
+from ..models.message_batch import batch_of, rows_of
 from ..resources import Messages
 from ..resources.messages import TypeFilter
 
@@ -157,6 +158,6 @@ class Fetcher:
         if cursor.start != self.start:
             # A device that was added later is followed from the epoch; see `follow`.
             cursor = evolve(cursor, start=self.start)
-            batch = evolve(batch, cursor=cursor)
+            batch = batch_of(rows_of(batch), cursor, batch.rejected)
         await self.on_batch(batch)
         self.cursors[cursor.device_id] = cursor

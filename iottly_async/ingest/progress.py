@@ -9,7 +9,7 @@ from typing import Final
 from attrs import define, field, frozen
 
 from ..models import Cursor, MessageBatch, Quota
-from ..models._time import epoch_ms
+from ..models.message_batch import rows_of
 from .bottleneck import TimeShares
 from .report import DeviceOutcome, Outcome
 from .totals import Contribution, Totals
@@ -120,8 +120,8 @@ class DeviceProgress:
 
     def note_first(self, batch: MessageBatch) -> None:
         """Remember the time of the first message."""
-        if batch.messages:
-            first = epoch_ms(batch.messages[0].timestamp)
+        if rows := rows_of(batch):
+            first = rows[0].at
             self.first = first if self.first is None else min(first, self.first)
 
     def expected(self, end: int) -> int | None:

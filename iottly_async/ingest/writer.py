@@ -14,9 +14,12 @@ from typing import Final
 
 from attrs import define, field
 
-from ..models import Message, MessageBatch
+from ..models import MessageBatch
+from ..models.message_batch import rows_of
+from ..models.row import MessageRow
 from .progress import Meter
-from .stores import Group, Rejected, Store
+from .stores import Rejected, Store
+from .stores.base import group_of
 from .validate import validate
 
 GROUP_ROWS: Final = 16_000
@@ -31,7 +34,7 @@ _WAIT_AT_MOST: Final = 1.0  # seconds; a store may take rows long before it flus
 class _PendingGroup:
     """A group that is being collected."""
 
-    messages: list[Message] = field(factory=list)
+    rows: list[MessageRow] = field(factory=list)
     rejected: list[Rejected] = field(factory=list)
     last: dict[str, MessageBatch] = field(factory=dict)
     rows_by_device: dict[str, int] = field(factory=dict)
@@ -40,22 +43,23 @@ class _PendingGroup:
 
     def add(self, batch: MessageBatch, bad_rows: list[Rejected]) -> None:
         """Validate a batch and add it, with those of its rows that are no messages."""
-        valid, rejected = validate(batch.messages)
+        arrived = rows_of(batch)
+        valid, rejected = validate(arrived)
         rejected += bad_rows
         device_id = batch.cursor.device_id
-        self.messages += valid
+        self.rows += valid
         self.rejected += rejected
         self.last[device_id] = batch
         rows, bad = self.rows_by_device, self.rejected_by_device
         rows[device_id] = rows.get(device_id, 0) + len(valid)
         bad[device_id] = bad.get(device_id, 0) + len(rejected)
-        self.bytes += sum(len(message.payload_json) for message in batch.messages)
+        self.bytes += sum([len(row.payload) for row in arrived])
         self.bytes += sum(len(row.raw or b"") for row in bad_rows)
 
     @property
     def size(self) -> int:
         """The number of messages, rejected ones included."""
-        return len(self.messages) + len(self.rejected)
+        return len(self.rows) + len(self.rejected)
 
     @property
     def full(self) -> bool:
@@ -166,7 +170,7 @@ class Writer:
         if not pending.last:
             return
         cursors = {device_id: batch.cursor for device_id, batch in pending.last.items()}
-        group = Group(messages=pending.messages, rejected=pending.rejected, cursors=cursors)
+        group = group_of(pending.rows, rejected=pending.rejected, cursors=cursors)
         refused = await self._store.write(group)
         self._dirty = True
         self._count(pending, refused)

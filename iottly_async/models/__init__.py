@@ -7,7 +7,9 @@ from .cursor import Cursor
 from .device import Device, OperatingStatus
 from .fleet import FleetDevice, FleetDevicePage, FleetStatus
 from .license import Board, License, LicenseStatus
-from .message import Message, MessageBatch, MessagePage, MessageType
+from .message import Message
+from .message_batch import MessageBatch, MessagePage
+from .message_type import MessageType
 from .outage import Outage
 from .project import ProjectInfo
 from .quota import Quota

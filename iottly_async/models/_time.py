@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -13,18 +14,41 @@ from ..errors import ConfigurationError
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode_texts: Final = msgspec.json.Decoder(list[str | None]).decode
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+NAIVE_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - it stands for UTC (D5)
+_NOT_IN_MS: Final = re.compile(rb'(:\d\d)(\.\d{3})?(?:\d{3})?"')
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 def epoch_ms(time: datetime) -> int:
     """Convert an aware time to whole milliseconds since the epoch, rounded down."""
-    return (time - _EPOCH) // _MILLISECOND
+    return (time - EPOCH) // _MILLISECOND
 
 
 def from_epoch_ms(ms: int) -> datetime:
     """Convert milliseconds since the epoch to an aware UTC time."""
-    return _EPOCH + ms * _MILLISECOND
+    return EPOCH + ms * _MILLISECOND
+
+
+def naive_ms(time: datetime) -> int:
+    """Convert a naive UTC time to whole milliseconds since the epoch, rounded down."""
+    return (time - NAIVE_EPOCH) // _MILLISECOND
+
+
+def naive_from_ms(ms: int) -> datetime:
+    """Convert milliseconds since the epoch to a naive UTC time."""
+    return NAIVE_EPOCH + ms * _MILLISECOND
+
+
+def as_utc(time: datetime) -> datetime:
+    """Give a naive UTC time its zone."""
+    # replace(tzinfo=UTC) would cost ten times this difference.
+    return EPOCH + (time - NAIVE_EPOCH)
+
+
+def as_naive(time: datetime) -> datetime:
+    """Convert an aware time to a naive UTC time."""
+    return NAIVE_EPOCH + (time - EPOCH)
 
 
 def check_aware(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
@@ -58,3 +82,31 @@ def iso_texts(times: Sequence[datetime | None]) -> list[str | None]:
     data = _encode(whole_ms(times)).replace(b'000Z"', b'z"')
     data = data.replace(b'Z"', b'.000Z"').replace(b'z"', b'Z"')
     return _decode_texts(data)
+
+
+def naive_iso_texts(times: Sequence[datetime | None]) -> list[str | None]:
+    """Write naive UTC times like "2026-04-05T06:07:08.009Z", rounded down to milliseconds.
+
+    One call for all of them costs a third of a call for each.
+    """
+    # JSON writes six digits of a second, or none if they are all 0.
+    data = _encode(times).replace(b'000"', b'Z"')
+    if data.count(b'Z"') + data.count(b"null") < len(times):
+        data = _NOT_IN_MS.sub(_in_ms, data)
+    return _decode_texts(data)
+
+
+def _in_ms(found: re.Match[bytes]) -> bytes:
+    return b'%b%bZ"' % (found[1], found[2] or b".000")
+
+
+def digest_texts(times: Sequence[datetime | None]) -> list[str | None]:
+    """Write naive UTC times as a digest takes them, rounded down to milliseconds.
+
+    It is the form in which msgspec writes aware times: "2026-04-05T06:07:08.009000Z", or
+    "2026-04-05T06:07:08Z" for a whole second.
+    """
+    data = _encode(times)
+    if data.count(b".") != data.count(b'000"'):  # some are finer than a millisecond
+        data = _encode([None if t is None else naive_from_ms(naive_ms(t)) for t in times])
+    return _decode_texts(data.replace(b'",', b'Z",').replace(b'"]', b'Z"]'))

@@ -1,4 +1,4 @@
-"""A message of a device, and the pages and batches that contain messages.
+"""A message of a device.
 
 A message keeps its payload as the JSON that arrived, and decodes it when `payload` is first
 read. Code that writes messages to a file or a database does not pay for decoding.
@@ -6,9 +6,8 @@ read. Code that writes messages to a file or a database does not pay for decodin
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
-from hashlib import blake2b
 from typing import Any, Final, cast
 
 import attrs
@@ -18,46 +17,17 @@ from attrs.validators import optional
 
 from ..errors import DecodeError
 from ._model import Model
-from ._nesting import DEEPEST, SHALLOW_BYTES, nested_too_deeply
-from ._time import check_aware, whole_ms
-from ._values import OpenEnum
-from .bad_row import BadRow
-from .cursor import Cursor
+from ._nesting import SHALLOW_BYTES
+from ._payload import decode_payload
+from ._time import EPOCH, NAIVE_EPOCH, as_naive, check_aware
+from .message_type import MessageType
+from .row import MessageRow, own_bytes
 
 UNREAD: Final = msgspec.UNSET
 """The value of a payload that was not decoded yet."""
 
 _set: Final = object.__setattr__  # a frozen class sets its private fields by it
 _decode = msgspec.json.Decoder().decode
-_encoder: Final = msgspec.json.Encoder(order="deterministic")
-_encode_sorted: Final = _encoder.encode
-_encode_lines: Final = _encoder.encode_lines
-_decode_payloads: Final = msgspec.json.Decoder(list[Any]).decode
-_new_hash: Final = blake2b(digest_size=16).copy  # a copy costs half of a new hash
-
-
-def decode_payload(data: bytes) -> Any:
-    """Decode the JSON of a payload.
-
-    Raises:
-        DecodeError: as `Message.payload`.
-    """
-    if len(data) > SHALLOW_BYTES and nested_too_deeply(data):
-        reason = f"nested more than {DEEPEST} levels deep"
-    else:
-        try:
-            return _decode(data)
-        except ValueError:
-            reason = "not valid JSON"
-    # Raised outside the except block: the decoder's error may quote the payload.
-    raise DecodeError(f"the message's payload is {reason}", path="$.payload")
-
-
-class MessageType(OpenEnum):
-    """What produced a message: a user's script or the agent."""
-
-    USERDEFINED = "userdefined"
-    IOTTLYAGENT = "iottlyagent"
 
 
 class MessageDraft(Model):
@@ -206,19 +176,8 @@ class Message(MessageDraft):
     def digest(self) -> str:
         """The part of `key` that identical messages have in common: 32 hexadecimal digits."""
         if self._digest is None:
-            _set(self, "_digest", self._hash())
+            _set(self, "_digest", row_of(self).digest)
         return cast(str, self._digest)
-
-    def _hash(self) -> str:
-        times = whole_ms((self.timestamp, self.device_timestamp))
-        head = [self.project_id, self.device_id, *times, self.type, self.channel]
-        try:
-            data = _encode_sorted([*head, decode_payload(self.payload_json)])
-        except DecodeError:
-            data = _encode_sorted(head) + self.payload_json
-        hash_ = _new_hash()
-        hash_.update(data)
-        return hash_.hexdigest()
 
     def numbered(self, ordinal: int) -> Message:
         """Number this message among the identical ones of its millisecond.
@@ -247,91 +206,43 @@ def _rebuild(
 
 
 _set_payload: Final = vars(MessageDraft)["_payload"].__set__
-_set_digest: Final = vars(MessageDraft)["_digest"].__set__
 
 
-def digest_all(messages: Sequence[Message], payloads: Sequence[Any]) -> None:
-    """Compute the `digest` of many messages, at half the cost of one after the other.
+def message_of(row: MessageRow) -> Message:
+    """Make the message of a row."""
+    message: Any = MessageDraft()  # its slots have no declared types
+    message.device_id = row.device_id
+    message.project_id = row.project_id
+    message.timestamp = EPOCH + (row.time - NAIVE_EPOCH)
+    time = row.device_time
+    message.device_timestamp = None if time is None else EPOCH + (time - NAIVE_EPOCH)
+    message.type = row.type
+    message.payload_json = own_bytes(row.payload)
+    message.id = row.id
+    message.channel = row.channel
+    more = row.more
+    message.extra = {} if more is None else more
+    message._payload = UNREAD
+    message._digest = row._digest
+    message._ordinal = row._ordinal
+    message.__class__ = Message
+    made: Message = message
+    return made
 
-    Args:
-        messages: any number.
-        payloads: the decoded payload of each.
-    """
-    times = whole_ms([message.timestamp for message in messages])
-    device_times = whole_ms([message.device_timestamp for message in messages])
-    lines = _encode_lines(
-        [
-            (one.project_id, one.device_id, time, device_time, one.type, one.channel, payload)
-            for one, time, device_time, payload in zip(
-                messages, times, device_times, payloads, strict=True
-            )
-        ]
+
+def row_of(message: Message) -> MessageRow:
+    """Make the row of a message."""
+    device_time = message.device_timestamp
+    return MessageRow(
+        device_id=message.device_id,
+        time=as_naive(message.timestamp),
+        type=message.type,
+        payload=msgspec.Raw(message.payload_json),
+        device_time=None if device_time is None else as_naive(device_time),
+        project_id=message.project_id,
+        channel=message.channel,
+        id=message.id,
+        more=message.extra or None,
+        _digest=message._digest,
+        _ordinal=message._ordinal,
     )
-    # A line of JSON contains no line end; there is one after the last line.
-    for message, line in zip(messages, lines.split(b"\n"), strict=False):
-        hash_ = _new_hash()
-        hash_.update(line)
-        _set_digest(message, hash_.hexdigest())
-
-
-def digest_together(messages: Sequence[Message]) -> None:
-    """Compute the `digest` of many messages, of those that have none yet.
-
-    Their payloads are decoded in one call, and not kept. If one of them cannot be read,
-    nothing is computed: each message then computes its own digest when it is read.
-    """
-    unknown = [message for message in messages if message._digest is None]
-    payloads = decode_together([message.payload_json for message in unknown])
-    if payloads is not None:
-        digest_all(unknown, payloads)
-
-
-def decode_together(payloads: Sequence[bytes]) -> list[Any] | None:
-    """Decode many payloads in half the time of one after the other.
-
-    Args:
-        payloads: any number.
-
-    Returns:
-        A value for each; None if `decode_payload` would refuse one of them.
-    """
-    if any(len(data) > SHALLOW_BYTES and nested_too_deeply(data) for data in payloads):
-        return None
-    try:
-        values = _decode_payloads(b"[%b]" % b",".join(payloads))
-    except ValueError:
-        return None
-    # "1,2" is invalid alone, and valid among others.
-    return values if len(values) == len(payloads) else None
-
-
-def keys_of(messages: Sequence[Message]) -> list[str]:
-    """The `key` of each message."""
-    return [one.key if one._ordinal or one._digest is None else one._digest for one in messages]
-
-
-@frozen(kw_only=True)
-class MessagePage(Model):
-    """One page of messages.
-
-    Attributes:
-        messages: of the page, in the order asked for.
-    """
-
-    messages: tuple[Message, ...]
-
-
-@frozen(kw_only=True)
-class MessageBatch(Model):
-    """Messages that a walk yields together, and the cursor that follows them.
-
-    Attributes:
-        messages: in the order asked for. All messages of a millisecond are in one batch.
-        cursor: where to resume once these messages are stored.
-        rejected: rows among them that are no messages, with their bytes and the reason, if the
-            walk skips such rows. Equal rows of a device come once. Empty by default.
-    """
-
-    messages: list[Message]
-    cursor: Cursor
-    rejected: list[BadRow] = field(factory=list)

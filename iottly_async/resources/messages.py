@@ -10,6 +10,7 @@ from ..codec import MESSAGE_TYPES, choice
 from ..config import whole
 from ..models import Message, MessagePage
 from ..models.cursor import Order
+from ..models.message import message_of
 from ..walk import PageRequest
 from ..walk.keyset.ties import number_duplicates
 from .arguments import checked_order, time_range
@@ -61,7 +62,8 @@ class Messages(Follows):
             ```
         """
         request = self._pages.recent_request(device_id, limit, query)
-        return number_duplicates(await self._context.requester.call(request))
+        found = await self._context.requester.call(request)
+        return [message_of(row) for row in number_duplicates(found)]
 
     async def page(
         self,
@@ -111,4 +113,5 @@ class Messages(Follows):
             number=None if whole(number, name="number", least=1) == 1 else number,
         )
         fetched = await self._context.requester.call(self._pages.page_request(request))
-        return MessagePage(messages=tuple(number_duplicates(fetched.messages)))
+        rows = number_duplicates(fetched.messages)
+        return MessagePage(messages=tuple([message_of(row) for row in rows]))

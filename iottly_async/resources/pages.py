@@ -20,8 +20,7 @@ from ..codec import (
     tie_filter,
 )
 from ..errors import DecodeError
-from ..models import Message
-from ..models._time import epoch_ms
+from ..models.row import MessageRow
 from ..walk import Fetched, HistoryRequest, PageRequest, WalkQuery
 from ..wire import Answer, Request, Route, segment, target
 from .arguments import checked_order, time_range
@@ -52,13 +51,13 @@ class Pages:
         """Fetch a page for a walk; `patience` is as in `Requester.call`."""
         return await self._requester.call(self.page_request(page, whole=False), patience=patience)
 
-    async def history(self, tie: HistoryRequest, *, patience: float) -> list[Message]:
+    async def history(self, tie: HistoryRequest, *, patience: float) -> list[MessageRow]:
         """Fetch messages of one millisecond with their ids, for a walk; no rows that are none."""
         query = tie_filter(tie.at, type=tie.type, after_id=tie.after_id, before_id=tie.before_id)
         request = self._history_request(tie.device_id, tie.size, query, whole=False)
         found = await self._requester.call(request, patience=patience)
         # A service that does not understand times in a filter answers other messages (D14).
-        return [message for message in found if epoch_ms(message.timestamp) == tie.at]
+        return [message for message in found if message.at == tie.at]
 
     def page_request(self, page: PageRequest, *, whole: bool = True) -> Request[Fetched]:
         """The request for one page. A 404 of the API itself is an empty page (D4).
@@ -86,7 +85,7 @@ class Pages:
 
         def read(answer: Answer) -> Fetched:
             rows = decode_page(answer.body, project_id=self._project_id, device_id=device_id)
-            found = rows.whole() if whole else rows.messages
+            found = rows.whole() if whole else rows.rows
             _check_device(device_id, found)
             return Fetched(messages=found, server_time=answer.server_time, bad_rows=rows.bad_rows)
 
@@ -94,7 +93,7 @@ class Pages:
 
     def recent_request(
         self, device_id: str, limit: int, query: Mapping[str, Any] | None
-    ) -> Request[list[Message]]:
+    ) -> Request[list[MessageRow]]:
         """The request for a device's latest messages that match a filter, newest first.
 
         Raises:
@@ -103,7 +102,7 @@ class Pages:
         checked = history_filter(query)
         request = self._history_request(device_id, limit, checked)
 
-        def read(answer: Answer) -> list[Message]:
+        def read(answer: Answer) -> list[MessageRow]:
             found = request.read(answer)
             if checked is not None:
                 check_times(checked, found)
@@ -115,12 +114,12 @@ class Pages:
 
     def _history_request(
         self, device_id: str, limit: int, query: Mapping[str, Any] | None, *, whole: bool = True
-    ) -> Request[list[Message]]:
+    ) -> Request[list[MessageRow]]:
         path = [*self._path, "messages", segment(device_id, name="device_id")]
 
-        def read(answer: Answer) -> list[Message]:
+        def read(answer: Answer) -> list[MessageRow]:
             rows = decode_history(answer.body, project_id=self._project_id, device_id=device_id)
-            found = rows.whole() if whole else rows.messages
+            found = rows.whole() if whole else rows.rows
             _check_device(device_id, found)
             return found
 
@@ -153,15 +152,15 @@ class Pages:
         )
 
 
-def _time_and_id(message: Message) -> tuple[datetime, str]:
-    return message.timestamp, message.id or ""
+def _time_and_id(message: MessageRow) -> tuple[datetime, str]:
+    return message.time, message.id or ""
 
 
 def _empty(answer: Answer) -> Fetched:
     return Fetched(messages=[], server_time=answer.server_time)
 
 
-def _check_device(device_id: str, messages: list[Message]) -> None:
+def _check_device(device_id: str, messages: list[MessageRow]) -> None:
     """Check that messages are of the requested device; an answer is of one device."""
     if messages and messages[0].device_id.casefold() != device_id.casefold():
         raise DecodeError("expected messages of the requested device", path="$.messages[0].from")

@@ -13,6 +13,9 @@ from ..config import Seconds, flag, seconds, whole
 from ..errors import ConfigurationError, DeviceFailure
 from ..models import Cursor, Device, Message, MessageBatch
 from ..models.cursor import Order
+from ..models.message import message_of
+from ..models.message_batch import rows_of
+from ..models.row import MessageRow
 from ..walk import (
     Fetched,
     HistoryRequest,
@@ -59,12 +62,10 @@ def _messages_of(
             found = batches(self, *args, **kwargs)
             try:
                 async for batch in found:
-                    messages = batch.messages
-                    messages.reverse()
-                    while messages:
+                    for row in rows_of(batch):
                         # A message that nothing refers to here is freed as soon as its consumer
                         # drops it, and its memory is reused: a tenth of the walk's CPU time.
-                        yield messages.pop()
+                        yield message_of(row)
             finally:
                 await found.aclose()
 
@@ -488,7 +489,7 @@ class Walks:
 
     async def history(
         self, request: HistoryRequest, *, patience: Seconds | None = None
-    ) -> list[Message]:
+    ) -> list[MessageRow]:
         """Fetch messages of one millisecond with their ids, for a walk.
 
         Args:

@@ -22,8 +22,8 @@ import msgspec
 
 from ..errors import DecodeError
 from ..models import Message
+from ..models._payload import decode_payload
 from ..models._time import epoch_ms
-from ..models.message import decode_payload
 
 _encode_sorted: Final = msgspec.json.Encoder(order="sorted").encode
 

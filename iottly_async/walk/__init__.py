@@ -64,7 +64,7 @@ import attrs
 from ..clock import SYSTEM_CLOCK, Clock
 from ..errors import ConfigurationError, DeviceFailure
 from ..models.cursor import Cursor
-from ..models.message import MessageBatch
+from ..models.message_batch import MessageBatch
 from .query import (
     Capacity,
     Fetch,

@@ -39,9 +39,8 @@ from collections.abc import Sequence
 from math import floor, inf
 from typing import Final, NamedTuple
 
-from ..models._time import epoch_ms
 from ..models.cursor import Cursor, Interval, LookBack, Moment
-from ..models.message import Message
+from ..models.row import MessageRow
 from .axis import FAR, union, within
 from .keyset.page import RejectedAt
 from .query import LookBackPart
@@ -75,7 +74,7 @@ class _Read(NamedTuple):
     start: int
     end: int
     asked_at: float
-    messages: Sequence[Message]
+    messages: Sequence[MessageRow]
 
 
 class Lookback:
@@ -211,12 +210,12 @@ class Lookback:
 
     def only_new(
         self,
-        messages: list[Message],
+        messages: list[MessageRow],
         start: int,
         end: int,
         asked_at: float,
         rejected: Sequence[RejectedAt] = (),
-    ) -> list[Message]:
+    ) -> list[MessageRow]:
         """Return those of `messages` that were not yielded before, and remember them.
 
         Args:
@@ -232,7 +231,7 @@ class Lookback:
         if first < len(times) and times[first] < end:
             messages = self._drop_known(messages)
         if messages:
-            newest = epoch_ms(messages[-1].timestamp)
+            newest = messages[-1].at
             if self.newest is None or newest > self.newest:
                 self.newest = newest
         if asked_at in self._asked:
@@ -247,11 +246,11 @@ class Lookback:
                 self._prune()
         return messages
 
-    def _drop_known(self, messages: list[Message]) -> list[Message]:
+    def _drop_known(self, messages: list[MessageRow]) -> list[MessageRow]:
         left: dict[int, Counter[str]] = {}
-        new: list[Message] = []
+        new: list[MessageRow] = []
         for message in messages:
-            at = epoch_ms(message.timestamp)
+            at = message.at
             if at in self._known:
                 counts = left.setdefault(at, Counter(self._known[at]))
                 key = _key(message)
@@ -317,7 +316,7 @@ class Lookback:
                 (at, _key(message))
                 for each in read
                 for message in each.messages
-                if (at := epoch_ms(message.timestamp)) >= since
+                if (at := message.at) >= since
             )
             bad = (row for row in rejected if row[0] >= since)
             return since, tuple(sorted([*kept, *new, *bad]))
@@ -340,5 +339,5 @@ class Lookback:
         return whole
 
 
-def _key(message: Message) -> str:
+def _key(message: MessageRow) -> str:
     return message.digest[:_DIGITS]

@@ -12,7 +12,7 @@ from attrs import define, frozen
 
 from ..models.bad_row import BadRow
 from ..models.cursor import Order
-from ..models.message import Message
+from ..models.row import MessageRow
 from .quirks import Quirks
 
 
@@ -127,7 +127,7 @@ class Fetched:
         bad_rows: rows of the page that are no messages, in its order. Default: none.
     """
 
-    messages: Sequence[Message]
+    messages: Sequence[MessageRow]
     server_time: float | None
     bad_rows: Sequence[BadRow] = ()
 
@@ -156,7 +156,7 @@ class HistoryRequest:
 Fetch = Callable[[PageRequest], Awaitable[Fetched]]
 """Fetches one page. It raises the library's errors, which a walk passes on unchanged."""
 
-History = Callable[[HistoryRequest], Awaitable[Sequence[Message]]]
+History = Callable[[HistoryRequest], Awaitable[Sequence[MessageRow]]]
 """Fetches messages with their ids, for `WalkSettings.verify_ties`."""
 
 Capacity = Callable[[], int | None]

@@ -10,8 +10,7 @@ import attrs
 
 from ..clock import Clock
 from ..errors import EVERY_DEVICE, ApiError, CursorMismatchError, DecodeError, TransportError
-from ..models._time import epoch_ms
-from ..models.message import Message
+from ..models.row import MessageRow
 from ..retry import is_passing
 from .axis import ASCENDING, BEGINNING, FAR, SECOND, round_down, round_up
 from .keyset.page import CompleteInterval, Page
@@ -82,7 +81,7 @@ class PageSource:
 
     async def _identified(
         self, history: History, track: Track, segment: Segment
-    ) -> Sequence[Message] | None:
+    ) -> Sequence[MessageRow] | None:
         """Fetch the messages with ids that a proof wants.
 
         Returns:
@@ -171,7 +170,7 @@ class PageSource:
         request = page_request(track, segment.done, segment.end, size=1, number=None)
         request = attrs.evolve(request, order="desc" if request.order == "asc" else "asc")
         messages = (await self._fetch(request)).messages
-        return track.axis.point(epoch_ms(messages[0].timestamp)) if messages else None
+        return track.axis.point(messages[0].at) if messages else None
 
     def _read(self, track: Track, request: PageRequest, fetched: Fetched) -> Page:
         page = Page(fetched.messages, track.axis, request, fetched.bad_rows)

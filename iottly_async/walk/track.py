@@ -18,9 +18,10 @@ from typing import Any, Final
 import attrs
 
 from ..errors import ConfigurationError, CursorMismatchError
-from ..models._time import epoch_ms, from_epoch_ms
+from ..models._time import from_epoch_ms
 from ..models.cursor import VERSION, Cursor, CursorDraft, Interval, Moment
-from ..models.message import Message, MessageBatch
+from ..models.message_batch import MessageBatch, batch_of
+from ..models.row import MessageRow
 from ..server_clock import is_ahead
 from .axis import ASCENDING, BEGINNING, DESCENDING, FAR, subtract, union, within
 from .keyset.page import CompleteInterval
@@ -235,7 +236,7 @@ class Track:
             _iso(floor(server_time * 1000)),
         )
 
-    def _check_behind(self, messages: list[Message]) -> None:
+    def _check_behind(self, messages: list[MessageRow]) -> None:
         """Warn, once a session, of new messages that the last walk should have found.
 
         It had read everything up to its end, a moment of the server's clock. A new message far
@@ -244,7 +245,7 @@ class Track:
         cursor = self._cursor
         if self.quirks.clock_warned or cursor is None or cursor.remaining:
             return
-        at = epoch_ms(messages[-1].timestamp)
+        at = messages[-1].at
         if (cursor.newest is not None and at <= cursor.newest) or not is_ahead(
             cursor.pinned_end / 1000, at / 1000
         ):
@@ -282,7 +283,7 @@ class Track:
             return None
         self.finished = not self.remaining
         rows = [row for _, row in rejected]
-        return MessageBatch(messages=messages, cursor=self.cursor(), rejected=rows)
+        return batch_of(messages, self.cursor(), rows)
 
     def reached(self) -> Cursor | None:
         """Where a walk that ends here goes on; None if nothing was read."""
@@ -291,7 +292,7 @@ class Track:
     def last_batch(self) -> MessageBatch:
         """Make the empty batch of a walk of which nothing remains."""
         self.finished = True
-        return MessageBatch(messages=[], cursor=self.cursor())
+        return batch_of([], self.cursor())
 
     def cursor(self) -> Cursor:
         """Make the cursor to resume from once everything delivered is stored."""

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from iottly_async.codec import decode_history, decode_page
 from iottly_async.models import Message
+from iottly_async.models.message import message_of
 
 PROJECT: Final = "59c19cacecc01400075f3bc9"
 DEVICE: Final = "3781de91-d446-4c64-825d-756dd60f2dab"
@@ -55,8 +56,10 @@ def raw_row(payload: str | bytes, **changes: Any) -> bytes:
 
 
 def read_page(body: bytes) -> list[Message]:
-    return decode_page(body, project_id=PROJECT, device_id=DEVICE).whole()
+    rows = decode_page(body, project_id=PROJECT, device_id=DEVICE).whole()
+    return [message_of(row) for row in rows]
 
 
 def read_history(body: bytes) -> list[Message]:
-    return decode_history(body, project_id=PROJECT, device_id=DEVICE).whole()
+    rows = decode_history(body, project_id=PROJECT, device_id=DEVICE).whole()
+    return [message_of(row) for row in rows]

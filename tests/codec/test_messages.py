@@ -401,9 +401,9 @@ def test_a_bad_row_does_not_hide_the_others(
     bad = [b'"a text"', b'{"from": "d", "type": "userdefined"}', b'{"payload": NaN}']
     good = json.dumps(row()).encode()
     body = raw_answer(bad[0], good, bad[1], good, bad[2])
-    messages, bad_rows = decode(body, project_id=PROJECT, device_id=DEVICE)
-    assert messages == read(answer(row(), row()))
-    assert [(one.index, one.path, one.raw, one.reason) for one in bad_rows] == [
+    rows = decode(body, project_id=PROJECT, device_id=DEVICE)
+    assert rows.messages == read(answer(row(), row()))
+    assert [(one.index, one.path, one.raw, one.reason) for one in rows.bad_rows] == [
         (0, "$.messages[0]", bad[0], "expected an object"),
         (2, "$.messages[2].timestamp", bad[1], "expected a time"),
         (4, "$.messages[4].timestamp", bad[2], "expected a time"),

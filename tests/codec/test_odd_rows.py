@@ -7,11 +7,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
 from iottly_async import DecodeError, Message
 from iottly_async.codec import decode_history, decode_message, decode_page, decode_webhook
+from iottly_async.models.row import MessageRow
 from tests.codec.samples import DEVICE, PROJECT, answer, paged, stored
 from tests.support.calls import failure_of, session_on
 from tests.support.raw_server import RawServer, answering
@@ -78,15 +80,13 @@ def assert_read(messages: list[Message]) -> None:
 
 def test_the_messages_are_told_from_the_other_rows() -> None:
     """Twelve odd rows are messages, and two are none: a text, and a row without a time."""
-    messages, bad_rows = decode_page(
-        answer(*MESSAGES, *NO_MESSAGES), project_id=PROJECT, device_id=DEVICE
-    )
-    assert_read(messages)
-    assert [(bad.index, bad.path) for bad in bad_rows] == [
+    rows = decode_page(answer(*MESSAGES, *NO_MESSAGES), project_id=PROJECT, device_id=DEVICE)
+    assert_read(rows.messages)
+    assert [(bad.index, bad.path) for bad in rows.bad_rows] == [
         (12, "$.messages[12]"),
         (13, "$.messages[13].timestamp"),
     ]
-    assert [json.loads(bad.raw) for bad in bad_rows] == NO_MESSAGES
+    assert [json.loads(bad.raw) for bad in rows.bad_rows] == NO_MESSAGES
 
 
 async def test_a_page_of_odd_rows_is_read_over_a_socket() -> None:
@@ -108,7 +108,8 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abc$"), inner, max_size=3),
     max_leaves=5,
 )
-OPTIONAL = ("to", "type", "channel", "_id", "devicetimestamp", "payload", "more")
+OPTIONAL = ("to", "type", "channel", "_id", "devicetimestamp", "payload", "hops")
+OURS = [*MessageRow.__struct_fields__, "key", "digest", "extra"]
 
 
 @given(st.dictionaries(st.sampled_from(OPTIONAL), JSON))
@@ -124,10 +125,10 @@ def test_no_optional_field_loses_a_message(odd: dict[str, Any]) -> None:
         if form is stored and "_id" not in odd:
             del kept["_id"]
         for rows in ([kept], [form(), kept, form()]):
-            messages, bad_rows = decode(answer(*rows), **ids)
-            assert len(messages) == len(rows)
-            assert not bad_rows
-            found.append(messages[len(rows) // 2])
+            decoded = decode(answer(*rows), **ids)
+            assert len(decoded.messages) == len(rows)
+            assert not decoded.bad_rows
+            found.append(decoded.messages[len(rows) // 2])
     text = json.dumps(paged(**odd))
     found += [decode_message(text.encode()), decode_webhook(f'{{"msg": {text}}}'.encode())]
     assert {message.timestamp for message in found} == {found[0].timestamp}
@@ -138,12 +139,24 @@ def test_no_optional_field_loses_a_message(odd: dict[str, Any]) -> None:
         assert message.to_json()
 
 
+@pytest.mark.parametrize("name", sorted({*OURS} - {"type", "payload", "channel"}))
+def test_a_field_with_a_name_of_ours_is_kept_as_an_extra_one(name: str) -> None:
+    """A field that is named like one of the library's own changes nothing but `extra`."""
+    ids = {"project_id": PROJECT, "device_id": DEVICE}
+    for form, decode in ((paged, decode_page), (stored, decode_history)):
+        (plain,) = decode(answer(form()), **ids).messages
+        for value in (None, "", "a", 0, 7, [], ["a"], {}, {"a": 1}):
+            (message,) = decode(answer(form(**{name: value})), **ids).messages
+            assert message == evolve(plain, extra={name: value})
+            assert message.key == plain.key
+
+
 @pytest.mark.parametrize("name", ["from", "timestamp"])
 def test_a_bad_row_is_a_row_of_its_page(name: str) -> None:
     """A row whose time or device cannot be read is reported, whatever else it holds."""
     rows = [paged(), paged(**{name: {"a": [1]}}, devicetimestamp="n/a"), paged()]
-    messages, (bad,) = decode_page(answer(*rows), project_id=PROJECT, device_id=DEVICE)
-    assert len(messages) == 2
+    found, (bad,) = decode_page(answer(*rows), project_id=PROJECT, device_id=DEVICE)
+    assert len(found) == 2
     assert (bad.index, bad.path) == (1, f"$.messages[1].{name}")
     assert json.loads(bad.raw) == rows[1]
     assert str(bad.error()) == bad.reason

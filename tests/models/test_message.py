@@ -14,7 +14,8 @@ from iottly_async import Message, MessageType
 from iottly_async.errors import ConfigurationError
 from iottly_async.models._time import iso_texts
 from iottly_async.models.cursor import Cursor, CursorDraft
-from iottly_async.models.message import MessageDraft, digest_all, keys_of
+from iottly_async.models.message import MessageDraft, row_of
+from iottly_async.models.row import digest_all, keys_of
 from tests.codec.samples import (
     answer,
     paged,
@@ -199,8 +200,8 @@ def test_digests_made_together_are_those_made_one_by_one() -> None:
             for channel in (None, "a\nb")
         ]
 
-    together, alone = messages(), messages()
-    digest_all(together, [one.payload for one in together])
+    together, alone = [row_of(one) for one in messages()], messages()
+    digest_all(together, [one.payload for one in alone])
     assert keys_of(together) == keys_of(alone) == [one.key for one in alone]
     finer, whole = made(timestamp=times[2]), made(timestamp=AT)
     assert finer.key == whole.key == made(timestamp=times[3]).key

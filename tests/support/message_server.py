@@ -21,11 +21,13 @@ from heapq import heapify, heappop, heappush
 from operator import attrgetter
 from typing import NamedTuple
 
-import attrs
+from msgspec import Raw, structs
 
-from iottly_async.models._time import from_epoch_ms
+from iottly_async.models._time import naive_from_ms
 from iottly_async.models.bad_row import BadRow
-from iottly_async.models.message import Message, MessageType
+from iottly_async.models.message import Message
+from iottly_async.models.message_type import MessageType
+from iottly_async.models.row import MessageRow
 from iottly_async.walk import Fetched, HistoryRequest, PageRequest
 
 from .virtual_time import WALL_START, VirtualClock
@@ -53,7 +55,7 @@ class Row(NamedTuple):
     bad: bool = False
 
 
-def identity(message: Message) -> Identity:
+def identity(message: Message | MessageRow) -> Identity:
     """The time in milliseconds and the payload, by which tests compare messages."""
     return (round(message.timestamp.timestamp() * 1000), message.payload_json)
 
@@ -130,7 +132,7 @@ class MessageServer:
         self.under_way = 0
         self._rows: dict[str, list[Row]] = {}
         self._pending: list[tuple[float, Row]] = []
-        self._messages: dict[Row, Message] = {}
+        self._messages: dict[Row, MessageRow] = {}
         for row in rows:
             self._rows.setdefault(row.device, []).append(row)
         for device_rows in self._rows.values():
@@ -190,7 +192,7 @@ class MessageServer:
         messages = [self._message(row) for row in rows if not row.bad]
         return Fetched(messages=messages, server_time=server_time, bad_rows=bad_rows)
 
-    async def history(self, request: HistoryRequest) -> list[Message]:
+    async def history(self, request: HistoryRequest) -> list[MessageRow]:
         """Answer a history request: messages of one millisecond with their ids, in any order."""
         self.requests += 1
         await asyncio.sleep(self._latency)
@@ -201,7 +203,7 @@ class MessageServer:
         ]
         self._random.shuffle(rows)
         shown = [row for row in rows[: request.size] if not row.bad]
-        return [attrs.evolve(self._message(row), id=_id(row)) for row in shown]
+        return [structs.replace(self._message(row), id=_id(row)) for row in shown]
 
     def _show_pending(self) -> None:
         while self._pending and self._pending[0][0] <= self.now_ms():
@@ -248,15 +250,15 @@ class MessageServer:
             index = end
         return shuffled
 
-    def _message(self, row: Row) -> Message:
+    def _message(self, row: Row) -> MessageRow:
         message = self._messages.get(row)
         if message is None:
-            message = self._messages[row] = Message(
-                device_id=row.device,
+            message = self._messages[row] = MessageRow(
+                row.device,
+                naive_from_ms(row.at + self._zone),
+                MessageType(row.type),
+                Raw(row.payload),
                 project_id="p1",
-                timestamp=from_epoch_ms(row.at + self._zone),
-                type=MessageType(row.type),
-                payload_json=row.payload,
             )
         return message
 

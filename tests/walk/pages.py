@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from iottly_async.models._time import from_epoch_ms
-from iottly_async.models.message import Message
+from msgspec import Raw
+
+from iottly_async.models._time import naive_from_ms
+from iottly_async.models.row import MessageRow
 from iottly_async.walk import PageRequest
 from iottly_async.walk.axis import ASCENDING, Axis
 from iottly_async.walk.keyset.page import Page
@@ -16,13 +18,13 @@ ZERO = 1_767_225_600_000
 """The millisecond from which times are counted: a midnight."""
 
 
-def messages(times: Sequence[int], *, micros: int = 0) -> list[Message]:
+def messages(times: Sequence[int], *, micros: int = 0) -> list[MessageRow]:
     """Messages at `times`, in milliseconds from `ZERO`, plus `micros` microseconds."""
-    begin = from_epoch_ms(ZERO) + timedelta(microseconds=micros)
-    return [Message(device_id="d", timestamp=begin + timedelta(milliseconds=at)) for at in times]
+    begin = naive_from_ms(ZERO) + timedelta(microseconds=micros)
+    return [MessageRow("d", begin + timedelta(milliseconds=at), None, Raw(b"null")) for at in times]
 
 
-def read(found: list[Message], axis: Axis = ASCENDING) -> Page:
+def read(found: list[MessageRow], axis: Axis = ASCENDING) -> Page:
     """Read these messages as a page."""
     request = PageRequest(
         device_id="d",

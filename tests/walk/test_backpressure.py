@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iottly_async.models.message import MessageBatch
+from iottly_async.models.message_batch import MessageBatch
 from iottly_async.walk import Fetched, PageRequest, WalkQuery, WalkSettings, batches, batches_many
 from tests.support.message_server import NOW_MS, MessageServer, Row
 from tests.support.virtual_time import run_virtual, settle, virtual

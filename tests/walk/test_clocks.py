@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from iottly_async.models._time import epoch_ms
 from iottly_async.models.cursor import Cursor
 from iottly_async.models.message import Message
+from iottly_async.models.message_batch import rows_of
+from iottly_async.models.row import MessageRow
 from iottly_async.walk import (
     LookBackPart,
     PageRequest,
@@ -266,9 +268,9 @@ async def test_a_batch_that_is_not_stored_costs_no_hashes() -> None:
     rows = [Row(NOW_MS - 200_000 + 100 * n, b"%d" % n) for n in range(1500)]
     server = MessageServer(rows)
     settings = WalkSettings(lookback=5.0)
-    got: list[Message] = []
+    got: list[MessageRow] = []
     async for batch in batches(server.fetch, QUERY, settings=settings, clock=server.clock):
-        got += batch.messages
+        got += rows_of(batch)
         cursor = batch.cursor
     assert not any(message._digest for message in got)
     remembered = len(cursor.recent)

@@ -10,10 +10,11 @@ from datetime import timedelta
 
 import attrs
 import pytest
+from msgspec import structs
 
 from iottly_async.errors import PageOrderError
 from iottly_async.models.cursor import Order
-from iottly_async.models.message import Message
+from iottly_async.models.row import MessageRow
 from iottly_async.walk import Fetched, PageRequest, Quirks, WalkQuery, WalkSettings, batches
 from tests.support.message_server import NOW_MS, MessageServer, Row
 from tests.support.virtual_time import virtual
@@ -27,7 +28,7 @@ MOST = 1500
 FORMS = [(1, True), (4, True), (4, False)]
 
 Asked = Callable[[PageRequest], PageRequest]
-Answered = Callable[[list[Message]], list[Message]]
+Answered = Callable[[list[MessageRow]], list[MessageRow]]
 
 
 def as_it_is(request: PageRequest) -> PageRequest:
@@ -75,26 +76,26 @@ def of_two_thirds(asked: PageRequest) -> PageRequest:
     return attrs.evolve(asked, size=max(1, asked.size * 2 // 3))
 
 
-def without_fraction(page: list[Message]) -> list[Message]:
-    return [attrs.evolve(one, timestamp=one.timestamp.replace(microsecond=0)) for one in page]
+def without_fraction(page: list[MessageRow]) -> list[MessageRow]:
+    return [structs.replace(one, time=one.time.replace(microsecond=0)) for one in page]
 
 
-def with_microseconds(page: list[Message]) -> list[Message]:
+def with_microseconds(page: list[MessageRow]) -> list[MessageRow]:
     return [
-        attrs.evolve(one, timestamp=one.timestamp + timedelta(microseconds=n * 7919 % 1000))
+        structs.replace(one, time=one.time + timedelta(microseconds=n * 7919 % 1000))
         for n, one in enumerate(page)
     ]
 
 
-def thinned(page: list[Message]) -> list[Message]:
+def thinned(page: list[MessageRow]) -> list[MessageRow]:
     """Filter after the limit was applied, so that every page is short."""
     return [one for one in page if int(one.payload_json) % 5]
 
 
 def stuck() -> Answered:
-    first: list[Message] = []
+    first: list[MessageRow] = []
 
-    def answer(page: list[Message]) -> list[Message]:
+    def answer(page: list[MessageRow]) -> list[MessageRow]:
         first[:] = first or page
         return first
 

@@ -16,7 +16,7 @@ from iottly_async.errors import (
     UnauthorizedError,
 )
 from iottly_async.models.cursor import Order
-from iottly_async.models.message import MessageBatch
+from iottly_async.models.message_batch import MessageBatch
 from iottly_async.walk import Fetched, PageRequest, Quirks, WalkQuery, WalkSettings, batches
 from tests.support.message_server import NOW_MS, MessageServer, Row, identity
 from tests.support.virtual_time import WALL_START, run_virtual, virtual

@@ -13,6 +13,7 @@ from ...config import Seconds
 from ...errors import IottlyError
 from ...models import MessageBatch
 from ...models._time import from_epoch_ms
+from ...models.message_batch import rows_of
 from ...resources import Messages
 from ...resources.messages import TypeFilter
 from ...retry import is_passing
@@ -123,7 +124,7 @@ async def _walk(
     try:
         async with aclosing(batches):
             async for batch in batches:
-                if batch.messages or batch.rejected:
+                if rows_of(batch) or batch.rejected:
                     await put(batch)
     except FATAL:
         raise

@@ -14,7 +14,10 @@ from attrs import evolve
 
 from ...config import Config, Seconds
 from ...errors import ConfigurationError, IottlyError
-from ...models import Message, MessageBatch
+from ...models import MessageBatch
+from ...models.message import message_of
+from ...models.message_batch import rows_of
+from ...models.row import MessageRow
 from ...ratelimit import Limiter
 from ...resources.messages import TypeFilter
 from ...session import IottlySession
@@ -147,7 +150,7 @@ class _PartitionWriter:
         self.digest = blake2b(digest_size=16)
         self._files = files
         self._thread = thread
-        self._group: list[Message] = []
+        self._group: list[MessageRow] = []
         self._bad_rows: list[Rejected] = []
         self._known: set[str] = set()
 
@@ -158,7 +161,7 @@ class _PartitionWriter:
             if rejected.key not in self._known:
                 self._known.add(rejected.key)
                 self._bad_rows.append(rejected)
-        self._group += batch.messages
+        self._group += rows_of(batch)
         while len(self._group) >= _GROUP:
             group, self._group = self._group[:_GROUP], self._group[_GROUP:]
             await self._put(group)
@@ -166,7 +169,7 @@ class _PartitionWriter:
     async def end(self) -> None:
         await self._put(self._group)
 
-    async def _put(self, group: list[Message]) -> None:
+    async def _put(self, group: list[MessageRow]) -> None:
         bad_rows, self._bad_rows = self._bad_rows, []
 
         def put() -> None:
@@ -174,9 +177,9 @@ class _PartitionWriter:
             rejected += bad_rows
             self.rows += len(valid)
             self.rejected += len(rejected)
-            for message in group:
-                self.digest.update(message.key.encode() + b"\n")
-            self._files.add(valid, rejected)
+            for row in group:
+                self.digest.update(row.key.encode() + b"\n")
+            self._files.add([message_of(row) for row in valid], rejected)
 
         await self._thread.run(put)
 

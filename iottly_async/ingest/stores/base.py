@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from hashlib import blake2b
 from typing import Protocol, runtime_checkable
 
 from attrs import field, frozen
 
 from ...models import BadRow, Cursor, Message
+from ...models.message_batch import MadeOfRows
+from ...models.row import MessageRow
 from ..grid import TimeGrid
 
 
@@ -82,7 +84,7 @@ class StoredState:
 
 
 @frozen(kw_only=True)
-class Group:
+class Group(MadeOfRows):
     """Rows that are written together, and the cursors that follow them.
 
     Attributes:
@@ -95,6 +97,26 @@ class Group:
     messages: list[Message]
     rejected: list[Rejected]
     cursors: Mapping[str, Cursor]
+
+
+def group_of(
+    rows: Sequence[MessageRow], *, rejected: list[Rejected], cursors: Mapping[str, Cursor]
+) -> Group:
+    """Make a group of rows. Its messages are made when they are first read.
+
+    Args:
+        rows: the messages, in any order.
+        rejected: as in `Group`.
+        cursors: as in `Group`.
+
+    Returns:
+        The group.
+    """
+    group = object.__new__(Group)
+    object.__setattr__(group, "_rows", rows)
+    object.__setattr__(group, "rejected", rejected)
+    object.__setattr__(group, "cursors", cursors)
+    return group
 
 
 @runtime_checkable

@@ -13,9 +13,9 @@ from operator import le, lt
 from typing import NamedTuple
 
 from ...errors import PageOrderError
-from ...models._time import epoch_ms, from_epoch_ms
+from ...models._time import from_epoch_ms, naive_from_ms, naive_ms
 from ...models.bad_row import BadRow
-from ...models.message import Message
+from ...models.row import MessageRow
 from ..axis import FAR, Axis
 from ..query import PageRequest
 
@@ -37,7 +37,7 @@ class CompleteInterval(NamedTuple):
 
     start: int
     end: int
-    messages: list[Message]
+    messages: list[MessageRow]
     asked_at: float = 0.0
     rejected: Sequence[RejectedAt] = ()
 
@@ -69,7 +69,7 @@ class Page:
 
     def __init__(
         self,
-        messages: Sequence[Message],
+        messages: Sequence[MessageRow],
         axis: Axis,
         request: PageRequest,
         bad_rows: Sequence[BadRow] = (),
@@ -89,7 +89,7 @@ class Page:
         self.messages = messages
         self._axis = axis
         self._request = request
-        times = [message.timestamp for message in messages]
+        times = [message.time for message in messages]
         if axis.direction == -1:
             times.reverse()
         self._rising = times
@@ -100,7 +100,7 @@ class Page:
             if bad_rows:
                 self.first = self.last = -FAR  # wherever it lies
             return
-        low, high = epoch_ms(times[0]), epoch_ms(times[-1])
+        low, high = naive_ms(times[0]), naive_ms(times[-1])
         self.first, self.last = (low, high) if axis.direction == 1 else (~high, ~low)
         finer = times[0].microsecond % 1000 or times[-1].microsecond % 1000
         if finer or not all(map(lt, times, times[1:])):
@@ -111,7 +111,7 @@ class Page:
         self.tied = True
         if all(map(le, times, times[1:])):
             return
-        for earlier, later in pairwise(map(epoch_ms, times)):
+        for earlier, later in pairwise(map(naive_ms, times)):
             if earlier > later:
                 raise self.error(
                     f"a page out of order: {from_epoch_ms(earlier).isoformat()} stands on the "
@@ -140,7 +140,7 @@ class Page:
             return 0
         if at > self.last:
             return len(self.messages)
-        bound = from_epoch_ms(self._axis.edge(at))
+        bound = naive_from_ms(self._axis.edge(at))
         before = bisect_left(self._rising, bound)
         return before if self._axis.direction == 1 else len(self.messages) - before
 
@@ -166,7 +166,7 @@ class Page:
         for place, row in self._placed():
             if low <= place <= high:
                 after = self.messages[place : place + 1]
-                at = self._axis.point(epoch_ms(after[0].timestamp)) if after else end - 1
+                at = self._axis.point(after[0].at) if after else end - 1
                 found.append((at, row))
         return found
 

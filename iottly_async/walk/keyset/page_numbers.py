@@ -24,7 +24,6 @@ from itertools import takewhile
 from typing import Final, NamedTuple
 
 from ...errors import PageOrderError
-from ...models._time import epoch_ms
 from ..axis import Axis
 from ..quirks import Quirks
 from .page import CompleteInterval, Page
@@ -183,7 +182,7 @@ class PageRun:
                 return NumberingTest.of_use(anchor, start)
         elif contiguous and self._first == start and self.limit > 1:
             at = axis.point(start)
-            group = takewhile(lambda message: epoch_ms(message.timestamp) == at, complete.messages)
+            group = takewhile(lambda message: message.at == at, complete.messages)
             least = len([*group])
             most = least + len(complete.rejected)
             return NumberingTest.of_count(anchor, (least, most), self.limit, complete)

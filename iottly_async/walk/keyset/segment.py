@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from ...errors import IottlyError, UnstableTieOrderError
-from ...models.message import Message
+from ...models.row import MessageRow
 from ..axis import DESCENDING, Axis
 from ..quirks import Quirks
 from .bounds import LastPageCheck, RequestBound
@@ -79,7 +79,7 @@ class Segment:
         self._quirks = quirks
         self._bound = RequestBound(axis, quirks)
         self._last_page = LastPageCheck(quirks)
-        self._held: list[Message] = []
+        self._held: list[MessageRow] = []
         self._held_rejected: list[RejectedAt] = []
         self._met: deque[frozenset[bytes]] = deque(maxlen=3)
         self._proof: TieProof | None = None
@@ -214,7 +214,7 @@ class Segment:
             self.run.advance(length, held_rank)
 
     def _end_millisecond(
-        self, messages: list[Message], rejected: Sequence[RejectedAt]
+        self, messages: list[MessageRow], rejected: Sequence[RejectedAt]
     ) -> CompleteInterval:
         """Return a millisecond that was read whole, and start anew behind it.
 
@@ -237,7 +237,7 @@ class Segment:
         self.done = self.end = max(start, self.end)
         return CompleteInterval(start, self.done, messages, rejected=rejected)
 
-    def _in_order(self, page: Page, low: int, high: int) -> list[Message]:
+    def _in_order(self, page: Page, low: int, high: int) -> list[MessageRow]:
         """Return what is held back and the page's messages from `low` to `high`."""
         if page.tied or self._held:
             messages = [*self._held, *page.messages[low:high]]
@@ -277,7 +277,7 @@ class Segment:
         else:
             self._proof.add(self._held)
 
-    def feed_history(self, messages: Sequence[Message]) -> CompleteInterval:
+    def feed_history(self, messages: Sequence[MessageRow]) -> CompleteInterval:
         """Take in the history endpoint's answer for `ids`.
 
         Raises:
@@ -322,7 +322,7 @@ class Segment:
         run.rewind(proof.page_part)
         return _nothing(start)
 
-    def _end_proof(self, messages: list[Message], proof: TieProof) -> CompleteInterval:
+    def _end_proof(self, messages: list[MessageRow], proof: TieProof) -> CompleteInterval:
         self._proof = None
         return self._end_millisecond(messages, proof.rejected)
 

@@ -23,7 +23,7 @@ from typing import Final, TypeVar
 
 from ...errors import IottlyError, UnstableTieOrderError
 from ...models._time import from_epoch_ms
-from ...models.message import Message
+from ...models.row import MessageRow
 from .page import RejectedAt
 
 _Key = TypeVar("_Key")
@@ -60,7 +60,7 @@ class TieProof:
         self.page_part = 1.0
         self._device_id = device_id
         self._has_history = has_history
-        self._found: dict[str, list[Message]] = {}
+        self._found: dict[str, list[MessageRow]] = {}
         self._inside: dict[bytes, list[RejectedAt]] = {}
         self._leading: list[Sequence[RejectedAt]] = []
         self._trailing: list[Sequence[RejectedAt]] = []
@@ -71,7 +71,7 @@ class TieProof:
         self.passes = 0
         self.count = self.least = 0
         self._other_parts: deque[float] | None = None
-        self._by_id: dict[str, Message] = {}
+        self._by_id: dict[str, MessageRow] = {}
         self._ranges: list[IdRange] = []
         self._differed = self._read_again = False
 
@@ -88,7 +88,7 @@ class TieProof:
 
     def add(
         self,
-        messages: Sequence[Message],
+        messages: Sequence[MessageRow],
         *,
         before: Sequence[RejectedAt] = (),
         inside: Sequence[RejectedAt] = (),
@@ -135,7 +135,7 @@ class TieProof:
         """How many rows at the edges the last pass has shown."""
         return sum(map(len, (*self._leading, *self._trailing)))
 
-    def conclude(self) -> list[Message] | None:
+    def conclude(self) -> list[MessageRow] | None:
         """End a pass.
 
         Returns:
@@ -168,7 +168,7 @@ class TieProof:
             self.ids = (None, None)
         return None
 
-    def add_history(self, messages: Sequence[Message]) -> list[Message] | None:
+    def add_history(self, messages: Sequence[MessageRow]) -> list[MessageRow] | None:
         """Take in the history endpoint's answer for `ids`.
 
         Returns:

@@ -11,11 +11,10 @@ from collections.abc import Sequence
 from itertools import compress, groupby
 from operator import attrgetter, eq, or_
 
-from ...models._time import epoch_ms
-from ...models.message import Message, digest_together
+from ...models.row import MessageRow, digest_together
 
 
-def canonical(messages: list[Message], *, descending: bool) -> list[Message]:
+def canonical(messages: list[MessageRow], *, descending: bool) -> list[MessageRow]:
     """Return messages in time order, and those of one millisecond in the order of their hashes.
 
     Identical messages of a millisecond are numbered from 0 (`Message.key`).
@@ -25,8 +24,8 @@ def canonical(messages: list[Message], *, descending: bool) -> list[Message]:
         descending: whether they run from new to old. The result is then the exact reverse of
             the ascending one.
     """
-    times: list[object] = [message.timestamp for message in messages]
-    if any([message.timestamp.microsecond % 1000 for message in messages]):  # noqa: C419 - faster
+    times: list[object] = [message.time for message in messages]
+    if any([message.time.microsecond % 1000 for message in messages]):  # noqa: C419 - faster
         times = [*map(_millisecond, messages)]
     # Whether each message, but the last one, shares its millisecond with the next one.
     shares = [*map(eq, times, times[1:])]
@@ -48,17 +47,14 @@ def canonical(messages: list[Message], *, descending: bool) -> list[Message]:
     return ordered
 
 
-def _millisecond(message: Message) -> int:
-    return epoch_ms(message.timestamp)
-
-
+_millisecond = attrgetter("at")
 _digest = attrgetter("_digest")  # where it is known, this is faster than the property
 _ordinal = attrgetter("_ordinal")
 
 
-def _numbered(group: list[Message], descending: bool) -> list[Message]:
+def _numbered(group: list[MessageRow], descending: bool) -> list[MessageRow]:
     """Number identical messages; `group` is in the order of their hashes."""
-    ordered: list[Message] = []
+    ordered: list[MessageRow] = []
     for _, twins in groupby(group, _digest):
         ordered += [twin.numbered(ordinal) for ordinal, twin in enumerate(twins)]
     if descending:
@@ -66,7 +62,7 @@ def _numbered(group: list[Message], descending: bool) -> list[Message]:
     return ordered
 
 
-def number_duplicates(messages: Sequence[Message]) -> list[Message]:
+def number_duplicates(messages: Sequence[MessageRow]) -> list[MessageRow]:
     """Return `messages` in their order, identical ones of a millisecond numbered from 0."""
     numbered = list(messages)
     place = 0

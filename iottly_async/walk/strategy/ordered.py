@@ -14,8 +14,8 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Final
 
 from ...aio.tasks import TaskGroup
-from ...models._time import epoch_ms
-from ...models.message import Message, MessageBatch
+from ...models.message_batch import MessageBatch
+from ...models.row import MessageRow
 from ..keyset.page import CompleteInterval, Page
 from ..keyset.segment import Segment
 from ..source import PageSource, page_request
@@ -131,7 +131,7 @@ class OrderedWalk:
         segment = track.segment(start, end)
         messages = await self._first(segment)
         frontier, end = segment.done, segment.end
-        start = track.axis.point(epoch_ms(messages[0].timestamp)) if messages else frontier
+        start = track.axis.point(messages[0].at) if messages else frontier
         lookahead = Lookahead(start, self._page_size)
         lookahead.note_messages(len(messages))
         last: list[Page] = []
@@ -156,9 +156,9 @@ class OrderedWalk:
             else:
                 lookahead.note_found(plan, advanced=frontier > before)
 
-    async def _first(self, segment: Segment) -> list[Message]:
+    async def _first(self, segment: Segment) -> list[MessageRow]:
         """Fetch the first page; more while it may be short, or holds a single millisecond."""
-        messages: list[Message] = []
+        messages: list[MessageRow] = []
         while True:
             complete = await self._fetch(segment, _LOOKAHEAD_PRIORITY)
             self._add_complete(complete)

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 
 from ...aio.rendezvous import Rendezvous
 from ...aio.tasks import cancel_and_wait
-from ...models.message import MessageBatch
+from ...models.message_batch import MessageBatch
 from ..keyset.page import CompleteInterval
 from ..source import PageSource
 from ..track import Track

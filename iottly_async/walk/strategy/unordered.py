@@ -21,7 +21,7 @@ from typing import Final
 
 from ...aio.tasks import TaskGroup
 from ...errors import EVERY_DEVICE, DeviceFailure, DevicesFailedError, IottlyError
-from ...models.message import MessageBatch
+from ...models.message_batch import MessageBatch
 from ..axis import BEGINNING, DESCENDING
 from ..keyset.page import CompleteInterval
 from ..keyset.segment import Segment

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from iottly_async.errors import (
     BadRequestError,
@@ -18,7 +19,8 @@ from iottly_async.errors import (
     UnauthorizedError,
     UnstableTieOrderError,
 )
-from iottly_async.models.message import Message
+from iottly_async.models import Message
+from iottly_async.models.row import MessageRow
 from iottly_async.walk import HistoryRequest, PageRequest, WalkQuery, WalkSettings, batches
 from tests.support.message_server import NOW_MS, MessageServer, Row, identity
 from tests.support.virtual_time import run_virtual, virtual
@@ -131,7 +133,7 @@ async def test_a_history_that_shows_too_few_is_no_proof() -> None:
     """If the history shows fewer messages than the pages, the walk ends with an error."""
     server = MessageServer(group(250, payloads=1), unstable=True)
 
-    async def some(request: HistoryRequest) -> list[Message]:
+    async def some(request: HistoryRequest) -> list[MessageRow]:
         return (await server.history(request))[:40]
 
     with pytest.raises(UnstableTieOrderError, match="40 of them"):
@@ -143,11 +145,8 @@ async def test_a_history_without_ids_is_no_proof() -> None:
     """Messages without ids cannot be distinguished, so the walk ends with an error."""
     server = MessageServer(group(250, payloads=1), unstable=True)
 
-    async def bare(request: HistoryRequest) -> list[Message]:
-        return [
-            Message(device_id="d1", timestamp=message.timestamp)
-            for message in await server.history(request)
-        ]
+    async def bare(request: HistoryRequest) -> list[MessageRow]:
+        return [structs.replace(message, id=None) for message in await server.history(request)]
 
     with pytest.raises(UnstableTieOrderError, match="no ids"):
         await walked(server, PROVE, history=bare)
@@ -200,7 +199,7 @@ async def test_a_history_that_refuses_is_no_proof(error: IottlyError) -> None:
     and what can be proven without it is read."""
     server = MessageServer(group(250, payloads=1), unstable=True)
 
-    async def refuses(_: HistoryRequest) -> list[Message]:
+    async def refuses(_: HistoryRequest) -> list[MessageRow]:
         raise error
 
     with pytest.raises(UnstableTieOrderError, match="verify_ties=False") as caught:
@@ -216,7 +215,7 @@ async def test_a_revoked_key_says_nothing_of_ties() -> None:
     """A history that answers 401 ends the walk with that error."""
     server = MessageServer(group(250, payloads=1))
 
-    async def refuses(_: HistoryRequest) -> list[Message]:
+    async def refuses(_: HistoryRequest) -> list[MessageRow]:
         raise UnauthorizedError("the key was revoked", status=401)
 
     with pytest.raises(UnauthorizedError):
@@ -233,7 +232,7 @@ async def test_a_history_that_is_away_is_told_from_an_outage(what: str) -> None:
     away = ServerError("the service is away", status=503)
     failures = 0
 
-    async def fails(request: HistoryRequest) -> list[Message]:
+    async def fails(request: HistoryRequest) -> list[MessageRow]:
         nonlocal failures
         if failures and what == "nothing any more":
             return await server.history(request)
@@ -259,7 +258,7 @@ async def test_a_history_that_ignores_ids_is_no_proof() -> None:
     """If the history always answers the same hundred, the walk does not ask for ever."""
     server = MessageServer(group(450, payloads=1))
 
-    async def always(request: HistoryRequest) -> list[Message]:
+    async def always(request: HistoryRequest) -> list[MessageRow]:
         whole = HistoryRequest(
             device_id="d1", type="all", at=request.at, after_id=None, before_id=None, size=100
         )
@@ -278,7 +277,7 @@ async def test_a_message_that_comes_during_the_proof_is_counted_again() -> None:
     late = Row(AT, b"0", serial=9999)
     asked = 0
 
-    async def history(request: HistoryRequest) -> list[Message]:
+    async def history(request: HistoryRequest) -> list[MessageRow]:
         nonlocal asked
         asked += 1
         if asked == 1:

@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Raw
 
-from iottly_async import Message
 from iottly_async.ingest.validate import validate
-from iottly_async.models._time import epoch_ms
-from iottly_async.models.message import digest_all
+from iottly_async.models._time import as_naive
+from iottly_async.models.row import MessageRow, digest_all
 from iottly_async.walk.keyset import ties
 from iottly_async.walk.keyset.ties import canonical
 
@@ -36,21 +36,22 @@ DRAFTS = st.lists(
 )
 
 
-def made(drafts: list[Draft]) -> list[Message]:
+def made(drafts: list[Draft]) -> list[MessageRow]:
     """A message for each millisecond, further microseconds, and payload."""
     return [
-        Message(
-            device_id="d",
-            timestamp=AT + timedelta(milliseconds=at, microseconds=finer),
-            payload_json=payload,
+        MessageRow(
+            "d",
+            as_naive(AT) + timedelta(milliseconds=at, microseconds=finer),
+            None,
+            Raw(payload),
         )
         for at, finer, payload in drafts
     ]
 
 
-def one_by_one(messages: list[Message]) -> list[tuple[int, str]]:
+def one_by_one(messages: list[MessageRow]) -> list[tuple[int, str]]:
     """The milliseconds and keys in the promised order, each from the message alone."""
-    digests = sorted((epoch_ms(message.timestamp), message.digest) for message in messages)
+    digests = sorted((message.at, message.digest) for message in messages)
     counts: dict[tuple[int, str], int] = {}
     keys = []
     for row in digests:
@@ -59,9 +60,9 @@ def one_by_one(messages: list[Message]) -> list[tuple[int, str]]:
     return keys
 
 
-def keyed(messages: list[Message]) -> list[tuple[int, str]]:
+def keyed(messages: list[MessageRow]) -> list[tuple[int, str]]:
     """The milliseconds and keys of messages."""
-    return [(epoch_ms(message.timestamp), message.key) for message in messages]
+    return [(message.at, message.key) for message in messages]
 
 
 @given(DRAFTS)
@@ -90,11 +91,11 @@ def test_ties_are_hashed_together_and_once(monkeypatch: pytest.MonkeyPatch) -> N
     """The ties of a page are hashed in one call, and a job hashes only the other messages."""
     calls: list[int] = []
 
-    def counted(messages: list[Message], payloads: list[object]) -> None:
+    def counted(messages: list[MessageRow], payloads: list[object]) -> None:
         calls.append(len(messages))
         digest_all(messages, payloads)
 
-    monkeypatch.setattr("iottly_async.models.message.digest_all", counted)
+    monkeypatch.setattr("iottly_async.models.row.digest_all", counted)
     monkeypatch.setattr("iottly_async.ingest.validate.digest_all", counted)
     page = made([(at, 0, b"%d" % n) for n, at in enumerate([0, 1, 1, 2, 3, 3, 3])])
     ordered = ties.canonical(page, descending=False)

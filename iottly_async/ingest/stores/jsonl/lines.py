@@ -11,7 +11,7 @@ from msgspec import Raw
 
 from ....models import Message
 from ....models._time import epoch_ms, iso_texts
-from ....models.message import keys_of
+from ....models.row import keys_of
 
 _encode_lines: Final = msgspec.json.Encoder().encode_lines
 

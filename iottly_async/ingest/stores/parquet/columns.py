@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from ....models import Message
 from ....models._time import iso_texts
-from ....models.message import keys_of
+from ....models.row import keys_of
 from .schema import VERSION, row_folder
 
 _TIME: Final = pa.timestamp("ms", tz="UTC")

@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from ....models import Message
-from ....models.message import keys_of
+from ....models.row import keys_of
 from ..base import Rejected
 
 Refused = tuple[Message, str]
