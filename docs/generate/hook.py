@@ -1,13 +1,12 @@
-"""Adds the generated pages to the site: the changelog, and what lies beside it.
-
-`mkdocs.yml` names this file as a hook.
-"""
+"""Adds the generated pages to the site. `mkdocs.yml` names this file as a hook."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+from command_line import command_line_page  # mkdocs finds the files beside a hook
+from http_api import http_api_page
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
@@ -23,8 +22,13 @@ DOCUMENTS = {
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that have no file in `docs/`."""
-    for page, document in DOCUMENTS.items():
-        text = (ROOT / document).read_text("utf-8").replace("](docs/", "](")
+    pages = {
+        page: (ROOT / document).read_text("utf-8").replace("](docs/", "](")
+        for page, document in DOCUMENTS.items()
+    }
+    pages["command-line.md"] = command_line_page()
+    pages["http-api.md"] = http_api_page()
+    for page, text in pages.items():
         files.append(File.generated(config, page, content=text))
     return files
 

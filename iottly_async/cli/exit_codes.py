@@ -50,7 +50,7 @@ MEANINGS: Final[Mapping[ExitCode, str]] = {
     ExitCode.INTERRUPTED: "interrupted by Ctrl-C",
     ExitCode.TERMINATED: "ended by SIGTERM",
 }
-"""What each exit code means, for `--help` and the README."""
+"""What each exit code means, for `--help` and the documentation."""
 
 
 def exit_code(error: IottlyError) -> ExitCode:
