@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Mapping
 from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
+from attrs import frozen
 from cyclopts import Parameter
 
-from ..errors import ConfigurationError, DecodeError
+from ..errors import ConfigurationError
 from .arguments import TypeOption, json_object
-from .columns import columns_of, selected
+from .columns import columns_of
 from .connection import ProjectOption, in_project
 from .console import say
 from .device_names import one_device, unknown_devices
 from .exit_codes import ExitCode
+from .message_records import COLUMNS, FIELDS, each_message, messages_of, records, titles
 from .moments import ago, iso_in, moment, zone_of
 from .output import FormatOption, Output
 from .profile import ProfileOption
 
 if TYPE_CHECKING:
-    from ..models import BadRow, Message, MessageBatch
+    from ..models import BadRow, Message
+    from ..resources import Project
 
-_COLUMNS = ["timestamp", "type", "channel", "payload"]
-_FIELDS: Final = (
-    *("timestamp", "device_timestamp", "type", "channel", "payload", "payload_base64"),
-    *("id", "key", "device_id", "extra"),
-)
 _MOST_RECENT: Final = 100
 
 
@@ -73,9 +69,80 @@ async def messages(
         follow: Print new messages as they come, after those since --start, until Ctrl-C.
         columns: What is printed of a message, such as timestamp,payload.temperature.
     """
+    asked = _checked(
+        limit=limit,
+        query=query,
+        since=since,
+        start=start,
+        end=end,
+        tz=tz,
+        type=type,
+        order=order,
+        follow=follow,
+    )
+    chosen = columns_of(columns, names=FIELDS)
+    output = Output(format)
+    unread: list[BadRow] = []
+    async with in_project(project, profile) as found:
+        # A wrong range is refused before a name is looked up.
+        found.messages.query("any", start=asked.start, end=asked.end)
+        async with one_device(found, device) as device_id:
+            if follow and (unknown := await unknown_devices(found, [device_id])):
+                raise unknown[device_id]
+            source = await _fetched(found, device_id, asked, unread)
+            rows = records(source, asked.zone, columns=chosen, limit=limit)
+            count = await output.stream(rows, chosen or COLUMNS, titles(tz))
+        if unknown := await unknown_devices(found, [] if count else [device_id]):
+            raise unknown[device_id]
+    if unread:
+        say(f"rows that cannot be read, and were left out: {len(unread)}")
+    return ExitCode.PARTLY if unread else ExitCode.DONE
+
+
+@frozen(kw_only=True)
+class _Asked:
+    """Which messages a command line asks for, checked.
+
+    Attributes:
+        start: The first time, inclusive; None is open.
+        end: The last time, exclusive; None is open.
+        zone: The zone of printed times.
+        type: The type of messages.
+        order: The order of messages between two times.
+        follow: Whether new messages are awaited.
+        recent: How many of the latest messages are asked for; None is a range.
+        query: The filter of the latest messages; None filters nothing.
+    """
+
+    start: datetime | None
+    end: datetime | None
+    zone: tzinfo
+    type: TypeOption
+    order: Literal["asc", "desc"]
+    follow: bool
+    recent: int | None
+    query: Mapping[str, Any] | None
+
+
+def _checked(
+    *,
+    limit: int | None,
+    query: str | None,
+    since: str | None,
+    start: str | None,
+    end: str | None,
+    tz: str,
+    type: TypeOption,
+    order: Literal["asc", "desc"],
+    follow: bool,
+) -> _Asked:
+    """Check the arguments of `messages`.
+
+    Raises:
+        ConfigurationError: An argument is wrong, or two exclude each other.
+    """
     from ..clock import SYSTEM_CLOCK  # here, so that `iottly --help` loads no asyncio
 
-    chosen = columns_of(columns, names=_FIELDS)
     filtered = json_object(query, name="--query")
     zone, now = zone_of(tz), datetime.fromtimestamp(SYSTEM_CLOCK.time(), UTC)
     if since is not None and start is not None:
@@ -99,81 +166,38 @@ async def messages(
             f"--limit of the latest messages must be at most {_MOST_RECENT}, not {limit}; "
             "pass --start for more"
         )
-    output = Output(format)
-    unread: list[BadRow] = []
-    titles = {name: f"{name} ({tz})" for name in ("timestamp", "device_timestamp")}
-    async with in_project(project, profile) as found:
-        found.messages.query("any", start=low, end=high)  # refused before a name is looked up
-        async with one_device(found, device) as device_id:
-            if follow and (unknown := await unknown_devices(found, [device_id])):
-                raise unknown[device_id]
-            if recent:
-                latest = found.messages.recent(device_id, limit=limit or 10, query=filtered)
-                source = _each(await latest)
-            elif follow:
-                begun = "" if low is None else f", from {iso_in(low, zone)} on"
-                say(f"following device {device_id}{begun} (Ctrl-C ends)")
-                follower = found.messages.follow(device_id, start=low, type=type, on_bad_row="skip")
-                source = _of_batches(follower, unread)
-            else:
-                batches = found.messages.batches(
-                    device_id, start=low, end=high, type=type, order=order, on_bad_row="skip"
-                )
-                source = _of_batches(batches, unread)
-            records = _records(source, limit, chosen, zone)
-            count = await output.stream(records, chosen or _COLUMNS, titles)
-        if unknown := await unknown_devices(found, [] if count else [device_id]):
-            raise unknown[device_id]
-    if unread:
-        say(f"rows that cannot be read, and were left out: {len(unread)}")
-    return ExitCode.PARTLY if unread else ExitCode.DONE
+    return _Asked(
+        start=low,
+        end=high,
+        zone=zone,
+        type=type,
+        order=order,
+        follow=follow,
+        recent=(limit or 10) if recent else None,
+        query=filtered,
+    )
 
 
-async def _each(messages: Sequence[Message]) -> AsyncGenerator[Message, None]:
-    for message in messages:
-        yield message
-
-
-async def _of_batches(
-    batches: AsyncGenerator[MessageBatch, None], unread: list[BadRow]
+async def _fetched(
+    project: Project, device_id: str, asked: _Asked, unread: list[BadRow]
 ) -> AsyncGenerator[Message, None]:
-    async with aclosing(batches):
-        async for batch in batches:
-            unread += batch.rejected
-            for message in batch.messages:
-                yield message
-
-
-async def _records(
-    messages: AsyncGenerator[Message, None],
-    limit: int | None,
-    columns: Sequence[str] | None,
-    zone: tzinfo,
-) -> AsyncGenerator[Mapping[str, Any], None]:
-    async with aclosing(messages):
-        async for message in messages:
-            yield selected(_record(message, zone), columns)
-            if limit is not None:
-                limit -= 1
-                if limit == 0:
-                    return
-
-
-def _record(message: Message, zone: tzinfo) -> dict[str, Any]:
-    device_time = message.device_timestamp
-    record: dict[str, Any] = {
-        "id": message.id,
-        "key": message.key,
-        "device_id": message.device_id,
-        "timestamp": iso_in(message.timestamp, zone),
-        "device_timestamp": None if device_time is None else iso_in(device_time, zone),
-        "type": message.type,
-        "channel": message.channel,
-        "payload": None,
-        "extra": message.extra or None,
-    }
-    try:
-        record["payload"] = message.payload
-    except DecodeError:
-        record["payload_base64"] = b64encode(message.payload_json).decode()
-    return record
+    """The messages that are asked for; `unread` gets the rows that cannot be read."""
+    if asked.recent is not None:
+        latest = project.messages.recent(device_id, limit=asked.recent, query=asked.query)
+        return each_message(await latest)
+    if asked.follow:
+        begun = "" if asked.start is None else f", from {iso_in(asked.start, asked.zone)} on"
+        say(f"following device {device_id}{begun} (Ctrl-C ends)")
+        batches = project.messages.follow(
+            device_id, start=asked.start, type=asked.type, on_bad_row="skip"
+        )
+    else:
+        batches = project.messages.batches(
+            device_id,
+            start=asked.start,
+            end=asked.end,
+            type=asked.type,
+            order=asked.order,
+            on_bad_row="skip",
+        )
+    return messages_of(batches, unread)
