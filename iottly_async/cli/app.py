@@ -12,10 +12,11 @@ from cyclopts import App, CycloptsError
 
 from .._version import __version__
 from ..errors import IottlyError
-from . import commands, coverage, doctor, emulator, ingest, messages, project
+from . import commands, coverage, doctor, emulator, ingest, messages, project, tail
 from .console import say, stderr
 from .exit_codes import MEANINGS, ExitCode, exit_code, explain
 from .help import COMPLETION, add_help
+from .signals import sigterm_as_ctrl_c
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -63,6 +64,7 @@ def make_app() -> App:
         project.rename,
         commands.send,
         messages.messages,
+        tail.tail,
         ingest.ingest,
         coverage.coverage,
         doctor.doctor,
@@ -77,18 +79,22 @@ def _invoke(arguments: Sequence[str]) -> int:
     tokens = list(arguments)
     if tokens and tokens[0].startswith(f"{COMPLETION}="):  # cyclopts takes it for a command
         tokens[:1] = tokens[0].split("=", 1)
-    try:
-        code = make_app()(
-            tokens, exit_on_error=False, print_error=True, result_action="return_value"
-        )
-    except CycloptsError:
-        return ExitCode.USAGE
-    except IottlyError as error:
-        say(explain(error))
-        return exit_code(error)
-    except KeyboardInterrupt:
-        say("interrupted")
-        return ExitCode.INTERRUPTED
+    with sigterm_as_ctrl_c() as sigterm_came:
+        try:
+            code = make_app()(
+                tokens, exit_on_error=False, print_error=True, result_action="return_value"
+            )
+        except CycloptsError:
+            return ExitCode.USAGE
+        except IottlyError as error:
+            say(explain(error))
+            return exit_code(error)
+        except KeyboardInterrupt as error:
+            # What a call adds to its cancellation: whether a command may have been sent.
+            for note in getattr(error.__context__, "__notes__", ()):
+                say(note.removeprefix("iottly-async: "))
+            say("ended by SIGTERM" if sigterm_came() else "interrupted")
+            return ExitCode.TERMINATED if sigterm_came() else ExitCode.INTERRUPTED
     return code if isinstance(code, int) else ExitCode.DONE
 
 

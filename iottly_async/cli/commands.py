@@ -31,7 +31,10 @@ async def send(
 
     parameters = named_values(values)
     encode_command(cmd_type, parameters)  # refused before the device's name is looked up
-    async with in_project(project, profile) as found, one_device(found, device) as device_id:
+    async with (
+        in_project(project, profile) as (session, found),
+        one_device(found, device, fleet=session.devices) as device_id,
+    ):
         await found.commands.send(device_id, cmd_type, parameters)
     named = device_id if device == device_id else f"{device} ({device_id})"
     say(f"the service accepted {cmd_type} for device {named}")

@@ -52,7 +52,9 @@ async def connected(user: UserProfile, *, say_waits: bool = True) -> AsyncIterat
 
 
 @asynccontextmanager
-async def in_project(project: str | None, profile: ProfileChoice | None) -> AsyncIterator[Project]:
+async def in_project(
+    project: str | None, profile: ProfileChoice | None
+) -> AsyncIterator[tuple[IottlySession, Project]]:
     """Open a session for one project.
 
     Args:
@@ -60,7 +62,7 @@ async def in_project(project: str | None, profile: ProfileChoice | None) -> Asyn
         profile: The options that choose settings, or None if there are none.
 
     Yields:
-        The project; its session is closed on exit.
+        The session, which is closed on exit, and the project.
 
     Raises:
         ConfigurationError: No project was named, there is no key, or the profile is not
@@ -69,7 +71,7 @@ async def in_project(project: str | None, profile: ProfileChoice | None) -> Asyn
     user = load_profile(profile, project)
     named = project_id(user.project)
     async with connected(user) as session:
-        yield session.project(named)
+        yield session, session.project(named)
 
 
 def project_id(project: str | None) -> str:

@@ -96,7 +96,8 @@ async def ingest(
         job = make_job()
         found = source.session.project(source.project)
         if devices:  # a wrong option was refused before a name is looked up
-            job = make_job(devices=await device_ids(found, devices))
+            ids = await device_ids(found, devices, fleet=source.session.devices)
+            job = make_job(devices=ids)
         done, signalled = await _run(job)
         silent = [each.device_id for each in done.devices if not each.total and not each.error]
         unknown = await unknown_devices(found, silent if devices else [])

@@ -83,10 +83,10 @@ async def messages(
     chosen = columns_of(columns, names=FIELDS)
     output = Output(format)
     unread: list[BadRow] = []
-    async with in_project(project, profile) as found:
+    async with in_project(project, profile) as (session, found):
         # A wrong range is refused before a name is looked up.
         found.messages.query("any", start=asked.start, end=asked.end)
-        async with one_device(found, device) as device_id:
+        async with one_device(found, device, fleet=session.devices) as device_id:
             if follow and (unknown := await unknown_devices(found, [device_id])):
                 raise unknown[device_id]
             source = await _fetched(found, device_id, asked, unread)

@@ -41,7 +41,7 @@ async def inspect(
     format: FormatOption = None,
 ) -> None:
     """Print the summary of the project."""
-    async with in_project(project, profile) as found:
+    async with in_project(project, profile) as (_, found):
         Output(format).one(record_of(await found.inspect()))
 
 
@@ -52,7 +52,7 @@ async def licenses(
     format: FormatOption = None,
 ) -> None:
     """List the project's licences and the devices that use them."""
-    async with in_project(project, profile) as found:
+    async with in_project(project, profile) as (_, found):
         records = [record_of(each) for each in await found.licenses.list()]
     for record in records:
         board = record["board"] or {}
@@ -88,7 +88,7 @@ async def devices(
             listed = [record_of(device) async for device in session.devices.list()]
         output.many(listed, ["id", "status", "last_seen_at", "name"])
         return
-    async with in_project(project, profile) as named:
+    async with in_project(project, profile) as (_, named):
         found = await named.devices.list()
         records = [record_of(device) for device in found]
         if last_message:
@@ -122,7 +122,10 @@ async def rename(
     """
     if not name:
         raise ConfigurationError("the new name is empty")
-    async with in_project(project, profile) as found, one_device(found, device) as device_id:
+    async with (
+        in_project(project, profile) as (session, found),
+        one_device(found, device, fleet=session.devices) as device_id,
+    ):
         Output(format).one(record_of(await found.devices.rename(device_id, name)))
 
 

@@ -152,9 +152,7 @@ class TableLayout:
         self._titles = titles
         self._widths = [max(map(cell_len, column)) for column in zip(titles, *rows, strict=True)]
         self._width = width
-        *before, last = self._widths
-        needed = sum(before) + len(_GAP) * len(before) + min(last, _LEAST_LAST)
-        self._stacked = width is not None and needed > width
+        self._stacked = self._too_wide()
 
     def heading(self) -> list[str]:
         """The lines above the first row."""
@@ -162,13 +160,22 @@ class TableLayout:
 
     def lines(self, cells: Sequence[str]) -> Iterator[str]:
         """The lines of one row."""
+        # A later row may be wider than the first ones: the rows after it follow.
+        if not self._stacked:
+            self._widths = [
+                max(each) for each in zip(self._widths, map(cell_len, cells), strict=True)
+            ]
+            self._stacked = self._too_wide()
         return self._stack(cells) if self._stacked else iter([self._side_by_side(cells)])
+
+    def _too_wide(self) -> bool:
+        *before, last = self._widths
+        needed = sum(before) + len(_GAP) * len(before) + min(last, _LEAST_LAST)
+        return self._width is not None and needed > self._width
 
     def _side_by_side(self, cells: Sequence[str]) -> str:
         line = ""
         for index, cell in enumerate(cells[:-1]):
-            # A later row may be wider than the first ones: the rows after it follow.
-            self._widths[index] = max(self._widths[index], cell_len(cell))
             line += cell + " " * (self._widths[index] - cell_len(cell)) + _GAP
         return (line + self._cut(cells[-1], cell_len(line))).rstrip()
 

@@ -40,7 +40,7 @@ def test_an_id_comes_before_a_name_and_a_name_before_its_other_case(
     text: str, device_id: str
 ) -> None:
     """So no name can hide a device, and most names need no capital letters."""
-    assert meant(text, DEVICES, "p") == device_id
+    assert meant(text, DEVICES, "project p") == device_id
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_an_id_comes_before_a_name_and_a_name_before_its_other_case(
 def test_a_text_that_means_no_device_or_several_is_an_error(text: str, error: str) -> None:
     """It lists the candidates, or the nearest names with their ids."""
     with pytest.raises(UnknownDeviceError) as raised:
-        meant(text, DEVICES, "p")
+        meant(text, DEVICES, "project p")
     assert str(raised.value) == error
 
 
@@ -64,7 +64,7 @@ def test_a_name_of_a_thousand_devices_lists_some_of_them() -> None:
     """The error stays readable."""
     many = [Device(id=f"d{number}", name="twin") for number in range(1000)]
     with pytest.raises(UnknownDeviceError, match=r"1,000 devices .* d0, d1, d2, d3, d4, …$"):
-        meant("twin", many, "p")
+        meant("twin", many, "project p")
 
 
 def test_every_command_takes_a_name(iottly: Run, emulator: EmulatorThread, tmp_path: Path) -> None:
@@ -137,3 +137,43 @@ def test_a_wrong_argument_is_refused_before_a_name_is_looked_up(
     done = iottly(*arguments)
     assert (done.code, len(emulator.requests)) == (2, before)
     assert text in done.err
+
+
+def test_every_command_takes_an_id_of_the_fleet(
+    iottly: Run, emulator: EmulatorThread, tmp_path: Path
+) -> None:
+    """stderr says which device of the project it is: the one that has the same name."""
+    device, other = emulator.device_ids[2], emulator.fleet_ids[2]
+    shown = iottly("messages", other)
+    assert shown.records == iottly("messages", device).records != []
+    assert f"{other} is " in shown.err
+    assert f"({device})" in shown.err
+    assert iottly("send", other, "echo", "content=hi").code == 0
+    assert emulator.commands[-1].device_id == device
+    path = tmp_path / "x.jsonl"
+    assert iottly("ingest", other, "--to", path).code == 0
+    assert {row.device_id for row in rows_of(path)} == {device}
+    assert iottly("rename", other, "by its id of the fleet").records[0]["id"] == device
+
+
+def test_an_id_of_the_fleet_whose_name_is_not_unique_is_refused(
+    iottly: Run, emulator: EmulatorThread
+) -> None:
+    """It is not known which device is meant, so nothing is sent to any."""
+    for device in emulator.device_ids[3:5]:
+        assert iottly("rename", device, "twins").code == 0
+    before = len(emulator.commands)
+    done = iottly("send", emulator.fleet_ids[3], "echo", "content=hi")
+    assert (done.code, len(emulator.commands)) == (1, before)
+    assert "has the name 'twins', and 2 devices of project" in done.err
+
+
+def test_a_mistyped_id_of_the_fleet_names_the_nearest(
+    iottly: Run, emulator: EmulatorThread
+) -> None:
+    """The fleet's devices are compared."""
+    right = emulator.fleet_ids[0]
+    done = iottly("messages", right[:-1] + ("0" if right[-1] != "0" else "1"))
+    assert (done.code, done.out) == (1, "")
+    assert "the fleet has no device" in done.err
+    assert right in done.err
