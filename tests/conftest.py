@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -18,7 +18,7 @@ from tests.support.tls import Certificates
 pytest_plugins = ["tests.support.canary"]
 
 settings.register_profile(
-    "ci", max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "ci", max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.register_profile(
     "long", max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -29,6 +29,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A script that runs the tests in the background lets them ignore Ctrl-C, and the processes that
     # they start and interrupt would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish() -> None:
+    """Freeze what the tests are made of: the garbage collector need not look at it during each."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
@@ -52,17 +58,8 @@ def certificates() -> Certificates:
     return Certificates()
 
 
-@pytest.fixture(scope="module")
-def quick_collections() -> Iterator[None]:
-    """Freeze the garbage collector's view, so that collections within the module are quick."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
 @pytest.fixture
-async def leaves_nothing(quick_collections: None) -> AsyncIterator[None]:
+async def leaves_nothing() -> AsyncIterator[None]:
     """Fail the test if it leaves a task, a socket or an unhandled error in the event loop."""
     async with no_leaks():
         yield

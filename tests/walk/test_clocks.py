@@ -72,6 +72,7 @@ class Consumer:
             concurrency=form[0],
             ordered=form[1],
             clock=self.server.clock,
+            history=self.server.history,
         )
         before, number = len(self.got), 0
         async for batch in walk:
