@@ -63,6 +63,7 @@ def make_app() -> App:
         project.devices,
         project.rename,
         commands.send,
+        commands.run,
         messages.messages,
         tail.tail,
         ingest.ingest,

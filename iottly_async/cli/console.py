@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable
 from datetime import datetime
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
@@ -57,6 +57,18 @@ def iso_ms(ms: int) -> str:
     from ..models._time import from_epoch_ms  # here, so that `iottly --help` loads no models
 
     return iso(from_epoch_ms(ms))
+
+
+def write_text(text: str, to: TextIO) -> None:
+    """Print a text of several lines, with what steers a terminal escaped but tabs.
+
+    Args:
+        text: The text. A missing end of the last line is added.
+        to: Where it is printed.
+    """
+    for line in text.splitlines():
+        to.write("\t".join(map(escaped, line.split("\t"))) + "\n")
+    to.flush()
 
 
 def say(text: str) -> None:

@@ -71,7 +71,7 @@ async def device_ids(
         UnknownDeviceError: No device, or more than one, is meant.
     """
     refuse_empty(texts)
-    if all(map(_ID.fullmatch, texts)):
+    if all(map(is_id, texts)):
         return list(dict.fromkeys(texts))
     devices = await project.devices.list() if listed is None else listed
     found = [await _device_id(text, devices, project.id, fleet) for text in texts]
@@ -81,11 +81,11 @@ async def device_ids(
 async def _device_id(
     text: str, devices: Sequence[Device], project_id: str, fleet: FleetDevices
 ) -> str:
-    if _ID.fullmatch(text):
+    if is_id(text):
         return text
     owner = f"project {project_id}"
     named = any(text.casefold() in (d.id.casefold(), (d.name or "").casefold()) for d in devices)
-    if named or not _FLEET_ID.fullmatch(text):
+    if named or not is_fleet_id(text):
         return meant(text, devices, owner)
     try:
         name = (await fleet.get(text)).name
@@ -115,9 +115,9 @@ async def fleet_id(text: str, *, fleet: FleetDevices, project: Project | None) -
         UnknownDeviceError: No device, or more than one, is meant.
     """
     refuse_empty([text])
-    if _FLEET_ID.fullmatch(text):
+    if is_fleet_id(text):
         return text
-    if not _ID.fullmatch(text):
+    if not is_id(text):
         return meant(text, [device async for device in fleet.list()], "the fleet")
     if project is None:
         raise ConfigurationError(
@@ -153,6 +153,16 @@ def _same_device(text: str, name: str | None, devices: Sequence[Named], owner: s
         if name
         else f"{text} has no name by which {owner} may know it; pass the device's other id"
     )
+
+
+def is_id(text: str) -> bool:
+    """Whether a text has the form of an id of the project API."""
+    return _ID.fullmatch(text) is not None
+
+
+def is_fleet_id(text: str) -> bool:
+    """Whether a text has the form of an id of the fleet API."""
+    return _FLEET_ID.fullmatch(text) is not None
 
 
 def refuse_empty(texts: Iterable[str]) -> None:
