@@ -30,7 +30,8 @@ async def doctor(
     """Find out what the service does where its documents are silent.
 
     At most 40 requests are sent, within the quota: GET, and the opening of the
-    WebSocket. They are listed first. Nothing is changed at the service.
+    WebSocket. They are listed first. Nothing is changed at the service. It ends
+    after five minutes at the latest, with what it knows.
 
     Args:
         yes: Go on without asking.

@@ -81,6 +81,8 @@ def show_summary(diagnosis: Diagnosis) -> ExitCode:
     keys = [found for found in diagnosis.findings if found.check.startswith("key on ")]
     if all(found.verdict is Verdict.DIFFERS for found in keys):
         return ExitCode.REFUSED
-    if all(request.status is None for request in diagnosis.requests):
+    if all(found.verdict is Verdict.UNKNOWN for found in keys):
+        if any(request.status is not None for request in diagnosis.requests):
+            say("no answer is the API's own; is this its address, and is a proxy in between?")
         return ExitCode.ERROR
     return ExitCode.DONE if diagnosis.stopped is None else ExitCode.PARTLY

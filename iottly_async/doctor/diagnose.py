@@ -45,6 +45,7 @@ async def diagnose(
     project: str,
     *,
     patience: Seconds = 60.0,
+    timeout: Seconds = 300.0,
     on_request: Callable[[int], object] | None = None,
 ) -> Diagnosis:
     """Ask a service, read-only, what its documents leave open.
@@ -66,6 +67,8 @@ async def diagnose(
         project: the project's id.
         patience: seconds, or a `timedelta`, that all waits for quota may take together. When
             they are used up, the diagnosis ends. Default 60.
+        timeout: seconds, or a `timedelta`, for the whole diagnosis, which then ends with what
+            it knows. Default 300.
         on_request: called with the number of requests sent so far, after each. Default None:
             nothing is called.
 
@@ -77,7 +80,8 @@ async def diagnose(
         SessionClosedError: the session was closed meanwhile.
     """
     limit = seconds(patience, name="patience", zero=True)
-    examination = _Examination(session, project, limit, on_request)
+    time_limit = seconds(timeout, name="timeout")
+    examination = _Examination(session, project, limit, time_limit, on_request)
     evidence = examination.evidence
     try:
         await examination.run()
@@ -98,11 +102,12 @@ class _Examination:
         session: IottlySession,
         project: str,
         patience: float,
+        time_limit: float,
         on_request: Callable[[int], object] | None,
     ) -> None:
         self._project = ["project", segment(project, name="project")]
         self.evidence = Evidence(config=session.config, project_id=project)
-        self._sender = Sender(*parts_of(session), self.evidence, patience, on_request)
+        self._sender = Sender(*parts_of(session), self.evidence, patience, time_limit, on_request)
 
     async def run(self) -> None:
         """Ask everything that the answers make worth asking.

@@ -51,6 +51,7 @@ class Exchange:
         sent_at: the local wall clock when it was sent, in seconds since the epoch.
         seconds: from there to the answer or the failure.
         kept: whether it went over a connection that had served an earlier request.
+        version: of HTTP that the answer has; None if it is not known.
     """
 
     step: Step
@@ -60,6 +61,7 @@ class Exchange:
     sent_at: float
     seconds: float
     kept: bool
+    version: tuple[int, int] | None = None
 
     @property
     def status(self) -> int | None:

@@ -13,7 +13,8 @@ from .findings import Diagnosis, SentRequest
 from .plan import STREAM
 
 _SHOWN_HEADERS: Final = (
-    *("connection", "content-encoding", "content-type", "date", "ratelimit", "ratelimit-policy"),
+    *("connection", "content-encoding", "content-type", "date", "keep-alive"),
+    *("ratelimit", "ratelimit-policy"),
     *("ratelimit-limit", "ratelimit-remaining", "ratelimit-reset", "retry-after", "server"),
     *("transfer-encoding", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"),
 )

@@ -60,6 +60,7 @@ class Sender:
         options: of the session; their timeout is replaced.
         evidence: gets each exchange.
         patience: seconds that all waits for quota may take together.
+        time_limit: seconds after which no request is sent or waited for.
         on_request: called with the number of requests sent so far, after each; None calls
             nothing.
     """
@@ -70,12 +71,15 @@ class Sender:
         options: Options,
         evidence: Evidence,
         patience: float,
+        time_limit: float,
         on_request: Callable[[int], object] | None,
     ) -> None:
         self._pipeline = pipeline
         self._options = options
         self._evidence = evidence
         self._patience = patience
+        self._time_limit = time_limit
+        self._until = SYSTEM_CLOCK.monotonic() + time_limit
         self._on_request = on_request
         self._spent: dict[Step, int] = {}
         self._sent = self._repeats = self._lost = 0
@@ -121,7 +125,11 @@ class Sender:
         """
         self._count(STREAM)
         begun = SYSTEM_CLOCK.monotonic()
-        outcome = await self._open_stream()
+        try:
+            async with asyncio.timeout(self._time_left()):
+                outcome = await self._open_stream()
+        except TimeoutError:
+            outcome = StreamOutcome("refused", "it was not opened in time")
         seconds = SYSTEM_CLOCK.monotonic() - begun
         return evolve(outcome, seconds=seconds)
 
@@ -151,14 +159,19 @@ class Sender:
             await connection.aclose()
 
     def _within_patience(self) -> Options:
-        return evolve(self._options, timeout=max(self._patience, 0.0))
+        return evolve(self._options, timeout=max(min(self._patience, self._time_left()), 0.0))
+
+    def _time_left(self) -> float:
+        return self._until - SYSTEM_CLOCK.monotonic()
 
     def _count(self, step: Step) -> None:
         """Count a request before it is sent.
 
         Raises:
-            OutOfRequests: the plan has no more.
+            OutOfRequests: the plan has no more, or the time is over.
         """
+        if self._time_left() <= 0:
+            raise OutOfRequests(f"the time limit of {self._time_limit:g} s is over")
         spent = self._spent.get(step, 0)
         if self._sent >= MOST_REQUESTS or spent >= step.most + self._repeats:
             raise OutOfRequests(f"{self._sent} requests were sent, and the plan has no more")
@@ -171,17 +184,19 @@ class Sender:
         pipeline, clock = self._pipeline, SYSTEM_CLOCK
         key = pipeline.key
         begun = clock.monotonic()
-        sent_at, sent, kept = clock.time(), begun, False
+        sent_at, sent = clock.time(), begun
+        kept, version = False, None
 
         async def send(
             transport: Transport, headers: Mapping[str, str]
         ) -> tuple[Answer, Answer | None]:
-            nonlocal sent_at, sent, kept
+            nonlocal sent_at, sent, kept, version
             outgoing = Outgoing("GET", address, {**headers, **key.headers(step.route.generation)})
             sent_at, sent = clock.time(), clock.monotonic()
-            async with asyncio.timeout(pipeline.config.attempt_timeout + _GRACE):
+            limit = pipeline.config.attempt_timeout + _GRACE
+            async with asyncio.timeout(min(limit, self._time_left())):
                 answer = await transport.send(outgoing)
-            kept = outgoing.kept
+            kept, version = outgoing.kept, outgoing.version
             self._evidence.pools = isinstance(transport, AiohttpTransport)
             return answer, answer
 
@@ -209,6 +224,7 @@ class Sender:
             sent_at=sent_at,
             seconds=clock.monotonic() - sent,
             kept=kept,
+            version=version,
         )
         self._lost = self._lost + 1 if answer is None else 0
         self._evidence.exchanges.append(exchange)

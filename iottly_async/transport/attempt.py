@@ -25,9 +25,11 @@ class Outgoing:
         may_have_left: whether a byte of the request may have been sent. It is True from the
             start: a transport that does not keep it is safe. A transport that knows better
             sets it to False, and back to True before the first byte is sent.
+        version: of HTTP that the answer has, such as (1, 1); None if there is no answer, or
+            the transport does not tell.
     """
 
-    __slots__ = ("alone", "body", "headers", "kept", "may_have_left", "method", "target")
+    __slots__ = ("alone", "body", "headers", "kept", "may_have_left", "method", "target", "version")
 
     def __init__(
         self,
@@ -45,6 +47,7 @@ class Outgoing:
         self.alone = alone
         self.kept = False
         self.may_have_left = True
+        self.version: tuple[int, int] | None = None
 
 
 def check_target(target: str) -> None:

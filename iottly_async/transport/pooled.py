@@ -90,7 +90,7 @@ class PooledConnections:
             protocol.set_response_params(read_until_eof=True)
             # Not in a variable: the key is in it, and tracebacks may show variables.
             transport.write(self._written(outgoing))
-            answer = await self._answer(protocol)
+            answer = await self._answer(protocol, outgoing)
         except BaseException:
             attempt.abort()
             connection.close()
@@ -121,10 +121,11 @@ class PooledConnections:
                 return connection, protocol, transport
         raise ConnectionTimeoutError
 
-    async def _answer(self, protocol: ResponseHandler) -> Answer:
+    async def _answer(self, protocol: ResponseHandler, outgoing: Outgoing) -> Answer:
         while True:
             message, content = await protocol.read()
             if message.code >= 200 or message.code == 101:
+                outgoing.version = message.version
                 return await answer_of(message.code, message.headers, content, self._most)
 
     def _fields(self, headers: Mapping[str, str]) -> str:

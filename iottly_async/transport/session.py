@@ -93,6 +93,8 @@ class SessionConnections:
         except BaseException:
             attempt.abort()
             raise
+        version = getattr(response, "version", None)
+        outgoing.version = version if isinstance(version, tuple) else None  # of a mock, say
         try:
             content = response.content
             answer = await answer_of(response.status, response.headers, content, self._most)

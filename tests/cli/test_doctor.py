@@ -193,6 +193,15 @@ def test_an_end_before_the_end_has_an_exit_code(
     assert done.records
 
 
+def test_a_proxy_that_answers_html_is_no_diagnosis(iottly: Run, emulator: EmulatorThread) -> None:
+    """Nothing was learned from the API, so the exit code is that of an error."""
+    emulator.fault("html", status=200, count=None)
+    done = iottly("doctor", "--yes")
+    assert done.code == 1
+    assert "no answer is the API's own; is this its address" in done.err
+    assert {"unknown"} == {each["verdict"] for each in done.records if "key" in each["check"]}
+
+
 def test_no_output_holds_the_key(
     iottly: Run, emulator: EmulatorThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:

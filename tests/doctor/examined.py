@@ -13,11 +13,11 @@ NEVER_TOLD = {"late messages"}
 
 
 async def examine(url: str, key: str, project: str, **more: Any) -> Diagnosis:
-    """Diagnose a server with a session of its own; `patience` is passed on."""
-    patience = more.pop("patience", 60.0)
+    """Diagnose a server with a session of its own; `patience` and `timeout` are passed on."""
+    passed = {name: more.pop(name) for name in ("patience", "timeout") if name in more}
     config = Config(base_url=url, **more)
     async with IottlySession(key, config=config, limiter=RateLimiter()) as session:
-        return await diagnose(session, project, patience=patience)
+        return await diagnose(session, project, **passed)
 
 
 async def examine_emulator(emulator: Emulator, **more: Any) -> Diagnosis:

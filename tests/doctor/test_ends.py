@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
@@ -174,6 +175,31 @@ def test_a_service_that_hangs() -> None:
     assert len(diagnosis.requests) == 2
 
 
+@pytest.mark.parametrize("seconds", [100.0, 101.5])
+def test_a_slow_service_ends_it_in_time(seconds: float) -> None:
+    """The time limit holds for all requests together, also within one, and says so."""
+
+    async def main() -> tuple[Diagnosis, float, int]:
+        async with Emulator(**SMALL, latency=19.0) as emulator:
+            begun = asyncio.get_running_loop().time()
+            diagnosis = await examine_emulator(emulator, timeout=seconds)
+            lasted = asyncio.get_running_loop().time() - begun
+            return diagnosis, lasted, len(emulator.requests)
+
+    diagnosis, lasted, asked = run_virtual(main, listens=True)
+    assert seconds <= lasted < seconds + 1
+    assert diagnosis.stopped == f"the time limit of {seconds:g} s is over"
+    assert len(diagnosis.requests) == 6 >= asked
+    assert by_check(diagnosis)["key on v1.0"].verdict is Verdict.OK
+
+
+async def test_version_compression_and_kept_connections_are_told(emulator: Emulator) -> None:
+    """The evidence names the version of HTTP, whether connections are kept, and the coding."""
+    found = by_check(await examine_emulator(emulator))
+    assert found["connections"].evidence.startswith("HTTP/1.1; kept for further requests")
+    assert found["compression"].evidence == "none"
+
+
 async def test_a_redirect_is_not_followed() -> None:
     """A redirect is not the API's own answer, and the key goes nowhere else."""
     async with Emulator(**SMALL) as other, Emulator(**SMALL) as emulator:
@@ -201,6 +227,8 @@ async def test_wrong_arguments_are_refused_before_anything_is_sent(
         await diagnose(session, "a/b")
     with pytest.raises(ConfigurationError, match="patience must be 0 or more"):
         await diagnose(session, emulator.project_id, patience=-1)
+    with pytest.raises(ConfigurationError, match="timeout must be more than 0"):
+        await diagnose(session, emulator.project_id, timeout=0)
     assert not emulator.requests
 
 

@@ -42,14 +42,23 @@ def _compression(answered: Sequence[Exchange]) -> Finding:
 
 
 def _kept(evidence: Evidence, answered: Sequence[Exchange]) -> Finding:
-    check = "connections"
+    check, versions = "connections", _versions(answered)
     if any(each.kept for each in answered):
-        return finding(check, None, Verdict.OK, "kept for further requests")
+        said = {one_line(_headers(each).get("keep-alive", ""))[:40] for each in answered} - {""}
+        how = f" ({', '.join(sorted(said))})" if said else ""
+        return finding(check, None, Verdict.OK, f"{versions}kept for further requests{how}")
     announced = all(_headers(each).get("connection", "").lower() == "close" for each in answered)
     if len(answered) < _ENOUGH or not (announced or evidence.pools):
-        return unknown(check, None, "too few requests to tell whether connections are kept")
-    text = "each is closed after one request, so that each request costs a connection"
+        text = f"{versions}too few requests to tell whether connections are kept"
+        return unknown(check, None, text)
+    text = f"{versions}each is closed after one request, so that each request costs a connection"
     return finding(check, None, Verdict.DIFFERS, text)
+
+
+def _versions(answered: Sequence[Exchange]) -> str:
+    """The versions of HTTP, to begin a text with; "" if they are not known."""
+    found = sorted({each.version for each in answered if each.version is not None})
+    return "".join(f"HTTP/{major}.{minor}; " for major, minor in found)
 
 
 def _latency(answered: Sequence[Exchange]) -> Finding:
