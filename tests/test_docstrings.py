@@ -27,7 +27,16 @@ MODULES = [
 ]
 STARTING_POINTS = [
     *("IottlySession", "Config", "Project", "Messages.walk", "Messages.batches"),
-    *("Messages.follow", "Commands.send", "FleetCommands.run", "IottlySession.stream", "Cursor"),
+    *(
+        "Messages.arrow",
+        "Messages.arrow_many",
+        "Messages.to_arrow",
+        "Messages.follow",
+        "Commands.send",
+        "FleetCommands.run",
+        "IottlySession.stream",
+        "Cursor",
+    ),
     *("RateLimiter", "RedisLimiter", "RetryPolicy", "IngestJob", "Store", "survey"),
     *("Emulator", "EmulatorThread", "Emulator.fault", "parse_webhook", "WebhookReceiver"),
     *("lifespan", "webhook_router", "message_events", "instrumented"),

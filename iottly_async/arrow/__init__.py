@@ -3,7 +3,9 @@
 Importing this package imports pyarrow, so the client imports it only where columns are made.
 """
 
+from pyarrow import RecordBatch, Table
+
 from .columns import record_batch
 from .schema import SCHEMA
 
-__all__ = ["SCHEMA", "record_batch"]
+__all__ = ["SCHEMA", "RecordBatch", "Table", "record_batch"]

@@ -14,18 +14,20 @@ from ..models.message import message_of
 from ..walk import PageRequest
 from ..walk.keyset.ties import number_duplicates
 from .arguments import checked_order, time_range
+from .columns import ColumnWalks
 from .following import Follows
 from .walks import TypeFilter
 
 __all__ = ["Messages", "TypeFilter"]
 
 
-class Messages(Follows):
+class Messages(ColumnWalks, Follows):
     """The messages of a project's devices, as `project.messages`.
 
     - `recent` and `page` make one request each.
     - `walk` and `batches` read a whole range of one device, `walk_many` and `batches_many`
       of many devices.
+    - `arrow`, `arrow_many` and `to_arrow` read the same as Arrow columns.
     - `follow` and `follow_many` yield new messages as they come.
 
     (v1.0, "Message History" and "Paginated Messages".)
