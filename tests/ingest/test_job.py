@@ -338,3 +338,33 @@ async def test_a_users_own_store(session: IottlySession, emulator: Emulator) -> 
     assert report.rows + report.rejected == report.total == 600
     again = await IngestJob(session, project=emulator.project_id, store=store).run()
     assert again.rows == 0
+
+
+class ColumnStore(ListStore):
+    """A user's own store of columns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.keys: list[str] = []
+
+    async def write(self, group: Group) -> Mapping[str, int]:
+        """Store keys and cursors."""
+        self.keys += group.arrow().column("key").to_pylist()
+        self.cursors |= {name: cursor.to_json() for name, cursor in group.cursors.items()}
+        return {}
+
+
+async def test_a_store_of_columns_makes_no_messages(
+    session: IottlySession, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store that reads `Group.arrow` gets each row once, and no `Message` is made for it."""
+    messages = session.project(emulator.project_id).messages
+    expected = sorted([message.key async for message in messages.walk_many()])
+
+    def made(_: object) -> None:
+        raise AssertionError("a message was made")
+
+    monkeypatch.setattr("iottly_async.models.message_batch.message_of", made)
+    store = ColumnStore()
+    await IngestJob(session, project=emulator.project_id, store=store).run()
+    assert sorted(store.keys) == expected

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from hashlib import blake2b
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from attrs import field, frozen
 
 from ...models import BadRow, Cursor, Message
-from ...models.message_batch import MadeOfRows
+from ...models.message_batch import MadeOfRows, rows_of
 from ...models.row import MessageRow
 from ..grid import TimeGrid
+
+if TYPE_CHECKING:
+    from ...arrow import RecordBatch
 
 
 @frozen(kw_only=True)
@@ -88,7 +91,8 @@ class Group(MadeOfRows):
     """Rows that are written together, and the cursors that follow them.
 
     Attributes:
-        messages: of any of the job's devices, in no particular order.
+        messages: of any of the job's devices, in no particular order. They are made when they
+            are first read; `arrow` has the same in columns.
         rejected: what cannot be stored as a row of messages.
         cursors: by device id. A cursor follows all rows of its device in this group and
             in the groups before. A device can have a cursor and no rows.
@@ -97,6 +101,19 @@ class Group(MadeOfRows):
     messages: list[Message]
     rejected: list[Rejected]
     cursors: Mapping[str, Cursor]
+
+    def arrow(self) -> RecordBatch:
+        """The messages as Arrow columns. A store that takes them makes no `Message`.
+
+        Returns:
+            A `pyarrow.RecordBatch` with the columns of `iottly_async.arrow.SCHEMA`.
+
+        Raises:
+            ModuleNotFoundError: the extra ``arrow`` is not installed.
+        """
+        from ...arrow import record_batch
+
+        return record_batch(rows_of(self))
 
 
 def group_of(
@@ -128,6 +145,8 @@ class Store(Protocol):
 
     A store raises `ConfigurationError` if it cannot be opened, and `StoreError` if
     something fails later.
+
+    A store takes what it reads of a group: `Group.messages`, or `Group.arrow` for columns.
 
     Two attributes are optional:
 
