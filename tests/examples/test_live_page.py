@@ -198,6 +198,29 @@ async def test_the_chart_and_the_list_work_with_the_keyboard(shown: Shown) -> No
     assert await page.run("document.activeElement.dataset.device") == emulator.device_ids[0]
 
 
+async def test_the_list_is_one_stop_of_the_tab_key(shown: Shown) -> None:
+    """The arrow keys move from device to device, so that a large fleet is passed at once."""
+    page = shown.page
+    stops = "document.querySelectorAll('#list [tabindex=\"0\"]').length"
+    assert await page.run(stops) == 1
+    await page.run("document.querySelector('#list [tabindex=\"0\"]').focus()")
+    await page.press("End")
+    last = "[...document.querySelectorAll('#list button')].at(-1) === document.activeElement"
+    assert await page.run(last)
+    assert await page.run(stops) == 1
+
+
+async def test_a_pause_says_how_long_it_was(shown: Shown) -> None:
+    """A reading that comes half a year after the others does not look like the next one."""
+    page = shown.page
+    await shown.append(12.5)
+    await page.until("document.querySelector('#value').textContent === '12.5'")
+    lengths = await page.run(
+        "[...document.querySelectorAll('#chart .length')].map((e) => e.textContent)"
+    )
+    assert int(lengths[-1].removesuffix(" d")) > 100
+
+
 async def test_the_page_shows_errors(browser: Page) -> None:
     """If the key is not accepted, the page says so and shows no figures."""
     async with Emulator(devices=1, messages=0) as emulator:

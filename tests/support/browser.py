@@ -30,7 +30,9 @@ class Page:
         self._numbers = count(1)
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._arrived: dict[str, asyncio.Event] = {}
-        self.errors: list[str] = []
+        self.errors: list[str] = []  # exceptions that nothing caught
+        self.console: list[str] = []  # errors that the browser logs
+        self.requests: list[str] = []  # URLs, after `call("Network.enable")`
 
     async def read(self) -> None:
         """Read the browser's messages until it closes."""
@@ -41,6 +43,12 @@ class Page:
             elif found["method"] == "Runtime.exceptionThrown":
                 details = found["params"]["exceptionDetails"]
                 self.errors.append(details.get("exception", details).get("description", "?"))
+            elif found["method"] == "Log.entryAdded":
+                entry = found["params"]["entry"]
+                if entry["level"] == "error":  # such as a file that was not found
+                    self.console.append(f"{entry['text']} {entry.get('url', '')}")
+            elif found["method"] == "Network.requestWillBeSent":
+                self.requests.append(found["params"]["request"]["url"])
             else:
                 self._arrived.setdefault(found["method"], asyncio.Event()).set()
 
@@ -143,6 +151,7 @@ async def browsing(profile: Path) -> AsyncIterator[Page]:
                 reading = asyncio.create_task(page.read())
                 await page.call("Page.enable")
                 await page.call("Runtime.enable")
+                await page.call("Log.enable")
                 yield page
                 await socket.close()
                 await reading

@@ -2,13 +2,14 @@
 //
 // Devices send at their own pace and may be silent for days. On a time axis a long pause
 // would leave no room for the readings. So they are drawn side by side, and a pause ten
-// times longer than usual is a break in the line.
+// times longer than usual is a band that breaks the line and says how long it was.
 
 const NS = "http://www.w3.org/2000/svg";
 const LEFT = 46;
 const RIGHT = 14;
 const TOP = 10;
 const BOTTOM = 24;
+const BAND = 48; // pixels for a pause, at most
 
 export function node(name, attributes = {}, text = "") {
   const made = document.createElementNS(NS, name);
@@ -45,11 +46,29 @@ function steps(low, high) {
   return [low, high];
 }
 
-function isPause(points) {
+// Where the axis is cut: for each reading, whether a pause lies before it.
+function pausesOf(points) {
   const gaps = points.slice(1).map((point, at) => point.time - points[at].time);
   const usual = [...gaps].sort((a, b) => a - b)[Math.floor(gaps.length / 2)] || 0;
   const least = Math.max(10 * usual, 60_000);
-  return (at) => at > 0 && gaps[at - 1] > least;
+  return [false, ...gaps.map((gap) => gap > least)];
+}
+
+// The places of the readings on the axis, in pixels.
+function placesOf(pauses, left, right) {
+  const cuts = pauses.filter(Boolean).length;
+  const steps = pauses.length - 1;
+  if (!steps) return [right];
+  const band = cuts ? Math.min(BAND, (right - left) / 2 / cuts) : 0;
+  const step = cuts < steps ? (right - left - cuts * band) / (steps - cuts) : 0;
+  let place = left;
+  return pauses.map((pause, at) => (place += at === 0 ? 0 : pause ? band : step));
+}
+
+function lengthOf(milliseconds) {
+  const minutes = Math.round(milliseconds / 60_000);
+  if (minutes < 100) return `${minutes} min`;
+  return minutes < 2880 ? `${Math.round(minutes / 60)} h` : `${Math.round(minutes / 1440)} d`;
 }
 
 export class Chart {
@@ -84,8 +103,9 @@ export class Chart {
     const room = (high - low) * 0.08 || Math.abs(high) * 0.05 || 1;
     low -= room;
     high += room;
-    const across = (width - LEFT - RIGHT) / Math.max(points.length - 1, 1);
-    this.x = (at) => (points.length === 1 ? width - RIGHT : LEFT + at * across);
+    this.pauses = pausesOf(points);
+    const places = placesOf(this.pauses, LEFT, width - RIGHT);
+    this.x = (at) => places[at];
     this.y = (value) => TOP + ((high - value) / (high - low)) * (height - TOP - BOTTOM);
     for (const value of steps(low, high)) {
       const y = Math.round(this.y(value));
@@ -104,7 +124,9 @@ export class Chart {
   drawTimes(width, height) {
     const { points } = this;
     const last = points.length - 1;
-    const places = last < 1 ? [last] : width < 420 ? [0, last] : [0, Math.round(last / 2), last];
+    const middle = this.nearest(width / 2);
+    const room = Math.min(this.x(middle) - this.x(0), this.x(last) - this.x(middle));
+    const places = last < 1 ? [last] : room < 150 ? [0, last] : [0, middle, last];
     for (const at of places) {
       const anchor = at === last ? "end" : at === 0 ? "start" : "middle";
       const other = points[at === last ? 0 : last].time;
@@ -114,16 +136,17 @@ export class Chart {
   }
 
   drawCurve(floor) {
-    const { points } = this;
-    const pause = isPause(points);
+    const { points, pauses } = this;
     const runs = [];
     points.forEach((point, at) => {
-      if (!runs.length || pause(at)) runs.push([]);
+      if (!runs.length || pauses[at]) runs.push([]);
       runs.at(-1).push(`${this.x(at).toFixed(1)},${this.y(point.value).toFixed(1)}`);
-      if (pause(at)) {
-        const x = (this.x(at) + this.x(at - 1)) / 2;
-        this.svg.append(node("line", { class: "pause", x1: x, x2: x, y1: TOP, y2: floor }));
-      }
+      if (!pauses[at]) return;
+      const x = (this.x(at) + this.x(at - 1)) / 2;
+      this.svg.append(node("line", { class: "pause", x1: x, x2: x, y1: TOP + 16, y2: floor }));
+      if (this.x(at) - this.x(at - 1) < BAND) return; // no room for words
+      const label = { class: "length", x, y: TOP + 8, "text-anchor": "middle" };
+      this.svg.append(node("text", label, lengthOf(point.time - points[at - 1].time)));
     });
     for (const run of runs) {
       this.svg.append(node("path", { class: "curve", d: `M${run.join("L")}` }));

@@ -86,10 +86,28 @@ function showList() {
     });
   const focused = document.activeElement?.dataset.device;
   byId("list").replaceChildren(...rows);
+  setStop(focused);
   if (focused) byId("list").querySelector(`[data-device="${CSS.escape(focused)}"]`)?.focus();
   byId("list-empty").hidden = rows.length > 0;
   put("list-empty", wanted ? "No device of that name" : "The project has no devices");
   showAges();
+}
+
+// The list is one stop of the tab key, however many devices it has; the arrow keys move in it.
+function setStop(device) {
+  const rows = [...byId("list").querySelectorAll("button")];
+  const of = (id) => rows.find((row) => row.dataset.device === id);
+  const stop = of(device) ?? of(chosen) ?? rows[0];
+  for (const row of rows) row.tabIndex = row === stop ? 0 : -1;
+}
+
+function moveInList(event) {
+  const rows = [...byId("list").querySelectorAll("button")];
+  const at = rows.indexOf(document.activeElement);
+  const to = { ArrowUp: at - 1, ArrowDown: at + 1, Home: 0, End: rows.length - 1 }[event.key];
+  if (at < 0 || to === undefined) return;
+  event.preventDefault();
+  rows[Math.min(Math.max(to, 0), rows.length - 1)].focus();
 }
 
 function showAges() {
@@ -273,6 +291,8 @@ function listen() {
   });
 }
 
+byId("list").addEventListener("keydown", moveInList);
+byId("list").addEventListener("focusin", (event) => setStop(event.target.dataset.device));
 byId("filter").addEventListener("input", showList);
 byId("series").addEventListener("change", (event) => {
   series = event.target.value;
