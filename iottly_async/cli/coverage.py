@@ -27,8 +27,8 @@ async def coverage(
 ) -> int:
     """Show which devices and times a store holds, and which are missing.
 
-    A pipe gets one record a device; missing intervals are pairs of milliseconds
-    since the epoch. The exit code is 0 if nothing is missing, else 4.
+    A pipe gets one record a device; missing intervals are pairs of times, of which
+    the second is exclusive. The exit code is 0 if nothing is missing, else 4.
 
     Args:
         store: The store, named as for ingest, or a folder of partitions.
@@ -66,6 +66,7 @@ async def coverage(
 def _record(found: Coverage, device: DeviceCoverage) -> dict[str, Any]:
     return {
         **found.record(device),
+        "missing": [[iso_ms(low), iso_ms(high)] for low, high in device.missing],
         "start": iso_ms(found.grid.start),
         "end": iso_ms(found.grid.end),
         "until": iso_ms(device.until),

@@ -10,7 +10,7 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from attrs import evolve, frozen
 from cyclopts import Parameter
@@ -41,6 +41,8 @@ async def ingest(
     patience: float | None = None,
     follow: Annotated[bool, Parameter(negative="")] = False,
     report: Path | None = None,
+    quiet: Annotated[bool, Parameter(name=["--quiet", "-q"], negative="")] = False,
+    json: Annotated[bool, Parameter(negative="")] = False,
     emulator: Annotated[bool, Parameter(negative="")] = False,
     project: ProjectOption = None,
     profile: ProfileOption = None,
@@ -68,6 +70,8 @@ async def ingest(
             by default 300, and with --follow inf.
         follow: Continue with new messages until Ctrl-C or SIGTERM; the exit code is then 0.
         report: Write a report of the run to this file, as JSON.
+        quiet: Print nothing but warnings and errors; with --json, the report too.
+        json: Print the report as one JSON object, also on a terminal.
         emulator: Fetch 100,000 messages from an emulator in this process.
 
     Returns:
@@ -98,13 +102,15 @@ async def ingest(
         if devices:  # a wrong option was refused before a name is looked up
             ids = await device_ids(found, devices, fleet=source.session.devices)
             job = make_job(devices=ids)
-        done, signalled = await _run(job)
+        done, signalled = await _run(job, quiet=quiet)
         silent = [each.device_id for each in done.devices if not each.total and not each.error]
         unknown = await unknown_devices(found, silent if devices else [])
     shown = without_secrets(to)
-    _summarise(done, shown, Output(format))
+    if json or not quiet:
+        _summarise(done, shown, Output("json" if json else format), quiet=quiet)
+    _print_failures(done)
     if file is not None:
-        file.write({"store": shown, **done.as_dict()})
+        file.write({"store": shown, **_record(done)})
     for error in unknown.values():
         say(str(error))
     return signalled if done.interrupted else _code(done, len(unknown))
@@ -143,14 +149,15 @@ async def _emulated() -> AsyncIterator[_Source]:
             yield _Source(session=session, project=emulator.project_id, end=settings.until)
 
 
-async def _run(job: IngestJob) -> tuple[IngestReport, ExitCode]:
+async def _run(job: IngestJob, *, quiet: bool) -> tuple[IngestReport, ExitCode]:
     """Run a job; the exit code is for the case that it was interrupted."""
     from .progress import progress_view
 
-    view = progress_view()
+    view = progress_view(quiet=quiet)
 
     def stop() -> None:
-        say("stopping; the fetched messages are being stored (Ctrl-C again ends at once)")
+        if not quiet:
+            say("stopping; the fetched messages are being stored (Ctrl-C again ends at once)")
         job.stop()
 
     def at_once() -> None:
@@ -198,7 +205,16 @@ def stop_on_signals(
         yield lambda: code or ExitCode.INTERRUPTED
 
 
-def _summarise(report: IngestReport, to: str, output: Output) -> None:
+def _record(report: IngestReport) -> dict[str, Any]:
+    """The report with its times as ISO texts."""
+    times = {"start": report.start, "end": report.end}
+    return {
+        **report.as_dict(),
+        **{name: None if ms is None else iso_ms(ms) for name, ms in times.items()},
+    }
+
+
+def _summarise(report: IngestReport, to: str, output: Output, *, quiet: bool) -> None:
     """Print the summary: a table, or a record on stdout with a line on stderr."""
     from .progress import limit_text
 
@@ -225,13 +241,14 @@ def _summarise(report: IngestReport, to: str, output: Output) -> None:
             }
         )
     else:
-        output.one(report.as_dict())
+        output.one(_record(report))
+        if quiet:
+            return
         say(
             f"{state}: {report.total:,} messages in {to}, {report.rows:,} of them by this run, "
             f"{report.rejected:,} rejected, {report.requests:,} requests, {report.seconds:.1f} s, "
             f"limit {limit_text(report.shares)}{_waits(report)}"
         )
-    _print_failures(report)
 
 
 def _waits(report: IngestReport) -> str:

@@ -36,16 +36,15 @@ class ProgressView(Protocol):
         ...
 
 
-def progress_view() -> ProgressView:
-    """Choose the view for stderr: a bar on a terminal, else lines."""
+def progress_view(*, quiet: bool) -> ProgressView:
+    """Choose the view for stderr: a bar on a terminal, else lines; none with `quiet`."""
+    if quiet:
+        return QuietView()
     return BarView() if stderr().is_terminal else LineView()
 
 
-class LineView:
-    """Prints a line every 5 seconds."""
-
-    def __init__(self) -> None:
-        self._shown = 0.0
+class QuietView:
+    """Prints nothing."""
 
     def __enter__(self) -> Self:
         return self
@@ -56,7 +55,17 @@ class LineView:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Do nothing: a line needs no clean-up."""
+        """Do nothing: nothing was printed."""
+
+    def show(self, state: State) -> None:
+        """Print nothing."""
+
+
+class LineView(QuietView):
+    """Prints a line every 5 seconds."""
+
+    def __init__(self) -> None:
+        self._shown = 0.0
 
     def show(self, state: State) -> None:
         """Print a line if the last one is at least 5 seconds old."""
@@ -131,12 +140,12 @@ def quota_text(quota: Quota) -> str:
 
 
 def waiting_text(state: State) -> str:
-    """Format what the job waits for, such as "waiting for quota, 23 s"; "" if it goes on."""
+    """Format what the job waits for, such as "waiting for quota: 23 s"; "" if it goes on."""
     seconds = state.waiting_seconds
     if state.waiting_for == "service":
-        return f"service away for {seconds or 0:,.0f} s"
+        return f"service away: {seconds or 0:,.0f} s"
     if state.waiting_for == "quota":
-        return "waiting for quota" + ("" if seconds is None else f", {seconds:,.0f} s")
+        return "waiting for quota" + ("" if seconds is None else f": {seconds:,.0f} s")
     return ""
 
 

@@ -44,5 +44,5 @@ async def _watch(session: IottlySession, clock: Clock) -> None:
             told = False
         elif not told:
             told = True
-            say("waiting for quota" + ("" if (s := waiting.seconds) is None else f", {s:,.0f} s"))
+            say("waiting for quota" + ("" if (s := waiting.seconds) is None else f": {s:,.0f} s"))
         await clock.sleep(_EVERY)

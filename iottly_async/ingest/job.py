@@ -183,6 +183,7 @@ class IngestJob:
             start=start.plan.query.start,
             end=start.plan.pinned_end,
             server_ahead=start.server_now - _now(),
+            data_end=start.data_end,
         )
         await self._fetch_and_write(start.plan, run, stored)
         plan = plan_after(start.plan, run.meter)

@@ -15,7 +15,9 @@ from .report import DeviceOutcome, Outcome
 from .totals import Contribution, Totals
 from .waiting import Waiting, WaitingFor
 
-_SPEED_OVER: Final = 10.0  # seconds over which the present speed is averaged
+_SPEED_OVER: Final = 10.0  # seconds over which the present speed is averaged, at least
+_WINDOW: Final = 60.0  # seconds of a quota's window, until it is known
+_SAMPLE_EVERY: Final = 0.2  # seconds between two samples of what is stored, at least
 
 
 @frozen(kw_only=True)
@@ -31,11 +33,12 @@ class Progress:
         done: the number of devices that reached their end.
         failed: the number of devices that ended in an error.
         seconds: since the run began.
-        rows_per_second: over the last ten seconds.
+        rows_per_second: over the last ten seconds, or over the quota's last window if that is
+            longer. A quota that is spent in bursts gives an even speed.
         share: how much of the range is stored, 0 to 1. It is estimated from the devices'
-            time covered so far and the rows found in it. None if there is nothing to
-            estimate from yet.
-        seconds_left: to the end of the range, at the present speed. None if there is nothing
+            time covered so far and the rows found in it, up to the time where the project's
+            data seem to end. None if there is nothing to estimate from yet.
+        seconds_left: until all messages are stored, at the present speed. None if there is nothing
             to estimate from yet.
         quota: of the key, as known now.
         intervals: the intervals of time, over all devices, that are not fetched yet.
@@ -135,7 +138,7 @@ class DeviceProgress:
         first, cursor = self.first, self.cursor
         if cursor is None or first is None or end <= first:
             return None
-        missing = sum(high - max(low, first) for low, high in cursor.remaining if high > first)
+        missing = sum(max(0, min(high, end) - max(low, first)) for low, high in cursor.remaining)
         share = 1 - missing / (end - first)
         return self.before + round((self.total - self.before) / share) if share > 0.001 else None
 
@@ -178,6 +181,9 @@ class Meter:
         start: of the range, in milliseconds since the epoch; None for the oldest message.
         end: of the range, in milliseconds since the epoch.
         server_ahead: seconds to add to `now` for the server's time since the epoch.
+        data_end: where the messages of the project seem to end, in milliseconds since the
+            epoch, as those of one device do. None if that is not known, or if a later message
+            was fetched.
         devices: the progress of each device, by its id.
         following: whether the range is done and the job waits for new messages.
         rows: messages stored, without rejected ones.
@@ -191,6 +197,7 @@ class Meter:
     start: int | None = None
     end: int = 0
     server_ahead: float = 0.0
+    data_end: int | None = None
     following: bool = False
     rows: int = 0
     rejected: int = 0
@@ -226,6 +233,10 @@ class Meter:
         device = self.device(batch.cursor.device_id)
         first = device.first
         device.note_first(batch)
+        newest = batch.cursor.newest
+        if self.data_end is not None and newest is not None and newest >= self.data_end:
+            self.data_end = None
+            self._add_up()
         if device.first != first:
             self._changed(device)
 
@@ -248,10 +259,11 @@ class Meter:
         start: int | None,
         end: int,
         server_ahead: float,
+        data_end: int | None = None,
     ) -> None:
         """Set what the plan of the run says."""
         self.devices, self.start, self.end = devices, start, end
-        self.server_ahead = server_ahead
+        self.server_ahead, self.data_end = server_ahead, data_end
         self._add_up()
 
     def device(self, device_id: str) -> DeviceProgress:
@@ -278,7 +290,7 @@ class Meter:
             self._changed(device)
 
     def _changed(self, device: DeviceProgress) -> None:
-        self._totals.replace(device.device_id, device.contribution(self.start, self.end))
+        self._totals.replace(device.device_id, device.contribution(self.start, self._end_of_data()))
 
     def snapshot(
         self,
@@ -289,7 +301,7 @@ class Meter:
         waiting: Waiting | None = None,
     ) -> Progress:
         """How far the run is now."""
-        speed = self._speed()
+        speed = self._speed(quota)
         total, stored = self._totals.expected(), self._totals.stored
         missing = None if total is None else max(0.0, total - stored)
         return Progress(
@@ -313,11 +325,22 @@ class Meter:
             waiting_seconds=None if waiting is None else waiting.seconds,
         )
 
-    def _speed(self) -> float:
+    def _end_of_data(self) -> int:
+        return self.end if self.data_end is None else min(self.end, self.data_end)
+
+    def _speed(self, quota: Quota) -> float:
+        """Rows a second, over one window of the quota at least."""
         now, written = self.now(), self.rows + self.rejected
+        over = _SPEED_OVER
+        if quota.limit is not None:
+            over = max(over, _WINDOW if quota.window is None else quota.window)
         samples = self._samples
-        samples.append((now, written))
-        while now - samples[0][0] > _SPEED_OVER:
+        if not samples or now - samples[-1][0] >= _SAMPLE_EVERY:
+            samples.append((now, written))
+        while len(samples) > 1 and now - samples[1][0] >= over:
             samples.popleft()
-        since, before = samples[0] if now - self.begun > _SPEED_OVER else (self.begun, 0)
-        return (written - before) / (now - since) if now > since else 0.0
+        since, before = samples[0] if now - self.begun > over else (self.begun, 0)
+        # What a quota allows for a window may be spent in the window's first seconds.
+        spent = quota.waiting > 0 and quota.limit is not None
+        passed = max(now - since, over) if spent else now - since
+        return (written - before) / passed if passed > 0 else 0.0

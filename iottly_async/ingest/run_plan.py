@@ -31,11 +31,15 @@ class RunStart:
         plan: with the range; it is in the store.
         devices: the progress of each device, by its id.
         server_now: seconds since the epoch on the server's clock.
+        data_end: where one device's messages in the range end, in milliseconds since the
+            epoch, exclusive; None if it has none. It is a guess of where those of the others
+            end.
     """
 
     plan: IngestPlan
     devices: dict[str, DeviceProgress]
     server_now: float
+    data_end: int | None = None
 
 
 async def begin_run(
@@ -56,7 +60,8 @@ async def begin_run(
         IottlyError: the error of the first device, if the service answered none of them.
     """
     old, saved = stored_plan(stored, devices, shown=repr(store))
-    now = await server_now(messages, query, devices, patience=patience)
+    present = await server_present(messages, query, devices, patience=patience)
+    now = present.now
     with _naming(store):
         check_server(saved.values(), server_now=now, local_now=SYSTEM_CLOCK.time())
         plan = next_plan(query, old, server_now=now, settle=settle)
@@ -70,7 +75,7 @@ async def begin_run(
         if cursor is not None and cursor.finished:
             device.outcome = Outcome.DONE
         progress[device_id] = device
-    return RunStart(plan=plan, devices=progress, server_now=now)
+    return RunStart(plan=plan, devices=progress, server_now=now, data_end=present.data_end)
 
 
 @contextmanager
@@ -85,12 +90,26 @@ def _naming(store: Store) -> Iterator[None]:
     raise CursorMismatchError(f"{store!r}: {reason}")
 
 
-async def server_now(
-    messages: Messages, query: Query, devices: Sequence[str], *, patience: float | None = None
-) -> float:
-    """The time on the server's clock, in seconds since the epoch; costs one small request.
+@frozen(kw_only=True)
+class ServerPresent:
+    """What one small request shows of the server.
 
-    If it is far from the local clock's, it is asked for a second time, as a single answer may
+    Attributes:
+        now: the time on the server's clock, in seconds since the epoch.
+        data_end: the time after a device's newest message in the range, in milliseconds since
+            the epoch; None if it has none.
+    """
+
+    now: float
+    data_end: int | None = None
+
+
+async def server_present(
+    messages: Messages, query: Query, devices: Sequence[str], *, patience: float | None = None
+) -> ServerPresent:
+    """The server's time, and the end of a device's messages; costs one small request.
+
+    If the time is far from the local clock's, it is asked for a second time, as a single answer may
     have a wrong `Date`. A device that the service refuses is passed over. Without a device,
     or without a `Date` in the answer, it is the local clock's time.
 
@@ -101,10 +120,10 @@ async def server_now(
     refused: ApiError | None = None
     for device_id in devices:
         try:
-            known = await _server_time(messages, query, device_id, patience)
+            known, data_end = await _server_time(messages, query, device_id, patience)
             local = SYSTEM_CLOCK.time()
             if known is not None and abs(known - local) > _FAR:
-                again = await _server_time(messages, query, device_id, patience)
+                again, data_end = await _server_time(messages, query, device_id, patience)
                 known = min(known, again or known, key=lambda each: abs(each - local))
         except FATAL:
             raise
@@ -113,21 +132,23 @@ async def server_now(
                 raise
             refused = refused or error
         else:
-            return SYSTEM_CLOCK.time() if known is None else known
+            now = SYSTEM_CLOCK.time() if known is None else known
+            return ServerPresent(now=now, data_end=data_end)
     if refused is not None:
         raise refused
-    return SYSTEM_CLOCK.time()
+    return ServerPresent(now=SYSTEM_CLOCK.time())
 
 
 async def _server_time(
     messages: Messages, query: Query, device_id: str, patience: float | None
-) -> float | None:
+) -> tuple[float | None, int | None]:
+    """The server's time, None without a `Date`; and the time after the newest message, or None."""
     request = PageRequest(
         device_id=device_id,
         start=query.start,
-        end=None,
+        end=query.end,
         type=query.type,
-        order="asc",
+        order="desc",
         size=1,
         number=None,
     )
@@ -137,7 +158,8 @@ async def _server_time(
         # The row cannot be read. A range without rows has a `Date` too.
         request = evolve(request, start=0, end=1)
         fetched = await messages.fetch(request, patience=patience)
-    return fetched.server_time
+    newest = max((row.at for row in fetched.messages), default=None)
+    return fetched.server_time, None if newest is None else newest + 1
 
 
 def plan_after(plan: IngestPlan, meter: Meter) -> IngestPlan:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -178,3 +179,33 @@ def test_a_signal_ends_following_with_exit_code_0(
     assert b"stopped following" in shown
     assert json.loads(file.read_text())["followed"]
     assert rows_of(path) == truth_of(emulator)
+
+
+def test_quiet_prints_nothing_but_errors(
+    iottly: Run, emulator: EmulatorThread, tmp_path: Path
+) -> None:
+    """So cron sends no mail; a device that fails is still named."""
+    done = iottly("ingest", "--quiet", "--to", tmp_path / "x.jsonl")
+    assert (done.code, done.out, done.err) == (0, "", "")
+    bad = emulator.device_ids[0]
+    emulator.fault("status", status=403, route=f"/v1.0/*/device/{bad}/*", count=None)
+    done = iottly("ingest", "-q", "--to", tmp_path / "y.jsonl")
+    assert (done.code, done.out) == (4, "")
+    assert f"device {bad}: ForbiddenError" in done.err
+    assert "done" not in done.err
+
+
+def test_the_report_can_be_printed_as_json(
+    iottly: Run, emulator: EmulatorThread, tmp_path: Path
+) -> None:
+    """`--json` is one object, also with `--quiet` and on a terminal; its times are ISO texts."""
+    start = "2026-04-03T00:00:00.000Z"
+    arguments = ("ingest", "--to", tmp_path / "x.jsonl", "--start", start)
+    done = iottly(*arguments, "--quiet", "--json", "--format", "table")
+    (report,) = done.records
+    assert (done.code, done.err) == (0, "")
+    assert (report["done"], report["start"]) == (5, start)
+    assert (
+        report["end"]
+        == datetime.fromisoformat(report["end"]).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+    )

@@ -57,9 +57,9 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
 @pytest.mark.parametrize(
     ("now", "text"),
     [
-        (state("quota", 23.4), "waiting for quota, 23 s"),
+        (state("quota", 23.4), "waiting for quota: 23 s"),
         (state("quota"), "waiting for quota"),
-        (state("service", 41.0), "service away for 41 s"),
+        (state("service", 41.0), "service away: 41 s"),
         (state(), ""),
     ],
 )

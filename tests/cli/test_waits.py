@@ -41,4 +41,4 @@ def test_a_wait_for_quota_is_said_once(capfd: pytest.CaptureFixture[str]) -> Non
 
     run_virtual(main)
     lines = capfd.readouterr().err.splitlines()
-    assert lines == ["iottly: waiting for quota, 29 s", "iottly: waiting for quota, 7 s"]
+    assert lines == ["iottly: waiting for quota: 29 s", "iottly: waiting for quota: 7 s"]

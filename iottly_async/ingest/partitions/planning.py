@@ -23,7 +23,7 @@ from ...resources.messages import TypeFilter
 from ...server_clock import is_ahead
 from ...session import IottlySession
 from ..plan import Query
-from ..run_plan import server_now as time_of_server
+from ..run_plan import server_present
 from .division import Division, Edges
 from .folder_plan import FolderPlan, PlannedSource, folder_of, read_plan, write_plan, writing
 from .partition import Partition, PartitionSource, check_variable, id_of, windows_of
@@ -173,7 +173,7 @@ async def _list(source: PartitionSource, query: Query, config: Config) -> _Liste
             devices = [device.id for device in found]
         else:
             devices = checked_ids(source.devices, name="devices")
-        now = await time_of_server(project.messages, query, devices)
+        now = (await server_present(project.messages, query, devices)).now
     return _ListedSource(source, config.base_url, sorted(set(devices)), now)
 
 
