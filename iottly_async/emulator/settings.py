@@ -230,6 +230,8 @@ class EmulatorSettings:
         stamp_offset: How many seconds the clock that gives messages their timestamps is ahead of
             the server's clock, which the ``Date`` header shows (D11); negative is behind. 0 by
             default.
+        date_rounding: How the ``Date`` header is rounded to whole seconds: ``down`` (the default),
+            or ``up``, to the next one, so that it is later than any stamp before the answer.
         late_by: How many seconds after it was appended a message becomes visible (D11), or a
             range (low, high) to draw from for each message. 0 by default.
         command_types: The command types that the project declares. ``echo`` and
@@ -294,6 +296,7 @@ class EmulatorSettings:
     latency: Latency = 0.0
     clock_offset: float = attrs.field(default=0.0, validator=number(-MAX_SECONDS))
     stamp_offset: float = attrs.field(default=0.0, validator=number(-MAX_SECONDS))
+    date_rounding: Rounding = attrs.field(default="down", validator=one_of(get_args(Rounding)))
     late_by: Latency = 0.0
     command_types: frozenset[str] = frozenset({"echo", "read_sensor_data"})
     command_defaults: CommandDefaults = attrs.field(factory=_command_defaults, hash=False)
@@ -387,6 +390,7 @@ class EmulatorOptions(TypedDict, total=False):
     latency: Latency
     clock_offset: float
     stamp_offset: float
+    date_rounding: Rounding
     late_by: Latency
     command_types: frozenset[str]
     command_defaults: CommandDefaults

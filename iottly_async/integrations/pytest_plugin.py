@@ -10,12 +10,12 @@ uses one.
   pytest-asyncio (strict or auto mode) or anyio, and for `asyncio.run` in a synchronous test.
   It serves one event loop, and is closed in that loop, at the latest when the loop ends.
 - ``iottly_config`` is the `Config` of that session; override it as below. Its `settle` is 0,
-  and the emulator stamps a message that is appended 1 s before the present, which is how
-  exactly a walk knows the server's time. So a walk finds the message at once.
-- ``iottly_environment`` sets ``IOTTLY_API_KEY``, ``IOTTLY_BASE_URL`` and
-  ``IOTTLY_PROJECT`` for the test, so that an application that opens its own session uses the
-  emulator. Its walks end `Config.settle` (5 s by default) before the present, unless its own
-  `Config` says otherwise.
+  and the emulator rounds `Date` up (``date_rounding="up"``), because a walk ends at the `Date`
+  of its first response. So a walk finds a message that was appended before at once.
+- ``iottly_environment`` sets ``IOTTLY_API_KEY``, ``IOTTLY_BASE_URL``, ``IOTTLY_PROJECT`` and
+  ``IOTTLY_SETTLE=0`` for the test, so that an application that opens its own session uses the
+  emulator and finds an appended message at once, too. An application that makes its `Config`
+  itself, and not by `Config.from_env`, has to set `settle` there.
 - ``iottly_emulator_options`` are the emulator's settings (`EmulatorOptions`). Override it
   with scope "session" in a conftest. The default is 3 devices and 600 messages.
 
@@ -57,8 +57,8 @@ def iottly_emulator_options() -> EmulatorOptions:
 def _iottly_emulator_server(iottly_emulator_options: EmulatorOptions) -> Iterator[EmulatorThread]:
     from ..emulator import EmulatorThread
 
-    # A walk ends at the `Date` of its first answer, which is in whole seconds.
-    options: EmulatorOptions = {"stamp_offset": -1.0, **iottly_emulator_options}
+    # A walk ends at the `Date` of its first response, which is in whole seconds.
+    options: EmulatorOptions = {"date_rounding": "up", **iottly_emulator_options}
     with EmulatorThread(**options) as emulator:
         yield emulator
 
@@ -82,6 +82,8 @@ def iottly_environment(
     monkeypatch.setenv("IOTTLY_API_KEY", iottly_emulator.api_key)
     monkeypatch.setenv("IOTTLY_BASE_URL", iottly_emulator.base_url)
     monkeypatch.setenv("IOTTLY_PROJECT", iottly_emulator.project_id)
+    # Nothing arrives late at the emulator, unless a test asks for that.
+    monkeypatch.setenv("IOTTLY_SETTLE", "0")
     return iottly_emulator
 
 

@@ -151,10 +151,36 @@ async def test_appended(iottly_session, iottly_emulator, number):
             assert found[-1 if order == "asc" else 0] == {"number": number}
 """
 
+# By the test's own clock and by the emulator's, which may stand still; the application's way.
+SINCE = """
+import asyncio
+from datetime import UTC, datetime
+import pytest
+from iottly_async import IottlySession
+
+@pytest.mark.parametrize("number", range(20))
+async def test_since(iottly_session, iottly_environment, number):
+    emulator = iottly_environment
+    if number % 3 == 2:
+        emulator.clock.pin()
+    start = emulator.clock.now() if number % 3 else datetime.now(UTC)
+    device = emulator.device_ids[0]
+    emulator.append(device, [{"payload": {"number": number}}])
+    async with IottlySession() as session:
+        for one in (iottly_session, session):
+            walk = one.project(emulator.project_id).messages.walk(device, start=start)
+            assert [message.payload async for message in walk] == [{"number": number}]
+"""
+
 
 def test_an_appended_message_is_found_at_once(pytester: pytest.Pytester) -> None:
     """A walk that begins after `append` yields the message, at any moment of a second."""
     run(pytester, APPENDED, "-o", "asyncio_mode=auto").assert_outcomes(passed=30)
+
+
+def test_a_walk_from_the_present_finds_what_is_appended_next(pytester: pytest.Pytester) -> None:
+    """`start` is taken before `append`; an application with its own session finds it, too."""
+    run(pytester, SINCE, "-o", "asyncio_mode=auto").assert_outcomes(passed=20)
 
 
 def test_xdist(pytester: pytest.Pytester) -> None:

@@ -187,7 +187,8 @@ class Dispatcher:
         answer.headers.update(fault.headers)
 
     def _add_date(self, answer: web.StreamResponse) -> web.StreamResponse:
-        second = int(self._state.clock.time())
+        up = self._state.settings.date_rounding == "up"
+        second = int(self._state.clock.time()) + up
         if second != self._date[0]:
             self._date = (second, formatdate(second, usegmt=True))
         answer.headers["Date"] = self._date[1]
