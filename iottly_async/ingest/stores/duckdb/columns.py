@@ -8,7 +8,7 @@ from typing import Final
 import pyarrow as pa
 
 from ....arrow import SCHEMA, record_batch
-from ....models import Message
+from ....models.row import MessageRow
 
 # DuckDB 1.4 and later takes these for JSON. It need not check each text again, which takes a sixth
 # of the time of a load: every text was decoded before, by a stricter decoder.
@@ -21,14 +21,14 @@ _SCHEMA: Final = pa.schema(
 )
 
 
-def table_of(messages: Sequence[Message]) -> pa.Table:
+def table_of(rows: Sequence[MessageRow]) -> pa.Table:
     """Messages as a table with the columns of the table ``messages``.
 
     Args:
-        messages: with payloads that are valid JSON.
+        rows: the messages; their payloads are valid JSON.
 
     Returns:
         The table.
     """
-    columns = record_batch(messages).columns
+    columns = record_batch(rows).columns
     return pa.Table.from_arrays(columns, schema=_SCHEMA)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import msgspec
 
 from ....errors import ConfigurationError, IottlyError, StoreError, StoreInUseError
+from ....models.message_batch import rows_of
 from ..appendfile import os_errors_as
 from ..aside import aside_path, check_aside, mode_of, remove_asides, sync_directory
 from ..base import Group, StoredState, StoreReader
@@ -222,8 +223,8 @@ class DuckDBStore:
         self._is_old = False
 
     def _write(self, db: DuckDBPyConnection, group: Group) -> None:
-        if group.messages:
-            db.register(INCOMING, self._table_of(group.messages))
+        if rows := rows_of(group):
+            db.register(INCOMING, self._table_of(rows))
             try:
                 db.execute(INSERT_MESSAGES)
             finally:

@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from struct import Struct
 from typing import Any, Final
 
 import msgspec
 
-from ....models import Message
-from ....models.row import keys_of
+from ....models.row import MessageRow, keys_of, own_bytes
 from ..base import Rejected
 
-Refused = tuple[Message, str]
+Refused = tuple[MessageRow, str]
 
 _NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
-_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)  # of PostgreSQL's binary times
+_EPOCH: Final = datetime(2000, 1, 1)  # noqa: DTZ001 - of PostgreSQL's binary times, in UTC
 _MICROSECOND: Final = timedelta(microseconds=1)
 _CHUNK: Final = 1_000  # rows
 
@@ -37,29 +36,29 @@ _length: Final = Struct(">i").pack
 _json_head: Final = Struct(">iB").pack
 
 
-def copy_rows(messages: Sequence[Message]) -> Iterator[bytes]:
+def copy_rows(rows: Sequence[MessageRow]) -> Iterator[bytes]:
     """Messages as the rows of a binary COPY, in the order of `COLUMNS`, in chunks."""
     yield _HEAD
-    for begin in range(0, len(messages), _CHUNK):
-        yield b"".join(_parts(messages[begin : begin + _CHUNK]))
+    for begin in range(0, len(rows), _CHUNK):
+        yield b"".join(_parts(rows[begin : begin + _CHUNK]))
     yield _END
 
 
-def _parts(messages: Sequence[Message]) -> list[bytes]:
+def _parts(rows: Sequence[MessageRow]) -> list[bytes]:
     parts: list[bytes] = []
-    keys = "\n".join(keys_of(messages)).encode().split(b"\n")
-    times = [(one.timestamp - _EPOCH) // _MICROSECOND for one in messages]
+    keys = "\n".join(keys_of(rows)).encode().split(b"\n")
+    times = [(row.time - _EPOCH) // _MICROSECOND for row in rows]
     device_id = kind = channel = None
     head = label = b""
-    for message, key, time in zip(messages, keys, times, strict=True):
+    for row, key, time in zip(rows, keys, times, strict=True):
         # Consecutive rows mostly have the same device and type, so these are encoded once.
-        if message.device_id != device_id:
-            device_id = message.device_id
+        if row.device_id != device_id:
+            device_id = row.device_id
             head = _FIELDS + _text(device_id)
-        if message.type is not kind or message.channel != channel or not label:
-            kind, channel = message.type, message.channel
+        if row.type is not kind or row.channel != channel or not label:
+            kind, channel = row.type, row.channel
             label = _text(kind) + _text(channel)
-        at, payload, extra = message.device_timestamp, message.payload_json, message.extra
+        at, payload, extra = row.device_time, own_bytes(row.payload), row.more
         parts += (
             head,
             _time(8, time, _NULL)
@@ -81,7 +80,7 @@ def _text(text: str | None) -> bytes:
     return _length(len(data)) + data
 
 
-def _json(value: Mapping[str, Any]) -> bytes:
+def _json(value: Mapping[str, Any] | None) -> bytes:
     if not value:
         return _NULL
     data = msgspec.json.encode(value)
@@ -114,32 +113,32 @@ def rejected_row(rejected: Rejected) -> tuple[Any, ...]:
     )
 
 
-def without_nul(messages: Sequence[Message]) -> tuple[Sequence[Message], list[Refused]]:
-    """Divide messages into those without a NUL, and refused ones.
+def without_nul(rows: Sequence[MessageRow]) -> tuple[Sequence[MessageRow], list[Refused]]:
+    """Divide rows into those without a NUL, and refused ones.
 
     A NUL is the usual reason for a refusal, and this is faster than halving the group.
     """
-    if not _may_hold_nul(messages):
-        return messages, []
+    if not _may_hold_nul(rows):
+        return rows, []
     reason = "a text holds a NUL (\\u0000), which jsonb and text cannot"
-    good = [message for message in messages if not _holds_nul(message)]
-    return good, [(message, reason) for message in messages if _holds_nul(message)]
+    good = [row for row in rows if not _holds_nul(row)]
+    return good, [(row, reason) for row in rows if _holds_nul(row)]
 
 
-def _may_hold_nul(messages: Sequence[Message]) -> bool:
+def _may_hold_nul(rows: Sequence[MessageRow]) -> bool:
     return (
-        b"\\u0000" in b"".join([message.payload_json for message in messages])
-        or "\0" in "".join([message.channel or "" for message in messages])
-        or "\0" in "".join([message.type or "" for message in messages])
-        or bool([message for message in messages if message.extra])
+        b"\\u0000" in b"".join([row.payload for row in rows])
+        or "\0" in "".join([row.channel or "" for row in rows])
+        or "\0" in "".join([row.type or "" for row in rows])
+        or bool([row for row in rows if row.more])
     )
 
 
-def _holds_nul(message: Message) -> bool:
-    payload, extra = message.payload_json, message.extra
+def _holds_nul(row: MessageRow) -> bool:
+    payload, extra = own_bytes(row.payload), row.more
     return (
         (b"\\u0000" in payload and _NUL.search(payload) is not None)
-        or "\0" in (message.channel or "")
-        or "\0" in (message.type or "")
+        or "\0" in (row.channel or "")
+        or "\0" in (row.type or "")
         or bool(extra and _NUL.search(msgspec.json.encode(extra)))
     )

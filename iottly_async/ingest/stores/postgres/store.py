@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Final
 from ....auth import RedactedStr
 from ....config import RetryPolicy
 from ....errors import ConfigurationError, StoreInUseError
-from ....models import Message
+from ....models.message import message_of
+from ....models.message_batch import rows_of
+from ....models.row import MessageRow
 from ....texts import without_secrets
 from ..base import Group, Rejected, StoredState, StoreReader
 from . import schema as sql
@@ -188,7 +190,7 @@ class PostgresStore:
 
     async def _write(self, db: Connection, group: Group) -> Mapping[str, int]:
         await self._create(db)
-        good, refused = without_nul(group.messages)
+        good, refused = without_nul(rows_of(group))
         try:
             async with db.transaction():
                 if good:
@@ -199,13 +201,13 @@ class PostgresStore:
             async with db.transaction():
                 refused = refused + await self._insert_new(db, good)
                 await self._keep(db, group, refused)
-        return Counter(message.device_id for message, _ in refused)
+        return Counter(row.device_id for row, _ in refused)
 
     async def _keep(self, db: Connection, group: Group, refused: Sequence[Refused]) -> None:
         """Write the rejected messages and the cursors."""
         rejected = [
             *group.rejected,
-            *(Rejected(message=one, reason=why) for one, why in refused),
+            *(Rejected(message=message_of(row), reason=why) for row, why in refused),
         ]
         if rejected:
             await db.executemany(self._sql(sql.REJECT), map(rejected_row, rejected))
@@ -216,34 +218,34 @@ class PostgresStore:
             [cursor.to_json() for cursor in group.cursors.values()],
         )
 
-    async def _insert_new(self, db: Connection, messages: Sequence[Message]) -> list[Refused]:
+    async def _insert_new(self, db: Connection, rows: Sequence[MessageRow]) -> list[Refused]:
         """Insert the rows that are not there yet. Returns those that the database refuses."""
-        if not messages:
+        if not rows:
             return []
         try:
             async with db.transaction():
-                await self._copy(db, messages, "iottly_incoming", "pg_temp")
+                await self._copy(db, rows, "iottly_incoming", "pg_temp")
                 await db.execute(self._sql(sql.TAKE_IN))
                 return []
         except self._row_errors as error:
             reason = self._text_of(error)
-        if len(messages) == 1:
-            return [(messages[0], reason)]
-        half = len(messages) // 2
+        if len(rows) == 1:
+            return [(rows[0], reason)]
+        half = len(rows) // 2
         refused = []
-        for part in (messages[:half], messages[half:]):
+        for part in (rows[:half], rows[half:]):
             await db.execute("TRUNCATE pg_temp.iottly_incoming")
             refused += await self._insert_new(db, part)
         return refused
 
     async def _copy(
-        self, db: Connection, messages: Sequence[Message], table: str, schema: str
+        self, db: Connection, rows: Sequence[MessageRow], table: str, schema: str
     ) -> None:
         await db.copy_to_table(
             table,
             schema_name=schema,
             columns=sql.COLUMNS,
-            source=_yielding(copy_rows(messages)),
+            source=_yielding(copy_rows(rows)),
             format="binary",
         )
 
