@@ -16,7 +16,8 @@ from pathlib import Path
 import duckdb
 
 DEVICES = """
-    SELECT device_id, messages, first, last FROM devices ORDER BY messages DESC, device_id
+    SELECT name, device_id, messages, first_seen, last_seen FROM devices
+    WHERE messages > 0 ORDER BY messages DESC, device_id
 """
 
 # The most frequent reading of one device; the second table shows it.
@@ -41,13 +42,13 @@ def main(path: str) -> None:
     with duckdb.connect(path, read_only=True) as db:
         db.execute("SET TimeZone = 'UTC'")
         devices = db.execute(DEVICES).fetchall()
-        total = sum(row[1] for row in devices)
+        total = sum(row[2] for row in devices)
         print(f"{total:,} messages of {len(devices)} devices\n")
         print_table(
-            ["device", "messages", "first", "last"],
+            ["name", "device", "messages", "first", "last"],
             (
-                [id_, f"{count:,}", f"{a:%Y-%m-%d %H:%M}", f"{b:%Y-%m-%d %H:%M}"]
-                for id_, count, a, b in devices
+                [name or "", id_, f"{count:,}", f"{a:%Y-%m-%d %H:%M}", f"{b:%Y-%m-%d %H:%M}"]
+                for name, id_, count, a, b in devices
             ),
         )
         busiest = db.execute(BUSIEST).fetchone()

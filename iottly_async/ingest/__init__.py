@@ -21,7 +21,7 @@ from .job import IngestJob
 from .plan import IngestPlan, Query
 from .progress import Progress
 from .report import DeviceOutcome, IngestReport, Outcome
-from .stores import Group, Rejected, Store, StoredState, open_store
+from .stores import Group, ListedDevice, Rejected, Store, StoredState, open_store
 
 __all__ = [
     "Bottleneck",
@@ -30,6 +30,7 @@ __all__ = [
     "IngestJob",
     "IngestPlan",
     "IngestReport",
+    "ListedDevice",
     "Outcome",
     "Progress",
     "Query",

@@ -26,12 +26,13 @@ from .plan import IngestPlan, Query
 from .progress import Meter, Progress
 from .report import IngestReport, Outcome
 from .run_plan import RunStart, begin_run, plan_after, renewal
-from .stores import Store, StoredState, open_store
+from .stores import ListedDevice, Store, StoredState, open_store
 from .waiting import WaitMeter
 from .writer import Writer
 
 T = TypeVar("T")
 
+KeepDevices = Callable[[Sequence[ListedDevice]], Awaitable[None]]
 OnProgress = Callable[[Progress], object]
 
 _FLUSH_EVERY: Final = 1.0  # seconds
@@ -196,19 +197,23 @@ class IngestJob:
     # --- the plan ------------------------------------------------------------------------
 
     async def _plan(self, stored: StoredState) -> RunStart:
-        return await begin_run(
+        listed: dict[str, ListedDevice] = {}
+        if self._devices is None:
+            devices = await self._project.devices.list(patience=self._patience)
+            listed = {device.id: ListedDevice.of(device) for device in devices}
+        start = await begin_run(
             self._project.messages,
             self._store,
             stored,
             self._query,
-            await self._list_devices() if self._devices is None else self._devices,
+            self._devices or [*listed],
             settle=self._session.config.settle,
             patience=self._patience,
         )
-
-    async def _list_devices(self) -> list[str]:
-        devices = await self._project.devices.list(patience=self._patience)
-        return [device.id for device in devices]
+        keep: KeepDevices | None = getattr(self._store, "keep_devices", None)
+        if keep is not None:
+            await keep([*listed.values()])
+        return start
 
     # --- the range, then what arrives later ----------------------------------------------
 

@@ -68,6 +68,7 @@ class CursorDraft(Model):
         "end",
         "look_back",
         "newest",
+        "oldest",
         "order",
         "pinned_end",
         "project_id",
@@ -112,6 +113,8 @@ class Cursor(CursorDraft):
         count: number of messages yielded so far. Default 0.
         newest: of an ascending walk, the newest millisecond of which a message was yielded;
             None (the default) if there was none.
+        oldest: of an ascending walk, the oldest such millisecond; None (the default) if there
+            was none, or the walk began with a version that did not note it.
         stamped: a time that the clock that stamps messages has reached, and the moment by the
             server's clock and by the local one; None (the default) if none is known.
         recent_from: where an ascending walk without an end goes on: about the lookback before
@@ -133,6 +136,7 @@ class Cursor(CursorDraft):
     pinned_end: int
     count: int = 0
     newest: int | None = None
+    oldest: int | None = None
     stamped: tuple[int, int, int] | None = None
     recent_from: int | None = None
     recent: tuple[tuple[int, str], ...] = ()
@@ -227,6 +231,8 @@ class Cursor(CursorDraft):
         }
         if self.newest is not None:
             form |= {"newest": self.newest, "stamped": self.stamped}
+        if self.oldest is not None:
+            form |= {"oldest": self.oldest}
         if self.recent_from is not None:
             form |= {"recent": self.recent, "recent_from": self.recent_from}
         return msgspec.json.encode(form).decode()
@@ -312,6 +318,7 @@ class Cursor(CursorDraft):
             pinned_end=form.pinned_end,
             count=form.count,
             newest=form.newest,
+            oldest=form.oldest,
             stamped=form.stamped,
             recent_from=form.recent_from,
             recent=tuple(form.recent),
@@ -334,6 +341,7 @@ class _CursorJSON(msgspec.Struct, frozen=True):
     count: int
     fingerprint: str
     newest: int | None = None
+    oldest: int | None = None
     stamped: tuple[int, int, int] | None = None
     recent: list[tuple[int, str]] = []
     recent_from: int | None = None
@@ -343,5 +351,6 @@ def _is_sound(cursor: Cursor) -> bool:
     flat: list[Any] = [edge for interval in cursor.remaining for edge in interval]
     ascending = all(a < b for a, b in cursor.remaining) and flat == sorted(flat)
     times = [*flat, cursor.pinned_end, *(at for at, _ in cursor.recent)]
-    times += [at for at in (cursor.newest, cursor.recent_from) if at is not None]
+    marks = (cursor.newest, cursor.oldest, cursor.recent_from)
+    times += [at for at in marks if at is not None]
     return ascending and cursor.count >= 0 and all(YEAR_1 <= at <= YEAR_10000 for at in times)

@@ -84,6 +84,7 @@ class Lookback:
 
     Attributes:
         newest: the newest millisecond of which a message was yielded; None if there was none.
+        oldest: the oldest such millisecond; None also if that is not known.
         floor: where a cursor goes on at the earliest.
     """
 
@@ -104,6 +105,7 @@ class Lookback:
         "_warned",
         "floor",
         "newest",
+        "oldest",
     )
 
     def __init__(self, span: int, start: int) -> None:
@@ -115,6 +117,7 @@ class Lookback:
             start: first millisecond of the walk's query.
         """
         self.newest: int | None = None
+        self.oldest: int | None = None
         self.floor = start
         self._span = span
         self._unread_from: float = inf
@@ -142,7 +145,7 @@ class Lookback:
         Returns:
             The interval that is read again, and the millisecond from which all is read.
         """
-        self.newest = cursor.newest
+        self.newest, self.oldest = cursor.newest, cursor.oldest
         if cursor.recent_from is None:  # of a version that did not look back
             self.floor = cursor.pinned_end
             return (self.floor, self.floor), self.floor
@@ -231,7 +234,9 @@ class Lookback:
         if first < len(times) and times[first] < end:
             messages = self._drop_known(messages)
         if messages:
-            newest = messages[-1].at
+            oldest, newest = messages[0].at, messages[-1].at
+            if self.newest is None or (self.oldest is not None and oldest < self.oldest):
+                self.oldest = oldest
             if self.newest is None or newest > self.newest:
                 self.newest = newest
         if asked_at in self._asked:

@@ -312,10 +312,11 @@ class Track:
         draft.pinned_end = end
         draft.count = self._count
         if self._lookback is None:
-            draft.newest = draft.stamped = draft.recent_from = None
+            draft.newest = draft.oldest = draft.stamped = draft.recent_from = None
             draft.recent = ()
         else:
             draft.newest = self._lookback.newest
+            draft.oldest = self._lookback.oldest
             draft.stamped = self._lookback.stamped
             draft.look_back = self._lookback.look_back(end, intervals)
         draft.version = VERSION

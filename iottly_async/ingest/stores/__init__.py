@@ -9,6 +9,7 @@ from ...config import RetryPolicy
 from ...errors import ConfigurationError
 from ...texts import without_secrets
 from .base import Group, Rejected, Store, StoredState, StoreReader
+from .devices import ListedDevice
 from .duckdb.store import DuckDBStore
 from .jsonl.store import JSONLinesStore
 from .names import checked_text
@@ -19,6 +20,7 @@ __all__ = [
     "DuckDBStore",
     "Group",
     "JSONLinesStore",
+    "ListedDevice",
     "ParquetStore",
     "PostgresStore",
     "Rejected",

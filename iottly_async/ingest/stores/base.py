@@ -156,6 +156,12 @@ class Store(Protocol):
       attribute it is 500. A group has fewer rows if `flush_every` has passed, and more if
       the store is slower than the walks.
 
+    A method is optional, too:
+
+    - ``async def keep_devices(self, devices: Sequence[ListedDevice]) -> None``: keep what the
+      project's list says of its devices. A job calls it once, after `begin`; with no devices, if
+      it has not listed them. What is known of other devices stays.
+
     Example:
         A store that prints its rows and remembers nothing:
 

@@ -18,14 +18,16 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 from ...errors import ConfigurationError, StoreError
 from ..grid import TimeGrid
-from .appendfile import os_errors_as
-from .aside import check_aside, remove_asides
+from .appendfile import os_errors_as, reading
+from .aside import check_aside, remove_asides, replace_file
 from .base import Group, StoredState
+from .devices import ListedDevice, StoredDevice, stored_devices
 from .lock import StoreLock
 from .rejected_lines import RejectedMark
 from .state_log import FileState, StateLog
@@ -54,6 +56,7 @@ class FileStore(ABC, Generic[S]):
         self._log: StateLog[S] = StateLog(state_path)
         self._changed: dict[str, str] = {}  # cursors that are not in the state file
         self._new_plan: str | None = None
+        self._listed: dict[str, ListedDevice] | None = None  # None before `keep_devices`
         self._lock = StoreLock(lock_path, repr(path))
         self._begun = False
         self._thread = StoreThread(thread)
@@ -68,6 +71,10 @@ class FileStore(ABC, Generic[S]):
     async def begin(self, plan: str) -> None:
         """Replace the plan (`Store.begin`)."""
         await self._thread.run(lambda: self._begin(plan))
+
+    async def keep_devices(self, devices: Sequence[ListedDevice]) -> None:
+        """Keep what the project lists, in a file (`Store`)."""
+        await self._thread.run(lambda: self._keep_devices(devices))
 
     async def write(self, group: Group) -> Mapping[str, int]:
         """Write a group, which is durable after the next flush (`Store.write`)."""
@@ -90,8 +97,10 @@ class FileStore(ABC, Generic[S]):
     def _open(self) -> StoredState:
         with os_errors_as(ConfigurationError, f"store {self.path!r} cannot be opened"):
             check_aside(self._state_path)
+            check_aside(self._devices_path)
             self._hold()
             remove_asides(self._state_path)
+            remove_asides(self._devices_path)
             self._state = self._load()
             unreadable = self._unreadable()
         return StoredState(
@@ -108,6 +117,24 @@ class FileStore(ABC, Generic[S]):
         self._begun = True
         self._state.plan = self._new_plan = plan
         self._flush()
+        self._write_devices()
+
+    def _keep_devices(self, devices: Sequence[ListedDevice]) -> None:
+        self._listed = {one.device_id: one for one in devices}
+        self._write_devices()
+
+    def _write_devices(self) -> None:
+        if self._listed is None:
+            return
+        path = self._devices_path
+        with os_errors_as(StoreError, f"store {self.path!r}"):
+            before: list[StoredDevice] = []
+            with suppress(FileNotFoundError), open(path, "rb") as file:
+                data = file.read()
+                with reading(path):
+                    before = self._decoded_devices(data)
+            found = stored_devices(self._listed, before, self._state.cursors)
+            replace_file(path, self._encoded_devices(found))
 
     def _write(self, group: Group) -> None:
         with os_errors_as(StoreError, f"store {self.path!r}"):
@@ -122,6 +149,19 @@ class FileStore(ABC, Generic[S]):
             self._sync_rows()
             self._log.save(self._state, plan=self._new_plan, cursors=self._changed)
         self._changed, self._new_plan = {}, None
+
+    @property
+    @abstractmethod
+    def _devices_path(self) -> str:
+        """The path of the file of devices."""
+
+    @abstractmethod
+    def _encoded_devices(self, devices: Sequence[StoredDevice]) -> bytes:
+        """The content of the file of devices."""
+
+    @abstractmethod
+    def _decoded_devices(self, data: bytes) -> list[StoredDevice]:
+        """The devices in such a content; raises `ValueError` if it is something else."""
 
     def _full(self) -> bool:
         """Whether so many rows are in memory that a flush is due."""

@@ -22,8 +22,11 @@ what is wrong. Its other columns are the same, and one more:
 
 There are three views:
 
-- ``devices``: one row a device, with the number of its messages and its first and last
-  ``timestamp``.
+- ``devices``: one row a device: ``device_id``, ``name``, ``status``, ``agent_version``,
+  ``first_seen`` and ``last_seen`` (the first and last ``timestamp`` of its messages), and the
+  number of its ``messages``. Name and status are those of the last job that took all devices of
+  the project; NULL before one did. ``SELECT name, max(timestamp) FROM messages JOIN devices
+  USING (device_id) GROUP BY name`` gives names to ids.
 - ``latest``: the latest message of each device, of any type.
 - ``readings``: one row for each number in a payload: ``device_id``, ``timestamp``, ``name``
   (its path, for example ``sensor_data_reading.temperature`` or ``phases[0]``), ``value``
@@ -32,7 +35,7 @@ There are three views:
 A time is a moment, so ``timestamp > now() - INTERVAL 1 HOUR`` is right in every time zone. DuckDB
 shows it, and cuts it by ``date_trunc``, in the zone of the session: the machine's, unless
 ``SET TimeZone = 'UTC'`` or another zone is set.
-The schema ``ingest`` is the job's own: its plan and its cursors.
+The schema ``ingest`` is the job's own: its plan, its cursors and what ``devices`` reads.
 
 A file of version 2, whose times were UTC without a zone, is rewritten when the next job begins
 (`migration`).
@@ -84,13 +87,26 @@ TABLES: Final = (
     """,
     "COMMENT ON COLUMN messages.timestamp IS 'when the server got it'",
     "COMMENT ON COLUMN messages.device_timestamp IS 'the time the device recorded'",
+    """
+    CREATE TABLE ingest.devices (
+        device_id VARCHAR PRIMARY KEY,
+        name VARCHAR,
+        status VARCHAR,
+        agent_version VARCHAR
+    )
+    """,
 )
 
 VIEWS: Final = (
     """
     CREATE VIEW devices AS
-    SELECT device_id, count(*) AS messages, min(timestamp) AS first, max(timestamp) AS last
-    FROM messages GROUP BY device_id
+    SELECT device_id, listed.name, listed.status, listed.agent_version, stored.first_seen,
+           stored.last_seen, coalesce(stored.messages, 0) AS messages
+    FROM ingest.devices AS listed FULL JOIN (
+        SELECT device_id, count(*) AS messages, min(timestamp) AS first_seen,
+               max(timestamp) AS last_seen
+        FROM messages GROUP BY device_id
+    ) AS stored USING (device_id)
     """,
     """
     CREATE VIEW latest AS
@@ -117,7 +133,7 @@ OWN_TABLES: Final = (
     "CREATE TABLE ingest.cursors (device_id VARCHAR PRIMARY KEY, cursor VARCHAR NOT NULL)",
 )
 
-CREATE: Final = (*TABLES, *VIEWS, *OWN_TABLES)
+CREATE: Final = (*OWN_TABLES, *TABLES, *VIEWS)
 
 INCOMING: Final = "iottly_incoming"
 """The name of the Arrow table that a group is loaded from."""
@@ -146,6 +162,15 @@ INSERT_CURSORS: Final = """
     SELECT row.device_id, row.cursor
     FROM (SELECT unnest(from_json($rows, '[{"device_id": "VARCHAR", "cursor": "VARCHAR"}]')) AS row)
     ON CONFLICT (device_id) DO UPDATE SET cursor = excluded.cursor
+"""
+
+
+KEEP_DEVICES: Final = """
+    INSERT OR REPLACE INTO ingest.devices
+    SELECT row.device_id, row.name, row.status, row.agent_version
+    FROM (SELECT unnest(from_json($rows, '[{
+        "device_id": "VARCHAR", "name": "VARCHAR", "status": "VARCHAR", "agent_version": "VARCHAR"
+    }]')) AS row)
 """
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -16,6 +16,7 @@ from ....models.message_batch import rows_of
 from ..appendfile import os_errors_as
 from ..aside import aside_path, check_aside, mode_of, remove_asides, sync_directory
 from ..base import Group, StoredState, StoreReader
+from ..devices import ListedDevice
 from ..lock import StoreLock
 from ..names import checked_path, real_path
 from ..thread import StoreThread
@@ -28,6 +29,7 @@ from .schema import (
     INSERT_CURSORS,
     INSERT_MESSAGES,
     INSERT_REJECTED,
+    KEEP_DEVICES,
     VERSION,
     first_line,
     is_locked,
@@ -96,6 +98,11 @@ class DuckDBStore:
     async def begin(self, plan: str) -> None:
         """Replace the plan; create the file, if there is none (`Store.begin`)."""
         await self._run(lambda db: db.execute("UPDATE ingest.job SET plan = $1", [plan]))
+
+    async def keep_devices(self, devices: Sequence[ListedDevice]) -> None:
+        """Keep what the project lists, for the view ``devices`` (`Store`)."""
+        rows = msgspec.json.encode(devices).decode()
+        await self._run(lambda db: db.execute(KEEP_DEVICES, {"rows": rows}))
 
     async def write(self, group: Group) -> Mapping[str, int]:
         """Write a group in one transaction (`Store.write`)."""

@@ -12,8 +12,10 @@ from msgspec import Raw
 from ....models import Message
 from ....models._time import epoch_ms, iso_texts
 from ....models.row import keys_of
+from ..devices import StoredDevice
 
 _encode_lines: Final = msgspec.json.Encoder().encode_lines
+_decode_devices: Final = msgspec.json.Decoder(StoredDevice).decode_lines
 
 
 # gc=False: a line cannot be part of a reference cycle, so the collector may skip it.
@@ -80,3 +82,20 @@ def _has_line_end(data: bytes) -> bool:
 def _one_line(payload: bytes) -> bytes:
     """The payload without line ends, which JSON allows between its tokens."""
     return msgspec.json.format(payload, indent=-1) if _has_line_end(payload) else payload
+
+
+def device_lines_of(devices: Sequence[StoredDevice]) -> bytes:
+    """Devices as lines, in their order."""
+    first = iso_texts([device.first_seen for device in devices])
+    last = iso_texts([device.last_seen for device in devices])
+    return _encode_lines(
+        [
+            {**msgspec.structs.asdict(device), "first_seen": begin, "last_seen": end}
+            for device, begin, end in zip(devices, first, last, strict=True)
+        ]
+    )
+
+
+def devices_of(lines: bytes) -> list[StoredDevice]:
+    """The devices in such lines; raises `ValueError` if they are something else."""
+    return _decode_devices(lines)

@@ -18,6 +18,10 @@ These files may lie beside it:
   ``path`` of what is wrong, and the fields above. A message whose payload is invalid has the
   payload's bytes as ``payload_base64``. A row that is no message, for example one without a
   timestamp, has the row's bytes as ``raw_base64``, and null for what it does not have.
+- ``telemetry.jsonl.devices``: one line a device (`StoredDevice`): ``device_id``, ``name``,
+  ``status``, ``agent_version``, ``first_seen`` and ``last_seen``. It is replaced when a job begins,
+  when it ends, and each minute while it follows. Name and status are those of the last job that
+  took all devices of the project; null before one did.
 - ``telemetry.jsonl.cursor``: the sidecar (`Sidecar`), the job's state file. A line is added
   to it after the lines of messages were synced. What a file holds beyond the size in the
   sidecar was written by a run that was killed; the next run cuts it off.
@@ -68,6 +72,11 @@ def sidecar_path(path: str) -> str:
 def lock_path(path: str) -> str:
     """The path of the lock file."""
     return path + ".lock"
+
+
+def devices_path(path: str) -> str:
+    """The path of the file of devices."""
+    return path + ".devices"
 
 
 def rejected_path(path: str) -> str:

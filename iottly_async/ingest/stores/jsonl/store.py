@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ....errors import ConfigurationError
 from ..appendfile import AppendFile, reading
 from ..base import Group, StoreReader
+from ..devices import StoredDevice
 from ..file_store import FileStore
 from ..names import checked_path, real_path
 from ..rejected_lines import marks_of, rejected_lines_of, unreadable_of
-from .lines import lines_of
+from .lines import device_lines_of, devices_of, lines_of
 from .reader import JSONLinesReader, counted_lines
 from .schema import (
     Sidecar,
     compressed,
+    devices_path,
     lock_path,
     new_sidecar,
     read_sidecar,
@@ -52,6 +54,16 @@ class JSONLinesStore(FileStore[Sidecar]):
     def reader(self) -> StoreReader:
         """What reads this store."""
         return JSONLinesReader(self._real)
+
+    @property
+    def _devices_path(self) -> str:
+        return devices_path(self._real)
+
+    def _encoded_devices(self, devices: Sequence[StoredDevice]) -> bytes:
+        return device_lines_of(devices)
+
+    def _decoded_devices(self, data: bytes) -> list[StoredDevice]:
+        return devices_of(data)
 
     def _load(self) -> Sidecar:
         if self._lines.exists:

@@ -10,6 +10,7 @@ telemetry.parquet.ingest/
   part.pending                  the files of the last flush: `PendingFlush`
   part.lock                     who writes this part now
   rejected/part-00000017.jsonl  what cannot be such a row, with the reason
+  devices.parquet               one row a device (below)
 ```
 
 ``date`` is the day of ``timestamp`` in UTC. Ids are percent-encoded as in a URL, which
@@ -24,6 +25,17 @@ rejected file. Each Parquet file has these columns:
 - ``payload``: string; JSON, as it arrived, byte for byte.
 - ``extra``: string; JSON of the fields that the API's documents do not name; mostly null.
 - ``key``: string; unique, and the same for the same message in every run.
+
+``devices.parquet`` has one row a device: ``device_id``, ``name``, ``status``, ``agent_version``,
+and the times of its oldest and newest message, ``first_seen`` and ``last_seen``. A job replaces it
+when it begins, when it ends, and each minute while it follows. Name and status are those of the
+last job that took all devices of the project. A part with another name than ``part`` has its own,
+``devices-<part>.parquet``.
+
+```sql
+SELECT name, count(*) FROM read_parquet('telemetry.parquet/**/*.parquet')
+JOIN read_parquet('telemetry.parquet.ingest/devices*.parquet') USING (device_id) GROUP BY name
+```
 
 Readers take the folder of rows as it is; polars refuses a folder with other files in it. A
 query for a date or a device reads only the files of that date or device:
@@ -58,6 +70,7 @@ from ..state_log import FileState, read_state
 
 VERSION: Final = 1
 REJECTED_FOLDER: Final = "rejected"
+DEFAULT_PART: Final = "part"
 _OLD_STATE_FOLDER: Final = "_ingest"
 _OLD_REJECTED_FOLDER: Final = "_rejected"
 _NO_PROJECT: Final = "__HIVE_DEFAULT_PARTITION__"  # readers take it for null
@@ -117,6 +130,12 @@ def state_folder(path: str) -> str:
 def state_path(path: str, part: str, suffix: str = "json") -> str:
     """The path of a part's manifest, or of another file of the job's own."""
     return os.path.join(state_folder(path), f"{part}.{suffix}")
+
+
+def devices_path(path: str, part: str) -> str:
+    """The path of a part's file of devices."""
+    name = "devices" if part == DEFAULT_PART else f"devices-{part}"
+    return os.path.join(state_folder(path), f"{name}.parquet")
 
 
 def file_path(path: str, name: str) -> str:

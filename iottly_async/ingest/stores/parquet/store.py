@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from secrets import token_hex
 from typing import TYPE_CHECKING, Final
@@ -32,16 +33,19 @@ from ..aside import (
     write_synced,
 )
 from ..base import Group, StoreReader
+from ..devices import StoredDevice
 from ..file_store import FileStore
 from ..lock import StoreLock
 from ..names import checked_path, real_path
 from ..rejected_lines import rejected_lines_of, unreadable_of
 from .schema import (
+    DEFAULT_PART,
     REJECTED_FOLDER,
     Manifest,
     OldLayout,
     PendingFlush,
     checked_part,
+    devices_path,
     file_path,
     flush_name,
     is_aside_of,
@@ -86,9 +90,9 @@ class ParquetStore(FileStore[Manifest]):
     flush_every = 30.0
     group_rows = 4_000  # fewer rows are not worth the fixed cost of making columns
 
-    def __init__(self, path: str | os.PathLike[str], *, part: str = "part") -> None:
+    def __init__(self, path: str | os.PathLike[str], *, part: str = DEFAULT_PART) -> None:
         try:
-            from . import columns
+            from . import columns, devices
         except ModuleNotFoundError:
             raise ConfigurationError(
                 "the Parquet store needs the extra parquet: pip install 'iottly-async[parquet]'"
@@ -104,6 +108,7 @@ class ParquetStore(FileStore[Manifest]):
             thread="iottly-parquet",
         )
         self._columns = columns
+        self._devices = devices
         self._state_folder = state_folder(folder)
         self._old = OldLayout(folder)
         self._pending_path = state_path(folder, part, "pending")
@@ -118,6 +123,16 @@ class ParquetStore(FileStore[Manifest]):
         from .reader import ParquetReader
 
         return ParquetReader(self._folder, self._part)
+
+    @property
+    def _devices_path(self) -> str:
+        return devices_path(self._folder, self._part)
+
+    def _encoded_devices(self, devices: Sequence[StoredDevice]) -> bytes:
+        return self._devices.encode_devices(devices)
+
+    def _decoded_devices(self, data: bytes) -> list[StoredDevice]:
+        return self._devices.decode_devices(data)
 
     # --- open ----------------------------------------------------------------------------
 

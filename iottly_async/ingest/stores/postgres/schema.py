@@ -25,15 +25,19 @@ what is wrong: a payload is not valid JSON, a text holds a NUL, a number is outs
 
 There are three views:
 
-- ``devices``: one row a device, with the number of its messages and its first and last
-  ``timestamp``.
+- ``devices``: one row a device: ``device_id``, the number of its ``messages``, ``first_seen`` and
+  ``last_seen`` (the first and last ``timestamp`` of its messages), ``name``, ``status`` and
+  ``agent_version``. Name and status are those of the last job that took all devices of the
+  project; NULL before one did. ``SELECT name, max(timestamp) FROM messages JOIN devices USING
+  (device_id) GROUP BY name`` gives names to ids.
 - ``latest``: the latest message of each device, of any type; found by the index.
 - ``readings``: one row for each number in a payload: ``device_id``, ``timestamp``, ``name``
   (its path, for example ``sensor_data_reading.temperature`` or ``phases[0]``), ``value``
   (double precision), and the ``type`` and ``key`` of the message.
 
-The tables ``ingest_store``, ``ingest_plans`` and ``ingest_cursors`` are the job's own: the
-schema's version, the plans and the cursors.
+The tables ``ingest_store``, ``ingest_plans``, ``ingest_cursors`` and ``ingest_devices`` are the
+job's own: the schema's version, the plans, the cursors and what ``devices`` reads. A store of
+version 2 has no names of devices; the next job adds them.
 """
 
 from __future__ import annotations
@@ -43,7 +47,47 @@ from typing import Any, Final
 from ....errors import ConfigurationError
 from ..base import StoredState
 
-VERSION: Final = 2
+VERSION: Final = 3
+MIGRATED: Final = 2
+"""The earlier version that is read as it is, and migrated when a job begins."""
+
+# A subquery that a query does not read costs it nothing.
+_DEVICES: Final = (
+    """
+    CREATE TABLE {schema}.ingest_devices (
+        device_id text PRIMARY KEY,
+        name text,
+        status text,
+        agent_version text
+    )
+    """,
+    """
+    CREATE OR REPLACE VIEW {schema}.devices AS
+    SELECT
+        device_id,
+        (SELECT count(*) FROM {schema}.messages AS message
+         WHERE message.device_id = device.device_id) AS messages,
+        (SELECT min(timestamp) FROM {schema}.messages AS message
+         WHERE message.device_id = device.device_id) AS first_seen,
+        (SELECT max(timestamp) FROM {schema}.messages AS message
+         WHERE message.device_id = device.device_id) AS last_seen,
+        listed.name,
+        listed.status,
+        listed.agent_version
+    FROM (
+        SELECT device_id FROM {schema}.ingest_devices
+        UNION SELECT device_id FROM {schema}.ingest_cursors
+    ) AS device LEFT JOIN {schema}.ingest_devices AS listed USING (device_id)
+    """,
+)
+MIGRATE: Final = (
+    # The views of others that read it go on with the new names.
+    "ALTER VIEW {schema}.devices RENAME COLUMN first TO first_seen",
+    "ALTER VIEW {schema}.devices RENAME COLUMN last TO last_seen",
+    *_DEVICES,
+    "UPDATE {schema}.ingest_store SET version = 3",
+)
+"""Makes a store of version 2 one of the present version."""
 
 CREATE: Final = (
     "CREATE SCHEMA IF NOT EXISTS {schema}",
@@ -88,11 +132,7 @@ CREATE: Final = (
         PRIMARY KEY (part, device_id)
     )
     """,
-    """
-    CREATE VIEW {schema}.devices AS
-    SELECT device_id, count(*) AS messages, min(timestamp) AS first, max(timestamp) AS last
-    FROM {schema}.messages GROUP BY device_id
-    """,
+    *_DEVICES,
     """
     CREATE VIEW {schema}.latest AS
     SELECT message.*
@@ -160,6 +200,8 @@ FOUND: Final = """
            ) AS occupied
 """
 
+FOUND_VERSION: Final = "SELECT version FROM {schema}.ingest_store"
+
 HOLDER: Final = """
     SELECT concat(coalesce(nullif(activity.application_name, ''), 'another job'),
                   ' (server process ', lock.pid, ')')
@@ -191,6 +233,13 @@ REJECT: Final = """
     ON CONFLICT (key) DO NOTHING
 """
 
+KEEP_DEVICES: Final = """
+    INSERT INTO {schema}.ingest_devices
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])
+    ON CONFLICT (device_id) DO UPDATE
+    SET name = excluded.name, status = excluded.status, agent_version = excluded.agent_version
+"""
+
 KEEP_PLAN: Final = """
     INSERT INTO {schema}.ingest_plans VALUES ($1, $2)
     ON CONFLICT (part) DO UPDATE SET plan = excluded.plan
@@ -218,7 +267,7 @@ async def read_state(db: Any, *, schema: str, part: str, shown: str) -> StoredSt
         ConfigurationError: the store has another schema version.
     """
     row = await db.fetchrow(_STATE.format(schema=schema), part)
-    if row["version"] != VERSION:
+    if row["version"] not in (VERSION, MIGRATED):
         raise ConfigurationError(
             f"store {shown} has schema version {row['version']}, this library reads and writes "
             f"version {VERSION}; name another, as in '?schema=telemetry'"

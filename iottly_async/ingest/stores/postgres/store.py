@@ -14,6 +14,8 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from ....auth import RedactedStr
 from ....config import RetryPolicy
 from ....errors import ConfigurationError, StoreInUseError
@@ -22,6 +24,7 @@ from ....models.message_batch import rows_of
 from ....models.row import MessageRow
 from ....texts import without_secrets
 from ..base import Group, Rejected, StoredState, StoreReader
+from ..devices import ListedDevice
 from . import schema as sql
 from .copy import Refused, copy_rows, rejected_row, without_nul
 
@@ -105,6 +108,13 @@ class PostgresStore:
 
         await self._link.run(keep)
 
+    async def keep_devices(self, devices: Sequence[ListedDevice]) -> None:
+        """Keep what the project lists, for the view ``devices`` (`Store`)."""
+        rows = [msgspec.structs.astuple(device) for device in devices]
+        columns = [[_without_nul(text) for text in column] for column in zip(*rows, strict=True)]
+        if columns:
+            await self._link.run(lambda db: db.execute(self._sql(sql.KEEP_DEVICES), *columns))
+
     async def write(self, group: Group) -> Mapping[str, int]:
         """Write a group in one transaction (`Store.write`)."""
         return await self._link.run(lambda db: self._write(db, group))
@@ -176,6 +186,9 @@ class PostgresStore:
             )
             if not await self._is_there(db):
                 await self._create_tables(db)
+            elif await db.fetchval(self._sql(sql.FOUND_VERSION)) == sql.MIGRATED:
+                for statement in sql.MIGRATE:
+                    await db.execute(self._sql(statement))
         self._created = True
 
     async def _create_tables(self, db: Connection) -> None:
@@ -248,6 +261,11 @@ class PostgresStore:
             source=_yielding(copy_rows(rows)),
             format="binary",
         )
+
+
+def _without_nul(text: str | None) -> str | None:
+    """The text without what PostgreSQL refuses."""
+    return None if text is None else text.replace("\0", "")
 
 
 async def _yielding(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
