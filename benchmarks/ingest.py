@@ -23,7 +23,7 @@ import asyncio
 import gc
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, aclosing
 from functools import partial
 from importlib import import_module
@@ -38,7 +38,7 @@ import msgspec
 from iottly_async import Config, IottlySession, RateLimiter
 from iottly_async.ingest import IngestJob
 from iottly_async.ingest.stores import Group, StoredState
-from iottly_async.models import Message
+from iottly_async.models import Message, MessageBatch
 
 from .clients import HEADERS, KEY, held_from, url
 from .clients import by_attribute as time_of
@@ -145,19 +145,23 @@ class Bench:
 
     async def batches(self) -> int:
         """Walk in batches and take each payload as JSON."""
-        return len(await self.collect([]))
-
-    async def collect(self, rows: list[Message]) -> list[Message]:
-        """Walk, and return all rows."""
-        walk = self.session.project(PROJECT).messages.batches_many(
-            self._devices, concurrency=self._concurrency
-        )
-        async with aclosing(walk) as found:
+        rows = 0
+        async with aclosing(self._walk()) as found:
             async for batch in found:
                 for message in batch.messages:
                     message.payload_json  # noqa: B018 - as a writer of files would
-                rows += batch.messages
+                rows += len(batch.messages)
         return rows
+
+    async def collect(self) -> list[Message]:
+        """All messages, which the floors have ready-made."""
+        async with aclosing(self._walk()) as found:
+            return [message async for batch in found for message in batch.messages]
+
+    def _walk(self) -> AsyncGenerator[MessageBatch, None]:
+        return self.session.project(PROJECT).messages.batches_many(
+            self._devices, concurrency=self._concurrency
+        )
 
     async def job(self, store: str) -> int:
         """Run the library's job."""
@@ -223,7 +227,7 @@ async def _measure(
     contenders: dict[str, Work] = {}
     for ties, bench in benches.items():
         contenders[f"batches {ties}"] = bench.batches
-        rows = await bench.collect([])
+        rows = await bench.collect()
         for store in ("nothing", *stores):
             contenders[f"{store} {ties}"] = partial(bench.job, store)
         for store in stores:

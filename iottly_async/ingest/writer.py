@@ -41,10 +41,16 @@ class _PendingGroup:
     rejected_by_device: dict[str, int] = field(factory=dict)
     bytes: int = 0
 
-    def add(self, batch: MessageBatch, bad_rows: list[Rejected]) -> None:
-        """Validate a batch and add it, with those of its rows that are no messages."""
+    def add(self, batch: MessageBatch, bad_rows: list[Rejected], *, hashed: bool) -> None:
+        """Validate a batch and add it, with those of its rows that are no messages.
+
+        Args:
+            batch: of a walk.
+            bad_rows: its rows that are no messages.
+            hashed: as in `validate`.
+        """
         arrived = rows_of(batch)
-        valid, rejected = validate(arrived)
+        valid, rejected = validate(arrived, hashed=hashed)
         rejected += bad_rows
         device_id = batch.cursor.device_id
         self.rows += valid
@@ -94,6 +100,7 @@ class Writer:
         self._meter = meter
         self._every = flush_every
         self._worth: int = getattr(store, "group_rows", _WORTH_ROWS)
+        self._hashed: bool = getattr(store, "uses_keys", False)
         self._pending = _PendingGroup()
         self._writing = _PendingGroup()
         meter.unstored = lambda: self._pending.size + self._writing.size
@@ -120,7 +127,8 @@ class Writer:
             finally:
                 self._blocked -= 1
         pending = self._pending
-        pending.add(batch, self._bad_rows(batch) if batch.rejected else [])
+        bad_rows = self._bad_rows(batch) if batch.rejected else []
+        pending.add(batch, bad_rows, hashed=self._hashed)
         self._meter.fetched(batch)
         if pending.full:
             self._room.clear()

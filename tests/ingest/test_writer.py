@@ -11,8 +11,10 @@ import pytest
 from iottly_async.errors import StoreError
 from iottly_async.ingest import Group, StoredState
 from iottly_async.ingest.progress import DeviceProgress, Meter
+from iottly_async.ingest.stores import DuckDBStore, JSONLinesStore, ParquetStore, PostgresStore
 from iottly_async.ingest.writer import GROUP_BYTES, GROUP_ROWS, Writer
 from iottly_async.models import Cursor, Message, MessageBatch
+from iottly_async.models.message_batch import rows_of
 
 
 class SlowStore:
@@ -138,3 +140,30 @@ async def test_an_error_of_the_store_ends_the_run() -> None:
     writer.finish()
     with pytest.raises(StoreError, match="full"):
         await writer.run()
+
+
+@pytest.mark.parametrize("uses_keys", [False, True])
+async def test_keys_are_computed_together_for_a_store_that_uses_them(uses_keys: bool) -> None:
+    """Of other stores no message is hashed before its key is read."""
+
+    class Keyed(SlowStore):
+        pass
+
+    if uses_keys:
+        Keyed.uses_keys = True  # type: ignore[attr-defined]
+    store = Keyed()
+    store.may_write.release()
+    writer = Writer(store, meter(), flush_every=1.0)
+    await writer.put(batch(3, b'{"b":1,"a":2}'))
+    writer.finish()
+    await writer.run()
+    (group,) = store.groups
+    assert [row._digest is not None for row in rows_of(group)] == [uses_keys] * 3
+    other = batch(1, b'{"a":2,"b":1}').messages[0]
+    assert {message.key for message in group.messages} == {other.key}
+
+
+def test_the_stores_of_the_library_use_keys() -> None:
+    """All of them write the keys."""
+    for store in (DuckDBStore, JSONLinesStore, ParquetStore, PostgresStore):
+        assert store.uses_keys

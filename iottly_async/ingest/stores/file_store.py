@@ -47,6 +47,8 @@ class FileStore(ABC, Generic[S]):
         thread: the thread's name.
     """
 
+    uses_keys = True
+
     def __init__(
         self, path: str, *, state_path: str, lock_path: str, state: S, thread: str
     ) -> None:

@@ -59,6 +59,7 @@ class DuckDBStore:
         ConfigurationError: the extra ``duckdb`` is not installed.
     """
 
+    uses_keys = True
     group_rows = 8_000  # a transaction costs as much as a thousand rows
 
     def __init__(self, path: str | os.PathLike[str]) -> None:

@@ -10,8 +10,9 @@ import msgspec
 from msgspec import Raw
 
 from ....models import Message
-from ....models._time import epoch_ms, iso_texts
-from ....models.row import keys_of
+from ....models._time import epoch_ms, iso_texts, naive_iso_texts
+from ....models.message import row_of
+from ....models.row import MessageRow, keys_of
 from ..devices import StoredDevice
 
 _encode_lines: Final = msgspec.json.Encoder().encode_lines
@@ -39,32 +40,33 @@ class _LineTime(msgspec.Struct, gc=False):
     timestamp: str
 
 
-def lines_of(messages: Sequence[Message]) -> bytes:
-    """Messages as lines. Payloads are copied as they are, without decoding."""
-    payloads = [message.payload_json for message in messages]
+def lines_of(messages: Sequence[MessageRow] | Sequence[Message]) -> bytes:
+    """Messages as lines. Payloads are copied as they are, without decoding.
+
+    Args:
+        messages: any number; as rows, it takes a third of the time.
+
+    Returns:
+        A line for each, in their order.
+    """
+    rows = [row_of(one) if isinstance(one, Message) else one for one in messages]
+    payloads = [row.payload for row in rows]
     if _has_line_end(b"".join(payloads)):
         payloads = [_one_line(payload) for payload in payloads]
     columns = zip(
-        messages,
-        keys_of(messages),
-        iso_texts([message.timestamp for message in messages]),
-        iso_texts([message.device_timestamp for message in messages]),
+        rows,
+        keys_of(rows),
+        naive_iso_texts([row.time for row in rows]),
+        naive_iso_texts([row.device_time for row in rows]),
         payloads,
         strict=True,
     )
     return _encode_lines(
         [
             _MessageLine(
-                key,
-                message.device_id,
-                time,
-                device_time,
-                message.type,
-                message.channel,
-                Raw(payload),
-                message.extra or None,
+                key, row.device_id, time, device_time, row.type, row.channel, payload, row.more
             )
-            for message, key, time, device_time, payload in columns
+            for row, key, time, device_time, payload in columns
         ]
     )
 
@@ -79,9 +81,10 @@ def _has_line_end(data: bytes) -> bool:
     return b"\n" in data or b"\r" in data
 
 
-def _one_line(payload: bytes) -> bytes:
+def _one_line(payload: Raw) -> Raw:
     """The payload without line ends, which JSON allows between its tokens."""
-    return msgspec.json.format(payload, indent=-1) if _has_line_end(payload) else payload
+    data = bytes(payload)
+    return Raw(msgspec.json.format(data, indent=-1)) if _has_line_end(data) else payload
 
 
 def device_lines_of(devices: Sequence[StoredDevice]) -> bytes:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 
 from ....errors import ConfigurationError
+from ....models.message_batch import rows_of
 from ..appendfile import AppendFile, reading
 from ..base import Group, StoreReader
 from ..devices import StoredDevice
@@ -91,9 +92,9 @@ class JSONLinesStore(FileStore[Sidecar]):
             return unreadable_of(marks_of(counted_lines(path, self._state.rejected_size)))
 
     def _add(self, group: Group) -> None:
-        if group.messages:
+        if rows := rows_of(group):
             self._lines.open()
-            self._lines.append(self._pack(lines_of(group.messages)))
+            self._lines.append(self._pack(lines_of(rows)))
         if group.rejected:
             self._rejected.open(follow=False)
             self._rejected.append(rejected_lines_of(group.rejected))

@@ -58,6 +58,7 @@ class PostgresStore:
         ConfigurationError: the URL is malformed, or the extra ``postgres`` is not installed.
     """
 
+    uses_keys = True
     group_rows = 4_000  # more rows a commit, less CPU and fewer syncs; 8,000 are no faster
 
     def __init__(self, url: str, *, part: str = "main", retry: RetryPolicy | None = None) -> None:
