@@ -10,7 +10,7 @@ from attrs import field, frozen
 
 from ...models import BadRow, Cursor, Message
 from ...models.message_batch import MadeOfRows, rows_of
-from ...models.row import MessageRow
+from ...models.row import MessageRow, digest_together
 from ..grid import TimeGrid
 
 if TYPE_CHECKING:
@@ -113,7 +113,9 @@ class Group(MadeOfRows):
         """
         from ...arrow import record_batch
 
-        return record_batch(rows_of(self))
+        rows = rows_of(self)
+        digest_together(rows)  # nothing to do if the store `uses_keys`
+        return record_batch(rows)
 
 
 def group_of(
