@@ -33,6 +33,22 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
+def on_post_template(output_content: str, **_: Any) -> str:
+    """Mend the pages without a Markdown file, such as the one for 404."""
+    return _named(output_content)
+
+
+def on_post_page(output: str, **_: Any) -> str:
+    """Mend what the theme leaves out."""
+    return _named(output)
+
+
+def _named(html: str) -> str:
+    # A screen reader says what the dialog is for. The theme (9.8) gives it no name.
+    search = 'data-md-component="search" role="dialog"'
+    return html.replace(search, f'{search} aria-label="Search"')
+
+
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Turn links to the documents beside the README into links to their pages."""
     for page, document in DOCUMENTS.items():

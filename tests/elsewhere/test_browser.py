@@ -31,7 +31,6 @@ SITE = Path(os.environ.get("IOTTLY_SITE", ""))
 AXE = Path(os.environ.get("IOTTLY_AXE", ""))
 SCRIPT = AXE.read_text("utf-8") if AXE.is_file() else ""
 PAGES = sorted(SITE.rglob("*.html")) if SITE.is_dir() and os.environ.get("IOTTLY_SITE") else []
-WIDTHS = (360, 768, 1440)
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -56,23 +55,23 @@ async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pag
 
 
 async def check(page: Page, url: str, *, ready: str = "true") -> list[str]:
-    """Open a page in three widths, light and dark; returns what is wrong with it."""
+    """Open a page on a phone, and dark on a tablet and a screen; returns what is wrong with it."""
     page.errors.clear()
     page.console.clear()
     page.requests.clear()
-    await page.open(url)
-    await page.until(ready)
-    await page.run(SCRIPT)
     found: list[str] = []
-    for width in WIDTHS:
-        for dark in (False, True):
-            await page.look(width=width, height=900, dark=dark)
-            where = f"{urlsplit(url).path} at {width}{' dark' if dark else ''}"
-            if over := await page.run(OVERFLOW):
-                found.append(f"{where}: {over} pixels too wide")
-            if (width, dark) in ((360, False), (1440, True)):  # axe takes seconds on a long page
-                violations: list[Any] = await page.run(VIOLATIONS)
-                found += [f"{where}: {each}" for each in violations]
+    for width, dark in ((360, False), (768, True), (1440, True)):
+        await page.look(width=width, height=900, dark=dark)
+        if width != 1440:
+            await page.open(url)
+            await page.until(ready)
+        where = f"{urlsplit(url).path} at {width}{' dark' if dark else ''}"
+        if over := await page.run(OVERFLOW):
+            found.append(f"{where}: {over} pixels too wide")
+        if width != 768:
+            await page.run(SCRIPT)
+            violations: list[Any] = await page.run(VIOLATIONS)
+            found += [f"{where}: {each}" for each in violations]
     host = urlsplit(url).netloc
     others = {urlsplit(each).netloc for each in page.requests} - {host, ""}
     return [*found, *page.errors, *page.console, *(f"a request to {each}" for each in others)]
