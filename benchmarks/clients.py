@@ -18,6 +18,7 @@ import orjson
 from attrs import frozen
 from cattrs import Converter
 from cattrs.gen import make_dict_structure_fn, override
+from pyarrow import Table
 
 from iottly_async import Config, IottlySession, RateLimiter
 from iottly_async.codec import decode_page
@@ -82,6 +83,14 @@ class Walker:
                 count += len(batch.messages)
         return count
 
+    async def columns(self) -> int:
+        """Read every message as Arrow columns."""
+        count = 0
+        async with aclosing(self.messages.arrow(DEVICE)) as found:
+            async for rows, _ in found:
+                count += rows.num_rows
+        return count
+
 
 class Raw:
     """aiohttp's own session and `orjson.loads`: the least that a client does."""
@@ -115,6 +124,19 @@ class Raw:
                 self._next = None
                 count += len(messages)
         return count
+
+    async def columns(self) -> int:
+        """Decode every page into dicts, and make one Arrow table of them."""
+        rows: list[dict[str, Any]] = []
+        async for body in self._pages():
+            messages = orjson.loads(body)["messages"]
+            if len(messages) == SIZE:
+                self._next = messages[-1]["timestamp"]
+                rows += messages[: held_from(messages, by_name)]
+            else:
+                self._next = None
+                rows += messages
+        return int(Table.from_pylist(rows).num_rows)
 
     async def structured(self) -> int:
         """Decode every page and payload with the library's codec."""

@@ -7,8 +7,8 @@ defaults, the library with its own. The library fetches the next page while it w
 last one, so it spends some CPU time while the others wait.
 
 Parts: `decoding` (bodies to messages), `loopback` (walks over sockets, against other
-clients), `ties` (the same where up to 2, and up to 5, messages share a millisecond),
-`in-memory` (walks without sockets).
+clients), `columns` (the same into Arrow columns), `ties` (the same where up to 2, and up to 5,
+messages share a millisecond), `in-memory` (walks without sockets).
 
 What can be reached, in µs of CPU for a page of 100 messages, at best, on the machine on which
 the bounds were set (`python -m benchmarks fastpath --part loopback` shows all of it):
@@ -139,7 +139,7 @@ async def _loopback(base: str, turns: int) -> list[Figure]:
             await client.aclose()
     _print_best(race, contenders, "message", ["cpu", "wall"])
     pairs = [
-        ("walk, payloads decoded / raw + orjson.loads", "walk", "raw + orjson.loads", 1.4),
+        ("walk, payloads decoded / raw + orjson.loads", "walk", "raw + orjson.loads", 1.2),
         ("batches, payload as JSON / raw + orjson.loads", "batches", "raw + orjson.loads", 1.0),
         ("walk / raw + the same structuring", "walk", "raw + our codec", 1.12),
     ]
@@ -162,6 +162,29 @@ async def _loopback(base: str, turns: int) -> list[Figure]:
             "the same with a session a call / walk, CPU", "walk", "the same, a session a call"
         ),
     ]
+
+
+def columns(given: argparse.Namespace) -> list[Figure]:
+    """Walk over sockets into Arrow columns, compared with an Arrow table of plain dicts."""
+    with page_server(given.messages) as base:
+        return asyncio.run(_columns(base, given.turns))
+
+
+async def _columns(base: str, turns: int) -> list[Figure]:
+    walker, raw = Walker(base), Raw(base)
+    contenders: dict[str, Work] = {
+        "arrow": walker.columns,
+        "raw + orjson.loads + from_pylist": raw.columns,
+    }
+    race = Race()
+    try:
+        await race.run(contenders, turns)
+    finally:
+        await walker.aclose()
+        await raw.aclose()
+    _print_best(race, contenders, "message", ["cpu", "wall"])
+    other = "raw + orjson.loads + from_pylist"
+    return [race.figure(f"arrow / {other}, CPU", "arrow", other, bound=0.35)]
 
 
 TIES: Final = (2, 5)
@@ -264,6 +287,7 @@ def _print_best(race: Race, contenders: Mapping[str, Work], unit: str, meters: l
 PARTS: Final[Mapping[str, Callable[[argparse.Namespace], Iterable[Figure]]]] = {
     "decoding": decoding,
     "loopback": loopback,
+    "columns": columns,
     "ties": ties,
     "in-memory": in_memory,
 }

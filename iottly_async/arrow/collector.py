@@ -14,7 +14,7 @@ from typing import Final
 from ..aio.tasks import TaskGroup
 from ..models import Cursor, MessageBatch
 from ..models.message_batch import rows_of
-from ..models.row import MessageRow, digest_together
+from ..models.row import MessageRow
 
 MOST_ROWS: Final = 10_000
 """Rows that are yielded together, at most, if no batch has more."""
@@ -62,9 +62,7 @@ class Collector:
     async def _read(self, batches: AsyncGenerator[MessageBatch, None]) -> None:
         loop = asyncio.get_running_loop()
         async for batch in batches:
-            rows = rows_of(batch)
-            digest_together(rows)  # a page at once, so that a bad payload costs no more than it
-            self._rows += rows
+            self._rows += rows_of(batch)
             self._cursors[batch.cursor.device_id] = batch.cursor
             if self._timer is None:
                 self._timer = loop.call_later(LONGEST, self._end)

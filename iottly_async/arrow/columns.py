@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from typing import Final
 
 import msgspec
 import pyarrow as pa
 
 from ..models import Message
-from ..models._time import naive_iso_texts
+from ..models._payload import decode_together
+from ..models._time import digest_texts
 from ..models.message import row_of
-from ..models.row import MessageRow, keys_of, own_bytes
+from ..models.row import MessageRow, digest_all, digest_together, keys_of, own_bytes
 from .schema import SCHEMA, TIME
+
+_CHUNK: Final = 500
+"""Rows that are hashed together: more leave the processor's cache, or share a bad payload."""
+
+_FINER: Final = pa.timestamp("us", tz="UTC")
 
 
 def record_batch(messages: Sequence[MessageRow] | Sequence[Message]) -> pa.RecordBatch:
@@ -26,12 +32,21 @@ def record_batch(messages: Sequence[MessageRow] | Sequence[Message]) -> pa.Recor
         payload that is not UTF-8 has replacement characters.
     """
     rows = [row_of(one) if isinstance(one, Message) else one for one in messages]
+    times: list[str | None] = []
+    device_times: list[str | None] = []
+    for begin in range(0, len(rows), _CHUNK):
+        chunk = rows[begin : begin + _CHUNK]
+        arrived = digest_texts([row.time for row in chunk])
+        recorded = digest_texts([row.device_time for row in chunk])
+        _digest(chunk, arrived, recorded)
+        times += arrived
+        device_times += recorded
     text = pa.string()
     columns = [
         pa.array([row.project_id for row in rows], text),
         pa.array([row.device_id for row in rows], text),
-        _times([row.time for row in rows]),
-        _times([row.device_time for row in rows]),
+        _times(times),
+        _times(device_times),
         pa.array([row.type for row in rows], text),
         pa.array([row.channel for row in rows], text),
         _payloads([own_bytes(row.payload) for row in rows]),
@@ -41,9 +56,21 @@ def record_batch(messages: Sequence[MessageRow] | Sequence[Message]) -> pa.Recor
     return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
 
 
-def _times(times: Sequence[datetime | None]) -> pa.Array:
+def _digest(
+    rows: Sequence[MessageRow], times: Sequence[str | None], device_times: Sequence[str | None]
+) -> None:
+    """Compute the digests that are not known yet; the texts serve for columns, too."""
+    if all([row._digest is None for row in rows]):  # noqa: C419 - faster
+        payloads = decode_together([row.payload for row in rows])
+        if payloads is not None:
+            digest_all(rows, payloads, times, device_times)
+    else:
+        digest_together(rows)
+
+
+def _times(texts: Sequence[str | None]) -> pa.Array:
     # Arrow parses texts faster than it converts Python's datetimes.
-    return pa.array(naive_iso_texts(times), pa.string()).cast(TIME)
+    return pa.array(texts, pa.string()).cast(_FINER).cast(TIME)
 
 
 def _payloads(payloads: Sequence[bytes]) -> pa.Array:
