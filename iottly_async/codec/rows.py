@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..models import BadRow, Message
-from ..models.message import message_of
+from ..models.message import messages_of
 from ..models.row import MessageRow
 
 
@@ -23,7 +23,7 @@ class DecodedRows(NamedTuple):
     @property
     def messages(self) -> list[Message]:
         """The messages, made anew."""
-        return [message_of(row) for row in self.rows]
+        return messages_of(self.rows)
 
     def whole(self) -> list[MessageRow]:
         """Return the messages of an answer without bad rows.

@@ -14,7 +14,7 @@ from attrs import field, frozen
 from ._model import Model
 from .bad_row import BadRow
 from .cursor import Cursor
-from .message import Message, message_of, row_of
+from .message import Message, messages_of, row_of
 from .row import MessageRow
 
 _set: Final = object.__setattr__  # the classes are frozen
@@ -41,7 +41,7 @@ class MadeOfRows:
             # The slot of `messages` is empty, so they are made now.
             if name != "messages" or (rows := self._rows) is None:
                 raise AttributeError(name)
-            messages = [message_of(row) for row in rows]
+            messages = messages_of(rows)
             _set(self, "messages", messages)
             _set(self, "_rows", None)  # the messages may be changed, so they count from now on
             return messages

@@ -10,7 +10,7 @@ from ..codec import MESSAGE_TYPES, choice
 from ..config import whole
 from ..models import Message, MessagePage
 from ..models.cursor import Order
-from ..models.message import message_of
+from ..models.message import messages_of
 from ..walk import PageRequest
 from ..walk.keyset.ties import number_duplicates
 from .arguments import checked_order, time_range
@@ -65,7 +65,7 @@ class Messages(ColumnWalks, Follows):
         """
         request = self._pages.recent_request(device_id, limit, query)
         found = await self._context.requester.call(request)
-        return [message_of(row) for row in number_duplicates(found)]
+        return messages_of(number_duplicates(found))
 
     async def page(
         self,
@@ -116,4 +116,4 @@ class Messages(ColumnWalks, Follows):
         )
         fetched = await self._context.requester.call(self._pages.page_request(request))
         rows = number_duplicates(fetched.messages)
-        return MessagePage(messages=tuple([message_of(row) for row in rows]))
+        return MessagePage(messages=tuple(messages_of(rows)))

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from iottly_async.codec import decode_history, decode_page
 from iottly_async.models import Message
-from iottly_async.models.message import message_of
+from iottly_async.models.message import messages_of
 
 PROJECT: Final = "59c19cacecc01400075f3bc9"
 DEVICE: Final = "3781de91-d446-4c64-825d-756dd60f2dab"
@@ -57,9 +57,9 @@ def raw_row(payload: str | bytes, **changes: Any) -> bytes:
 
 def read_page(body: bytes) -> list[Message]:
     rows = decode_page(body, project_id=PROJECT, device_id=DEVICE).whole()
-    return [message_of(row) for row in rows]
+    return messages_of(rows)
 
 
 def read_history(body: bytes) -> list[Message]:
     rows = decode_history(body, project_id=PROJECT, device_id=DEVICE).whole()
-    return [message_of(row) for row in rows]
+    return messages_of(rows)

@@ -364,7 +364,7 @@ async def test_a_store_of_columns_makes_no_messages(
     def made(_: object) -> None:
         raise AssertionError("a message was made")
 
-    monkeypatch.setattr("iottly_async.models.message_batch.message_of", made)
+    monkeypatch.setattr("iottly_async.models.message_batch.messages_of", made)
     store = ColumnStore()
     await IngestJob(session, project=emulator.project_id, store=store).run()
     assert sorted(store.keys) == expected
