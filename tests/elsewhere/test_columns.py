@@ -1,4 +1,4 @@
-"""polars, pandas and DuckDB read a table of `to_arrow` in one line, with the types that they know."""
+"""polars, pandas and DuckDB read a table of `to_arrow` in one line, with types that they know."""
 
 from __future__ import annotations
 
