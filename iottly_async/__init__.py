@@ -10,7 +10,22 @@ async with IottlySession() as session:  # IOTTLY_API_KEY from the environment
         print(message.timestamp, message.payload)
 ```
 
-To run it without an account, see `iottly_async.emulator`.
+Names to begin with:
+
+- `IottlySession`, with `Config` and `RetryPolicy` for its settings
+- `Message`, `Device`, `Cursor`: what calls return
+- `IottlyError`, the base of all errors, and `RateLimitedError`, `NotFoundError`, …
+- `Hooks`: functions of yours that are called with what happens
+
+Modules to import from, each with a docstring to read on in; all others are internal:
+
+- `iottly_async.ingest`: the messages of devices into a store
+- `iottly_async.webhooks`: messages that the service posts to you
+- `iottly_async.integrations`: FastAPI, Dask, OpenTelemetry, pytest
+- `iottly_async.doctor`: what a service does where its documents are silent
+- `iottly_async.emulator`: a server of the API, to try all of this without an account
+- `iottly_async.stream.protocol`: other frames of the WebSocket
+- `iottly_async.resources`: the classes of `project.messages` and its like, for annotations
 
 What calls wait for is logged, by these children of the logger ``iottly_async``. No line holds a
 key, a body or a payload:
@@ -33,6 +48,8 @@ if TYPE_CHECKING:
     from .ratelimit import RedisLimiter as RedisLimiter
     from .webhooks import RedisSeenKeys as RedisSeenKeys
 else:
+    _MODULES = "doctor", "emulator", "ingest", "integrations", "resources", "stream", "webhooks"
+
     # Importing all names takes a third of a second, and pytest imports this package for its
     # plugin wherever it is installed. So the names are imported when the first is used.
     def __getattr__(name: str) -> object:
@@ -40,6 +57,8 @@ else:
             raise AttributeError(name)  # the import system asks for names that are not here
         from importlib import import_module
 
+        if name in _MODULES:
+            return import_module(f".{name}", __name__)
         # Not in `__all__`: they need the extra `redis`.
         redis = {
             "RedisLimiter": ".ratelimit.distributed.limiter",
@@ -55,4 +74,5 @@ else:
         return globals()[name]
 
     def __dir__() -> list[str]:
-        return sorted({*globals(), *__getattr__("__all__")})
+        # What people import: neither the modules inside nor this file's own names.
+        return [*__getattr__("__all__"), *_MODULES]

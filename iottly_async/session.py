@@ -60,14 +60,15 @@ class IottlySession:
             `ClientSession` to trace requests with `aiohttp.TraceConfig`, to add middlewares,
             or to set a proxy. Tools that patch aiohttp, as aiointercept, vcrpy and
             OpenTelemetry do, work with None too.
-        limiter: gives the permits for requests. None, the default, shares one limiter among
-            all sessions of this key and host in the process.
+        limiter: gives the permits for requests: a `RateLimiter()` for this session alone, or
+            `RedisLimiter(url)` for one quota of many processes. None, the default, shares one
+            limiter among all sessions of this key and host in the process.
         hooks: functions that are called with what happens to calls, for metrics, traces and
-            logs of your own. None, the default, calls none.
+            logs of your own, such as ``Hooks(retry=print)``. None, the default, calls none.
 
     Attributes:
-        devices: the fleet's devices (v1).
-        commands: commands with results (v1).
+        devices: the devices of the key's project by the fleet API (v1), with pages.
+        commands: commands with results by the fleet API (v1).
         config: the settings.
 
     Raises:
@@ -294,7 +295,8 @@ class IottlySession:
                 needed only with `fill_gaps`. Default None.
             devices: ids of generation v1.0. None, the default, is all devices of the
                 project. Messages of other devices are dropped, if the service sends any.
-            type: "all", "userdefined" or "iottlyagent". Default "all".
+            type: "all", "userdefined" for messages of the devices' scripts, or "iottlyagent"
+                for those of the agent. Default "all".
             since: an aware datetime, such as the time of the last message before a restart.
                 The stream then starts with a gap from this time to the first connection.
                 None, the default, starts with the connection.
@@ -303,14 +305,14 @@ class IottlySession:
                 least one request for each device. Default False.
             settle: seconds, or a `timedelta`, to wait after a gap before it is read, so that
                 the service can show late messages (D11). Later messages wait in the buffer.
-                None, the default, is `Config.settle`.
+                None, the default, is `Config.settle`, 5 s by default.
             lookback: seconds, or a `timedelta`, that a walk starts before its gap, for
                 messages that became visible late. None, the default, is as `settle`.
             patience: seconds, or a `timedelta`, for which filling a gap waits out failures of
                 the service that pass, `math.inf` without end (D18). After it, the iteration
                 raises the error, and a new iteration over the open stream continues there.
                 Connecting is tried again without end. None, the default, is
-                `Config.patience`.
+                `Config.patience`, 300 s by default.
             buffer: the largest number of messages that wait for the consumer. Default
                 10,000.
             overflow: what happens when the buffer is full. "wait", the default, stops

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -237,3 +238,17 @@ def test_every_public_name_exists_and_is_documented() -> None:
     for name in names:
         if name != "__version__":
             assert (getattr(iottly_async, name).__doc__ or "").strip(), name
+
+
+def test_dir_shows_what_people_import() -> None:
+    """`dir(iottly_async)` has the public names and the modules of the docstring, and no other.
+
+    Each can be used as it stands there, without an import of its own.
+    """
+    assert loaded_by("import iottly_async; iottly_async.ingest.IngestJob")
+    import iottly_async
+
+    modules = set(re.findall(r"^- `iottly_async\.(\w+)", iottly_async.__doc__ or "", re.MULTILINE))
+    assert modules >= {"ingest", "emulator"}
+    assert set(dir(iottly_async)) == {*iottly_async.__all__, *modules}
+    assert all(getattr(iottly_async, name) for name in dir(iottly_async))

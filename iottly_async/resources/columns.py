@@ -48,11 +48,13 @@ class ColumnWalks(Walks):
         yielded together, 10,000 and a page at most.
 
         Args:
-            device_id: of the device.
-            start: an aware time, inclusive. None (the default) is the oldest message.
-            end: an aware time, exclusive. None (the default), or a time in the future, ends
+            device_id: the device's id.
+            start: an aware `datetime`: messages from this moment on. None (the default) is the
+                oldest message.
+            end: an aware `datetime`: messages before it. None (the default), or the future, ends
                 the walk at the server's present less `Config.settle` (D11).
-            type: "all" (the default), "userdefined" or "iottlyagent".
+            type: "all" (the default), "userdefined" for messages of the devices' scripts, or
+                "iottlyagent" for those of the agent.
             order: "asc" (the default), oldest first, or "desc", newest first.
             concurrency: requests at the same time, at most. The quota may allow fewer.
                 Default 1.
@@ -60,14 +62,17 @@ class ColumnWalks(Walks):
             cursor: of the last record batch that was stored; the walk resumes after it. None
                 (the default) starts anew.
             verify_ties: whether to prove that a millisecond with more messages than a page
-                holds was read whole (D6). None (the default) is `Config.verify_ties`.
+                holds was read whole (D6). None (the default) is `Config.verify_ties`, which is
+                True.
             on_bad_row: what happens with a row that is no message (D8), once it was requested
                 again: "raise" (the default) ends the walk with `DecodeError`; "skip" goes on,
                 logs it (``iottly_async.walk``, WARNING) and leaves it out.
             lookback: seconds before the newest message yielded that a resumed walk reads again,
-                as in `batches`. None (the default) is `Config.settle`; 0 reads nothing again.
+                as in `batches`. None (the default) is `Config.settle`, 5 s by default; 0 reads
+                nothing again.
             patience: seconds for which failures of the service that pass are waited out,
-                `math.inf` without end (D18). None (the default) is `Config.patience`.
+                `math.inf` without end (D18). None (the default) is `Config.patience`, 300 s by
+                default.
 
         Yields:
             Pairs: a `pyarrow.RecordBatch` with the columns of `iottly_async.arrow.SCHEMA`, and
@@ -129,24 +134,29 @@ class ColumnWalks(Walks):
         Args:
             device_ids: ids of the devices. None (the default) is every device of the
                 project; they are listed when the iteration begins.
-            start: an aware time, inclusive. None (the default) is the oldest message.
-            end: an aware time, exclusive. None (the default), or a time in the future, ends
+            start: an aware `datetime`: messages from this moment on. None (the default) is the
+                oldest message.
+            end: an aware `datetime`: messages before it. None (the default), or the future, ends
                 the walk at the server's present less `Config.settle` (D11).
-            type: "all" (the default), "userdefined" or "iottlyagent".
+            type: "all" (the default), "userdefined" for messages of the devices' scripts, or
+                "iottlyagent" for those of the agent.
             order: "asc" (the default) or "desc".
             concurrency: requests at the same time, at most. The quota may allow fewer.
                 Default 8.
             cursors: where to resume, by device id: of each device the last cursor that was
                 stored. A device without one starts anew, and with None (the default) all do.
             verify_ties: whether to prove that a millisecond with more messages than a page
-                holds was read whole (D6). None (the default) is `Config.verify_ties`.
+                holds was read whole (D6). None (the default) is `Config.verify_ties`, which is
+                True.
             on_bad_row: what happens with a row that is no message (D8), once it was requested
                 again: "raise" (the default) ends the walk with `DecodeError`; "skip" goes on,
                 logs it (``iottly_async.walk``, WARNING) and leaves it out.
             lookback: seconds before the newest message yielded that a resumed walk reads again,
-                as in `batches`. None (the default) is `Config.settle`; 0 reads nothing again.
+                as in `batches`. None (the default) is `Config.settle`, 5 s by default; 0 reads
+                nothing again.
             patience: seconds for which failures of the service that pass are waited out,
-                `math.inf` without end (D18). None (the default) is `Config.patience`.
+                `math.inf` without end (D18). None (the default) is `Config.patience`, 300 s by
+                default.
             on_failure: called as soon as a device fails, with its id and its `DeviceFailure`;
                 the others go on. None (the default) calls nothing.
 
@@ -206,26 +216,30 @@ class ColumnWalks(Walks):
         ``readings.to_pandas()``, ``polars.from_arrow(readings)``, ``duckdb.sql("FROM readings")``.
 
         Args:
-            device_id: of the device.
+            device_id: the device's id.
             payload: further columns: the path in the payload of each, by the column's name,
                 such as ``{"temperature": "sensor_data_reading.temperature"}``. The type is
                 found from the data: bool, int64, double, string, or string with the JSON of
                 objects and arrays. A message without the path has null. None (the default)
                 adds no column.
-            start: an aware time, inclusive. None (the default) is the oldest message.
-            end: an aware time, exclusive. None (the default), or a time in the future, ends
+            start: an aware `datetime`: messages from this moment on. None (the default) is the
+                oldest message.
+            end: an aware `datetime`: messages before it. None (the default), or the future, ends
                 the walk at the server's present less `Config.settle` (D11).
-            type: "all" (the default), "userdefined" or "iottlyagent".
+            type: "all" (the default), "userdefined" for messages of the devices' scripts, or
+                "iottlyagent" for those of the agent.
             order: "asc" (the default), oldest first, or "desc", newest first.
             concurrency: requests at the same time, at most. The quota may allow fewer.
                 Default 1.
             verify_ties: whether to prove that a millisecond with more messages than a page
-                holds was read whole (D6). None (the default) is `Config.verify_ties`.
+                holds was read whole (D6). None (the default) is `Config.verify_ties`, which is
+                True.
             on_bad_row: what happens with a row that is no message (D8), once it was requested
                 again: "raise" (the default) ends the walk with `DecodeError`; "skip" goes on,
                 logs it (``iottly_async.walk``, WARNING) and leaves it out.
             patience: seconds for which failures of the service that pass are waited out,
-                `math.inf` without end (D18). None (the default) is `Config.patience`.
+                `math.inf` without end (D18). None (the default) is `Config.patience`, 300 s by
+                default.
 
         Returns:
             A `pyarrow.Table` with the columns of `iottly_async.arrow.SCHEMA`, and those of

@@ -49,17 +49,18 @@ class Follows(Walks):
         pass delay messages, however long they last, and are logged (D18).
 
         Args:
-            device_id: of the device.
+            device_id: the device's id.
             cursor: of the last batch that was stored; following resumes after it. None (the
                 default) begins at `start`.
             start: an aware time; without a cursor, messages from then on are yielded. None
                 (the default) is the present: messages that come after those that there are.
-            type: "all" (the default), "userdefined" or "iottlyagent".
+            type: "all" (the default), "userdefined" for messages of the devices' scripts, or
+                "iottlyagent" for those of the agent.
             doorbell: causes a poll as soon as a new message can be yielded: a `Doorbell`, a
                 `Stream`, another async-iterable, a callable whose result is awaited again
                 and again, or one awaitable. None (the default) polls at the pace alone.
             settle: seconds after its time before a message is yielded (D11). None (the
-                default) is `Config.settle`.
+                default) is `Config.settle`, 5 s by default.
             lookback: seconds before the newest message that are read again, for messages
                 that became visible later than `settle`. None (the default) is `settle`, and at
                 least `Config.settle`.
@@ -147,7 +148,8 @@ class Follows(Walks):
             start: an aware time; of devices without a cursor, messages from then on are
                 yielded. None (the default) is the present: messages that come after those
                 that there are.
-            type: "all" (the default), "userdefined" or "iottlyagent".
+            type: "all" (the default), "userdefined" for messages of the devices' scripts, or
+                "iottlyagent" for those of the agent.
             doorbell: causes a poll as soon as a new message can be yielded. It is a
                 `Doorbell` that a webhook rings, a `Stream`, another async-iterable, a
                 callable whose result is awaited again and again, or one awaitable. An item
@@ -155,7 +157,7 @@ class Follows(Walks):
                 item all devices. A wake-up that is lost costs time, never a message. A
                 doorbell that fails is logged. None (the default) polls at the pace alone.
             settle: seconds after its time before a message is yielded; see above. None (the
-                default) is `Config.settle`.
+                default) is `Config.settle`, 5 s by default.
             lookback: seconds before the newest message that are read again, for messages
                 that became visible late; see above. What is more than half a page is read
                 again once, not with each poll. A cursor has about 40 bytes for each message of

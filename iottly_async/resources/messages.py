@@ -39,7 +39,7 @@ class Messages(ColumnWalks, Follows):
         """Fetch a device's latest messages.
 
         Args:
-            device_id: of the device.
+            device_id: the device's id.
             limit: messages at most, 1 to 100. Default 10.
             query: a MongoDB filter over the field names of stored messages, such as
                 ``{"type": "userdefined"}``. Aware datetimes in it are sent as ``$date``, which
@@ -83,13 +83,16 @@ class Messages(ColumnWalks, Follows):
         Page numbers shift while messages arrive. To read a range, use `walk` or `batches`.
 
         Args:
-            device_id: of the device.
+            device_id: the device's id.
             number: of the page; 1 (the default) is the first one, whichever number it has
                 at the service (D3).
             size: messages a page, 1 to 100. Default 50.
-            start: an aware time, inclusive. None (the default) is the oldest message.
-            end: an aware time, exclusive. None (the default) is the newest message.
-            type: "all" (the default), "userdefined" or "iottlyagent".
+            start: an aware `datetime`: messages from this moment on. None (the default) is the
+                oldest message.
+            end: an aware `datetime`: messages before this moment. None (the default) ends with
+                the newest message.
+            type: "all" (the default), "userdefined" for messages of the devices' scripts, or
+                "iottlyagent" for those of the agent.
             order: "desc" (the default), newest first, or "asc", oldest first.
 
         Returns:

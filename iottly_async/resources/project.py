@@ -136,7 +136,7 @@ class Devices:
         """Fetch one device.
 
         Args:
-            device_id: of the device.
+            device_id: the device's id.
 
         Returns:
             The device.
@@ -151,7 +151,7 @@ class Devices:
         """Rename a device (v1.0, "Edit device name").
 
         Args:
-            device_id: of the device.
+            device_id: the device's id.
             name: its new name, not empty.
 
         Returns:
@@ -189,7 +189,7 @@ class Commands:
         given at all (D15).
 
         Args:
-            device_id: of the device.
+            device_id: the device's id.
             cmd_type: a message type that the project declares.
             values: the command's parameters. A key without the prefix ``<cmd_type>.`` gets
                 it. None (the default) sends no parameters.

@@ -120,11 +120,14 @@ class Walks:
         yielded, whatever the clocks say, and looks back from there (`lookback`).
 
         Args:
-            device_id: of the device.
-            start: an aware time, inclusive. None (the default) is the oldest message.
-            end: an aware time, exclusive. None (the default), or a time in the future, ends
-                the walk at the server's present less `Config.settle` (D11).
-            type: "all" (the default), "userdefined" or "iottlyagent".
+            device_id: the device's id.
+            start: an aware `datetime`: messages from this moment on. None (the default) is the
+                oldest message.
+            end: an aware `datetime`: messages before this moment. None (the default), or a
+                moment in the future, ends the walk at the server's present less
+                `Config.settle`, which is 5 s by default (D11).
+            type: "all" (the default), "userdefined" for messages of the devices' scripts, or
+                "iottlyagent" for those of the agent.
             order: "asc" (the default), oldest first, or "desc", newest first.
             concurrency: requests at the same time, at most. The quota may allow fewer.
                 Default 1.
@@ -144,13 +147,14 @@ class Walks:
                 ends the walk with `DecodeError`, so that nothing is left out unnoticed;
                 "skip" goes on, logs it (``iottly_async.walk``, WARNING) and yields it in
                 `MessageBatch.rejected`.
-            lookback: seconds before the newest message yielded that a resumed walk reads again,
-                for messages that became visible late (D11). Only new messages are yielded. The
-                cursor holds about 40 bytes for each message of that part, 10,000 messages at
-                most. Ascending walks only. None (the default) is `Config.settle`; 0 reads
-                nothing again.
-            patience: seconds for which failures of the service that pass are waited out,
-                `math.inf` without end (D18). None (the default) is `Config.patience`.
+            lookback: seconds, or a `timedelta`, before the newest message yielded that a resumed
+                walk reads again, for messages that became visible late (D11). Only new messages
+                are yielded. The cursor holds about 40 bytes for each message of that part,
+                10,000 messages at most. Ascending walks only. None (the default) is
+                `Config.settle`, 5 s by default; 0 reads nothing again.
+            patience: seconds, or a `timedelta`, for which failures of the service that pass are
+                waited out, `math.inf` without end (D18). None (the default) is
+                `Config.patience`, which is 300 s by default.
 
         Yields:
             Batches of messages in the order asked for. The last one has a finished cursor,
@@ -196,11 +200,14 @@ class Walks:
         `batches` is faster, and gives cursors to resume from.
 
         Args:
-            device_id: of the device.
-            start: an aware time, inclusive. None (the default) is the oldest message.
-            end: an aware time, exclusive. None (the default), or a time in the future, ends
-                the walk at the server's present less `Config.settle` (D11).
-            type: "all" (the default), "userdefined" or "iottlyagent".
+            device_id: the device's id.
+            start: an aware `datetime`: messages from this moment on. None (the default) is the
+                oldest message.
+            end: an aware `datetime`: messages before this moment. None (the default), or a
+                moment in the future, ends the walk at the server's present less
+                `Config.settle`, which is 5 s by default (D11).
+            type: "all" (the default), "userdefined" for messages of the devices' scripts, or
+                "iottlyagent" for those of the agent.
             order: "asc" (the default), oldest first, or "desc", newest first.
             concurrency: requests at the same time, at most. The quota may allow fewer.
                 Default 1.
@@ -216,13 +223,14 @@ class Walks:
                 `from` cannot be read (D8), once it was requested again: "raise" (the default)
                 ends the walk with `DecodeError`, so that nothing is left out unnoticed;
                 "skip" goes on, logs it (``iottly_async.walk``, WARNING) and leaves it out.
-            lookback: seconds before the newest message yielded that a resumed walk reads again,
-                for messages that became visible late (D11). Only new messages are yielded. The
-                cursor holds about 40 bytes for each message of that part, 10,000 messages at
-                most. Ascending walks only. None (the default) is `Config.settle`; 0 reads
-                nothing again.
-            patience: seconds for which failures of the service that pass are waited out,
-                `math.inf` without end (D18). None (the default) is `Config.patience`.
+            lookback: seconds, or a `timedelta`, before the newest message yielded that a resumed
+                walk reads again, for messages that became visible late (D11). Only new messages
+                are yielded. The cursor holds about 40 bytes for each message of that part,
+                10,000 messages at most. Ascending walks only. None (the default) is
+                `Config.settle`, 5 s by default; 0 reads nothing again.
+            patience: seconds, or a `timedelta`, for which failures of the service that pass are
+                waited out, `math.inf` without end (D18). None (the default) is
+                `Config.patience`, which is 300 s by default.
 
         Yields:
             Messages in the order asked for.
@@ -268,11 +276,14 @@ class Walks:
         Args:
             device_ids: ids of the devices. None (the default) is every device of the
                 project; they are listed when the iteration begins.
-            start: an aware time, inclusive. None (the default) is the oldest message.
-            end: an aware time, exclusive. None (the default), or a time in the future, ends
-                the walks at the server's present less `Config.settle` (D11).
-            type: "all" (the default), "userdefined" or "iottlyagent".
-            order: "asc" (the default) or "desc".
+            start: an aware `datetime`: messages from this moment on. None (the default) is the
+                oldest message.
+            end: an aware `datetime`: messages before this moment. None (the default), or a
+                moment in the future, ends the walks at the server's present less
+                `Config.settle`, which is 5 s by default (D11).
+            type: "all" (the default), "userdefined" for messages of the devices' scripts, or
+                "iottlyagent" for those of the agent.
+            order: "asc" (the default), oldest first, or "desc", newest first.
             concurrency: requests at the same time, at most. The quota may allow fewer.
                 Default 8.
             cursors: where to resume, by device id: of each device the cursor of the last
@@ -287,13 +298,14 @@ class Walks:
                 ends the walk of its device with `DecodeError`, so that nothing is left out
                 unnoticed; "skip" goes on, logs it (``iottly_async.walk``, WARNING) and yields it
                 in `MessageBatch.rejected`.
-            lookback: seconds before the newest message yielded that a resumed walk reads again,
-                for messages that became visible late (D11). Only new messages are yielded. The
-                cursor holds about 40 bytes for each message of that part, 10,000 messages at
-                most. Ascending walks only. None (the default) is `Config.settle`; 0 reads
-                nothing again.
-            patience: seconds for which failures of the service that pass are waited out,
-                `math.inf` without end (D18). None (the default) is `Config.patience`.
+            lookback: seconds, or a `timedelta`, before the newest message yielded that a resumed
+                walk reads again, for messages that became visible late (D11). Only new messages
+                are yielded. The cursor holds about 40 bytes for each message of that part,
+                10,000 messages at most. Ascending walks only. None (the default) is
+                `Config.settle`, 5 s by default; 0 reads nothing again.
+            patience: seconds, or a `timedelta`, for which failures of the service that pass are
+                waited out, `math.inf` without end (D18). None (the default) is
+                `Config.patience`, which is 300 s by default.
             on_failure: called as soon as a device fails, with its id and its `DeviceFailure`;
                 the others go on. None (the default) calls nothing.
 
@@ -366,11 +378,14 @@ class Walks:
         Args:
             device_ids: ids of the devices. None (the default) is every device of the
                 project; they are listed when the iteration begins.
-            start: an aware time, inclusive. None (the default) is the oldest message.
-            end: an aware time, exclusive. None (the default), or a time in the future, ends
-                the walks at the server's present less `Config.settle` (D11).
-            type: "all" (the default), "userdefined" or "iottlyagent".
-            order: "asc" (the default) or "desc".
+            start: an aware `datetime`: messages from this moment on. None (the default) is the
+                oldest message.
+            end: an aware `datetime`: messages before this moment. None (the default), or a
+                moment in the future, ends the walks at the server's present less
+                `Config.settle`, which is 5 s by default (D11).
+            type: "all" (the default), "userdefined" for messages of the devices' scripts, or
+                "iottlyagent" for those of the agent.
+            order: "asc" (the default), oldest first, or "desc", newest first.
             concurrency: requests at the same time, at most. The quota may allow fewer.
                 Default 8.
             cursors: where to resume, by device id. A device without one starts anew, and
@@ -384,13 +399,14 @@ class Walks:
                 ends the walk of its device with `DecodeError`, so that nothing is left out
                 unnoticed; "skip" goes on, logs it (``iottly_async.walk``, WARNING) and leaves it
                 out.
-            lookback: seconds before the newest message yielded that a resumed walk reads again,
-                for messages that became visible late (D11). Only new messages are yielded. The
-                cursor holds about 40 bytes for each message of that part, 10,000 messages at
-                most. Ascending walks only. None (the default) is `Config.settle`; 0 reads
-                nothing again.
-            patience: seconds for which failures of the service that pass are waited out,
-                `math.inf` without end (D18). None (the default) is `Config.patience`.
+            lookback: seconds, or a `timedelta`, before the newest message yielded that a resumed
+                walk reads again, for messages that became visible late (D11). Only new messages
+                are yielded. The cursor holds about 40 bytes for each message of that part,
+                10,000 messages at most. Ascending walks only. None (the default) is
+                `Config.settle`, 5 s by default; 0 reads nothing again.
+            patience: seconds, or a `timedelta`, for which failures of the service that pass are
+                waited out, `math.inf` without end (D18). None (the default) is
+                `Config.patience`, which is 300 s by default.
             on_failure: called as soon as a device fails, with its id and its `DeviceFailure`;
                 the others go on. None (the default) calls nothing.
 
@@ -420,11 +436,14 @@ class Walks:
         """The query of a walk, with its arguments checked. An ingestion plans with it.
 
         Args:
-            device_id: of the device.
-            start: an aware time, inclusive. None (the default) is the oldest message.
-            end: an aware time, exclusive. None (the default) is the present.
-            type: "all" (the default), "userdefined" or "iottlyagent".
-            order: "asc" (the default) or "desc".
+            device_id: the device's id.
+            start: an aware `datetime`: messages from this moment on. None (the default) is the
+                oldest message.
+            end: an aware `datetime`: messages before this moment. None (the default) is the
+                present.
+            type: "all" (the default), "userdefined" for messages of the devices' scripts, or
+                "iottlyagent" for those of the agent.
+            order: "asc" (the default), oldest first, or "desc", newest first.
 
         Returns:
             The query, with times in milliseconds since the epoch.
@@ -446,7 +465,7 @@ class Walks:
 
         Args:
             verify_ties: whether to prove that large milliseconds were read whole (D6).
-                None (the default) is `Config.verify_ties`.
+                None (the default) is `Config.verify_ties`, which is True.
             on_bad_row: "raise" (the default), or "skip" for rows that are no messages.
             lookback: seconds that a resumed walk reads again. None (the default) is
                 `Config.settle`, and 0 for a descending walk.
@@ -482,7 +501,7 @@ class Walks:
         Args:
             request: which page.
             patience: seconds for which failures of the service that pass are waited out.
-                None (the default) is `Config.patience`.
+                None (the default) is `Config.patience`, 300 s by default.
 
         Returns:
             The page, and the server's time.
@@ -497,7 +516,7 @@ class Walks:
         Args:
             request: which messages.
             patience: seconds for which failures of the service that pass are waited out.
-                None (the default) is `Config.patience`.
+                None (the default) is `Config.patience`, 300 s by default.
 
         Returns:
             The messages, in any order.
