@@ -6,7 +6,7 @@ import asyncio
 import math
 import os
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Final, TypeVar, cast
 
@@ -22,17 +22,18 @@ from ..resources.messages import TypeFilter
 from ..session import IottlySession
 from .bottleneck import BottleneckMeter
 from .fetch import Fetcher
+from .payload_columns import ColumnTypes, checked_columns, merged_columns
 from .plan import IngestPlan, Query
 from .progress import Meter, Progress
 from .report import IngestReport, Outcome
 from .run_plan import RunStart, begin_run, plan_after, renewal
 from .stores import ListedDevice, Store, StoredState, open_store
+from .stores.base import StoreWithColumns, StoreWithDevices
 from .waiting import WaitMeter
 from .writer import Writer
 
 T = TypeVar("T")
 
-KeepDevices = Callable[[Sequence[ListedDevice]], Awaitable[None]]
 OnProgress = Callable[[Progress], object]
 
 _FLUSH_EVERY: Final = 1.0  # seconds
@@ -66,6 +67,12 @@ class IngestJob:
         flush_every: seconds after which a message that was fetched is durable, at the
             latest. A kill makes the next run fetch that much again. None is the store's own
             `flush_every` (30 for Parquet, where each flush makes files), or 1.
+        columns: typed columns of a view ``wide`` of the messages: the path of each in the
+            payload, by its name, such as ``{"temperature": "sensor_data_reading.temperature"}`` or
+            ``{"volts": "phases[0].volts"}``. The first value decides on a column's type: number,
+            boolean, text, or JSON. A value of another type is null there, and counted in
+            `IngestReport.clashes`. Columns of earlier runs into the store stay. For DuckDB and
+            PostgreSQL. None (the default) adds none.
         patience: seconds for which failures of the service that pass are waited out: no
             connection, an attempt's timeout, 5xx, a proxy's page (D18). `math.inf` is without
             end. None (the default) is `Config.patience`; a job that follows waits without end.
@@ -98,6 +105,7 @@ class IngestJob:
         type: TypeFilter = "all",  # noqa: A002 - the API's own name
         concurrency: int = 8,
         flush_every: Seconds | None = None,
+        columns: Mapping[str, str] | None = None,
         patience: Seconds | None = None,
         follow: bool = False,
         pace: FollowPace | None = None,
@@ -114,6 +122,12 @@ class IngestJob:
         self._devices = None if devices is None else _checked(devices)
         self._concurrency = whole(concurrency, name="concurrency", least=1, most=1000)
         self._store = open_store(store, retry=session.config.retry)
+        self._columns = checked_columns(columns)
+        if self._columns and not isinstance(self._store, StoreWithColumns):
+            raise ConfigurationError(
+                f"columns: {self._store!r} makes no typed columns; take a DuckDB or PostgreSQL "
+                "store, or read the paths from the payload"
+            )
         if flush_every is None:
             flush_every = getattr(self._store, "flush_every", _FLUSH_EVERY)
         self._flush_every = seconds(flush_every, name="flush_every")
@@ -186,6 +200,7 @@ class IngestJob:
             server_ahead=start.server_now - _now(),
             data_end=start.data_end,
         )
+        run.types = await self._column_types(stored)
         await self._fetch_and_write(start.plan, run, stored)
         plan = plan_after(start.plan, run.meter)
         await self._store.begin(plan.to_json())
@@ -210,10 +225,19 @@ class IngestJob:
             settle=self._session.config.settle,
             patience=self._patience,
         )
-        keep: KeepDevices | None = getattr(self._store, "keep_devices", None)
-        if keep is not None:
-            await keep([*listed.values()])
+        if isinstance(self._store, StoreWithDevices):
+            await self._store.keep_devices([*listed.values()])
         return start
+
+    async def _column_types(self, stored: StoredState) -> ColumnTypes | None:
+        """The typed columns of the store, with those that are new; None if there are none."""
+        columns = merged_columns(self._columns, stored.columns)
+        if not columns or not isinstance(self._store, StoreWithColumns):
+            return None
+        if columns != stored.columns:
+            kept = await self._store.keep_columns([*columns.values()])
+            columns = {one.name: one for one in kept}
+        return ColumnTypes(columns)
 
     # --- the range, then what arrives later ----------------------------------------------
 
@@ -225,6 +249,7 @@ class IngestJob:
             flush_every=self._flush_every,
             plan=renewal(plan, run.meter),
             unreadable=stored.unreadable,
+            types=run.types,
         )
         fetching = asyncio.ensure_future(self._unless_stopped(self._fetch(plan, run.meter, writer)))
         writing = asyncio.ensure_future(writer.run())
@@ -276,12 +301,14 @@ class _Run:
     Attributes:
         meter: the run's counters.
         writer: None until the run fetches.
+        types: of the store's typed columns; None without one.
     """
 
     def __init__(self, session: IottlySession) -> None:
         now = _now()
         self.meter = Meter(now=_now, begun=now)
         self.writer: Writer | None = None
+        self.types: ColumnTypes | None = None
         self._session = session
         self._attempts_before = session.stats.attempts
         self._bottleneck = BottleneckMeter(now, time.thread_time())
@@ -338,6 +365,7 @@ class _Run:
             shares=self._bottleneck.shares(),
             quota_seconds=self._waits.quota,
             outage_seconds=self._waits.service,
+            clashes={} if self.types is None else dict(self.types.clashes),
         )
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -67,6 +68,8 @@ class IngestReport:
         shares: what the run's time was spent on; `shares.bottleneck` names what limited it.
         quota_seconds: seconds in which the run stood still for quota.
         outage_seconds: seconds in which the service was away, and the run waited for it.
+        clashes: values of another type than their typed column's, where they are null; their
+            number by the column's name. Empty without such values.
     """
 
     project_id: str
@@ -83,6 +86,7 @@ class IngestReport:
     shares: TimeShares = field(factory=TimeShares)
     quota_seconds: float = 0.0
     outage_seconds: float = 0.0
+    clashes: Mapping[str, int] = field(factory=dict)
 
     @property
     def rows_per_second(self) -> float:

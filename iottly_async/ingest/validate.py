@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import compress
+from typing import Any
 
 from ..errors import DecodeError
 from ..models._payload import decode_payload, decode_together
@@ -13,7 +14,10 @@ from .stores import Rejected
 
 
 def validate(
-    rows: Sequence[MessageRow], *, hashed: bool = True
+    rows: Sequence[MessageRow],
+    *,
+    hashed: bool = True,
+    note: Callable[[Sequence[Any]], None] | None = None,
 ) -> tuple[list[MessageRow], list[Rejected]]:
     """The rows whose payload is valid JSON, and the rejected ones with their reason.
 
@@ -25,11 +29,14 @@ def validate(
         rows: as they arrived.
         hashed: whether to compute the `digest` of the valid rows, too. To do it here saves
             decoding the payloads again. Default True.
+        note: called with the decoded payloads of the valid rows. None, the default, calls nothing.
 
     Returns:
         The valid rows, and the rejected ones.
     """
     values = decode_together([row.payload for row in rows])
+    if values is not None and note is not None:
+        note(values)
     if values is not None and not hashed:
         return list(rows), []
     if values is not None:
@@ -48,6 +55,8 @@ def validate(
         else:
             message = message_of(row)
             rejected.append(Rejected(message=message, reason=str(error), path=error.path))
+    if note is not None:
+        note([decode_payload(row.payload) for row in valid])
     return valid, rejected
 
 

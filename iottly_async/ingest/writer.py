@@ -8,18 +8,19 @@ and one batch for each walk, however slow the store is.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 from attrs import define, field
 
 from ..models import MessageBatch
 from ..models.message_batch import rows_of
 from ..models.row import MessageRow
+from .payload_columns import ColumnTypes
 from .progress import Meter
 from .stores import Rejected, Store
-from .stores.base import group_of
+from .stores.base import StoreWithColumns, group_of
 from .validate import validate
 
 GROUP_ROWS: Final = 16_000
@@ -41,16 +42,24 @@ class _PendingGroup:
     rejected_by_device: dict[str, int] = field(factory=dict)
     bytes: int = 0
 
-    def add(self, batch: MessageBatch, bad_rows: list[Rejected], *, hashed: bool) -> None:
+    def add(
+        self,
+        batch: MessageBatch,
+        bad_rows: list[Rejected],
+        *,
+        hashed: bool,
+        note: Callable[[Sequence[Any]], None] | None,
+    ) -> None:
         """Validate a batch and add it, with those of its rows that are no messages.
 
         Args:
             batch: of a walk.
             bad_rows: its rows that are no messages.
             hashed: as in `validate`.
+            note: as in `validate`.
         """
         arrived = rows_of(batch)
-        valid, rejected = validate(arrived, hashed=hashed)
+        valid, rejected = validate(arrived, hashed=hashed, note=note)
         rejected += bad_rows
         device_id = batch.cursor.device_id
         self.rows += valid
@@ -83,6 +92,7 @@ class Writer:
         plan: called after each flush; returns a new text for `Store.begin`, or None.
         unreadable: of `StoredState`: rows that are no messages and are stored already. None,
             the default, is an empty store's.
+        types: finds the types of typed columns. None, the default, if the store has none.
     """
 
     def __init__(
@@ -93,10 +103,12 @@ class Writer:
         flush_every: float,
         plan: Callable[[], str | None] = lambda: None,
         unreadable: Mapping[str, Collection[str]] | None = None,
+        types: ColumnTypes | None = None,
     ) -> None:
         self._store = store
         self._plan = plan
         self._unreadable = {device: set(keys) for device, keys in (unreadable or {}).items()}
+        self._types = types
         self._meter = meter
         self._every = flush_every
         self._worth: int = getattr(store, "group_rows", _WORTH_ROWS)
@@ -128,7 +140,8 @@ class Writer:
                 self._blocked -= 1
         pending = self._pending
         bad_rows = self._bad_rows(batch) if batch.rejected else []
-        pending.add(batch, bad_rows, hashed=self._hashed)
+        note = None if self._types is None else self._types.note
+        pending.add(batch, bad_rows, hashed=self._hashed, note=note)
         self._meter.fetched(batch)
         if pending.full:
             self._room.clear()
@@ -179,6 +192,10 @@ class Writer:
             return
         cursors = {device_id: batch.cursor for device_id, batch in pending.last.items()}
         group = group_of(pending.rows, rejected=pending.rejected, cursors=cursors)
+        types = self._types
+        if types is not None and types.changed and isinstance(self._store, StoreWithColumns):
+            types.changed = False
+            await self._store.keep_columns([*types.columns.values()])
         refused = await self._store.write(group)
         self._dirty = True
         self._count(pending, refused)

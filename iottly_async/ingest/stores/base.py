@@ -12,6 +12,8 @@ from ...models import BadRow, Cursor, Message
 from ...models.message_batch import MadeOfRows, rows_of
 from ...models.row import MessageRow, digest_together
 from ..grid import TimeGrid
+from ..payload_columns import PayloadColumn
+from .devices import ListedDevice
 
 if TYPE_CHECKING:
     from ...arrow import RecordBatch
@@ -79,11 +81,13 @@ class StoredState:
         cursors: the cursor of each device, as a `Cursor.to_json` text, by device id.
         unreadable: the `Rejected.key` of each rejected row that is no message, by device id.
             A job does not reject such a row again. Empty by default.
+        columns: the typed columns that the store makes of payloads, by name. Empty by default.
     """
 
     plan: str | None
     cursors: Mapping[str, str]
     unreadable: Mapping[str, Collection[str]] = field(factory=dict)
+    columns: Mapping[str, PayloadColumn] = field(factory=dict)
 
 
 @frozen(kw_only=True)
@@ -161,11 +165,16 @@ class Store(Protocol):
       all keys of a page together, in half the time. Without the attribute it is False, and a
       message computes its key when it is read.
 
-    A method is optional, too:
+    Two methods are optional, too:
 
     - ``async def keep_devices(self, devices: Sequence[ListedDevice]) -> None``: keep what the
       project's list says of its devices. A job calls it once, after `begin`; with no devices, if
       it has not listed them. What is known of other devices stays.
+    - ``async def keep_columns(self, columns: Sequence[PayloadColumn]) -> Sequence[PayloadColumn]``:
+      make these typed columns of the payloads, and remember them for `StoredState.columns`. A job
+      calls it after `begin`, if columns are new, and before the first `write` of rows that show a
+      new type. It returns the columns, with types that the stored rows show. A store without it
+      takes no `columns`.
 
     Example:
         A store that prints its rows and remembers nothing:
@@ -242,6 +251,24 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """Close the store without a flush. A second call does nothing."""
+        ...
+
+
+@runtime_checkable
+class StoreWithDevices(Protocol):
+    """A store that keeps the project's devices; see `Store`."""
+
+    async def keep_devices(self, devices: Sequence[ListedDevice]) -> None:
+        """Keep what the project's list says of its devices."""
+        ...
+
+
+@runtime_checkable
+class StoreWithColumns(Protocol):
+    """A store that makes typed columns of payloads; see `Store`."""
+
+    async def keep_columns(self, columns: Sequence[PayloadColumn]) -> Sequence[PayloadColumn]:
+        """Make these columns. Returns them, with the types that the stored rows show."""
         ...
 
 

@@ -20,7 +20,7 @@ what is wrong. Its other columns are the same, and one more:
 - ``raw``, BLOB: the bytes of a row that is no message, for example one without a timestamp.
   Its ``device_id`` is the device that it was fetched for, and its ``key`` comes from both.
 
-There are three views:
+There are four views:
 
 - ``devices``: one row a device: ``device_id``, ``name``, ``status``, ``agent_version``,
   ``first_seen`` and ``last_seen`` (the first and last ``timestamp`` of its messages), and the
@@ -31,6 +31,10 @@ There are three views:
 - ``readings``: one row for each number in a payload: ``device_id``, ``timestamp``, ``name``
   (its path, for example ``sensor_data_reading.temperature`` or ``phases[0]``), ``value``
   (DOUBLE), and the ``type`` and ``key`` of the message.
+
+- ``wide``: the messages with the typed columns that a job was asked for (``columns``): numbers are
+  DOUBLE, texts and JSON are VARCHAR. A value of another type than the first one is NULL. A column
+  is there once a value was found.
 
 A time is a moment, so ``timestamp > now() - INTERVAL 1 HOUR`` is right in every time zone. DuckDB
 shows it, and cuts it by ``date_trunc``, in the zone of the session: the machine's, unless
@@ -47,6 +51,7 @@ from typing import TYPE_CHECKING, Final
 
 from ....errors import ConfigurationError
 from ..base import StoredState
+from .wide import read_columns
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -87,6 +92,7 @@ TABLES: Final = (
     """,
     "COMMENT ON COLUMN messages.timestamp IS 'when the server got it'",
     "COMMENT ON COLUMN messages.device_timestamp IS 'the time the device recorded'",
+    "CREATE TABLE ingest.columns (place INTEGER, name VARCHAR, path VARCHAR, kind VARCHAR)",
     """
     CREATE TABLE ingest.devices (
         device_id VARCHAR PRIMARY KEY,
@@ -196,7 +202,7 @@ def read_state(db: DuckDBPyConnection, path: str) -> StoredState:
     Raises:
         ConfigurationError: as `read_version`.
     """
-    read_version(db, path)
+    version = read_version(db, path)
     (plan,) = db.execute("SELECT plan FROM ingest.job").fetchall()[0]
     cursors = db.execute("SELECT device_id, cursor FROM ingest.cursors").fetchall()
     unreadable: dict[str, set[str]] = {}
@@ -204,7 +210,12 @@ def read_state(db: DuckDBPyConnection, path: str) -> StoredState:
         "SELECT device_id, key FROM rejected WHERE timestamp IS NULL"
     ).fetchall():
         unreadable.setdefault(device_id, set()).add(key)
-    return StoredState(plan=plan, cursors=dict(cursors), unreadable=unreadable)
+    return StoredState(
+        plan=plan,
+        cursors=dict(cursors),
+        unreadable=unreadable,
+        columns={} if version == MIGRATED else read_columns(db),
+    )
 
 
 def first_line(error: BaseException) -> str:

@@ -13,6 +13,7 @@ import msgspec
 
 from ....errors import ConfigurationError, IottlyError, StoreError, StoreInUseError
 from ....models.message_batch import rows_of
+from ...payload_columns import PayloadColumn
 from ..appendfile import os_errors_as
 from ..aside import aside_path, check_aside, mode_of, remove_asides, sync_directory
 from ..base import Group, StoredState, StoreReader
@@ -36,6 +37,7 @@ from .schema import (
     read_state,
     read_version,
 )
+from .wide import keep_columns
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -104,6 +106,10 @@ class DuckDBStore:
         """Keep what the project lists, for the view ``devices`` (`Store`)."""
         rows = msgspec.json.encode(devices).decode()
         await self._run(lambda db: db.execute(KEEP_DEVICES, {"rows": rows}))
+
+    async def keep_columns(self, columns: Sequence[PayloadColumn]) -> list[PayloadColumn]:
+        """Make typed columns, in the view ``wide`` (`Store`)."""
+        return await self._run(lambda db: keep_columns(db, columns))
 
     async def write(self, group: Group) -> Mapping[str, int]:
         """Write a group in one transaction (`Store.write`)."""
@@ -207,10 +213,10 @@ class DuckDBStore:
             return
         raise error(f"{subject}: {reason}")
 
-    async def _run(self, work: Callable[[DuckDBPyConnection], object]) -> None:
-        await self._thread.run(lambda: self._transact(work))
+    async def _run(self, work: Callable[[DuckDBPyConnection], T]) -> T:
+        return await self._thread.run(lambda: self._transact(work))
 
-    def _transact(self, work: Callable[[DuckDBPyConnection], object]) -> None:
+    def _transact(self, work: Callable[[DuckDBPyConnection], T]) -> T:
         if not self._created:
             self._create()
         if self._connection is None:
@@ -218,7 +224,7 @@ class DuckDBStore:
         if self._is_old:
             self._migrate(self._connection)
         with self._errors_as(StoreError, f"store {self.path!r}"):
-            _in_transaction(self._connection, work)
+            return _in_transaction(self._connection, work)
 
     def _migrate(self, db: DuckDBPyConnection) -> None:
         _log.info("store %r is rewritten: its times get a time zone", self.path)
@@ -255,10 +261,10 @@ class DuckDBStore:
         self._lock.release()
 
 
-def _in_transaction(db: DuckDBPyConnection, work: Callable[[DuckDBPyConnection], object]) -> None:
+def _in_transaction(db: DuckDBPyConnection, work: Callable[[DuckDBPyConnection], T]) -> T:
     db.begin()
     try:
-        work(db)
+        done = work(db)
         db.commit()
     except BaseException as error:
         # After a full disk there may be no transaction any more. The first error counts.
@@ -267,6 +273,7 @@ def _in_transaction(db: DuckDBPyConnection, work: Callable[[DuckDBPyConnection],
         except Exception as second:  # noqa: BLE001
             error.add_note(f"and rolling back: {first_line(second)}")
         raise
+    return done
 
 
 def _create_tables(db: DuckDBPyConnection) -> None:

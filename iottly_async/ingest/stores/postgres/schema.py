@@ -23,7 +23,7 @@ what is wrong: a payload is not valid JSON, a text holds a NUL, a number is outs
 - ``raw``, bytea: the bytes of a row that is no message, for example one without a timestamp.
   Its ``device_id`` is the device that it was fetched for, and its ``key`` comes from both.
 
-There are three views:
+There are four views:
 
 - ``devices``: one row a device: ``device_id``, the number of its ``messages``, ``first_seen`` and
   ``last_seen`` (the first and last ``timestamp`` of its messages), ``name``, ``status`` and
@@ -35,8 +35,11 @@ There are three views:
   (its path, for example ``sensor_data_reading.temperature`` or ``phases[0]``), ``value``
   (double precision), and the ``type`` and ``key`` of the message.
 
-The tables ``ingest_store``, ``ingest_plans``, ``ingest_cursors`` and ``ingest_devices`` are the
-job's own: the schema's version, the plans, the cursors and what ``devices`` reads. A store of
+- ``wide``: the messages with the typed columns that a job was asked for (``columns``): numbers are
+  double precision, texts and JSON are text. A value of another type than the first one is NULL. A
+  column is there once a value was found.
+
+The tables whose names begin with ``ingest_`` are the job's own. A store of
 version 2 has no names of devices; the next job adds them.
 """
 
@@ -46,13 +49,15 @@ from typing import Any, Final
 
 from ....errors import ConfigurationError
 from ..base import StoredState
+from .wide import read_columns
 
 VERSION: Final = 3
 MIGRATED: Final = 2
 """The earlier version that is read as it is, and migrated when a job begins."""
 
 # A subquery that a query does not read costs it nothing.
-_DEVICES: Final = (
+_ADDED: Final = (
+    "CREATE TABLE {schema}.ingest_columns (place integer, name text, path text, kind text)",
     """
     CREATE TABLE {schema}.ingest_devices (
         device_id text PRIMARY KEY,
@@ -84,7 +89,7 @@ MIGRATE: Final = (
     # The views of others that read it go on with the new names.
     "ALTER VIEW {schema}.devices RENAME COLUMN first TO first_seen",
     "ALTER VIEW {schema}.devices RENAME COLUMN last TO last_seen",
-    *_DEVICES,
+    *_ADDED,
     "UPDATE {schema}.ingest_store SET version = 3",
 )
 """Makes a store of version 2 one of the present version."""
@@ -132,7 +137,7 @@ CREATE: Final = (
         PRIMARY KEY (part, device_id)
     )
     """,
-    *_DEVICES,
+    *_ADDED,
     """
     CREATE VIEW {schema}.latest AS
     SELECT message.*
@@ -276,4 +281,9 @@ async def read_state(db: Any, *, schema: str, part: str, shown: str) -> StoredSt
     unreadable: dict[str, set[str]] = {}
     for device_id, key in await db.fetch(_UNREADABLE.format(schema=schema)):
         unreadable.setdefault(device_id, set()).add(key)
-    return StoredState(plan=row["plan"], cursors=dict(cursors), unreadable=unreadable)
+    return StoredState(
+        plan=row["plan"],
+        cursors=dict(cursors),
+        unreadable=unreadable,
+        columns={} if row["version"] == MIGRATED else await read_columns(db, schema),
+    )

@@ -23,10 +23,12 @@ from ....models.message import message_of
 from ....models.message_batch import rows_of
 from ....models.row import MessageRow
 from ....texts import without_secrets
+from ...payload_columns import PayloadColumn
 from ..base import Group, Rejected, StoredState, StoreReader
 from ..devices import ListedDevice
 from . import schema as sql
 from .copy import Refused, copy_rows, rejected_row, without_nul
+from .wide import keep_columns
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -115,6 +117,15 @@ class PostgresStore:
         columns = [[_without_nul(text) for text in column] for column in zip(*rows, strict=True)]
         if columns:
             await self._link.run(lambda db: db.execute(self._sql(sql.KEEP_DEVICES), *columns))
+
+    async def keep_columns(self, columns: Sequence[PayloadColumn]) -> list[PayloadColumn]:
+        """Make typed columns, in the view ``wide`` (`Store`)."""
+
+        async def keep(db: Connection) -> list[PayloadColumn]:
+            async with db.transaction():
+                return await keep_columns(db, self.schema, columns)
+
+        return await self._link.run(keep)
 
     async def write(self, group: Group) -> Mapping[str, int]:
         """Write a group in one transaction (`Store.write`)."""
