@@ -37,6 +37,7 @@ async def ingest(
     start: str | None = None,
     end: str | None = None,
     type: TypeOption = "all",
+    columns: list[str] | None = None,
     concurrency: int = 8,
     patience: float | None = None,
     follow: Annotated[bool, Parameter(negative="")] = False,
@@ -65,6 +66,9 @@ async def ingest(
             by default the oldest message.
         end: The last time, exclusive; by default the present.
         type: The type of messages to fetch.
+        columns: Typed columns of a view "wide" in a DuckDB or PostgreSQL store,
+            NAME=PATH and more after commas, such as
+            temperature=sensor_data_reading.temperature,volts=phases[0].volts.
         concurrency: The most requests at once.
         patience: Seconds for which an outage of the service is waited out, or inf;
             by default 300, and with --follow inf.
@@ -93,6 +97,7 @@ async def ingest(
             end=high or (None if follow else source.end),
             type=type,
             store=store,
+            columns=_paths(columns),
             concurrency=concurrency,
             patience=patience,
             follow=follow,
@@ -114,6 +119,23 @@ async def ingest(
     for error in unknown.values():
         say(str(error))
     return signalled if done.interrupted else _code(done, len(unknown))
+
+
+def _paths(columns: list[str] | None) -> dict[str, str] | None:
+    """The paths of typed columns, by name."""
+    from ..errors import ConfigurationError
+
+    paths: dict[str, str] = {}
+    for text in ",".join(columns or ()).split(",") if columns else ():
+        name, equals, path = map(str.strip, text.partition("="))
+        if not equals:
+            raise ConfigurationError(
+                f"--columns: {text!r} is not NAME=PATH, such as temperature=room.celsius"
+            )
+        if name in paths:
+            raise ConfigurationError(f"--columns: there is a column {name!r} already")
+        paths[name] = path
+    return paths or None
 
 
 @frozen(kw_only=True)
@@ -231,6 +253,7 @@ def _summarise(report: IngestReport, to: str, output: Output, *, quiet: bool) ->
                 "store": to,
                 "messages": f"{report.total:,} in the store, {report.rows:,} of them by this run",
                 "rejected": f"{report.rejected:,}" if report.rejected else "none",
+                **({"columns": _clashes(report)} if report.clashes else {}),
                 "devices": f"{report.done:,} of {len(report.devices):,} complete",
                 "range": f"{'the beginning' if report.start is None else iso_ms(report.start)} "
                 f"to {end}",
@@ -249,6 +272,14 @@ def _summarise(report: IngestReport, to: str, output: Output, *, quiet: bool) ->
             f"{report.rejected:,} rejected, {report.requests:,} requests, {report.seconds:.1f} s, "
             f"limit {limit_text(report.shares)}{_waits(report)}"
         )
+        if report.clashes:
+            say(f"columns: {_clashes(report)}")
+
+
+def _clashes(report: IngestReport) -> str:
+    """What became null in typed columns."""
+    counts = ", ".join(f"{name} {count:,}" for name, count in report.clashes.items())
+    return f"values of another type are null there: {counts}"
 
 
 def _waits(report: IngestReport) -> str:

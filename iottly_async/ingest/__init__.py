@@ -18,6 +18,7 @@ and `report` say how the run goes and went. ``partitions/`` divides a job among 
 
 from .bottleneck import Bottleneck, TimeShares
 from .job import IngestJob
+from .payload_columns import PayloadColumn
 from .plan import IngestPlan, Query
 from .progress import Progress
 from .report import DeviceOutcome, IngestReport, Outcome
@@ -32,6 +33,7 @@ __all__ = [
     "IngestReport",
     "ListedDevice",
     "Outcome",
+    "PayloadColumn",
     "Progress",
     "Query",
     "Rejected",

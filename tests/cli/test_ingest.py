@@ -8,6 +8,7 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from iottly_async.emulator import EmulatorThread
@@ -139,7 +140,9 @@ def test_the_report_is_a_json_file(iottly: Run, emulator: EmulatorThread, tmp_pa
     assert set(shares) == {"quota", "network", "decoding", "store", "idle"}
     assert sum(shares.values()) == pytest.approx(1, abs=0.01)
     assert f"limit {report['shares']['bottleneck']} (quota " in done.err
-    assert {one.name for one in tmp_path.iterdir()} == {"x.jsonl", "x.jsonl.cursor", "report.json"}
+    assert {one.name for one in tmp_path.iterdir()} == {
+        *("x.jsonl", "x.jsonl.cursor", "x.jsonl.devices", "report.json")
+    }
 
 
 @pytest.mark.parametrize("name", ["", "none/report.json"])
@@ -209,3 +212,29 @@ def test_the_report_can_be_printed_as_json(
         report["end"]
         == datetime.fromisoformat(report["end"]).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
     )
+
+
+def test_columns_are_typed(iottly: Run, emulator: EmulatorThread, tmp_path: Path) -> None:
+    """`--columns` makes a view; values that do not fit are counted on stderr and in the report."""
+    path = tmp_path / "telemetry.duckdb"
+    device = emulator.device_ids[0]
+    emulator.append(
+        device,
+        [
+            {"payload": {"sensor_data_reading": {"temperature": "warm"}}, "timestamp": at}
+            for at in ("2026-04-20T00:00:00Z", "2026-04-20T00:00:01Z")
+        ],
+    )
+    columns = "temperature = sensor_data_reading.temperature,version=agent.version"
+    done = iottly("ingest", device, "--to", path, "--columns", columns, "--columns", "cpu=cpu")
+    assert done.code == 0, done.err
+    assert done.records[0]["clashes"] == {"temperature": 2}
+    assert "columns: values of another type are null there: temperature 2" in done.err
+    with duckdb.connect(str(path), read_only=True) as db:
+        types = dict(db.execute("SELECT name, kind FROM ingest.columns").fetchall())
+        (count,) = db.execute("SELECT count(temperature) FROM wide").fetchall()[0]
+    assert (types, count > 0) == ({"temperature": "number", "version": "text", "cpu": None}, True)
+    refused = iottly("ingest", "--to", path, "--columns", "temperature")
+    assert (refused.code, "is not NAME=PATH" in refused.err) == (2, True)
+    refused = iottly("ingest", "--to", tmp_path / "x.jsonl", "--columns", "a=b")
+    assert (refused.code, "take a DuckDB or PostgreSQL store" in refused.err) == (2, True)
