@@ -6,6 +6,7 @@ import re
 
 from iottly_async.cli.app import make_app
 from iottly_async.cli.exit_codes import MEANINGS
+from iottly_async.cli.settings import ORDER, setting_rows
 
 _INTRODUCTION = """# Command line
 
@@ -23,8 +24,13 @@ iottly coverage telemetry.duckdb --html c.html   # which devices and times are s
 iottly doctor --save config.toml                 # what the service does, and settings that follow
 ```
 
-`DEVICE` is a device's id or its unique name. The API key comes from the environment or from a
-prompt without echo, never from an argument. Data goes to stdout, and everything else to stderr.
+`DEVICE` is a device's id or its unique name. The API key is never an argument:
+[Settings](operating.md#the-doctor) lists where it comes from. Data goes to stdout, and everything
+else to stderr.
+
+`iottly help COMMAND` explains a command, and `iottly help --man` prints a man page:
+`iottly help --man > ~/.local/share/man/man1/iottly.1`. `iottly --completion install` completes
+commands and options in bash, zsh and fish.
 """
 
 
@@ -40,4 +46,17 @@ def command_line_page() -> str:
     commands = re.sub(r"^```console$", "```text", commands, flags=re.MULTILINE)
     codes = [f"| {code:d} | {meaning} |" for code, meaning in MEANINGS.items()]
     table = "\n".join(["| exit code | meaning |", "| --- | --- |", *codes])
-    return f"{_INTRODUCTION}\n## Exit codes\n\n{table}\n\n{commands}\n"
+    return (
+        f"{_INTRODUCTION}\n## Exit codes\n\n{table}\n\n"
+        f"## Settings\n\n{ORDER}\n\n{_settings()}\n\n{commands}\n"
+    )
+
+
+def _settings() -> str:
+    """The settings as a table."""
+    rows = [
+        f"| `{row.variable}` | `{row.name}` | {row.accepted} | {row.default} | {row.meaning} |"
+        for row in setting_rows()
+    ]
+    head = "| variable | in a profile | takes | default | meaning |"
+    return "\n".join([head, "| --- | --- | --- | --- | --- |", *rows])
