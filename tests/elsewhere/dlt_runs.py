@@ -9,10 +9,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from importlib import import_module
 from typing import Any
-
-sys.path.insert(0, sys.argv[1])
-import dlt_pipeline  # a file in the folder that the argument names
 
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 _STEPS = {"os.rename", "os.remove", "os.mkdir", "os.rmdir"}
@@ -33,23 +31,26 @@ class Steps:
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
-def run(kill_at: int, file: str, answers: int) -> int:
+def run(example: Any, kill_at: int, file: str, answers: int) -> int:
     """Run the example once; tell how many steps it made."""
     steps = Steps(kill_at)
-    code = dlt_pipeline.main(file)
+    code: int = example.main(file)
     os.write(answers, b"%d" % steps.made)
     return code
 
 
 def main() -> None:
-    """Answer each line of stdin."""
+    """Answer each line of stdin; the arguments name the examples' folder and the store."""
+    folder, file = sys.argv[1:]
+    sys.path.insert(0, folder)
+    example = import_module("dlt_pipeline")
     for line in sys.stdin:
         told, tells = os.pipe()
         child = os.fork()
         if not child:
             os.close(told)
             os.dup2(2, 1)
-            os._exit(run(int(line), sys.argv[2], tells))
+            os._exit(run(example, int(line), file, tells))
         os.close(tells)
         with os.fdopen(told) as answer:
             steps = answer.read() or "0"
