@@ -171,20 +171,24 @@ def columns(given: argparse.Namespace) -> list[Figure]:
 
 
 async def _columns(base: str, turns: int) -> list[Figure]:
-    walker, raw = Walker(base), Raw(base)
+    walker, bare, raw = Walker(base), Bare(base), Raw(base)
     contenders: dict[str, Work] = {
         "arrow": walker.columns,
+        "bare: our connections + rows": bare.rows,
         "raw + orjson.loads + from_pylist": raw.columns,
     }
     race = Race()
     try:
         await race.run(contenders, turns)
     finally:
-        await walker.aclose()
-        await raw.aclose()
+        for client in (walker, bare, raw):
+            await client.aclose()
     _print_best(race, contenders, "message", ["cpu", "wall"])
     other = "raw + orjson.loads + from_pylist"
-    return [race.figure(f"arrow / {other}, CPU", "arrow", other, bound=0.35)]
+    return [
+        race.figure(f"arrow / {other}, CPU", "arrow", other, bound=0.35),
+        race.figure(f"bare rows / {other}, CPU", "bare: our connections + rows", other),
+    ]
 
 
 TIES: Final = (2, 5)
