@@ -136,15 +136,24 @@ def _from_keyring(name: str) -> str:
     try:
         import keyring  # not among our extras: who uses it has it
         from keyring.errors import KeyringError, NoKeyringError
-    except ImportError:
+    except ModuleNotFoundError as error:
+        if error.name != "keyring":
+            _tell_keyring(error)
+        return ""
+    except (ImportError, OSError, RuntimeError) as error:  # of the backend that the user chose
+        _tell_keyring(error)
         return ""
     try:
         return keyring.get_password(_KEYRING_SERVICE, name) or ""
     except NoKeyringError:
         return ""
-    except KeyringError as error:  # its text is the backend's
-        say(f"the keyring cannot be read ({type(error).__name__})")
+    except (KeyringError, OSError, RuntimeError) as error:
+        _tell_keyring(error)
         return ""
+
+
+def _tell_keyring(error: Exception) -> None:
+    say(f"the keyring cannot be read ({type(error).__name__})")  # its text is the backend's
 
 
 @contextmanager

@@ -153,6 +153,7 @@ def test_a_command_that_is_not_there_is_named(iottly: Run, profile: Path) -> Non
         ({}, ""),
         ({"default": NoKeyringError("hidden")}, ""),
         ({"default": KeyringError("hidden")}, "the keyring cannot be read (KeyringError)"),
+        ({"default": RuntimeError("hidden")}, "the keyring cannot be read (RuntimeError)"),
     ],
 )
 def test_without_a_key_the_error_lists_where_one_can_be(
