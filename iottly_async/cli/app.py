@@ -12,7 +12,7 @@ from cyclopts import App, CycloptsError
 
 from .._version import __version__
 from ..errors import IottlyError
-from . import commands, coverage, doctor, emulator, ingest, messages, project, tail
+from . import commands, coverage, doctor, emulator, ingest, messages, project, quota, tail
 from .console import say, stderr
 from .exit_codes import MEANINGS, ExitCode, exit_code, explain
 from .help import COMPLETION, add_help
@@ -68,6 +68,7 @@ def make_app() -> App:
         tail.tail,
         ingest.ingest,
         coverage.coverage,
+        quota.quota,
         doctor.doctor,
         emulator.emulator,
     ):

@@ -20,6 +20,13 @@ from rich.text import Text
 
 from ..texts import escaped
 
+GOOD: Final = "color(28)"
+BAD: Final = "color(160)"
+WARNING: Final = "color(166)"
+MARKED: Final = "color(32)"
+FAINT: Final = "color(243)"
+"""Colours that can be read on a light and on a dark terminal."""
+
 _WIDE: Final = 10_000  # columns of a table that is not on a terminal: nothing is cut off
 
 

@@ -12,9 +12,6 @@ from .output import FormatOption, Output
 if TYPE_CHECKING:
     from ..ingest.coverage import Coverage, DeviceCoverage
 
-_OTHER_COLUMNS: Final = 28  # characters: the messages, their share, and the gaps between
-_MIN_BINS: Final = 20
-_MAX_BINS: Final = 120
 _PAGE_BINS: Final = 160
 
 
@@ -39,24 +36,18 @@ async def coverage(
     """
     # Imported here, so that `iottly --help` loads no aiohttp.
     from ..ingest.coverage import page_of, survey
-    from .coverage_chart import draw, summary
+    from .coverage_chart import bins_of, draw, summary
     from .report_file import OutputFile
 
     output = Output(format)
     file = None if html is None else OutputFile(html, option="--html")
-    width = stdout().width
-    name = min(36, width // 3)
-    bins = (
-        max(_MIN_BINS, min(_MAX_BINS, width - name - _OTHER_COLUMNS))
-        if html is None
-        else _PAGE_BINS
-    )
+    bins = bins_of(stdout().width) if html is None else _PAGE_BINS
     found = await survey(store, bins=bins)
     if file is not None:
         file.put(page_of(found, store=store).encode())
         say(f"{html}: {summary(found)}")
     elif output.form == "table":
-        draw(found, name)
+        draw(found)
     else:
         output.many([_record(found, device) for device in found.devices], [])
         say(summary(found))

@@ -10,10 +10,10 @@ from rich.text import Text
 
 from ..doctor import Diagnosis, Finding, PlannedRequest, Verdict, plan
 from ..doctor.plan import MOST_REQUESTS
-from .console import plain, say, stderr, stdout
+from .console import FAINT, GOOD, WARNING, plain, say, stderr, stdout
 from .exit_codes import ExitCode
 
-_STYLES: Final = {Verdict.OK: "green", Verdict.DIFFERS: "yellow", Verdict.UNKNOWN: "dim"}
+_STYLES: Final = {Verdict.OK: GOOD, Verdict.DIFFERS: WARNING, Verdict.UNKNOWN: FAINT}
 _NARROW: Final = 60  # columns below which each finding has lines of its own
 
 
@@ -34,7 +34,7 @@ def show_plan(base_url: str) -> None:
     for request, steps in planned.items():
         table.add_row(str(sum(step.most for step in steps)), Text(request, overflow="fold"))
         for step in steps:
-            table.add_row("", Text(f"- {step.purpose}", style="dim"))
+            table.add_row("", Text(f"- {step.purpose}", style=FAINT))
     stderr().print(table)
 
 

@@ -14,7 +14,7 @@ from rich.text import Text
 from ..ingest import Progress as State
 from ..ingest import TimeShares
 from ..models import Quota
-from .console import say, stderr
+from .console import BAD, GOOD, MARKED, WARNING, say, stderr
 
 _EVERY: Final = 5.0  # seconds between two lines
 
@@ -112,21 +112,19 @@ def _bar(state: State) -> Table:
     bar = ProgressBar(
         total=1.0, completed=share or 0.0, pulse=share is None, animation_time=state.seconds
     )
-    row.add_row(
-        bar, Text(age_text(state) if state.following else remaining_text(remaining), "green")
-    )
+    row.add_row(bar, Text(age_text(state) if state.following else remaining_text(remaining), GOOD))
     return row
 
 
 def _figures(state: State) -> Text:
     parts = (
         (f"{state.rows:,} rows", ""),
-        (f"{state.rows_per_second:,.0f}/s", "cyan"),
+        (f"{state.rows_per_second:,.0f}/s", MARKED),
         (f"{state.requests:,} requests", ""),
-        (f"quota {quota_text(state.quota)}", "magenta"),
+        (f"quota {quota_text(state.quota)}", MARKED),
         (f"{devices_text(state)} devices", ""),
-        (f"limit {_short(state.shares)}", "yellow"),
-        *([(wait, "bold red")] if (wait := waiting_text(state)) else []),
+        (f"limit {_short(state.shares)}", WARNING),
+        *([(wait, f"bold {BAD}")] if (wait := waiting_text(state)) else []),
     )
     return Text("  ").join(Text(text, style) for text, style in parts)
 

@@ -58,6 +58,7 @@ class DeviceCoverage:
         missing: the rest, as half-open intervals of milliseconds since the epoch.
         failed: the text of the error that ended its last walk; None without an error.
         cells: one for each bin of the grid.
+        name: the device's name, if the store has it; None (the default) if not.
     """
 
     device_id: str
@@ -68,6 +69,7 @@ class DeviceCoverage:
     missing: tuple[Interval, ...]
     failed: str | None
     cells: tuple[Cell, ...]
+    name: str | None = None
 
 
 @frozen(kw_only=True)
@@ -127,11 +129,12 @@ class Coverage:
             device: one of `devices`.
 
         Returns:
-            ``device_id``, ``rows``, ``rejected``, ``complete``, ``until``, ``missing`` and
-            ``failed`` of the device, and ``start`` and ``end`` of the range.
+            ``device_id``, ``name``, ``rows``, ``rejected``, ``complete``, ``until``, ``missing``
+            and ``failed`` of the device, and ``start`` and ``end`` of the range.
         """
         return {
             "device_id": device.device_id,
+            "name": device.name,
             "rows": device.rows,
             "rejected": device.rejected,
             "complete": round(device.complete, 6),

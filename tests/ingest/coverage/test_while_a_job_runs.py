@@ -61,12 +61,12 @@ async def test_rows_of_a_job_that_follows_are_seen(store: str) -> None:
             told.set()
 
     async def until(rows: int) -> Coverage:
-        """The first coverage with so many rows. They are there after the next flush."""
+        """The first whole coverage with so many rows. It is there after the next flushes."""
         while True:
             await told.wait()
             told.clear()
             found = await survey(store)
-            if found.rows == rows:
+            if found.rows == rows and found.whole:
                 return found
 
     async with Emulator(devices=3, messages=60) as emulator, asyncio.timeout(60):
