@@ -1,7 +1,7 @@
 """Columns made of paths of the payloads, with types that are found from the data.
 
-A path names members, such as ``sensor_data_reading.temperature``, and elements of arrays, such as
-``phases[0].volts``. A member whose name contains dots is found too, if no nested one is there.
+Paths are written like ``sensor_data_reading.temperature`` or ``phases[0].volts``
+(`models._payload_path`).
 
 | the values are | the column is |
 | --- | --- |
@@ -17,7 +17,6 @@ such as a number in one message and a text in another, are an error.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -26,11 +25,10 @@ import pyarrow as pa
 
 from ..errors import ConfigurationError, DecodeError
 from ..models._payload import decode_payload, decode_together
+from ..models._payload_path import is_path, reader_of
 from ..models.row import MessageRow
 from .schema import SCHEMA
 
-_STEP: Final = re.compile(r"[^.\[\]]+|\[\d+\]")
-_PATH: Final = re.compile(r"[^.\[\]]+(\[\d+\])*(\.[^.\[\]]+(\[\d+\])*)*")
 _KINDS: Final[Mapping[type, str]] = {
     bool: "true or false",
     int: "a number",
@@ -82,21 +80,19 @@ class _Column:
                 f"payload: {name!r} cannot name a column; name one that is not of the schema "
                 f"({', '.join(SCHEMA.names)})"
             )
-        if not isinstance(path, str) or not _PATH.fullmatch(path):
+        if not is_path(path):
             raise ConfigurationError(
                 f"payload: {path!r} is no path; write it like sensor_data_reading.temperature "
                 "or phases[0].volts"
             )
         self.name = name
         self._path = path
-        self._steps = [
-            int(step[1:-1]) if step.startswith("[") else step for step in _STEP.findall(path)
-        ]
+        self._read = reader_of(path)
         self._first: tuple[str, MessageRow] | None = None
         self._chunks: list[pa.Array] = []
 
     def add(self, rows: Sequence[MessageRow], payloads: Sequence[Any]) -> None:
-        values = [_value(payload, self._steps) for payload in payloads]
+        values = [*map(self._read, payloads)]
         kinds = {type(value) for value in values} - {type(None)}
         for index, value in enumerate(values) if self._differ(kinds) else ():
             if value is not None:
@@ -134,30 +130,6 @@ def _decoded(row: MessageRow) -> Any:
         return decode_payload(row.payload)
     except DecodeError:
         return None
-
-
-def _value(value: Any, steps: Sequence[str | int]) -> Any:
-    """The value at a path; None if it is missing."""
-    for place, step in enumerate(steps):
-        if type(value) is dict:
-            if step not in value:
-                return _dotted(value, steps[place:])
-            value = value[step]
-        elif type(value) is list and type(step) is int and step < len(value):
-            value = value[step]
-        else:
-            return None
-    return value
-
-
-def _dotted(members: Mapping[str, Any], steps: Sequence[str | int]) -> Any:
-    """The value of a member whose name contains dots, such as ``echo.content``."""
-    names = [step for step in steps if type(step) is str]
-    for end in range(2, len(names) + 1):
-        name = ".".join(names[:end])
-        if list(steps[:end]) == names[:end] and name in members:
-            return _value(members[name], steps[end:])
-    return None
 
 
 def _array(values: list[Any]) -> pa.Array:

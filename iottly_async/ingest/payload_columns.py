@@ -20,6 +20,7 @@ from typing import Any, Final, Literal
 from attrs import define, evolve, field, frozen
 
 from ..errors import ConfigurationError
+from ..models._payload_path import Steps, candidates_of, is_path, reader_of
 
 ColumnKind = Literal["number", "boolean", "text", "json"]
 
@@ -32,9 +33,6 @@ _KINDS: Final[Mapping[type, ColumnKind]] = {
     list: "json",
 }
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
-_MEMBER: Final = r"[^.\[\]\"'\\\x00-\x1f]+(\[\d{1,9}\])*"
-_PATH: Final = re.compile(rf"{_MEMBER}(\.{_MEMBER})*")
-_STEP: Final = re.compile(r"[^.\[\]]+|\[\d+\]")
 _TAKEN: Final = (
     *("project_id", "device_id", "timestamp", "device_timestamp"),
     *("type", "channel", "payload", "extra", "key"),
@@ -56,16 +54,9 @@ class PayloadColumn:
     kind: ColumnKind | None = None
 
     @property
-    def steps(self) -> tuple[str | int, ...]:
-        """The path as names of members and places in arrays."""
-        return tuple(
-            int(step[1:-1]) if step.startswith("[") else step for step in _STEP.findall(self.path)
-        )
-
-    @property
-    def candidates(self) -> list[tuple[str | int, ...]]:
+    def candidates(self) -> list[Steps]:
         """The paths to look at, in this order: one member's name may be all of the path."""
-        return [self.steps, *([(self.path,)] if "." in self.path else [])]
+        return candidates_of(self.path)
 
 
 @define
@@ -84,9 +75,7 @@ class ColumnTypes:
     _readers: list[tuple[str, Callable[[Any], Any]]] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._readers = [
-            (name, _reader(column.candidates)) for name, column in self.columns.items()
-        ]
+        self._readers = [(name, reader_of(column.path)) for name, column in self.columns.items()]
 
     def note(self, payloads: Sequence[Any]) -> None:
         """Note the payloads of messages that are about to be stored."""
@@ -130,7 +119,7 @@ def checked_columns(columns: Mapping[str, str] | None) -> dict[str, PayloadColum
             )
         if name.lower() in (*_TAKEN, *map(str.lower, checked)):
             raise ConfigurationError(f"columns: there is a column {name!r} already; name another")
-        if not isinstance(path, str) or not _PATH.fullmatch(path):
+        if not is_path(path):
             raise ConfigurationError(
                 f"columns: {path!r} is no path in a payload; write it like "
                 "sensor_data_reading.temperature or phases[0].volts, without quotes"
@@ -148,22 +137,3 @@ def merged_columns(
     """
     kept = {name: one for name, one in stored.items() if asked.get(name, one).path == one.path}
     return {**kept, **{name: one for name, one in asked.items() if name not in kept}}
-
-
-def _reader(candidates: Sequence[tuple[str | int, ...]]) -> Callable[[Any], Any]:
-    def read(payload: Any) -> Any:
-        for steps in candidates:
-            value = payload
-            for step in steps:
-                if type(value) is dict:
-                    value = value.get(step)
-                elif type(value) is list and type(step) is int and step < len(value):
-                    value = value[step]
-                else:
-                    value = None
-                    break
-            if value is not None:
-                return value
-        return None
-
-    return read

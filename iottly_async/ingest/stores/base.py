@@ -10,7 +10,7 @@ from attrs import field, frozen
 
 from ...models import BadRow, Cursor, Message
 from ...models.message_batch import MadeOfRows, rows_of
-from ...models.row import MessageRow, digest_together
+from ...models.row import MessageRow
 from ..grid import TimeGrid
 from ..payload_columns import PayloadColumn
 from .devices import ListedDevice
@@ -117,9 +117,7 @@ class Group(MadeOfRows):
         """
         from ...arrow import record_batch
 
-        rows = rows_of(self)
-        digest_together(rows)  # nothing to do if the store `uses_keys`
-        return record_batch(rows)
+        return record_batch(rows_of(self))
 
 
 def group_of(
