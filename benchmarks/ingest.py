@@ -13,7 +13,8 @@ their milliseconds for themselves, and where up to 2, and up to 5, share one.
 
 The part `postgresql` compares a job with a loop written by hand, by the wall clock: most of
 the time is the server's. The part `flush` has fleets of 100, 10,000 and 100,000 devices: what a
-flush of ten devices writes and takes, and what a look at the job's progress takes.
+flush of ten devices writes and takes, and what a look at the job's progress takes. `--long` is a
+job of 1,000,000 rows over sockets with 20 ms a request, beside one written by hand.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ from .clients import HEADERS, KEY, held_from, url
 from .clients import by_attribute as time_of
 from .ingest_flush import flushes
 from .ingest_loads import bulk_load
+from .ingest_long import long_run
 from .ingest_postgres import postgres
 from .pages import DEVICE, PROJECT, SIZE
 from .pageserver import page_server
@@ -70,7 +72,12 @@ def main(argv: list[str]) -> Iterator[Row]:
     parser.add_argument(
         "--store", choices=[*STORES, "postgresql"], action="append", help="only these stores"
     )
+    parser.add_argument(
+        "--long", action="store_true", help="only 1,000,000 rows into JSON lines, 20 ms a request"
+    )
     given = parser.parse_args(argv)
+    if given.long:
+        return run_parts({"long": partial(long_run, 1_000_000, given.turns)})
     named = given.store or [*_DEFAULT, "postgresql"]
     stores = [store for store in named if store != "postgresql"]
     parts: dict[str, Callable[[], list[Figure]]] = {}

@@ -29,6 +29,7 @@ _LIMIT: Final = 100_000_000
 class _Server(asyncio.Protocol):
     """One connection: reads the heads of requests and answers each with a page."""
 
+    latency = 0.0
     remaining = _LIMIT
     reset = int(time.time()) + 86_400
 
@@ -66,11 +67,16 @@ class _Server(asyncio.Protocol):
             f"X-RateLimit-Reset: {self.reset}\r\n"
             f"Content-Length: {len(body)}\r\n\r\n"
         )
-        self._transport.write(head.encode() + body)
+        if self.latency:
+            loop = asyncio.get_running_loop()
+            loop.call_later(self.latency, self._transport.write, head.encode() + body)
+        else:
+            self._transport.write(head.encode() + body)
 
 
-async def serve(count: int, ties: int) -> None:
+async def serve(count: int, ties: int, latency: float) -> None:
     """Serve `Range(count, ties)` on a free port of loopback until stdin ends."""
+    _Server.latency = latency
     with suppress(PermissionError):
         os.nice(-10)  # it does little work; the client should not wait for it
     loop = asyncio.get_running_loop()
@@ -82,13 +88,13 @@ async def serve(count: int, ties: int) -> None:
 
 
 @contextmanager
-def page_server(count: int, ties: int = 1) -> Iterator[str]:
-    """Run a server process for `Range(count, ties)`.
+def page_server(count: int, ties: int = 1, latency: float = 0.0) -> Iterator[str]:
+    """Run a server process for `Range(count, ties)`, which answers after `latency` seconds.
 
     Yields:
         The server's base URL.
     """
-    command = [sys.executable, "-m", __name__, str(count), str(ties)]
+    command = [sys.executable, "-m", __name__, str(count), str(ties), str(latency)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
         assert process.stdin is not None
@@ -100,4 +106,5 @@ def page_server(count: int, ties: int = 1) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 1))
+    count, ties, latency = [*sys.argv[1:], "1", "0"][:3]
+    asyncio.run(serve(int(count), int(ties), float(latency)))
