@@ -36,7 +36,6 @@ T = TypeVar("T")
 
 OnProgress = Callable[[Progress], object]
 
-_FLUSH_EVERY: Final = 1.0  # seconds
 _SAMPLE_EVERY: Final = 0.05  # seconds between two samples for the bottleneck
 _PROGRESS_EVERY: Final = 0.25  # seconds between two calls of a progress function
 
@@ -65,8 +64,8 @@ class IngestJob:
         concurrency: requests at once, at most; 1 to 1,000. The quota may allow fewer.
             Default 8.
         flush_every: seconds after which a message that was fetched is durable, at the
-            latest. A kill makes the next run fetch that much again. None is the store's own
-            `flush_every` (30 for Parquet, where each flush makes files), or 1.
+            latest, in every store. It is durable earlier if a tenth of the quota's requests in
+            a window were made. A kill makes the next run fetch that much again. Default 1.
         columns: typed columns of a view ``wide`` of the messages: the path of each in the
             payload, by its name, such as ``{"temperature": "sensor_data_reading.temperature"}`` or
             ``{"volts": "phases[0].volts"}``. The first value decides on a column's type: number,
@@ -104,7 +103,7 @@ class IngestJob:
         end: datetime | None = None,
         type: TypeFilter = "all",  # noqa: A002 - the API's own name
         concurrency: int = 8,
-        flush_every: Seconds | None = None,
+        flush_every: Seconds = 1.0,
         columns: Mapping[str, str] | None = None,
         patience: Seconds | None = None,
         follow: bool = False,
@@ -128,8 +127,6 @@ class IngestJob:
                 f"columns: {self._store!r} makes no typed columns; take a DuckDB or PostgreSQL "
                 "store, or read the paths from the payload"
             )
-        if flush_every is None:
-            flush_every = getattr(self._store, "flush_every", _FLUSH_EVERY)
         self._flush_every = seconds(flush_every, name="flush_every")
         self._follow = flag(follow, name="follow")
         if patience is None:
@@ -247,6 +244,7 @@ class IngestJob:
             self._store,
             run.meter,
             flush_every=self._flush_every,
+            quota=lambda: self._session.quota.limit,
             plan=renewal(plan, run.meter),
             unreadable=stored.unreadable,
             types=run.types,

@@ -28,6 +28,7 @@ GROUP_ROWS: Final = 16_000
 GROUP_BYTES: Final = 16 * 1024 * 1024
 """The bytes of payloads at which a group is full."""
 _WORTH_ROWS: Final = 500  # rows; more of them no longer fit the processor's cache
+_QUOTA_SHARE: Final = 10  # a flush is due after this part of a window's requests
 _WAIT_AT_MOST: Final = 1.0  # seconds; a store may take rows long before it flushes them
 
 
@@ -89,6 +90,8 @@ class Writer:
         store: an open store.
         meter: counts what was stored.
         flush_every: seconds after which a batch that was put is durable, at the latest.
+        quota: returns the requests that the quota allows in a window, or None if that is not
+            limited or not known. A flush is due once a tenth of them have brought batches.
         plan: called after each flush; returns a new text for `Store.begin`, or None.
         unreadable: of `StoredState`: rows that are no messages and are stored already. None,
             the default, is an empty store's.
@@ -101,6 +104,7 @@ class Writer:
         meter: Meter,
         *,
         flush_every: float,
+        quota: Callable[[], int | None] = lambda: None,
         plan: Callable[[], str | None] = lambda: None,
         unreadable: Mapping[str, Collection[str]] | None = None,
         types: ColumnTypes | None = None,
@@ -111,6 +115,9 @@ class Writer:
         self._types = types
         self._meter = meter
         self._every = flush_every
+        self._quota = quota
+        self._batches = 0  # that are not durable
+        self._batches_written = 0  # of these, that the store has
         self._worth: int = getattr(store, "group_rows", _WORTH_ROWS)
         self._hashed: bool = getattr(store, "uses_keys", False)
         self._pending = _PendingGroup()
@@ -145,8 +152,15 @@ class Writer:
         self._meter.fetched(batch)
         if pending.full:
             self._room.clear()
-        if pending.size >= self._worth or pending.full:
+        self._batches += 1
+        if pending.size >= self._worth or pending.full or self._costly:
             self._work.set()
+
+    @property
+    def _costly(self) -> bool:
+        """Whether a kill now would repeat a tenth of a window's requests."""
+        limit = self._quota()
+        return limit is not None and self._batches >= max(1, limit // _QUOTA_SHARE)
 
     def _bad_rows(self, batch: MessageBatch) -> list[Rejected]:
         """The rows of a batch that are no messages, without those that are stored already."""
@@ -184,6 +198,7 @@ class Writer:
 
     async def _write(self) -> None:
         pending = self._writing = self._pending
+        self._batches_written = self._batches
         self._pending = _PendingGroup()
         if not self._finishing:
             self._work.clear()
@@ -213,8 +228,11 @@ class Writer:
 
     async def _flush(self, *, now: bool) -> None:
         time = asyncio.get_running_loop().time()
-        if self._dirty and (now or time - self._flushed >= self._every / 2):
+        waiting = self._dirty or getattr(self._store, "awaits_flush", False)
+        if waiting and (now or self._costly or time - self._flushed >= self._every / 2):
             await self._store.flush()
             self._dirty, self._flushed = False, time
+            self._batches -= self._batches_written
+            self._batches_written = 0
             if (plan := self._plan()) is not None:
                 await self._store.begin(plan)

@@ -19,6 +19,7 @@ from iottly_async import Config, IottlySession, RateLimiter
 from iottly_async.emulator import EmulatorThread
 from iottly_async.ingest import Group, IngestJob, Rejected
 from iottly_async.ingest.stores import ParquetStore
+from iottly_async.ingest.stores.parquet import store as parquet
 from tests.ingest.stores.test_parquet import message
 from tests.support.postgres_server import postgres_server
 from tests.support.stored_rows import Row, canonical, truth_of
@@ -48,7 +49,7 @@ def emulator() -> Iterator[EmulatorThread]:
         yield emulator
 
 
-async def fill(emulator: EmulatorThread, store: Path | str) -> None:
+async def fill(emulator: EmulatorThread, store: Path | str | ParquetStore) -> None:
     """Run a job into a store."""
     config = Config(base_url=emulator.base_url)
     async with IottlySession(emulator.api_key, config=config, limiter=RateLimiter()) as session:
@@ -132,7 +133,7 @@ READERS: Final[dict[str, dict[str, Callable[[Path], Rows]]]] = {
         "polars, read": lambda path: pl.read_parquet(path).rows(named=True),
         "polars, scan": lambda path: pl.scan_parquet(path).collect().rows(named=True),
         "pandas": lambda path: pd.read_parquet(path).to_dict("records"),
-        "pyarrow": lambda path: arrow_rows(dataset(path, partitioning="hive").to_table()),
+        "pyarrow": lambda path: arrow_rows(dataset(path).to_table()),
         "duckdb": lambda path: arrow_rows(
             in_duckdb("SELECT * FROM read_parquet($1)", f"{path}/**/*.parquet").to_arrow_table()
         ),
@@ -170,8 +171,12 @@ async def test_files(emulator: EmulatorThread, tmp_path: Path, suffix: str) -> N
             assert_equal(read(path), emulator)
 
 
-async def test_the_folder_while_a_job_writes(tmp_path: Path) -> None:
+async def test_the_folder_while_a_job_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """polars reads a Parquet store as it is while a job holds it, with rejected rows beside it."""
+    monkeypatch.setattr(parquet, "READABLE_AFTER", 0)
+    monkeypatch.setattr(parquet, "_REST", 0)
     path = tmp_path / "telemetry.parquet"
     bad = Rejected(message=message("a", 1, b"\xff"), reason="because")
     store = ParquetStore(path)
@@ -185,18 +190,15 @@ async def test_the_folder_while_a_job_writes(tmp_path: Path) -> None:
     await store.close()
 
 
-async def test_a_query_reads_the_partitions_that_it_names(
-    emulator: EmulatorThread, tmp_path: Path
-) -> None:
-    """polars has the columns of the folders' names, and filters by them."""
+async def test_a_folder_for_each_device(emulator: EmulatorThread, tmp_path: Path) -> None:
+    """polars has the column of the folders' names, and filters by it."""
     path = tmp_path / "telemetry.parquet"
-    await fill(emulator, path)
+    await fill(emulator, ParquetStore(path, partition_by="device"))
     device = emulator.device_ids[0]
-    frame = pl.scan_parquet(path)
-    own = frame.filter(pl.col("device") == device).collect()
+    own = pl.scan_parquet(path).filter(pl.col("device") == device).collect()
     assert own.height == len(emulator.stored(device))
-    assert own["project"].unique().to_list() == [emulator.project_id]
-    assert frame.filter(pl.col("date") != pl.col("timestamp").dt.date()).collect().is_empty()
+    assert own["project_id"].unique().to_list() == [emulator.project_id]
+    assert own["device_id"].unique().to_list() == [device]
 
 
 async def test_postgres(emulator: EmulatorThread) -> None:

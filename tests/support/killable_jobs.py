@@ -134,10 +134,10 @@ def nursery() -> Iterator[Nursery]:
 
 def _serve() -> None:
     # Jobs import these late; imported here, they are there in each child.
-    from iottly_async.ingest.stores.parquet import columns
+    from iottly_async.ingest.stores.parquet import conversion, row_files
     from iottly_async.ingest.stores.postgres import connection
 
-    assert all((columns, connection))
+    assert all((conversion, row_files, connection))
     for line in iter(sys.stdin.readline, ""):
         order = json.loads(line)
         child = os.fork()

@@ -246,8 +246,6 @@ class Received:
 class _ListStore:
     """A store in memory, which tells of its rows."""
 
-    flush_every = 0.1
-
     def __init__(self, received: Received) -> None:
         self._received = received
 
@@ -340,6 +338,7 @@ class _Work:
             project=self.service.project_id,
             store=_ListStore(self.received),
             concurrency=self.concurrency,
+            flush_every=0.1,
             follow=follow,
             pace=_PACE if follow else None,
         )

@@ -138,14 +138,11 @@ def _duckdb_rows(path: Path) -> Iterable[Row]:
 def _parquet(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
-    table = dataset(path, partitioning="hive").to_table()
-    rows: list[dict[str, Any]] = table.to_pylist()
+    rows: list[dict[str, Any]] = dataset(path).to_table().to_pylist()
     return rows
 
 
 def _parquet_row(row: dict[str, Any]) -> Row:
-    assert row["device"] == row["device_id"]
-    assert row["date"] == row["timestamp"].date().isoformat()
     times = [
         None if row[name] is None else _ms(row[name].isoformat())
         for name in ("timestamp", "device_timestamp")

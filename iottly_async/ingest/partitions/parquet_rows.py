@@ -9,9 +9,9 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ...arrow import SCHEMA, record_batch
 from ...models import Message
 from ..stores.appendfile import AppendFile
-from ..stores.parquet.columns import SCHEMA, slices_of
 
 _ROW_GROUP: Final = 50_000  # rows
 
@@ -21,14 +21,14 @@ class ParquetRows:
 
     def __init__(self, file: AppendFile) -> None:
         self._writer = pq.ParquetWriter(_AppendStream(file), SCHEMA, compression="zstd")
-        self._slices: list[pa.RecordBatch] = []
+        self._batches: list[pa.RecordBatch] = []
         self._rows = 0
 
     def add(self, messages: Sequence[Message]) -> None:
         """Add rows. Full row groups are written."""
-        for _, rows in slices_of(messages):
-            self._slices.append(rows)
-            self._rows += rows.num_rows
+        rows = record_batch(messages)
+        self._batches.append(rows)
+        self._rows += rows.num_rows
         while self._rows >= _ROW_GROUP:
             self._put(_ROW_GROUP)
 
@@ -39,9 +39,9 @@ class ParquetRows:
         self._writer.close()
 
     def _put(self, rows: int) -> None:
-        table = pa.Table.from_batches(self._slices, SCHEMA)
+        table = pa.Table.from_batches(self._batches, SCHEMA)
         self._writer.write_table(table.slice(0, rows).combine_chunks(), row_group_size=rows)
-        self._slices = table.slice(rows).to_batches()
+        self._batches = table.slice(rows).to_batches()
         self._rows -= rows
 
 

@@ -154,11 +154,11 @@ class Store(Protocol):
 
     Three attributes are optional:
 
-    - `flush_every`: the seconds between two flushes if the job names none. Without the
-      attribute it is 1.
     - `group_rows`: the number of rows that are worth one call of `write`. Without the
-      attribute it is 500. A group has fewer rows if `flush_every` has passed, and more if
-      the store is slower than the walks.
+      attribute it is 500. A group has fewer rows if a flush is due, and more if the store is
+      slower than the walks.
+    - `awaits_flush`: True if `flush` is to be called again though nothing is written. Without
+      the attribute it is False.
     - `uses_keys`: whether the store reads the `key` of each message. The job then computes
       all keys of a page together, in half the time. Without the attribute it is False, and a
       message computes its key when it is read.

@@ -135,7 +135,7 @@ async def test_parts_that_begin_together_share_a_new_folder(tmp_path: Path) -> N
 TOGETHER = """
 import asyncio, os, sys
 from iottly_async.ingest.stores import Group, ParquetStore
-from iottly_async.ingest.stores.parquet import columns
+from iottly_async.ingest.stores.parquet import row_files
 from tests.ingest.stores.test_parquet import group, message
 
 async def fill(path, part):

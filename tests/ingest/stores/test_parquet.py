@@ -7,20 +7,32 @@ import os
 import shutil
 import subprocess
 import sys
-from datetime import UTC, datetime
+import tempfile
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
 
 import duckdb
 import pyarrow.parquet as pq
 import pytest
+from attrs import evolve
 from pyarrow.dataset import dataset
 
+from iottly_async.clock import SYSTEM_CLOCK, SystemClock
 from iottly_async.errors import ConfigurationError, StoreError
 from iottly_async.ingest import Group, Rejected, StoredState
+from iottly_async.ingest.grid import TimeGrid
 from iottly_async.ingest.stores import ParquetStore
 from iottly_async.ingest.stores.parquet import store as parquet
+from iottly_async.ingest.stores.parquet.merge import LEAST_GROUP
+from iottly_async.ingest.stores.parquet.schema import PartitionBy
 from iottly_async.models import Cursor, Message, MessageType
+from iottly_async.models._time import epoch_ms
 from tests.support.canary import CANARY
+
+SECOND: Final = timedelta(seconds=1)
 
 
 def message(device_id: str, day: int, payload: bytes = b'{"a":1.50}', hour: int = 12) -> Message:
@@ -52,7 +64,7 @@ def group(*messages: Message) -> Group:
     return Group(messages=list(messages), rejected=[], cursors=cursors)
 
 
-def files_of(path: Path, pattern: str = "project=*/**/*.parquet") -> list[str]:
+def files_of(path: Path, pattern: str = "**/*.parquet") -> list[str]:
     """The paths of files within the store's folder."""
     return sorted(found.relative_to(path).as_posix() for found in path.glob(pattern))
 
@@ -83,47 +95,113 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "telemetry.parquet"
 
 
-async def fill(path: Path, *groups: Group, part: str = "part") -> None:
-    """Write groups to a store, each with a flush."""
-    store = ParquetStore(path, part=part)
+async def begun(path: Path, **options: Any) -> ParquetStore:
+    """An open store with a plan."""
+    store = ParquetStore(path, **options)
     await store.open()
     await store.begin("a plan")
-    for one in groups:
-        await store.write(one)
-        await store.flush()
-    await store.close()
+    return store
 
 
-async def test_a_day_of_a_device_is_a_folder(path: Path) -> None:
-    """Files are in folders by project, device and day in UTC, and numbered by the flush."""
-    await fill(
-        path,
-        group(message("a", 1, hour=0), message("a", 1, hour=23), message("b", 1)),
-        group(message("a", 1), message("a", 2)),
-    )
-    assert files_of(path) == [
-        "project=p/device=a/date=2026-01-01/part-00000001.parquet",
-        "project=p/device=a/date=2026-01-01/part-00000002.parquet",
-        "project=p/device=a/date=2026-01-02/part-00000002.parquet",
-        "project=p/device=b/date=2026-01-01/part-00000001.parquet",
+async def fill(path: Path, *groups: Group, **options: Any) -> None:
+    """Write groups to a store, each with a flush."""
+    store = ParquetStore(path, **options)
+    try:
+        await store.open()
+        await store.begin("a plan")
+        for one in groups:
+            await store.write(one)
+            await store.flush()
+    finally:
+        await store.close()
+
+
+def copy_of(path: Path) -> Path:
+    """A copy of a store as it is now."""
+    folder = Path(tempfile.mkdtemp(dir=path.parent))
+    for each in (path, state_folder(path)):
+        if each.exists():
+            shutil.copytree(each, folder / each.name)
+    (folder / f"{path.name}.ingest/part.lock").unlink(missing_ok=True)
+    return folder / path.name
+
+
+def before(function: Callable[..., Any], first: Callable[[], object]) -> Callable[..., Any]:
+    """A function that calls `first` before each call, but not within `first`."""
+    calling = False
+
+    def call(*arguments: Any, **named: Any) -> Any:
+        nonlocal calling
+        if not calling:
+            calling = True
+            first()
+            calling = False
+        return function(*arguments, **named)
+
+    return call
+
+
+async def test_jobs_add_to_one_file(path: Path) -> None:
+    """The rows of two jobs are in one file, in order of day, device and time."""
+    await fill(path, group(message("a", 1, hour=23), message("b", 1), message("a", 1, hour=0)))
+    await fill(path, group(message("a", 1), message("a", 2), message("b", 1, hour=9)))
+    assert files_of(path) == ["part-00000001.parquet"]
+    rows = pq.read_table(path).to_pylist()
+    assert [(row["timestamp"].day, row["device_id"], row["timestamp"].hour) for row in rows] == [
+        *((1, "a", hour) for hour in (0, 12, 23)),
+        *((1, "b", hour) for hour in (9, 12)),
+        (2, "a", 12),
     ]
 
 
-async def test_other_tools_read_the_folder(path: Path) -> None:
-    """DuckDB and pyarrow read the folder as it is, with any ids in its names."""
+async def test_a_folder_for_each_device(path: Path) -> None:
+    """With `partition_by="device"`, a later job that names no layout goes on with it."""
     odd = "gate: 7=ü*"
-    await fill(path, group(message("a", 1), message(odd, 2)))
-    query = (
-        "SELECT device, date, payload FROM read_parquet($1, hive_partitioning = true) "
-        "WHERE date > '2026-01-01'"
-    )
-    found = duckdb.execute(query, [f"{path}/**/*.parquet"]).fetchall()
-    assert found == [(odd, datetime(2026, 1, 2).date(), '{"a":1.50}')]  # noqa: DTZ001 - a date
-    rows = dataset(path, partitioning="hive").to_table().to_pylist()
-    assert [(row["device"], row["device_id"], row["project"]) for row in rows] == [
-        ("a", "a", "p"),
-        (odd, odd, "p"),
+    await fill(path, group(message("a", 1), message(odd, 1)), partition_by="device")
+    await fill(path, group(message(odd, 2), message("c", 2)))
+    assert files_of(path) == [
+        "device=a/part-00000001.parquet",
+        "device=c/part-00000003.parquet",
+        f"device={quote(odd, safe='')}/part-00000002.parquet",
     ]
+    rows = dataset(path, partitioning="hive").to_table().to_pylist()
+    assert len(rows) == 4
+    assert all(row["device"] == row["device_id"] for row in rows)
+    query = "SELECT payload FROM read_parquet($1, hive_partitioning = true) WHERE device = $2"
+    assert len(duckdb.execute(query, [f"{path}/**/*.parquet", odd]).fetchall()) == 2
+
+
+async def test_another_layout_is_refused(path: Path) -> None:
+    """The error says which command changes the layout."""
+    await fill(path, group(message("a", 1)))
+    with pytest.raises(ConfigurationError, match=r"is divided by day: .* --partition-by device"):
+        await fill(path, partition_by="device")
+
+
+async def test_a_query_for_a_day_reads_its_row_groups_alone(path: Path) -> None:
+    """The statistics of times prune days, and those of devices prune within a day."""
+    times = [
+        (device, day, minute) for device in "ab" for day in (1, 2) for minute in range(LEAST_GROUP)
+    ]
+    rows = [
+        evolve(message(device, day), timestamp=datetime(2026, 1, day, tzinfo=UTC) + minute * SECOND)
+        for device, day, minute in times
+    ]
+    await fill(path, group(*rows))
+    metadata = pq.read_metadata(path / "part-00000001.parquet")
+    names = metadata.schema.names
+    device, time = names.index("device_id"), names.index("timestamp")
+    groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
+    days = [(g.column(time).statistics.min.day, g.column(time).statistics.max.day) for g in groups]
+    assert days == [(1, 1), (2, 2)]
+    assert groups[0].column(device).statistics.min == "a"
+
+
+async def test_a_full_file_gets_no_more_rows(path: Path) -> None:
+    """A file is closed when it has the target's size; the next rows make a new one."""
+    await fill(path, group(message("a", 1)), target_file_bytes=1)
+    await fill(path, group(message("a", 2)), target_file_bytes=1)
+    assert files_of(path) == ["part-00000001.parquet", "part-00000002.parquet"]
 
 
 async def test_a_row_is_a_message(path: Path) -> None:
@@ -134,6 +212,7 @@ async def test_a_row_is_a_message(path: Path) -> None:
     file = pq.ParquetFile(path / name)
     assert file.read().to_pylist() == [
         {
+            "project_id": "p",
             "device_id": "a",
             "timestamp": one.timestamp,
             "device_timestamp": None,
@@ -144,7 +223,7 @@ async def test_a_row_is_a_message(path: Path) -> None:
             "key": one.key,
         }
     ]
-    assert file.schema_arrow.metadata[b"iottly_async.schema"] == b"1"
+    assert file.schema_arrow.metadata[b"iottly_async.schema"] == b"2"
 
 
 async def test_rejected_rows_are_in_files_of_their_own(path: Path) -> None:
@@ -152,44 +231,87 @@ async def test_rejected_rows_are_in_files_of_their_own(path: Path) -> None:
     bad = Rejected(message=message("a", 1, b"\xff"), reason="because")
     one = group(message("a", 1))
     await fill(path, Group(messages=one.messages, rejected=[bad], cursors=one.cursors))
-    (line,) = (state_folder(path) / "rejected/part-00000001.jsonl").read_text("utf-8").splitlines()
+    (line,) = (state_folder(path) / "rejected/part.rejected.jsonl").read_text("utf-8").splitlines()
     row = json.loads(line)
     assert (row["payload_base64"], row["reason"], row["device_id"]) == ("/w==", "because", "a")
     assert files_of(path, "**/*.*") == files_of(path)
 
 
-async def test_files_of_an_unfinished_flush_are_deleted(path: Path) -> None:
-    """Their rows are fetched again, and the new files have the same names."""
-    await fill(path, group(message("a", 1)))
-    manifest = (state_folder(path) / "part.json").read_bytes()
-    second = group(message("a", 1, hour=13), message("b", 2))
-    await fill(path, second)
-    # As after a kill before a line was added to the manifest.
-    (state_folder(path) / "part.json").write_bytes(manifest)
-    (state_folder(path) / "part-00000003-0.aside").write_bytes(b"half a file")
-    assert len(files_of(path)) == 3
-    state = await state_of(path)
-    assert {name: Cursor.from_json(text).remaining for name, text in state.cursors.items()} == {
-        "a": ((1, 99),)
-    }
-    assert files_of(path) == ["project=p/device=a/date=2026-01-01/part-00000001.parquet"]
-    assert sorted(os.listdir(state_folder(path))) == ["part.json", "part.pending"]
-    await fill(path, second)
-    assert "project=p/device=b/date=2026-01-02/part-00000002.parquet" in files_of(path)
-    assert dataset(path, partitioning="hive").count_rows() == 3
-
-
-async def test_rows_in_memory_are_bounded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A store with many rows in memory makes files without a call of `flush`."""
-    monkeypatch.setattr(parquet, "MOST_ROWS", 3)
-    store = ParquetStore(path)
-    await store.open()
-    await store.write(group(message("a", 1), message("a", 2)))
-    assert files_of(path) == []
-    await store.write(group(message("a", 3)))
-    assert len(files_of(path)) == 3
+async def test_rows_are_durable_before_they_are_in_a_file(path: Path) -> None:
+    """After a kill the next job finds rows and cursors, and puts the rows into a file."""
+    store = await begun(path)
+    await store.write(group(message("a", 1)))
+    await store.flush()
+    await store.write(group(message("a", 2)))
+    copied = copy_of(path)  # as a kill leaves it
     await store.close()
-    assert (await state_of(path)).cursors.keys() == {"a"}
+    reader = ParquetStore(copied).reader()
+    assert await reader.first() == epoch_ms(message("a", 1).timestamp)
+    assert Cursor.from_json((await reader.state()).cursors["a"]).remaining == ((1, 99),)
+    assert files_of(copied) == []
+    await fill(copied, group(message("a", 2)))
+    assert [row["timestamp"].day for row in pq.read_table(copied).to_pylist()] == [1, 2]
+
+
+@pytest.mark.parametrize("partition_by", ["day", "device"])
+async def test_a_kill_at_any_step_of_a_cut(
+    path: Path, partition_by: PartitionBy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Readers find each row once or not yet at each step, ours all rows; a next job ends it."""
+    await fill(path, group(message("a", 1), message("b", 1)), partition_by=partition_by)
+    store = await begun(path)
+    await store.write(group(message("a", 2), message("b", 2), message("c", 2)))
+    await store.flush()
+    steps: list[Path] = []
+    for name in ("replace", "unlink", "fsync", "mkdir"):
+        monkeypatch.setattr(
+            os, name, before(getattr(os, name), lambda: steps.append(copy_of(path)))
+        )
+    await store.close()
+    monkeypatch.undo()
+    assert len(steps) > 8
+    for step in [*steps, path]:
+        for number in range(2):
+            rows = dataset(step).to_table().to_pylist() if number else []
+            keys = [row["key"] for row in rows]
+            assert len(keys) == len({*keys})
+            assert number == 0 or len(keys) == 5 or step != path
+            grid = TimeGrid.over(epoch_ms(message("a", 1).timestamp), 1 << 42, 1)
+            counts = await ParquetStore(step).reader().counts(grid)
+            assert {name: sum(bins) for name, bins in counts.items()} == {"a": 2, "b": 2, "c": 1}
+            await fill(step)
+        assert dataset(step).count_rows() == 5
+
+
+async def test_readers_find_rows_after_half_a_minute(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A flush puts them into a file then, though nothing was written since."""
+    store = await begun(path)
+    now = SYSTEM_CLOCK.monotonic()
+    monkeypatch.setattr(SystemClock, "monotonic", lambda _: now)
+    await store.write(group(message("a", 1)))
+    assert not store.awaits_flush
+    await store.flush()
+    assert store.awaits_flush
+    assert files_of(path) == []
+    now += parquet.READABLE_AFTER
+    await store.flush()
+    assert not store.awaits_flush
+    assert dataset(path).count_rows() == 1
+    await store.close()
+
+
+async def test_a_long_log_becomes_files(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the disk need not hold every row twice."""
+    monkeypatch.setattr(parquet, "LOG_BYTES", 2_000)
+    store = await begun(path)
+    await store.write(group(message("a", 1)))
+    assert files_of(path) == []
+    await store.write(group(message("a", 2)))
+    assert dataset(path).count_rows() == 2
+    assert not store.awaits_flush
+    await store.close()
 
 
 async def test_parts_share_a_folder(path: Path) -> None:
@@ -205,7 +327,7 @@ async def test_parts_share_a_folder(path: Path) -> None:
     await other.close()
     assert (await state_of(path, part="one")).plan == "plan one"
     assert (await state_of(path, part="other")).cursors.keys() == {"b"}
-    assert dataset(path, partitioning="hive").count_rows() == 2
+    assert dataset(path).count_rows() == 2
 
 
 async def test_a_part_is_written_by_one_job(path: Path) -> None:
@@ -261,7 +383,7 @@ async def test_a_malformed_manifest_is_refused(path: Path, text: str) -> None:
     """A manifest of another version, or of something else, is not overwritten."""
     await fill(path)
     (state_folder(path) / "part.json").write_text(text)
-    with pytest.raises(ConfigurationError, match="is not a state file of version 1"):
+    with pytest.raises(ConfigurationError, match="is not a state file of version 2"):
         await state_of(path)
     assert (state_folder(path) / "part.json").read_text() == text
 
@@ -281,14 +403,30 @@ async def test_a_folder_that_cannot_be_created_is_refused(tmp_path: Path) -> Non
 
 async def test_a_folder_that_can_no_longer_be_written_is_a_store_error(path: Path) -> None:
     """The error has the system's reason. What was stored before is still right."""
-    await fill(path, group(message("a", 1)))
-    store = ParquetStore(path)
-    await store.open()
-    (path / "project=p/device=b").write_text("in the way")
+    await fill(path, group(message("a", 1)), partition_by="device")
+    store = await begun(path)
+    (path / "device=b").write_text("in the way")
     await store.write(group(message("b", 1)))
+    await store.flush()
     with pytest.raises(StoreError, match="Not a directory"):
-        await store.flush()
-    await store.close()
-    (path / "project=p/device=b").unlink()
-    assert (await state_of(path)).cursors.keys() == {"a"}
-    assert len(files_of(path)) == 1
+        await store.close()
+    (path / "device=b").unlink()
+    assert (await state_of(path)).cursors.keys() == {"a", "b"}
+    await fill(path)
+    assert dataset(path).count_rows() == 2
+
+
+async def test_a_manifest_of_another_time_is_refused(path: Path) -> None:
+    """A file that it does not count is not replaced; the error says what to do."""
+    await fill(path, group(message("a", 1)))
+    manifest = (state_folder(path) / "part.json").read_bytes()
+    for day in (2, 3):
+        await fill(path, group(message("a", day)), target_file_bytes=1)
+    before = files_of(path)
+    (state_folder(path) / "part.json").write_bytes(manifest)
+    with pytest.raises(ConfigurationError, match=r"is not the manifest that .* belongs to"):
+        await state_of(path)
+    (state_folder(path) / "part.pending").unlink()
+    with pytest.raises(StoreError, match=r"exists already, and .* does not count it"):
+        await fill(path, group(message("a", 4)), target_file_bytes=1)
+    assert files_of(path) == before

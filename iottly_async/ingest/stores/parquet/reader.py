@@ -1,32 +1,43 @@
-"""Reads a Parquet store: the files that its manifest counts, also while a job runs."""
+"""Reads a Parquet store: its files and its log, also while a job runs."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from datetime import datetime
-from typing import Final
-from urllib.parse import unquote
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, TypeVar
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ....errors import ConfigurationError
-from ....models._time import epoch_ms
+from ....errors import ConfigurationError, StoreError
 from ...grid import TimeGrid
 from ..appendfile import reading
 from ..base import StoredState
 from ..file_store import FileReader
 from ..rejected_lines import RejectedMark, dated
-from .schema import Manifest, flush_of, read_manifest, rejected_marks, state_path
+from .conversion import is_old
+from .rejected import rejected_marks
+from .row_log import logged_rows
+from .schema import (
+    Manifest,
+    PendingCut,
+    files_of,
+    log_path,
+    read_manifest,
+    read_pending,
+    state_folder,
+    state_path,
+)
 
-_DAY_MS: Final = 86_400_000
+T = TypeVar("T")
 
-File = tuple[str, str, int]
-"""A device, the path of a file of its rows, and the start of their day in milliseconds."""
+_COLUMNS: Final = ["device_id", "timestamp"]
+_MOST_TRIES: Final = 100
 
 
 class ParquetReader(FileReader):
-    """Reads the files of a part of a store."""
+    """Reads the rows of a part of a store."""
 
     def __init__(self, path: str, part: str) -> None:
         self._path = path
@@ -37,6 +48,11 @@ class ParquetReader(FileReader):
         return StoredState(plan=manifest.plan, cursors=manifest.cursors)
 
     def _manifest(self) -> Manifest:
+        if is_old(self._path, self._part):
+            raise ConfigurationError(
+                f"store {self._path!r} was made by an earlier version: convert it by "
+                f"iottly compact {self._path}, or run its job again"
+            )
         with reading(state_path(self._path, self._part)):
             manifest = read_manifest(self._path, self._part)
         if manifest is None:
@@ -44,55 +60,76 @@ class ParquetReader(FileReader):
         return manifest
 
     def _first(self) -> int | None:
-        files = [*self._files()]
-        day = min((begin for _, _, begin in files), default=None)
-        times = [t for _, path, begin in files if begin == day for t in _times(path)]
+        times = [time for time in self._each(_first_of) if time is not None]
         return min([*times, *(time for _, time in dated(self._marks()))], default=None)
 
     def _counts(self, grid: TimeGrid) -> dict[str, list[int]]:
-        return grid.counts(self._binned(grid))
+        found = self._each(lambda rows: _binned(rows, grid))
+        counts = [count for counts in found for count in counts]
+        marks = ((device_id, grid.bin_of(time), 1) for device_id, time in dated(self._marks()))
+        return grid.counts([*counts, *marks])
 
-    def _binned(self, grid: TimeGrid) -> Iterator[tuple[str, int, int]]:
-        for device_id, path, begin in self._files():
-            if grid.bin_of(begin) == grid.bin_of(begin + _DAY_MS - 1):
-                # The whole day is in one bin, so the file's metadata is enough.
-                with reading(path):
-                    rows = pq.read_metadata(path).num_rows
-                yield device_id, grid.bin_of(begin), rows
-            else:
-                for time in _times(path):
-                    yield device_id, grid.bin_of(time), 1
-        for device_id, time in dated(self._marks()):
-            yield device_id, grid.bin_of(time), 1
+    def _each(self, function: Callable[[pa.Table], T]) -> list[T]:
+        """What a function returns of the devices and times of each file, and of the log.
 
-    def _files(self) -> Iterator[File]:
-        for path, names in self._counted_files():
-            if "device" in names and "date" in names:
-                yield names["device"], path, _begin(names["date"])
+        If a cut moves rows meanwhile, everything is read again.
+        """
+        for _ in range(_MOST_TRIES):
+            manifest, pending = self._manifest(), self._pending()
+            try:
+                found = [function(rows) for rows in self._tables(manifest, pending)]
+            except FileNotFoundError:
+                continue
+            after = self._manifest()
+            same = (after.cut, after.compactions) == (manifest.cut, manifest.compactions)
+            if same and self._pending() == pending:
+                return found
+        raise StoreError(f"store {self._path!r} changes too fast to be read: try again later")
 
-    def _counted_files(self) -> Iterator[tuple[str, dict[str, str]]]:
-        """The paths of the files that count, and the values in their folders' names."""
-        last = self._manifest().flush
-        for folder, _, files in os.walk(self._path):
-            steps = os.path.relpath(folder, self._path).split(os.sep)
-            pairs = (step.partition("=") for step in steps)
-            names = {name: unquote(value) for name, equals, value in pairs if equals}
-            for file in files:
-                flush = flush_of(file, self._part)
-                if flush is not None and flush <= last:
-                    yield os.path.join(folder, file), names
+    def _pending(self) -> PendingCut | None:
+        with reading(state_path(self._path, self._part, "pending")):
+            return read_pending(self._path, self._part)
 
-    def _marks(self) -> Iterator[RejectedMark]:
-        return rejected_marks(self._path, self._part, self._manifest().flush)
+    def _tables(self, manifest: Manifest, pending: PendingCut | None) -> Iterator[pa.Table]:
+        files = {name: os.path.join(self._path, name) for name in files_of(self._path, self._part)}
+        if pending is not None and pending.cut > manifest.cut:
+            # The rows of the log are in these files, of which some may not be in place yet.
+            for aside, name in pending.files.items():
+                path = os.path.join(state_folder(self._path), aside)
+                files[name] = path if os.path.exists(path) else os.path.join(self._path, name)
+        else:
+            log = log_path(self._path, self._part, manifest.cut)
+            yield logged_rows(log, manifest.log).select(_COLUMNS)
+        for path in files.values():
+            yield _devices_and_times(path)
 
-
-def _times(path: str) -> list[int]:
-    # Opened as a single file: the values in its folders' names are known already.
-    with reading(path), pq.ParquetFile(path) as file:
-        column = file.read(columns=["timestamp"]).column("timestamp")
-    times: list[int] = column.cast("int64").to_pylist()
-    return times
+    def _marks(self) -> Iterable[RejectedMark]:
+        return rejected_marks(self._path, self._part, self._manifest().rejected_size)
 
 
-def _begin(date: str) -> int:
-    return epoch_ms(datetime.fromisoformat(f"{date}T00:00:00+00:00"))
+def _devices_and_times(path: str) -> pa.Table:
+    with reading(path):
+        try:
+            with pq.ParquetFile(path) as file:
+                return file.read(columns=_COLUMNS)
+        except FileNotFoundError:
+            pass
+    raise FileNotFoundError(path)
+
+
+def _first_of(rows: pa.Table) -> int | None:
+    first: int | None = pc.min(rows["timestamp"].cast(pa.int64())).as_py()
+    return first
+
+
+def _binned(rows: pa.Table, grid: TimeGrid) -> list[tuple[str, int, int]]:
+    """The number of rows of each device in each bin."""
+    times = rows["timestamp"].cast(pa.int64())
+    inside = pc.and_(pc.greater_equal(times, grid.start), pc.less(times, grid.end))
+    rows, times = rows.filter(inside), times.filter(inside)
+    bins = pc.divide(pc.subtract(times, grid.start), grid.width)
+    counted = pa.table({"device": rows["device_id"], "bin": bins})
+    groups = counted.group_by(["device", "bin"]).aggregate([([], "count_all")])
+    return list(
+        zip(*(groups[name].to_pylist() for name in ("device", "bin", "count_all")), strict=True)
+    )

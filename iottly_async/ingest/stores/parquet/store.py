@@ -1,79 +1,82 @@
 """Stores messages as Parquet files in one folder, with its state beside it (`schema`).
 
-Rows are kept in memory, as columns, until a flush. A flush writes one file for each day of
-each device. Its number is one more than the number in the manifest. The steps are:
+A flush appends rows to a log (`row_log`), which makes them durable. A cut moves the rows of the log
+into Parquet files, where readers find them. It changes nothing in what is stored, and its steps
+are:
 
 1. all files are written to the state folder and synced;
 2. ``part.pending`` names them, and is synced;
 3. each file is renamed to its place, and the folders are synced;
-4. a line with the new number and the new cursors is appended to the manifest, and synced.
+4. a line with the number of the cut is appended to the manifest, and synced; a new log begins.
 
-After a kill before step 4, the manifest is the old one. The next `open` deletes the files that
-``part.pending`` names. The rows are fetched again and get the same number.
+After a kill before step 2, the rows are in the log still. After a kill before step 4, the next
+`open` does the remaining steps.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from secrets import token_hex
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, get_args
 
 import msgspec
 
+from ....clock import SYSTEM_CLOCK
+from ....codec import choice
+from ....config import whole
 from ....errors import ConfigurationError, StoreError
-from ..aside import (
-    SUFFIX,
-    new_mode,
-    remove_asides,
-    replace_file,
-    sync_directory,
-    write_synced,
-)
+from ..appendfile import AppendFile, os_errors_as
+from ..aside import remove_asides, replace_file
 from ..base import Group, StoreReader
 from ..devices import StoredDevice
 from ..file_store import FileStore
-from ..lock import StoreLock
 from ..names import checked_path, real_path
 from ..rejected_lines import rejected_lines_of, unreadable_of
+from .placing import check_new, make_folder, put_in_place, remove
+from .rejected import rejected_marks
 from .schema import (
     DEFAULT_PART,
-    REJECTED_FOLDER,
+    OLD_STATE_FOLDER,
     Manifest,
-    OldLayout,
-    PendingFlush,
+    PartitionBy,
+    PendingCut,
     checked_part,
     devices_path,
-    file_path,
-    flush_name,
     is_aside_of,
-    is_file_of,
+    is_log_of,
+    layout_of,
+    log_path,
     names_in,
     new_manifest,
     read_manifest,
-    rejected_marks,
+    read_pending,
+    rejected_path,
     state_folder,
     state_path,
 )
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    from .row_log import RowLog
 
-MOST_ROWS: Final = 250_000
-"""Rows in memory at which a flush is due."""
-MOST_BYTES: Final = 64 * 1024 * 1024
-"""Bytes of rows in memory at which a flush is due."""
-
+TARGET_FILE_BYTES: Final = 64 * 1024 * 1024
+"""The size from which a Parquet file gets no more rows, by default."""
+READABLE_AFTER: Final = 30.0
+"""Seconds after which readers find a row that is durable, while cuts are quick."""
+_REST: Final = 50
+"""How many times as long as a cut took the next one waits."""
+LOG_BYTES: Final = 256 * 1024 * 1024
+"""The size of the log at which a cut is due."""
 _MOST_RACES: Final = 10
 
 
 class ParquetStore(FileStore[Manifest]):
     """A store that is a folder of Parquet files. Rows are durable after each `flush`.
 
-    The files lie in folders by project, device and day. Each flush makes new files, and
-    queries are faster on large files, so a job flushes every 30 seconds by default.
+    Files are few and large. Readers find a row about half a minute after it is durable, and all
+    rows when the job ends (`schema`).
 
     Args:
         path: of the folder; created if it does not exist. The job's own files are in a folder
@@ -81,18 +84,29 @@ class ParquetStore(FileStore[Manifest]):
         part: the name of this job within the folder. It names the job's files and its
             manifest. Jobs with different parts can write to one folder at the same time.
             Default "part".
+        partition_by: "day" has the rows of all devices in one file after the other, each in
+            order of day, device and time; "device" has a folder for each device, with files in
+            order of time. None (the default) is as the folder is, and "day" for a new one.
+            ``iottly compact`` changes it.
+        target_file_bytes: the size from which a file gets no more rows. Default 64 MiB.
 
     Raises:
-        ConfigurationError: the extra ``parquet`` is not installed, or `part` cannot be a
-            part of a file's name.
+        ConfigurationError: the extra ``parquet`` is not installed, `part` cannot be a
+            part of a file's name, or an argument is not as above.
     """
 
-    flush_every = 30.0
     group_rows = 4_000  # fewer rows are not worth the fixed cost of making columns
 
-    def __init__(self, path: str | os.PathLike[str], *, part: str = DEFAULT_PART) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        part: str = DEFAULT_PART,
+        partition_by: PartitionBy | None = None,
+        target_file_bytes: int = TARGET_FILE_BYTES,
+    ) -> None:
         try:
-            from . import columns, devices
+            from . import devices, row_files, row_log
         except ModuleNotFoundError:
             raise ConfigurationError(
                 "the Parquet store needs the extra parquet: pip install 'iottly-async[parquet]'"
@@ -100,6 +114,10 @@ class ParquetStore(FileStore[Manifest]):
         text = checked_path(path, name="the store's path")
         self._folder = folder = real_path(text)
         self._part = checked_part(part)
+        if partition_by is not None:
+            choice(partition_by, get_args(PartitionBy), name="partition_by")
+        self._partition_by = partition_by
+        self._target = whole(target_file_bytes, name="target_file_bytes", least=1, most=1 << 40)
         super().__init__(
             text,
             state_path=state_path(folder, part),
@@ -107,16 +125,20 @@ class ParquetStore(FileStore[Manifest]):
             state=new_manifest(),
             thread="iottly-parquet",
         )
-        self._columns = columns
+        self._modules = row_files, row_log
         self._devices = devices
         self._state_folder = state_folder(folder)
-        self._old = OldLayout(folder)
         self._pending_path = state_path(folder, part, "pending")
         self._token = token_hex(8)  # in the names of files that are written aside
         self._made = False  # the state folder, by this store
-        self._slices: dict[str, list[pa.RecordBatch]] = {}
-        self._rejected: list[bytes] = []
-        self._rows = self._bytes = 0
+        self._rows: RowLog | None = None
+        self._rejected = AppendFile(rejected_path(folder, part))
+        self._added = self._added_rejected = 0  # rows since the last flush
+        self._written = False  # since the last flush
+        self._used = False  # since the store was opened
+        self._failed = False
+        self._waiting_since: float | None = None  # the first flush after the last cut
+        self._cut_took = 0.0
 
     def reader(self) -> StoreReader:
         """What reads this store."""
@@ -134,6 +156,11 @@ class ParquetStore(FileStore[Manifest]):
     def _decoded_devices(self, data: bytes) -> list[StoredDevice]:
         return self._devices.decode_devices(data)
 
+    @property
+    def awaits_flush(self) -> bool:
+        """Whether rows are durable that readers do not find yet (`Store`)."""
+        return self._state.log > 0
+
     # --- open ----------------------------------------------------------------------------
 
     def _hold(self) -> None:
@@ -145,33 +172,58 @@ class ParquetStore(FileStore[Manifest]):
                 # A job with another part, which was refused, has just deleted the folder.
                 missing = error
             else:
-                return self._move_old_state()
+                return self._prepare()
         raise missing
 
+    def _prepare(self) -> None:
+        """Convert a store of an earlier version, and check how the rows are divided."""
+        from .conversion import convert
+        from .swap import wait_for_none
+
+        wait_for_none(self._folder)
+        convert(self._folder, self._part, target_bytes=self._target)
+        found = layout_of(self._folder)
+        if found is not None and self._partition_by not in (None, found):
+            raise ConfigurationError(
+                f"store {self.path!r} is divided by {found}: leave out partition_by, or run "
+                f"iottly compact {self.path} --partition-by {self._partition_by} first"
+            )
+        self._partition_by = found or self._partition_by or "day"
+
     def _load(self) -> Manifest:
+        _, row_log = self._modules
         manifest = read_manifest(self._folder, self._part) or new_manifest()
-        pending = self._read_pending()
+        pending = read_pending(self._folder, self._part)
         if pending is not None:
             self._check(pending, manifest)
-            if pending.flush > manifest.flush:
-                self._undo(pending)
+            if pending.cut > manifest.cut:
+                self._state = manifest
+                self._finish(pending)
         remove_asides(self._pending_path)
-        for name in os.listdir(self._state_folder):
-            if is_aside_of(name, self._part):
-                _remove(os.path.join(self._state_folder, name))
+        log = log_path(self._folder, self._part, manifest.cut)
+        for name in names_in(self._state_folder):
+            path = os.path.join(self._state_folder, name)
+            stray = is_log_of(name, self._part) and path != log
+            if stray or is_aside_of(name, self._part):
+                remove(path)
+        self._rows = row_log.RowLog(log, manifest.log, manifest.log_end)
+        if self._rejected.exists:
+            self._rejected.open(follow=False)
+        self._rejected.cut(manifest.rejected_size, manifest.rejected_end)
         return manifest
 
     def _make_state_folder(self) -> None:
         """Make the state folder. Jobs with other parts may do the same at this moment."""
         found = names_in(self._folder)
         # A store's state folder is there before its first row is.
-        if found and not any(map(os.path.isdir, (self._state_folder, self._old.state_folder))):
+        old = os.path.join(self._folder, OLD_STATE_FOLDER)
+        if found and not any(map(os.path.isdir, (self._state_folder, old))):
             raise ConfigurationError(
                 f"store {self.path!r} is a folder with files of something else; name another "
                 "folder, which need not exist. If it was a store elsewhere, the folder "
                 f"{os.path.basename(self._state_folder)!r} must be moved with it"
             )
-        self._made = _make_folder(self._state_folder) or self._made
+        self._made = make_folder(self._state_folder) or self._made
         with suppress(FileNotFoundError):
             self._check_folder()
 
@@ -186,149 +238,137 @@ class ParquetStore(FileStore[Manifest]):
         if not os.access(self._folder, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), self._folder)
 
-    def _move_old_state(self) -> None:
-        """Move the files of this part from where earlier versions kept them."""
-        if not os.path.isdir(self._old.state_folder):
-            return
-        lock = StoreLock(self._old.state_path(self._part, "lock"), repr(self.path))
-        try:
-            lock.hold()  # a job of an earlier version may be at work
-        except FileNotFoundError:
-            return  # a job with another part has just moved the last files
-        try:
-            self._old.move(self._part)
-        finally:
-            lock.release()
-        self._old.remove()
-
-    def _create(self) -> None:
-        _make_folder(self._folder)
-
-    def _check(self, pending: PendingFlush, manifest: Manifest) -> None:
-        """Check that the manifest is the one that counts the folder's files."""
-        if pending.flush > manifest.flush + 1 or pending.id not in ("", manifest.id):
+    def _check(self, pending: PendingCut, manifest: Manifest) -> None:
+        """Check that the manifest is the one that belongs to the folder's files."""
+        if pending.cut > manifest.cut + 1 or pending.id != manifest.id:
             raise ConfigurationError(
                 f"{self._state_path!r} is not the manifest that {self._pending_path!r} belongs "
                 "to: it is an old one, or of another folder; restore it from a copy, or name "
                 "another folder"
             )
 
-    def _undo(self, pending: PendingFlush) -> None:
-        """Delete the files of a flush that did not reach its end."""
-        for name in pending.files:
-            _remove(file_path(self._folder, name))
-        self._keep(PendingFlush(pending.flush - 1, [], pending.id))
-
-    def _keep(self, pending: PendingFlush) -> None:
-        replace_file(self._pending_path, msgspec.json.encode(pending))
-
-    def _read_pending(self) -> PendingFlush | None:
-        try:
-            with open(self._pending_path, "rb") as file:
-                pending = msgspec.json.decode(file.read(), type=PendingFlush)
-            if all(is_file_of(name, self._part, pending.flush) for name in pending.files):
-                return pending
-        except FileNotFoundError:
-            return None
-        except (ValueError, RecursionError):
-            pass
-        raise ConfigurationError(
-            f"{self._pending_path!r} was not written by this library; name another folder"
-        )
-
     def _unreadable(self) -> dict[str, set[str]]:
-        return unreadable_of(rejected_marks(self._folder, self._part, self._state.flush))
+        return unreadable_of(rejected_marks(self._folder, self._part, self._state.rejected_size))
 
     # --- write ---------------------------------------------------------------------------
 
+    def _begin(self, plan: str) -> None:
+        first = not self._begun
+        super()._begin(plan)
+        if first and self._state.log:
+            self._cut()  # the rows of a run that was killed
+
+    def _create(self) -> None:
+        make_folder(self._folder)
+
+    def _write(self, group: Group) -> None:
+        with self._noting_failure():
+            self._written = self._used = True
+            super()._write(group)
+
     def _add(self, group: Group) -> None:
-        for folder, rows in self._columns.slices_of(group.messages):
-            self._slices.setdefault(folder, []).append(rows)
-            self._rows += rows.num_rows
-            self._bytes += rows.nbytes
-        for one in group.rejected:
-            line = rejected_lines_of([one])
-            self._rejected.append(line)
-            self._bytes += len(line)
+        rows = group.arrow()
+        if rows.num_rows:
+            self._log_of_rows().append(rows)
+            self._added += rows.num_rows
+        if group.rejected:
+            os.makedirs(os.path.dirname(self._rejected.path), exist_ok=True)
+            self._rejected.open(follow=False)
+            self._rejected.append(rejected_lines_of(group.rejected))
+            self._added_rejected += len(group.rejected)
 
     def _full(self) -> bool:
-        return self._rows >= MOST_ROWS or self._bytes >= MOST_BYTES
+        return self._log_of_rows().size >= LOG_BYTES
+
+    def _flush(self) -> None:
+        with self._noting_failure():
+            if self._written or self._new_plan is not None:
+                super()._flush()
+                self._written = False
+            if self._cut_is_due():
+                self._cut()
 
     def _sync_rows(self) -> None:
-        if not self._slices and not self._rejected:
-            return
-        number = self._state.flush + 1
-        name = flush_name(self._part, number)
-        files: list[str] = []
-        mode = new_mode()
-        for folder, slices in self._slices.items():
-            data = self._columns.file_of(slices)
-            write_synced(self._aside(name, len(files)), data, mode=mode)
-            files.append(f"{folder}/{name}.parquet")
-        if self._rejected:
-            lines = b"".join(self._rejected)
-            write_synced(self._aside(name, len(files)), lines, mode=mode)
-            files.append(f"{REJECTED_FOLDER}/{name}.jsonl")
-        self._keep(PendingFlush(number, files, self._state.id))
-        self._put_in_place(name, files)
-        self._state.flush = number
-        self._state.rows += self._rows
-        self._state.rejected += len(self._rejected)
-        self._slices, self._rejected = {}, []
-        self._rows = self._bytes = 0
+        rows, state = self._log_of_rows(), self._state
+        rows.sync()
+        self._rejected.sync()
+        state.log, state.log_end = rows.size, rows.end()
+        state.rejected_size, state.rejected_end = self._rejected.size, self._rejected.end()
+        state.rows += self._added
+        state.rejected += self._added_rejected
+        self._added = self._added_rejected = 0
 
-    def _aside(self, name: str, index: int) -> str:
-        return os.path.join(self._state_folder, f"{name}-{index}.{self._token}{SUFFIX}")
+    def _log_of_rows(self) -> RowLog:
+        if self._rows is None:
+            raise OSError("the store is not open")
+        return self._rows
 
-    def _put_in_place(self, name: str, files: list[str]) -> None:
-        changed: dict[str, None] = {}  # folders, each once, in order
-        for index, file in enumerate(files):
-            path = file_path(self._folder, file)
-            if os.path.lexists(path):
-                raise StoreError(
-                    f"{path!r} exists already, and {self._state_path!r} does not count it: the "
-                    "manifest is of another folder, or an old one; restore it from a copy, or "
-                    "name another folder"
-                )
-            self._make_folders(os.path.dirname(path), changed)
-            os.replace(self._aside(name, index), path)
-            changed[os.path.dirname(path)] = None
-        for folder in changed:
-            sync_directory(os.path.join(folder, ""))
+    @contextmanager
+    def _noting_failure(self) -> Iterator[None]:
+        """Note that the block has failed, so that the store is not written to at its end."""
+        failed, self._failed = self._failed, True
+        yield
+        self._failed = failed
 
-    def _make_folders(self, folder: str, changed: dict[str, None]) -> None:
-        if os.path.isdir(folder):
-            return
-        parent = os.path.dirname(folder)
-        self._make_folders(parent, changed)
-        with suppress(FileExistsError):  # a job with another part may have made it meanwhile
-            os.mkdir(folder)
-        changed[parent] = None
+    # --- move rows into files -------------------------------------------------------------
 
-    def _close_files(self) -> None:
-        """Nothing is open between two flushes."""
+    def _cut_is_due(self) -> bool:
+        if not self._state.log:
+            return False
+        now = SYSTEM_CLOCK.monotonic()
+        if self._waiting_since is None:
+            self._waiting_since = now
+        waited = now - self._waiting_since
+        return self._state.log >= LOG_BYTES or waited >= max(READABLE_AFTER, _REST * self._cut_took)
+
+    def _cut(self) -> None:
+        """Move the rows of the log into files."""
+        row_files, row_log = self._modules
+        begun = SYSTEM_CLOCK.monotonic()
+        state, number = self._state, self._state.cut + 1
+        with os_errors_as(StoreError, f"store {self.path!r}"):
+            files = row_files.RowFiles(
+                folder=self._folder,
+                part=self._part,
+                partition_by=self._partition_by or "day",
+                target_bytes=self._target,
+                number=state.file,
+            ).write(
+                row_log.logged_rows(log_path(self._folder, self._part, state.cut), state.log),
+                os.path.join(self._state_folder, f"{self._part}-{number:08d}"),
+                self._token,
+            )
+            check_new(self._folder, self._part, files.values(), last=state.file)
+            pending = PendingCut(number, files, state.id)
+            replace_file(self._pending_path, msgspec.json.encode(pending))
+            self._finish(pending)
+            log = log_path(self._folder, self._part, number)
+            self._log_of_rows().delete()
+            self._rows = row_log.RowLog(log)
+        self._waiting_since = None
+        self._cut_took = SYSTEM_CLOCK.monotonic() - begun
+
+    def _finish(self, pending: PendingCut) -> None:
+        """Rename the files of a cut, and count it. After a crash, this is done again."""
+        state = self._state
+        last = put_in_place(self._folder, self._part, pending)
+        state.file = max(state.file, last)
+        state.cut, state.log, state.log_end = pending.cut, 0, ""
+        self._log.save(state, plan=None, cursors={})
 
     def _close(self) -> None:
-        super()._close()
-        if self._made and not self._begun:
-            # The job was refused before its first request. A folder in use is not empty.
-            with suppress(OSError):
-                os.rmdir(self._state_folder)
+        try:
+            if (self._begun or self._used) and self._state.log and not self._failed:
+                self._cut()
+        finally:
+            super()._close()
+            if self._made and not self._begun:
+                # The job was refused before its first request. A folder in use is not empty.
+                with suppress(OSError):
+                    os.rmdir(self._state_folder)
 
-
-def _make_folder(folder: str) -> bool:
-    """Make a folder; False if it is there."""
-    try:
-        os.mkdir(folder)
-    except FileExistsError:
-        return False
-    sync_directory(folder)
-    return True
-
-
-def _remove(path: str) -> None:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        return
-    sync_directory(path)
+    def _close_files(self) -> None:
+        rows, self._rows = self._rows, None
+        if rows is not None:
+            rows.close()
+        self._rejected.close()
