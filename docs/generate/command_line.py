@@ -12,17 +12,19 @@ _INTRODUCTION = """# Command line
 
 `pip install 'iottly-async[cli]'` installs the command `iottly`.
 
-```text
-export IOTTLY_API_KEY=…  IOTTLY_PROJECT=…
-iottly devices                                   # a table; JSON lines in a pipe
-iottly messages DEVICE --since 7d | jq .payload  # or --start yesterday --tz Europe/Rome
-iottly messages DEVICE --follow --columns timestamp,payload.temperature
-iottly send DEVICE echo content=hi
-iottly ingest --to telemetry.duckdb              # all devices; run it again to continue
-iottly ingest --to telemetry.duckdb --follow     # then new messages, until Ctrl-C
-iottly coverage telemetry.duckdb --html c.html   # which devices and times are stored
-iottly doctor --save config.toml                 # what the service does, and settings that follow
-```
+| to | use |
+| --- | --- |
+| list the devices: a table, or JSON lines in a pipe | `iottly devices` |
+| print a week of messages | `iottly messages DEVICE --since 7d` |
+| print them from a local time on | `iottly messages DEVICE --start yesterday --tz Europe/Rome` |
+| print live messages | `iottly tail` |
+| send a command | `iottly send DEVICE echo content=hi` |
+| run a command and print its result | `iottly run DEVICE uptime` |
+| store all devices; again, to continue | `iottly ingest --to telemetry.duckdb` |
+| store them, then new messages until Ctrl-C | `iottly ingest --to telemetry.duckdb --follow` |
+| see which devices and times are stored | `iottly coverage telemetry.duckdb` |
+| find out what the service does | `iottly doctor` |
+| list every setting | `iottly help settings` |
 
 `DEVICE` is a device's id or its unique name. The API key is never an argument:
 [Settings](operating.md#the-doctor) lists where it comes from. Data goes to stdout, and everything
