@@ -160,6 +160,9 @@ def commands(folder: Path) -> list[list[str]]:
         ["doctor", "--yes"],
         ["emulator", "--jsonl", str(folder / "none.jsonl")],
         ["help"],
+        ["run", DEVICE, "uptime"],
+        ["tail", "another device"],
+        ["quota"],
     ]
 
 
@@ -191,6 +194,11 @@ def hostile_commands(folder: Path) -> list[list[str]]:
         ["emulator", "--jsonl", ARGUMENT],
         ["emulator", "--rate-limit", ARGUMENT],
         ["help", ARGUMENT],
+        ["run", ARGUMENT, ARGUMENT],
+        ["run", DEVICE, ARGUMENT],
+        ["tail", ARGUMENT],
+        ["tail", DEVICE, "--tz", ARGUMENT],
+        ["quota", "--profile", ARGUMENT],
         ["ping", "--proxy", ARGUMENT],
         [ARGUMENT],
     ]
