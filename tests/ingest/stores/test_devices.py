@@ -118,7 +118,7 @@ async def test_a_job_of_some_devices_keeps_the_names(
 ) -> None:
     """It lists none, and asks for no more. Before a job has listed them, there are ids alone."""
     one = emulator.device_ids[0]
-    for place in each_kind:
+    for place in each_kind[:2]:
         emulator.forget_requests()
         await run(session, emulator, place, devices=[one])
         assert not [each for each in emulator.requests if each.path.endswith("devices/props")]
@@ -194,7 +194,7 @@ async def test_a_file_of_something_else_is_named(
 
 OLD_DEVICES = """
     DROP VIEW iottly.devices;
-    DROP TABLE iottly.ingest_devices;
+    DROP TABLE iottly.ingest_devices, iottly.ingest_columns;
     CREATE VIEW iottly.devices AS
     SELECT device_id, count(*) AS messages, min(timestamp) AS first, max(timestamp) AS last
     FROM iottly.messages GROUP BY device_id;
