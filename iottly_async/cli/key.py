@@ -1,7 +1,7 @@
 """Finds the API key: in the environment, by a command, in the system's keyring, by a prompt.
 
-The first of these that there is gives the key. A command that fails is an error; the keyring
-and the prompt are then not tried, so that a mistake does not stay unseen.
+They are tried in this order. If the command fails, that is an error, and neither the keyring nor
+the prompt is tried: a broken command must not go unnoticed.
 """
 
 from __future__ import annotations
