@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any, Final, Literal, Protocol, get_args
 
 from ...errors import ConfigurationError, StoreError
-from ...models import Message
+from ...models.row import MessageRow
 from ..stores import Rejected
 from ..stores.appendfile import AppendFile, os_errors_as
 from ..stores.aside import SUFFIX, aside_path, replace_file, sync_directory
@@ -31,7 +31,7 @@ UNFINISHED: Final = "_unfinished"
 class _RowWriter(Protocol):
     """Writes rows to an open file."""
 
-    def add(self, messages: Sequence[Message]) -> None: ...
+    def add(self, rows: Sequence[MessageRow]) -> None: ...
 
     def end(self) -> None: ...
 
@@ -105,11 +105,11 @@ class PartitionFiles:
             file = self._open(self._form)
             self._rows = _LineWriter(file) if self._form == "jsonl" else _parquet()(file)
 
-    def add(self, messages: Sequence[Message], rejected: Sequence[Rejected]) -> None:
+    def add(self, rows: Sequence[MessageRow], rejected: Sequence[Rejected]) -> None:
         """Write rows, in this order, and rejected messages."""
         with os_errors_as(StoreError, self._shown):
-            if messages and self._rows is not None:
-                self._rows.add(messages)
+            if rows and self._rows is not None:
+                self._rows.add(rows)
             if rejected:
                 self._open(REJECTED).append(rejected_lines_of(rejected))
 
@@ -173,8 +173,8 @@ class _LineWriter:
     def __init__(self, file: AppendFile) -> None:
         self._file = file
 
-    def add(self, messages: Sequence[Message]) -> None:
-        self._file.append(lines_of(messages))
+    def add(self, rows: Sequence[MessageRow]) -> None:
+        self._file.append(lines_of(rows))
 
     def end(self) -> None:
         """Do nothing: each row was written by `add`."""

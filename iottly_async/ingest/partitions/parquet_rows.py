@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ...arrow import SCHEMA, record_batch
-from ...models import Message
+from ...models.row import MessageRow
 from ..stores.appendfile import AppendFile
 
 _ROW_GROUP: Final = 50_000  # rows
@@ -24,11 +24,10 @@ class ParquetRows:
         self._batches: list[pa.RecordBatch] = []
         self._rows = 0
 
-    def add(self, messages: Sequence[Message]) -> None:
+    def add(self, rows: Sequence[MessageRow]) -> None:
         """Add rows. Full row groups are written."""
-        rows = record_batch(messages)
-        self._batches.append(rows)
-        self._rows += rows.num_rows
+        self._batches.append(record_batch(rows))
+        self._rows += len(rows)
         while self._rows >= _ROW_GROUP:
             self._put(_ROW_GROUP)
 

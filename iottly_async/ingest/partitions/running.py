@@ -15,7 +15,6 @@ from attrs import evolve
 from ...config import Config, Seconds
 from ...errors import ConfigurationError, IottlyError
 from ...models import MessageBatch
-from ...models.message import messages_of
 from ...models.message_batch import rows_of
 from ...models.row import MessageRow
 from ...ratelimit import Limiter
@@ -179,7 +178,7 @@ class _PartitionWriter:
             self.rejected += len(rejected)
             for row in group:
                 self.digest.update(row.key.encode() + b"\n")
-            self._files.add(messages_of(valid), rejected)
+            self._files.add(valid, rejected)
 
         await self._thread.run(put)
 
