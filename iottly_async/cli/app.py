@@ -12,7 +12,7 @@ from cyclopts import App, CycloptsError
 
 from .._version import __version__
 from ..errors import IottlyError
-from . import commands, coverage, doctor, emulator, ingest, messages, project, quota, tail
+from . import commands, compact, coverage, doctor, emulator, ingest, messages, project, quota, tail
 from .console import say, stderr
 from .exit_codes import MEANINGS, ExitCode, exit_code, explain
 from .help import COMPLETION, add_help
@@ -67,6 +67,7 @@ def make_app() -> App:
         messages.messages,
         tail.tail,
         ingest.ingest,
+        compact.compact,
         coverage.coverage,
         quota.quota,
         doctor.doctor,

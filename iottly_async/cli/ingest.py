@@ -39,6 +39,7 @@ async def ingest(
     type: TypeOption = "all",
     columns: list[str] | None = None,
     concurrency: int = 8,
+    flush_every: float = 1.0,
     patience: float | None = None,
     follow: Annotated[bool, Parameter(negative="")] = False,
     report: Path | None = None,
@@ -70,6 +71,8 @@ async def ingest(
             NAME=PATH and more after commas, such as
             temperature=sensor_data_reading.temperature,volts=phases[0].volts.
         concurrency: The most requests at once.
+        flush_every: Seconds after which what was fetched is durable, at the latest;
+            a kill makes the next run fetch that much again.
         patience: Seconds for which an outage of the service is waited out, or inf;
             by default 300, and with --follow inf.
         follow: Continue with new messages until Ctrl-C or SIGTERM; the exit code is then 0.
@@ -99,6 +102,7 @@ async def ingest(
             store=store,
             columns=_paths(columns),
             concurrency=concurrency,
+            flush_every=flush_every,
             patience=patience,
             follow=follow,
         )

@@ -161,6 +161,14 @@ class ParquetStore(FileStore[Manifest]):
         """Whether rows are durable that readers do not find yet (`Store`)."""
         return self._state.log > 0
 
+    async def settle(self) -> None:
+        """Move the rows that a killed job has left in the log into files.
+
+        Raises:
+            StoreError: the store failed.
+        """
+        await self._thread.run(lambda: self._cut() if self._state.log else None)
+
     # --- open ----------------------------------------------------------------------------
 
     def _hold(self) -> None:
