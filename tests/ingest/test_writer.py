@@ -167,3 +167,36 @@ def test_the_stores_of_the_library_use_keys() -> None:
     """All of them write the keys."""
     for store in (DuckDBStore, JSONLinesStore, ParquetStore, PostgresStore):
         assert store.uses_keys
+
+
+@pytest.mark.parametrize(("limit", "batches"), [(600, 60), (60, 6), (3, 1)])
+async def test_a_tenth_of_the_quota_makes_a_flush_due(limit: int, batches: int) -> None:
+    """However long `flush_every` is, a kill repeats no more requests than that."""
+    store = SlowStore()
+    store.may_write = asyncio.Semaphore(99)
+    writer = Writer(store, meter(), flush_every=60.0, quota=lambda: limit)
+    writing = asyncio.create_task(writer.run())
+    for number in range(3 * batches):
+        await writer.put(batch(1))
+        await settle()
+        assert store.flushes == (number + 1) // batches
+    writer.finish()
+    await writing
+
+
+async def test_a_store_that_awaits_a_flush_gets_one() -> None:
+    """Though nothing is written."""
+
+    class Waiting(SlowStore):
+        awaits_flush = True
+        flushed = asyncio.Event()
+
+        async def flush(self) -> None:
+            self.flushed.set()
+
+    store = Waiting()
+    writer = Writer(store, meter(), flush_every=0.001)
+    writing = asyncio.create_task(writer.run())
+    await store.flushed.wait()
+    writer.finish()
+    await writing
