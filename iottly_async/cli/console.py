@@ -67,14 +67,14 @@ def iso_ms(ms: int) -> str:
 
 
 def write_text(text: str, to: TextIO) -> None:
-    """Print a text of several lines, with what steers a terminal escaped but tabs.
+    """Print a text of several lines, with tabs as spaces and what steers a terminal escaped.
 
     Args:
         text: The text. A missing end of the last line is added.
         to: Where it is printed.
     """
     for line in text.splitlines():
-        to.write("\t".join(map(escaped, line.split("\t"))) + "\n")
+        to.write(escaped(line.expandtabs()) + "\n")
     to.flush()
 
 

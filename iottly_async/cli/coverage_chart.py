@@ -30,7 +30,8 @@ _NAME: Final = 20  # characters of a name beside an id
 _FIGURES: Final = 24  # characters: the messages, their share, and the gaps before them
 _GAP: Final = "  "
 _BESIDE: Final = 40  # bins that a chart beside an id has at least
-_LEAST: Final = 20
+_LEAST: Final = 12
+_ENDS: Final = 22  # bins below which two days do not fit above a chart
 _MOST: Final = 120
 
 
@@ -50,6 +51,9 @@ def draw(found: Coverage) -> None:
     label = max(ids + (len(_GAP) + name if name else 0), len("device"))
     beside = label + len(_GAP) + found.grid.bins + _FIGURES <= console.width
     head = Text("device", "bold")
+    if found.grid.bins < _ENDS:
+        first, last = _day(found.grid.start), _day(found.grid.end)
+        console.print(Text(f"{first} to {last}"), soft_wrap=True)
     if beside:
         _print(_padded(head, label), Text(_ends(found), "bold"), _figures("messages", "complete"))
     else:
@@ -109,7 +113,9 @@ def _left_padded(text: Text, width: int) -> Text:
 
 
 def _ends(found: Coverage) -> str:
-    """The column's heading: the first day at its left end, the last at its right."""
+    """The chart's heading: the first day at its left end, the last at its right."""
+    if found.grid.bins < _ENDS:
+        return " " * found.grid.bins
     first, last = _day(found.grid.start), _day(found.grid.end)
     return first + last.rjust(found.grid.bins - len(first))
 

@@ -244,7 +244,7 @@ def _summarise(report: IngestReport, to: str, output: Output, *, quiet: bool) ->
     """Print the summary: a table, or a record on stdout with a line on stderr."""
     from .progress import limit_text
 
-    end = None if report.end is None else iso_ms(report.end)
+    end = "a time that was not reached" if report.end is None else iso_ms(report.end)
     state = "stopped following" if report.followed else "done"
     if report.failed:
         state = f"{report.failed} of {len(report.devices)} devices failed, run it again to continue"

@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal
 
 from attrs import asdict, has
 from cyclopts import Parameter
-from rich.table import Table
+from rich.cells import cell_len
+from rich.table import Column, Table
 from rich.text import Text
 
 from .console import iso, plain, shown, stdout
@@ -33,6 +34,9 @@ FormatOption = Annotated[
 ]
 
 
+_GAP = "  "
+
+
 class Output:
     """Prints records.
 
@@ -51,10 +55,9 @@ class Output:
             writer = JsonLinesWriter() if self.form == "json" else self._writer([], {})
             writer.write([record])
             return
-        table = Table.grid(padding=(0, 2))
+        names = max(map(len, record))
         for name, value in record.items():
-            table.add_row(plain(name, "bold"), Text(shown(value), overflow="fold"))
-        stdout().print(table)
+            _print_value(name, shown(value), names=names)
 
     def many(
         self,
@@ -113,6 +116,24 @@ class Output:
                 cut = sys.stdout.isatty() and not self._wide
                 width = get_terminal_size().columns if cut else None
                 return TableWriter(columns, titles, width=width)
+
+
+def _print_value(name: str, text: str, *, names: int) -> None:
+    """Print a line of a table with one record. A word that fits no line beside the name is whole.
+
+    Args:
+        name: The value's name.
+        text: The value, escaped.
+        names: The length of the longest name.
+    """
+    room = stdout().width - names - len(_GAP)
+    if max(map(cell_len, text.split()), default=0) > room:
+        stdout().print(plain(name, "bold"))
+        stdout().print(Text(f"{_GAP}{text}"), soft_wrap=True)
+        return
+    table = Table.grid(Column(min_width=names), Column(), padding=(0, len(_GAP), 0, 0))
+    table.add_row(plain(name, "bold"), Text(text))
+    stdout().print(table)
 
 
 def record_of(value: Any) -> dict[str, Any]:

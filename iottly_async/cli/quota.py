@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Final
 
 from ..errors import ApiError
 from .connection import connected
 from .console import say
 from .output import FormatOption, Output, record_of
 from .profile import ProfileOption, load_profile
+
+_SHOWN: Final = ("limit", "remaining", "window", "resets_at", "source")
+"""What is of the key; the other values of a `Quota` are of this process."""
 
 
 async def quota(*, profile: ProfileOption = None, format: FormatOption = None) -> None:
@@ -25,4 +29,5 @@ async def quota(*, profile: ProfileOption = None, format: FormatOption = None) -
         found = session.quota
     if found.limit is None:
         say("the service names no limit")
-    output.one(record_of(found))
+    shown = record_of(found)
+    output.one({name: shown[name] for name in _SHOWN})

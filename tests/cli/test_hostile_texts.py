@@ -88,6 +88,11 @@ def answer(path: str, text: str) -> Any:
             fleet = {"id": text, "name": text, "project_id": text, "status": text}
             meta = {"total": 1, "page": 1, "per_page": 100}
             return {"data": [fleet | {"last_seen_at": None}], "meta": meta}
+        case ["v1", "devices", _, "commands"]:
+            return {"command_id": "cmd_1", "status": "pending", text: text}
+        case ["v1", "commands", _]:
+            ended = {"status": "completed", "exit_code": 1, "completed_at": text}
+            return {"command_id": text, "stdout": text, "stderr": text} | ended
         case _:
             return {}
     message = {
@@ -152,6 +157,10 @@ def commands(folder: Path) -> list[list[str]]:
         ["devices", "--fleet"],
         ["rename", DEVICE, "pump"],
         ["send", DEVICE, "echo", "content=hi"],
+        ["send", DEVICE, "echo", "--dry-run"],
+        ["run", "dev_1", "uptime"],
+        ["tail", "pump"],
+        ["quota"],
         ["messages", DEVICE],
         ["messages", DEVICE, "--start", "2025-01-01T00:00Z"],
         ["messages", DEVICE, "--start", "2025-01-01T00:00Z", "--format", "csv"],
@@ -177,6 +186,11 @@ def hostile_commands(folder: Path) -> list[list[str]]:
         ["rename", ARGUMENT, "pump"],
         ["send", ARGUMENT, ARGUMENT, f"{ARGUMENT}={ARGUMENT}"],
         ["send", DEVICE, ARGUMENT, ARGUMENT],
+        ["run", ARGUMENT, ARGUMENT],
+        ["run", "dev_1", ARGUMENT, "--dry-run"],
+        ["tail", ARGUMENT],
+        ["tail", "--columns", ARGUMENT],
+        ["quota", ARGUMENT],
         ["messages", ARGUMENT],
         ["messages", DEVICE, "--start", ARGUMENT],
         ["messages", DEVICE, "--tz", ARGUMENT],

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
 import pytest
+from rich.cells import cell_len
+from rich.console import Console
 
+from iottly_async.cli import coverage_chart
+from iottly_async.cli.console import stdout
+from iottly_async.cli.coverage_chart import bins_of, draw
 from iottly_async.cli.record_writers import TableLayout
 from iottly_async.emulator import EmulatorThread
+from iottly_async.ingest.coverage import Cell, Coverage, DeviceCoverage, State
+from iottly_async.ingest.grid import TimeGrid
 
-from .conftest import process, read_until, terminal
+from .conftest import Run, process, read_until, terminal
 
 ID = "0b5bd5a5-8b5f-4d3a-9d0a-000000000000"
 TITLES = ["id", "status", "name"]
@@ -73,3 +81,58 @@ def test_ids_are_whole_on_a_terminal(
     assert all(device in shown for device in emulator.device_ids)
     if width >= 40:
         assert max(map(len, shown.splitlines())) <= width
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_a_record_keeps_ids_and_addresses_whole(
+    iottly: Run, emulator: EmulatorThread, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    """What does not fit beside its name stands below it; a terminal breaks what is longer."""
+    monkeypatch.setattr(stdout(), "width", width)
+    device = emulator.device_ids[0]
+    shown = iottly("rename", device, "a name of several words", "--format", "table").out
+    lines = shown.splitlines()
+    assert any(line.split()[-1:] == [device] for line in lines)
+    assert max(map(len, lines)) <= width
+    url = f"{emulator.base_url}/v1.0/project/{emulator.project_id}/device/{device}/command"
+    assert url in iottly("send", device, "echo", "--dry-run", "--format", "table").out
+
+
+def test_a_later_row_that_is_too_wide_has_lines_of_its_own() -> None:
+    """The table goes on so; nothing is wider than the terminal."""
+    layout = TableLayout(TITLES, [["a", "on", "pump"]], width=40)
+    rows = [["a", "on", "pump"], [ID, "on", "pump"], ["b", "on", "fan"]]
+    assert [line for row in rows for line in layout.lines(row)] == [
+        "a   on      pump",
+        ID,
+        "  on  pump",
+        "b",
+        "  on  fan",
+    ]
+
+
+def test_the_coverage_chart_keeps_ids_whole() -> None:
+    """With and without names, at any width; no line is wider than the terminal."""
+    for width, name in ((40, "pump"), (80, "p" * 60), (200, "p" * 60), (120, None)):
+        bins = bins_of(width)
+        cell = Cell(rows=1, missing=0.0, state=State.FETCHED)
+        device = DeviceCoverage(
+            device_id=ID,
+            name=name,
+            rows=1,
+            until=9,
+            complete=1.0,
+            missing=(),
+            failed=None,
+            cells=(cell,) * bins,
+        )
+        grid = TimeGrid(start=0, width=1, bins=bins, end=bins)
+        text = io.StringIO()
+        console = Console(file=text, width=width)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(coverage_chart, "stdout", lambda console=console: console)
+            draw(Coverage(project_id="p", type="all", grid=grid, devices=(device,)))
+        lines = text.getvalue().splitlines()
+        assert sum(ID in line for line in lines) == 1
+        assert max(map(cell_len, lines)) <= width
+        assert name is None or any(name[:10] in line for line in lines)
