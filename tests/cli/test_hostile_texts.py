@@ -169,9 +169,7 @@ def commands(folder: Path) -> list[list[str]]:
         ["doctor", "--yes"],
         ["emulator", "--jsonl", str(folder / "none.jsonl")],
         ["help"],
-        ["run", DEVICE, "uptime"],
-        ["tail", "another device"],
-        ["quota"],
+        ["compact", str(folder / "none.parquet")],
     ]
 
 
@@ -208,11 +206,9 @@ def hostile_commands(folder: Path) -> list[list[str]]:
         ["emulator", "--jsonl", ARGUMENT],
         ["emulator", "--rate-limit", ARGUMENT],
         ["help", ARGUMENT],
-        ["run", ARGUMENT, ARGUMENT],
-        ["run", DEVICE, ARGUMENT],
-        ["tail", ARGUMENT],
         ["tail", DEVICE, "--tz", ARGUMENT],
         ["quota", "--profile", ARGUMENT],
+        ["compact", ARGUMENT],
         ["ping", "--proxy", ARGUMENT],
         [ARGUMENT],
     ]
