@@ -21,7 +21,8 @@ class ExitCode(IntEnum):
 
     Attributes:
         DONE: The command did all of its work.
-        ERROR: The service answered with an error or did not answer, or a store failed.
+        ERROR: The service answered with an error or did not answer, a device did not succeed
+            in a command, or a store failed.
         USAGE: An argument or a setting is invalid; nothing was sent.
         REFUSED: The key was refused, or has no access.
         PARTLY: Some devices failed, some rows cannot be read, or a store is incomplete.
@@ -42,7 +43,8 @@ class ExitCode(IntEnum):
 
 MEANINGS: Final[Mapping[ExitCode, str]] = {
     ExitCode.DONE: "done, or the reader of the pipe closed it",
-    ExitCode.ERROR: "an error of the service, no answer, no such device, or a store that failed",
+    ExitCode.ERROR: "an error of the service, no answer, no such device, a command that did not "
+    "succeed on its device, or a store that failed",
     ExitCode.USAGE: "an argument or a setting is invalid; nothing was sent",
     ExitCode.REFUSED: "the key was refused (401) or has no access (403)",
     ExitCode.PARTLY: "partly done: devices failed, rows cannot be read, or a store is incomplete",
