@@ -11,6 +11,12 @@ their milliseconds for themselves, and where up to 2, and up to 5, share one.
   store's own bulk load of the rows, which are ready-made in memory: as Arrow with their keys,
   or as lines. The floor has no keys to compute, no row to check, and no page to put in order.
 
+What keeps the ratios above their bounds is the key, a hash of what a message has. In µs a row,
+at best, where msgspec takes 0.45 to decode a page: 0.4 to decode the payloads, 0.45 to encode
+them in one form, 0.5 for blake2b, 0.3 for times as texts. Messages that share a millisecond are
+ordered by that hash, so `batches` needs it for them, too. Less would be an order that needs no
+hash, or another key.
+
 The part `postgresql` compares a job with a loop written by hand, by the wall clock: most of
 the time is the server's. The part `flush` has fleets of 100, 10,000 and 100,000 devices: what a
 flush of ten devices writes and takes, and what a look at the job's progress takes. `--long` is a
