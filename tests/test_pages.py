@@ -127,7 +127,9 @@ def test_every_public_name_is_in_the_reference_once() -> None:
     listed = [name for page in sorted((DOCS / "api").glob("*.md")) for name in entries(page)]
     assert sorted(listed) == sorted(set(listed))
     shown = [resolve(name) for name in listed]
-    assert [each for each in shown if isinstance(each, ModuleType)] == []
+    modules = [each for each in shown if isinstance(each, ModuleType)]
+    # Such as the module `plan` in the place of its function.
+    assert [each for each in modules if hasattr(each, each.__name__.rpartition(".")[2])] == []
     missing = [
         f"{package}.{name}"
         for package in PACKAGES
