@@ -7,6 +7,7 @@ from pathlib import Path
 
 import iottly_async
 
+from .support.pages import EXTRAS
 from .support.readme import DOCS, README, command
 
 
@@ -19,6 +20,12 @@ def test_the_two_commands_are_one_line_each() -> None:
 def test_the_readme_is_short() -> None:
     """A reader is through it in three minutes: 700 words, with code and tables."""
     assert len(README.read_text("utf-8").split()) <= 700
+
+
+def test_every_extra_is_on_the_first_page() -> None:
+    """docs/index.md says what each extra is for, except those that only contributors need."""
+    for extra in EXTRAS - {"bench", "docs", "elsewhere", "test"}:
+        assert f"`{extra}`" in (DOCS / "index.md").read_text("utf-8")
 
 
 def test_every_error_is_in_the_table() -> None:
