@@ -81,8 +81,9 @@ async def compact(
         StoreError: a file cannot be read or written. The store is as it was.
     """
     folder = real_path(checked_path(path, name="the store's path"))
-    old = names_in(os.path.join(folder, OLD_STATE_FOLDER))
-    parts = parts_of(folder) | {n.removesuffix(".json") for n in old if n.endswith(".json")}
+    with os_errors_as(ConfigurationError, f"the store {folder!r} cannot be read"):
+        old = names_in(os.path.join(folder, OLD_STATE_FOLDER))
+        parts = parts_of(folder) | {n.removesuffix(".json") for n in old if n.endswith(".json")}
     if not parts:
         raise ConfigurationError(f"there is no Parquet store {os.fspath(path)!r}")
     ParquetStore(folder, partition_by=partition_by, target_file_bytes=target_file_bytes)  # checks
