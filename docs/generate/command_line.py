@@ -27,8 +27,8 @@ _INTRODUCTION = """# Command line
 | list every setting | `iottly help settings` |
 
 `DEVICE` is a device's id or its unique name. The API key is never an argument:
-[Settings](operating.md#settings-and-keys) lists where it comes from. Data goes to stdout, and everything
-else to stderr.
+[Settings](operating.md#settings-and-keys) lists where it comes from. Data goes to stdout, and
+everything else to stderr.
 
 `iottly help COMMAND` explains a command, and `iottly help --man` prints a man page:
 `iottly help --man > ~/.local/share/man/man1/iottly.1`. `iottly --completion install` completes
