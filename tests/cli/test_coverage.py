@@ -22,6 +22,12 @@ def store(iottly: Run, emulator: EmulatorThread, tmp_path: Path) -> Path:
     return path
 
 
+def names_of(iottly: Run) -> list[str]:
+    """The names of the project's devices, in the order of their ids."""
+    found = sorted(iottly("devices").records, key=lambda one: str(one["id"]))
+    return [one["name"] for one in found]
+
+
 def test_records_and_the_exit_code_show_what_is_missing(
     iottly: Run, emulator: EmulatorThread, store: Path
 ) -> None:
@@ -30,6 +36,7 @@ def test_records_and_the_exit_code_show_what_is_missing(
     first, *others = done.records
     assert done.code == 4
     assert (first["device_id"], first["complete"]) == (min(emulator.device_ids), 0)
+    assert [one["name"] for one in done.records] == names_of(iottly)
     assert first["failed"].startswith("ForbiddenError")
     assert all(one["complete"] == 1 and one["missing"] == [] for one in others)
     assert "4 of 5 devices complete, 1 failed" in done.err
@@ -46,6 +53,8 @@ def test_a_table_has_a_line_for_each_device(
     done = iottly("coverage", store, "--format", "table")
     lines = done.out.splitlines()
     bad, good, *_ = sorted(emulator.device_ids)
+    for name, line in zip(names_of(iottly), lines[1:], strict=False):
+        assert line[len(bad) :].startswith(f"  {name} ")
     assert lines[1].startswith(bad)
     assert "x" * 100 in lines[1]
     assert lines[1].endswith("failed")
@@ -53,16 +62,16 @@ def test_a_table_has_a_line_for_each_device(
     assert "█" in lines[2]
     assert lines[2].endswith("100 %")
     assert "█ fetched   · empty   ░ missing   x failed   ▒ partly" in lines
-    assert lines[-1].startswith(f"{bad}: ForbiddenError")
+    assert lines[-1].startswith(f"{bad} ({names_of(iottly)[0]}): ForbiddenError")
 
 
 def test_a_page_is_written(iottly: Run, emulator: EmulatorThread, store: Path) -> None:
-    """The page names all devices, and stdout stays empty."""
+    """The page has all devices with their names, and stdout stays empty."""
     page = store.parent / "coverage.html"
     done = iottly("coverage", store, "--html", page)
     assert (done.code, done.out) == (4, "")
     text = page.read_text("utf-8")
-    assert all(device in text for device in emulator.device_ids)
+    assert all(text.count(device) == 1 for device in [*emulator.device_ids, *names_of(iottly)])
 
 
 @pytest.mark.parametrize(

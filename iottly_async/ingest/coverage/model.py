@@ -151,7 +151,9 @@ def coverage_of(
     cursors: Mapping[str, Cursor],
     counts: Mapping[str, Sequence[int]],
     grid: TimeGrid,
+    *,
     rejected: Mapping[str, int] = MappingProxyType({}),
+    names: Mapping[str, str] = MappingProxyType({}),
 ) -> Coverage:
     """The coverage of a store.
 
@@ -161,6 +163,7 @@ def coverage_of(
         counts: the number of rows in each bin of the grid, by device id.
         grid: from the plan's start, or the first message, to `range_end`.
         rejected: the number of rejected rows, by device id. Empty by default.
+        names: the devices' names, by device id. Empty by default.
 
     Returns:
         The coverage of every device that the store knows.
@@ -178,7 +181,8 @@ def coverage_of(
                 counts.get(device_id, nothing),
                 plan,
                 grid,
-                rejected.get(device_id, 0),
+                rejected=rejected.get(device_id, 0),
+                name=names.get(device_id),
             )
             for device_id in ids
         ),
@@ -206,7 +210,9 @@ def _device(
     counts: Sequence[int],
     plan: IngestPlan,
     grid: TimeGrid,
+    *,
     rejected: int,
+    name: str | None,
 ) -> DeviceCoverage:
     until = min(_until(plan, cursor), grid.end)
     missing = _missing(cursor, grid.start, until)
@@ -226,6 +232,7 @@ def _device(
         missing=missing,
         failed=failed,
         cells=cells,
+        name=name,
     )
 
 

@@ -50,6 +50,7 @@ def page_of(coverage: Coverage, *, store: str, made_at: datetime | None = None) 
 def _device(device: DeviceCoverage) -> dict[str, Any]:
     return {
         "id": device.device_id,
+        "name": device.name,
         "rows": device.rows,
         "rejected": device.rejected,
         "complete": device.complete,

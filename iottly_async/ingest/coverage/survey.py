@@ -69,7 +69,8 @@ async def _read(reader: StoreReader, *, shown: str, bins: int) -> Coverage:
         start = end - 1 if first is None else min(first, end - 1)
     grid = TimeGrid.over(start, end, bins)
     counts = await reader.counts(grid)
-    return coverage_of(plan, cursors, counts, grid, await reader.rejected())
+    rejected, names = await reader.rejected(), await reader.names()
+    return coverage_of(plan, cursors, counts, grid, rejected=rejected, names=names)
 
 
 def reader_of(store: str | os.PathLike[str]) -> StoreReader:

@@ -296,6 +296,10 @@ class StoreReader(Protocol):
         """The number of rejected rows of any time, by device; those that are no message too."""
         ...
 
+    async def names(self) -> dict[str, str]:
+        """The names of the devices that have one, by device id. Empty if the store keeps none."""
+        ...
+
     async def close(self) -> None:
         """Free what was needed to read. A second call does nothing."""
         ...

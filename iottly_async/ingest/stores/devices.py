@@ -7,7 +7,7 @@ follows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Final
 
@@ -15,6 +15,7 @@ import msgspec
 
 from ...models import Device
 from ...models._time import from_epoch_ms
+from .appendfile import reading
 
 
 class ListedDevice(msgspec.Struct, frozen=True):
@@ -75,6 +76,29 @@ class _Seen(msgspec.Struct):
 
 
 _seen_of: Final = msgspec.json.Decoder(_Seen).decode
+
+
+def read_devices(path: str, decode: Callable[[bytes], list[StoredDevice]]) -> list[StoredDevice]:
+    """Read a file of devices.
+
+    Args:
+        path: the file's path.
+        decode: makes devices of its content; raises `ValueError` if it is something else.
+
+    Returns:
+        The devices; empty if there is no such file.
+
+    Raises:
+        ConfigurationError: the file is of something else.
+        OSError: it cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except FileNotFoundError:
+        return []
+    with reading(path):
+        return decode(data)
 
 
 def stored_devices(

@@ -19,15 +19,14 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from typing import Generic, TypeVar
 
 from ...errors import ConfigurationError, StoreError
 from ..grid import TimeGrid
-from .appendfile import os_errors_as, reading
+from .appendfile import os_errors_as
 from .aside import check_aside, remove_asides, replace_file
 from .base import Group, StoredState
-from .devices import ListedDevice, StoredDevice, stored_devices
+from .devices import ListedDevice, StoredDevice, read_devices, stored_devices
 from .lock import StoreLock
 from .rejected_lines import RejectedMark
 from .state_log import FileState, StateLog
@@ -130,11 +129,7 @@ class FileStore(ABC, Generic[S]):
             return
         path = self._devices_path
         with os_errors_as(StoreError, f"store {self.path!r}"):
-            before: list[StoredDevice] = []
-            with suppress(FileNotFoundError), open(path, "rb") as file:
-                data = file.read()
-                with reading(path):
-                    before = self._decoded_devices(data)
+            before = read_devices(path, self._decoded_devices)
             found = stored_devices(self._listed, before, self._state.cursors)
             replace_file(path, self._encoded_devices(found))
 
@@ -212,6 +207,11 @@ class FileReader(ABC):
         """The number of rejected rows, by device (`StoreReader.rejected`)."""
         return await asyncio.to_thread(lambda: Counter(mark.device_id for mark in self._marks()))
 
+    async def names(self) -> dict[str, str]:
+        """The devices' names, by device id (`StoreReader.names`)."""
+        devices = await asyncio.to_thread(self._devices)
+        return {one.device_id: one.name for one in devices if one.name is not None}
+
     async def close(self) -> None:  # noqa: B027 - nothing to do is the usual case
         """Do nothing: no file stays open (`StoreReader.close`)."""
 
@@ -230,3 +230,7 @@ class FileReader(ABC):
     @abstractmethod
     def _marks(self) -> Iterable[RejectedMark]:
         """What the rejected lines say."""
+
+    def _devices(self) -> Sequence[StoredDevice]:
+        """The content of the file of devices. Empty (the default) if there is no such file."""
+        return []

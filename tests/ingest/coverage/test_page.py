@@ -14,6 +14,7 @@ from tests.support.browser import browsing, installed
 
 from .values import cursor_of, plan_to
 
+NAME = "Pump <i>north</i>"
 HOSTILE = "</script><script>document.title='taken'</script>"
 
 
@@ -24,7 +25,8 @@ def page(devices: int = 3) -> str:
     counts = {name: [number, 0, 1, 0] for number, name in enumerate(names[:-1])}
     plan = plan_to(100, **{names[-1]: "an <i>error</i>"})
     by_device = {one.device_id: one for one in cursors}
-    found = coverage_of(plan, by_device, counts, TimeGrid.over(0, 100, 4))
+    grid = TimeGrid.over(0, 100, 4)
+    found = coverage_of(plan, by_device, counts, grid, names={names[1]: NAME})
     return page_of(found, store="<b>store</b>")
 
 
@@ -33,6 +35,7 @@ def test_a_page_is_one_file_and_escapes_its_texts() -> None:
     text = page()
     assert HOSTILE not in text
     assert "<i>error" not in text
+    assert "<i>north" not in text
     assert "<b>store" not in text
     assert not [word for word in ("http:", "https:", "src=", "href=", "@import") if word in text]
 
@@ -48,6 +51,7 @@ async def test_a_page_is_drawn_by_a_browser(tmp_path: Path) -> None:
         assert await tab.run("document.querySelectorAll('.row').length") == 3
         assert "2 of 3" in await tab.text("#tiles")
         assert await tab.text(".row code") == HOSTILE
+        assert await tab.text(".row .device span") == NAME
         await tab.run(
             "document.querySelector('.row:last-child canvas').dispatchEvent("
             "new PointerEvent('pointermove', {bubbles: true, clientX: 400, clientY: 300}))"
@@ -60,4 +64,6 @@ async def test_a_page_is_drawn_by_a_browser(tmp_path: Path) -> None:
             "find.dispatchEvent(new Event('input'))"
         )
         assert await tab.text("#rows code") == "device-04321"
+        await tab.run("find.value = 'pump'; find.dispatchEvent(new Event('input'))")
+        assert await tab.text("#rows code") == "device-00000"
         assert tab.errors == []

@@ -14,7 +14,9 @@ import pytest
 
 from iottly_async import IottlySession
 from iottly_async.emulator import REFERENCE_END, Emulator
+from iottly_async.errors import ConfigurationError
 from iottly_async.ingest import IngestJob
+from iottly_async.ingest.coverage import survey
 from tests.support.postgres_server import execute, fetch
 
 COLUMNS = "device_id, name, status, agent_version, first_seen, last_seen"
@@ -48,6 +50,11 @@ def devices_of(place: Path | str) -> list[Known]:
     return msgspec.json.Decoder(Known).decode_lines(
         b"\n".join(as_array(msgspec.json.decode(line)) for line in lines.splitlines())
     )
+
+
+async def covered_names(place: Path | str) -> dict[str, str | None]:
+    """The name of each device in the coverage of a store, by id."""
+    return {device.device_id: device.name for device in (await survey(place)).devices}
 
 
 def contents_of(folder: Path) -> dict[str, bytes]:
@@ -111,6 +118,19 @@ async def test_every_store_has_the_devices(
         found = devices_of(place)
         assert found == await expected(session, emulator), place
         assert "Freezer è 1" in [device.name for device in found]
+
+
+async def test_coverage_has_the_names(
+    session: IottlySession, emulator: Emulator, each_kind: list[Path | str]
+) -> None:
+    """Once a job has listed the devices. Before, it has their ids alone."""
+    listed = await session.project(emulator.project_id).devices.list()
+    one = emulator.device_ids[1]
+    for place in each_kind:
+        await run(session, emulator, place, devices=[one])
+        assert await covered_names(place) == {one: None}, place
+        await run(session, emulator, place)
+        assert await covered_names(place) == {one.id: one.name for one in listed}, place
 
 
 async def test_a_job_of_some_devices_keeps_the_names(
@@ -179,6 +199,21 @@ async def test_the_times_do_not_depend_on_the_file(
     assert devices_of(path) == await expected(session, emulator)
 
 
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+async def test_coverage_says_which_file_of_devices_is_damaged(
+    session: IottlySession, emulator: Emulator, tmp_path: Path, kind: str
+) -> None:
+    """The error names the file. A store without the file has no names."""
+    place = tmp_path / f"telemetry.{kind}"
+    await run(session, emulator, place)
+    file = Path(f"{place}.devices" if kind == "jsonl" else f"{place}.ingest/devices.parquet")
+    file.write_bytes(b"my own notes\n")
+    with pytest.raises(ConfigurationError, match=r"devices.* is of something else"):
+        await survey(place)
+    file.unlink()
+    assert {*(await covered_names(place)).values()} == {None}
+
+
 async def test_a_file_of_something_else_is_named(
     session: IottlySession, emulator: Emulator, tmp_path: Path
 ) -> None:
@@ -209,6 +244,7 @@ async def test_a_database_of_the_version_before_gets_the_names(
     """The next job adds them. A user's own view of `devices` goes on."""
     await run(session, emulator, database)
     execute(database, OLD_DEVICES)
+    assert {*(await covered_names(database)).values()} == {None}
     await run(session, emulator, database)
     assert devices_of(database) == await expected(session, emulator)
     mine = fetch(database, "SELECT last FROM public.mine ORDER BY device_id")

@@ -158,6 +158,7 @@ async def test_a_file_of_the_version_before_can_be_read(old: Path) -> None:
     assert await reader.first() == NOON_MS + 968
     grid = TimeGrid.over(NOON_MS, NOON_MS + 4000, 4)
     assert (await reader.counts(grid))["one"][:3] == [1, 1, 1]
+    assert await reader.names() == {}
     await reader.close()
     with reading(old) as db:
         assert db.execute("SELECT version FROM ingest.job").fetchall() == [(2,)]

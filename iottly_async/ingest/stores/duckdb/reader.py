@@ -18,7 +18,7 @@ from ...grid import TimeGrid
 from ..base import StoredState
 from .copy import DatabaseCopy
 from .opened import shared
-from .schema import first_line, is_locked, read_state
+from .schema import first_line, is_locked, read_names, read_state
 
 T = TypeVar("T")
 
@@ -57,6 +57,10 @@ class DuckDBReader:
         """The number of rejected rows, by device (`StoreReader.rejected`)."""
         statement = "SELECT device_id, count(*) FROM rejected GROUP BY ALL"
         return dict(await self._read(lambda db: db.execute(statement).fetchall()))
+
+    async def names(self) -> dict[str, str]:
+        """The devices' names, by device id (`StoreReader.names`)."""
+        return await self._read(lambda db: read_names(db, self._path))
 
     async def close(self) -> None:
         """Delete the copy, if one was made (`StoreReader.close`)."""

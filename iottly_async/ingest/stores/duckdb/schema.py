@@ -218,6 +218,18 @@ def read_state(db: DuckDBPyConnection, path: str) -> StoredState:
     )
 
 
+def read_names(db: DuckDBPyConnection, path: str) -> dict[str, str]:
+    """The names of the devices in a file, by device id. A file of version 2 has none.
+
+    Raises:
+        ConfigurationError: as `read_version`.
+    """
+    if read_version(db, path) == MIGRATED:
+        return {}
+    names = "SELECT device_id, name FROM ingest.devices WHERE name IS NOT NULL"
+    return dict(db.execute(names).fetchall())
+
+
 def first_line(error: BaseException) -> str:
     """The first line of an error's text, at most 300 characters of it."""
     return str(error).partition("\n")[0][:300] or type(error).__name__

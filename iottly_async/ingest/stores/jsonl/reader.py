@@ -11,10 +11,18 @@ from ....errors import ConfigurationError
 from ...grid import TimeGrid
 from ..appendfile import reading
 from ..base import StoredState
+from ..devices import StoredDevice, read_devices
 from ..file_store import FileReader
 from ..rejected_lines import RejectedMark, dated, marks_of
-from .lines import times_of
-from .schema import Sidecar, compressed, read_sidecar, rejected_path, sidecar_path
+from .lines import devices_of, times_of
+from .schema import (
+    Sidecar,
+    compressed,
+    devices_path,
+    read_sidecar,
+    rejected_path,
+    sidecar_path,
+)
 
 
 class JSONLinesReader(FileReader):
@@ -44,6 +52,11 @@ class JSONLinesReader(FileReader):
         path = rejected_path(self._path)
         with reading(path):
             yield from marks_of(counted_lines(path, self._sidecar().rejected_size))
+
+    def _devices(self) -> list[StoredDevice]:
+        path = devices_path(self._path)
+        with reading(path):
+            return read_devices(path, devices_of)
 
     def _rows(self) -> Iterator[tuple[str, int]]:
         size = self._sidecar().size

@@ -14,14 +14,17 @@ from ....errors import ConfigurationError, StoreError
 from ...grid import TimeGrid
 from ..appendfile import reading
 from ..base import StoredState
+from ..devices import StoredDevice, read_devices
 from ..file_store import FileReader
 from ..rejected_lines import RejectedMark, dated
 from .conversion import is_old
+from .devices import decode_devices
 from .rejected import rejected_marks
 from .row_log import logged_rows
 from .schema import (
     Manifest,
     PendingCut,
+    devices_path,
     files_of,
     log_path,
     read_manifest,
@@ -105,6 +108,11 @@ class ParquetReader(FileReader):
 
     def _marks(self) -> Iterable[RejectedMark]:
         return rejected_marks(self._path, self._part, self._manifest().rejected_size)
+
+    def _devices(self) -> list[StoredDevice]:
+        path = devices_path(self._path, self._part)
+        with reading(path):
+            return read_devices(path, decode_devices)
 
 
 def _devices_and_times(path: str) -> pa.Table:

@@ -11,7 +11,7 @@ from ....texts import without_secrets
 from ...grid import TimeGrid
 from ..base import StoredState
 from .connection import Connection, PostgresConnection
-from .schema import read_state
+from .schema import read_names, read_state
 
 T = TypeVar("T")
 
@@ -74,6 +74,14 @@ class PostgresReader:
 
         async def read(db: Connection) -> dict[str, int]:
             return dict(await db.fetch(statement))
+
+        return await self._run(read)
+
+    async def names(self) -> dict[str, str]:
+        """The devices' names, by device id (`StoreReader.names`)."""
+
+        async def read(db: Connection) -> dict[str, str]:
+            return await read_names(db, schema=self._schema)
 
         return await self._run(read)
 

@@ -287,3 +287,11 @@ async def read_state(db: Any, *, schema: str, part: str, shown: str) -> StoredSt
         unreadable=unreadable,
         columns={} if row["version"] == MIGRATED else await read_columns(db, schema),
     )
+
+
+async def read_names(db: Any, *, schema: str) -> dict[str, str]:
+    """The names of the devices in a store, by device id. A store of version 2 has none."""
+    if await db.fetchval("SELECT to_regclass($1)", f"{schema}.ingest_devices") is None:
+        return {}
+    names = f"SELECT device_id, name FROM {schema}.ingest_devices WHERE name IS NOT NULL"  # noqa: S608
+    return dict(await db.fetch(names))
