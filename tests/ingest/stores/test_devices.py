@@ -62,6 +62,12 @@ def contents_of(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def replace(file: str, text: str) -> None:
+    """Replace the content of a file that exists."""
+    assert os.path.isfile(file)
+    Path(file).write_text(text)
+
+
 def as_array(line: dict[str, Any]) -> bytes:
     """The line's values in the order of `Known`. It has no other members."""
     assert list(line) == COLUMNS.split(", ")
@@ -206,11 +212,11 @@ async def test_coverage_says_which_file_of_devices_is_damaged(
     """The error names the file. A store without the file has no names."""
     place = tmp_path / f"telemetry.{kind}"
     await run(session, emulator, place)
-    file = Path(f"{place}.devices" if kind == "jsonl" else f"{place}.ingest/devices.parquet")
-    file.write_bytes(b"my own notes\n")
+    file = f"{place}.devices" if kind == "jsonl" else f"{place}.ingest/devices.parquet"
+    replace(file, "my own notes\n")
     with pytest.raises(ConfigurationError, match=r"devices.* is of something else"):
         await survey(place)
-    file.unlink()
+    os.unlink(file)
     assert {*(await covered_names(place)).values()} == {None}
 
 
