@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +19,13 @@ from pyarrow.json import read_json
 from iottly_async import Config, IottlySession, RateLimiter
 from iottly_async.emulator import EmulatorThread
 from iottly_async.ingest import Group, IngestJob, Rejected
+from iottly_async.ingest.partitions import (
+    Partition,
+    PartitionManifest,
+    PartitionSource,
+    plan,
+    run_partition,
+)
 from iottly_async.ingest.stores import ParquetStore
 from iottly_async.ingest.stores.parquet import store as parquet
 from tests.ingest.stores.test_parquet import message
@@ -29,6 +37,7 @@ Rows = Iterable[Mapping[str, Any]]
 pl: Final[Any] = pytest.importorskip("polars", reason="pip install polars")
 pd: Final[Any] = pytest.importorskip("pandas", reason="pip install pandas")
 
+LONG_AGO: Final = datetime(2020, 1, 1, tzinfo=UTC)
 TIMES: Final = ["timestamp", "device_timestamp"]
 IN_DUCKDB: Final = "SELECT * FROM messages"
 IN_POSTGRES: Final = (
@@ -188,6 +197,33 @@ async def test_the_folder_while_a_job_writes(
         assert pl.scan_parquet(path).select(pl.len()).collect().item() == number
         assert pl.read_parquet(path).height == number
     await store.close()
+
+
+async def test_the_folder_of_partitions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every reader finds what complete partitions hold, while another one is run, and with a
+    rejected row."""
+    with EmulatorThread(devices=3, messages=600) as emulator:
+        monkeypatch.setenv("IOTTLY_API_KEY", emulator.api_key)
+        monkeypatch.setenv("IOTTLY_BASE_URL", emulator.base_url)
+        emulator.append_raw(emulator.device_ids[0], ["no message"], timestamp=LONG_AGO)
+        partitions = await plan([PartitionSource(project=emulator.project_id)], tmp_path)
+
+        def run(partition: Partition) -> Awaitable[PartitionManifest]:
+            return run_partition(partition, tmp_path, format="parquet", limiter=RateLimiter())
+
+        *complete, last = partitions
+        manifests = [await run(one) for one in complete]
+        assert sum(one.rejected for one in manifests) == 1
+        emulator.fault("stall", route="paginated", skip=1, count=1)
+        seen = len(emulator.requests)
+        under_way = asyncio.ensure_future(run(last))
+        await asyncio.to_thread(emulator.until_requests, seen + 2)
+        for read in READERS["parquet"].values():
+            assert len(list(read(tmp_path))) == sum(one.rows for one in manifests)
+        emulator.clear_faults()
+        await under_way
+        for read in READERS["parquet"].values():
+            assert_equal(read(tmp_path), emulator)
 
 
 async def test_a_folder_for_each_device(emulator: EmulatorThread, tmp_path: Path) -> None:

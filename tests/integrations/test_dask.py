@@ -85,7 +85,7 @@ def test_a_killed_worker_loses_and_repeats_no_row(
     emulator.fault("stall", route="paginated", skip=12, count=None)
     futures = submit(client, partitions, tmp_path)
     emulator.until_requests(seen + 14, timeout=60)
-    assert [*tmp_path.rglob("*.aside")]
+    assert [*Path(f"{tmp_path}.ingest").rglob("*.aside")]
     killed = min(workers.values())
     os.kill(killed, signal.SIGKILL)
     emulator.clear_faults()

@@ -16,21 +16,26 @@ def partition_rows(folder: Path) -> Counter[Row]:
     for path in files_of(folder):
         if path.suffix == ".parquet":
             found.update(map(_row, pq.read_table(path, partitioning=None).to_pylist()))
-        elif not path.name.endswith(".rejected.jsonl"):
+        else:
             found.update(rows_of(path))
     return found
 
 
 def files_of(folder: Path) -> list[Path]:
-    """The files of a folder, without the manifests and the plan."""
-    return sorted(
-        path for path in folder.iterdir() if path.is_file() and not path.name.startswith("_")
-    )
+    """The files of a folder, which hold rows."""
+    return sorted(path for path in folder.iterdir() if path.is_file())
+
+
+def rejected_files_of(folder: Path) -> list[Path]:
+    """The files of rejected rows, beside the folder."""
+    return sorted(Path(f"{folder}.ingest", "rejected").glob("*.jsonl"))
 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:
-    """The contents of these files, by name."""
-    return {path.name: path.read_bytes() for path in files_of(folder)}
+    """The contents of all these files, by name."""
+    return {
+        path.name: path.read_bytes() for path in (*files_of(folder), *rejected_files_of(folder))
+    }
 
 
 def _row(row: dict[str, object]) -> Row:

@@ -12,8 +12,8 @@ key, and never holds the key itself. Its end is pinned when the plan is made. So
 work wherever and whenever it is run: a second run makes the same files, and the same digest in
 the manifest.
 
-The plan is kept in the folder, so the same program run again continues it (`folder_plan`). Plans
-and partitions are trusted input: they say which environment variable is sent to which host.
+The plan is kept beside the folder, so the same program run again continues it (`folder_plan`).
+Plans and partitions are trusted input: they say which environment variable is sent to which host.
 """
 
 from .files import Format

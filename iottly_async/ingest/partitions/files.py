@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, Final, Literal, Protocol, get_args
+from typing import Any, Literal, Protocol, get_args
 
 from ...errors import ConfigurationError, StoreError
 from ...models.row import MessageRow
@@ -19,13 +19,11 @@ from ..stores.appendfile import AppendFile, os_errors_as
 from ..stores.aside import SUFFIX, aside_path, replace_file, sync_directory
 from ..stores.jsonl.lines import lines_of
 from ..stores.rejected_lines import rejected_lines_of
-from .manifest import FOLDER, REJECTED, PartitionManifest, path_of
+from .layout import REJECTED, file_path, manifest_path, manifests_folder, unfinished_folder
+from .manifest import PartitionManifest
 from .partition import Partition
 
 Format = Literal["jsonl", "parquet"]
-
-UNFINISHED: Final = "_unfinished"
-"""The folder of the files that are being written, within that of the partitions."""
 
 
 class _RowWriter(Protocol):
@@ -56,7 +54,7 @@ class PartitionFiles:
     def __init__(self, folder: str, partition: Partition, form: Format) -> None:
         self.folder = self._folder = folder
         # A folder of their own, so that a run lists those of other runs, and not all files.
-        self._unfinished = os.path.join(self._folder, UNFINISHED)
+        self._unfinished = unfinished_folder(folder)
         self._shown = f"folder {folder!r}"
         self._partition = partition
         self._id = partition.id
@@ -96,7 +94,8 @@ class PartitionFiles:
     def begin(self) -> None:
         """Delete the unfinished files of earlier runs, and open new ones."""
         with os_errors_as(StoreError, self._shown):
-            self._make(os.path.join(self._folder, FOLDER))
+            self._make(self._folder)
+            self._make(manifests_folder(self._folder))
             # Another run that ends may delete the folder if it is empty.
             with suppress(FileNotFoundError):
                 for name in os.listdir(self._unfinished):
@@ -120,20 +119,21 @@ class PartitionFiles:
             if self._rows is not None:
                 self._rows.end()
             for suffix, file in self._files.items():
-                name = f"{self._id}.{suffix}"
-                file.publish(os.path.join(self._folder, name))
-                sizes[name] = file.size
+                path = self._path(suffix)
+                self._make(os.path.dirname(path))
+                file.publish(path)
+                sync_directory(path)
+                sizes[os.path.basename(path)] = file.size
             with suppress(FileNotFoundError):
                 # An earlier run may have found other messages.
                 if REJECTED not in self._files:
                     os.unlink(self._path(REJECTED))
-            sync_directory(os.path.join(self._folder, self._id))
         return sizes
 
     def write_manifest(self, manifest: PartitionManifest) -> None:
         """Write the manifest, which makes the partition complete."""
         with os_errors_as(StoreError, self._shown):
-            replace_file(path_of(self._folder, self._id), manifest.to_json())
+            replace_file(manifest_path(self._folder, self._id), manifest.to_json())
 
     def close(self) -> None:
         """Close the files, and delete those that were not committed."""
@@ -152,7 +152,7 @@ class PartitionFiles:
                 self._made.append(folder)
 
     def _path(self, suffix: str) -> str:
-        return os.path.join(self._folder, f"{self._id}.{suffix}")
+        return file_path(self._folder, f"{self._id}.{suffix}")
 
     def _open(self, suffix: str) -> AppendFile:
         path = os.path.join(self._unfinished, f"{self._id}.{suffix}")

@@ -1,4 +1,4 @@
-"""The plan in a folder: the file ``_plan.json``.
+"""The plan of a folder: the file ``plan.json`` beside the rows (`layout`).
 
 A folder has one plan. It says how time is divided, and which partitions were planned. Planning
 for the same folder continues it. A partition of another plan is refused, because its messages
@@ -27,11 +27,10 @@ from ..stores.aside import (
     write_synced,
 )
 from ..stores.lock import StoreLock
-from ..stores.names import checked_path
 from .division import Division, Edges
+from .layout import plan_path, state_folder
 from .partition import Partition, id_of, windows_of
 
-PLAN_FILE: Final = "_plan.json"
 _VERSION: Final = 1
 
 T = TypeVar("T")
@@ -109,15 +108,6 @@ class FolderPlan(msgspec.Struct, frozen=True):
         return FolderPlan(self.division, tuple(sources), (*self.partitions, *added))
 
 
-def folder_of(to: str | os.PathLike[str]) -> str:
-    """The absolute path of the folder that a caller names.
-
-    Raises:
-        ConfigurationError: it is no path.
-    """
-    return os.path.abspath(checked_path(to, name="to"))
-
-
 def read_plan(folder: str) -> FolderPlan | None:
     """The plan of a folder; None if it has none.
 
@@ -125,7 +115,7 @@ def read_plan(folder: str) -> FolderPlan | None:
         ConfigurationError: the file is not a plan; the text names it.
         StoreError: the file cannot be read.
     """
-    path = os.path.join(folder, PLAN_FILE)
+    path = plan_path(folder)
     with os_errors_as(StoreError, f"{path!r} cannot be read"):
         try:
             with open(path, "rb") as file:
@@ -142,10 +132,11 @@ def writing(folder: str) -> Iterator[None]:
     Raises:
         StoreError: another process is planning for the folder, or it cannot be written.
     """
-    path = os.path.join(folder, PLAN_FILE)
+    path = plan_path(folder)
     lock = StoreLock(f"{path}.lock", f"{path!r}")
     with os_errors_as(StoreError, f"folder {folder!r}"):
-        os.makedirs(folder, exist_ok=True)
+        for each in (folder, state_folder(folder)):
+            os.makedirs(each, exist_ok=True)
         lock.hold()
         try:
             remove_asides(path)
@@ -165,7 +156,7 @@ def write_plan(folder: str, plan: FolderPlan, *, old: FolderPlan | None) -> bool
     Returns:
         False if the folder had no plan, and a partition has given it one at this moment.
     """
-    path = os.path.join(folder, PLAN_FILE)
+    path = plan_path(folder)
     if old is None:
         return _create(path, plan.to_json())
     if plan != old:
@@ -186,7 +177,7 @@ def check_belongs(partition: Partition, folder: str, *, claim: bool = False) -> 
         ConfigurationError: the folder has another plan; the text says how to go on.
         StoreError: the file cannot be read or written.
     """
-    path = os.path.join(folder, PLAN_FILE)
+    path = plan_path(folder)
     with os_errors_as(StoreError, f"{path!r}"):
         division = _read_division(path)
         if claim and division is None and partition.division is not None:

@@ -5,16 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
-from typing import Final
 
 import msgspec
 from attrs import frozen
 
+from .layout import REJECTED, file_path, manifest_path
 from .partition import Partition
-
-FOLDER: Final = "_manifests"
-REJECTED: Final = "rejected.jsonl"
-"""What the name of a file of rejected rows ends in, after the partition's id and a dot."""
 
 
 @frozen(kw_only=True)
@@ -67,7 +63,7 @@ class PartitionManifest:
         """
         names = {f"{partition_id}.{suffix}" for suffix in ("jsonl", "parquet", REJECTED)}
         try:
-            with open(path_of(folder, partition_id), "rb") as file:
+            with open(manifest_path(folder, partition_id), "rb") as file:
                 found = msgspec.json.decode(file.read(), type=cls)
         except (FileNotFoundError, ValueError, RecursionError):
             return None
@@ -75,7 +71,7 @@ class PartitionManifest:
             return None  # it was altered, and could name any file
         for name, size in found.files.items():
             try:
-                if os.path.getsize(os.path.join(folder, name)) != size:
+                if os.path.getsize(file_path(folder, name)) != size:
                     return None
             except FileNotFoundError:
                 return None
@@ -88,11 +84,6 @@ class PartitionManifest:
             The content of the manifest's file.
         """
         return msgspec.json.encode(self)
-
-
-def path_of(folder: str, partition_id: str) -> str:
-    """The path of a partition's manifest."""
-    return os.path.join(folder, FOLDER, f"{partition_id}.json")
 
 
 def digest_of(manifests: Iterable[PartitionManifest]) -> str:

@@ -25,7 +25,8 @@ from ...session import IottlySession
 from ..plan import Query
 from ..run_plan import server_present
 from .division import Division, Edges
-from .folder_plan import FolderPlan, PlannedSource, folder_of, read_plan, write_plan, writing
+from .folder_plan import FolderPlan, PlannedSource, read_plan, write_plan, writing
+from .layout import folder_of
 from .partition import Partition, PartitionSource, check_variable, id_of, windows_of
 
 _Planned: TypeAlias = tuple[PlannedSource, str, str, Edges]
@@ -63,17 +64,17 @@ async def plan(
     keys alternate in the list, so that workers that take them in order use all quotas at the
     same time.
 
-    A folder keeps its plan, in the file ``_plan.json``. The same call again continues it: it
-    returns the same partitions, with the same pinned end, however the first program ended. A
-    call with a later `end` adds partitions for what is new since then. Devices and sources may
-    be added or left out.
+    A folder keeps its plan. For ``telemetry`` it is ``telemetry.ingest/plan.json``. The same call
+    again continues it: it returns the same partitions, with the same pinned end, however the first
+    program ended. A call with a later `end` adds partitions for what is new since then. Devices
+    and sources may be added or left out.
 
     Args:
         sources: projects and their keys.
         to: the folder that the partitions will be run into; created if it does not exist.
             None, the default, is a plan that no folder has yet. A folder takes the partitions
             of one plan only, so another such plan, with another pinned end, needs another
-            folder.
+            folder. It must not be the place where a file system is mounted.
         start: aware, inclusive. None is the oldest message.
         end: aware, exclusive. None, or a time in the future, is the servers' present time
             less `Config.settle` (D11), at the time when this `end` was first planned.
@@ -96,7 +97,7 @@ async def plan(
 
     Raises:
         ConfigurationError: an argument is not as above, an environment variable is not set,
-            or the folder has another plan.
+            the folder has another plan, or an earlier version has written it.
         StoreError: the plan cannot be written, or another process is planning for the folder.
         IottlyError: the devices of a project could not be listed within `Config.patience`.
     """

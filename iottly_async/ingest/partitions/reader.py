@@ -15,8 +15,9 @@ from ..stores.base import StoredState
 from ..stores.file_store import FileReader
 from ..stores.jsonl.lines import times_of
 from ..stores.rejected_lines import RejectedMark, dated, marks_of
-from .folder_plan import PLAN_FILE, read_plan
-from .manifest import FOLDER, REJECTED, PartitionManifest
+from .folder_plan import read_plan
+from .layout import REJECTED, check_layout, file_path, is_earlier, manifests_folder, plan_path
+from .manifest import PartitionManifest
 from .partition import windows_of
 
 _BEGINNING = -(1 << 62)
@@ -30,16 +31,18 @@ class PartitionsReader(FileReader):
     """
 
     def __init__(self, path: str) -> None:
-        self._path = path
+        self._path = os.path.realpath(path)
 
     @classmethod
     def reads(cls, path: str) -> bool:
         """Whether `path` is a folder that partitions were planned for, or run into."""
-        return any(os.path.exists(os.path.join(path, name)) for name in (FOLDER, PLAN_FILE))
+        folder = os.path.realpath(path)
+        state = (manifests_folder(folder), plan_path(folder))
+        return is_earlier(folder) or any(map(os.path.exists, state))
 
     def _manifests(self) -> list[PartitionManifest]:
         with os_errors_as(ConfigurationError, f"folder {self._path!r} cannot be read"):
-            folder = os.path.join(self._path, FOLDER)
+            folder = manifests_folder(self._path)
             names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
             found = [
                 PartitionManifest.read(self._path, name.removesuffix(".json"))
@@ -49,6 +52,7 @@ class PartitionsReader(FileReader):
         return [manifest for manifest in found if manifest is not None]
 
     def _read_state(self) -> StoredState:
+        check_layout(self._path)
         manifests = self._manifests()
         plan = read_plan(self._path)
         windows = [window for one in manifests for window in one.partition.windows]
@@ -119,7 +123,7 @@ class PartitionsReader(FileReader):
     def _files(self) -> Iterator[str]:
         for manifest in self._manifests():
             for name in manifest.files:
-                yield os.path.join(self._path, name)
+                yield file_path(self._path, name)
 
 
 def _between(done: list[Interval], low: int, end: int) -> tuple[Interval, ...]:

@@ -24,7 +24,8 @@ from ..stores import Rejected
 from ..stores.thread import StoreThread
 from ..validate import validate
 from .files import Format, PartitionFiles
-from .folder_plan import check_belongs, folder_of
+from .folder_plan import check_belongs
+from .layout import folder_of
 from .manifest import PartitionManifest
 from .ordered import in_order
 from .partition import Partition, PartitionInterval
@@ -55,7 +56,9 @@ async def run_partition(
     Args:
         partition: one partition of a plan.
         to: a folder, the same for all partitions of a plan; created if it does not exist. It
-            gets a file for each partition, and their manifests in ``_manifests``.
+            gets a file of rows for each partition. Manifests and rejected rows are in a folder
+            beside it, ``<to>.ingest``, so `to` must not be the place where a file system is
+            mounted.
         format: "jsonl", or "parquet" with the extra ``parquet``. Default "jsonl".
         config: of the session. Its `base_url` is replaced by the partition's, which must obey
             the same rules. None is `Config.from_env()`.
@@ -70,7 +73,7 @@ async def run_partition(
     Raises:
         ConfigurationError: an environment variable that the partition names is not set, an
             argument is not as above, or the folder has another plan, the partition in another
-            format, or other windows under its id.
+            format, other windows under its id, or the rows of an earlier version.
         UnauthorizedError: the key is not accepted.
         StoreError: the folder cannot be written.
         IottlyError: an error that may pass (no connection, no quota, an error of the

@@ -21,11 +21,11 @@ from iottly_async.ingest.partitions import (
     plan,
     run_partition,
 )
-from iottly_async.ingest.partitions.folder_plan import PLAN_FILE, writing
+from iottly_async.ingest.partitions.folder_plan import writing
 from tests.support.partition_rows import files_of, partition_rows
 from tests.support.stored_rows import truth_of
 
-from .plans import END, START, WEEK, source
+from .plans import END, START, WEEK, plan_file, source
 
 
 async def planned_in(
@@ -43,13 +43,13 @@ async def test_the_same_script_run_again_stores_nothing_twice(
 ) -> None:
     """With an open end, too: the partitions are the same, and none is fetched again."""
     first, _ = await planned_in(tmp_path, source(emulator))
-    content = (tmp_path / PLAN_FILE).read_bytes()
+    content = plan_file(tmp_path).read_bytes()
     emulator.append(emulator.device_ids[0], [{"payload": {"new": 1}}])
     again, manifests = await planned_in(tmp_path, source(emulator))
     assert again == first
     assert all(manifest.reused for manifest in manifests)
     assert sum(partition_rows(tmp_path).values()) == 3000
-    assert (tmp_path / PLAN_FILE).read_bytes() == content
+    assert plan_file(tmp_path).read_bytes() == content
 
 
 async def test_a_plan_that_was_not_run_to_its_end_is_continued(
@@ -97,7 +97,7 @@ async def test_devices_come_and_go(emulator: Emulator, tmp_path: Path) -> None:
 async def test_the_file_says_what_was_planned(emulator: Emulator, tmp_path: Path) -> None:
     """It is JSON with the sources, the windows, the ids and the pinned end, and no key."""
     partitions = await plan([source(emulator)], tmp_path / "new", start=START, end=END, window=WEEK)
-    text = (tmp_path / "new" / PLAN_FILE).read_text()
+    text = plan_file(tmp_path / "new").read_text()
     found = json.loads(text)
     assert found["division"]["pinned_ends"] == [END.timestamp() * 1000]
     assert [each["project"] for each in found["sources"]] == [emulator.project_id]
@@ -107,7 +107,8 @@ async def test_the_file_says_what_was_planned(emulator: Emulator, tmp_path: Path
         for one in partitions
     ]
     assert "a-key-of-one" not in text
-    assert [path.name for path in (tmp_path / "new").iterdir()] == [PLAN_FILE]
+    assert not [*(tmp_path / "new").iterdir()]
+    assert [*(tmp_path / "new.ingest").iterdir()] == [plan_file(tmp_path / "new")]
 
 
 @pytest.mark.parametrize(
@@ -127,10 +128,10 @@ async def test_another_plan_for_the_folder_is_refused(
     """The text says what differs and how to go on, and the plan is as it was."""
     same: dict[str, Any] = {"start": START, "end": END, "window": WEEK, "windows_per_partition": 3}
     await plan([source(emulator)], tmp_path, **same)
-    before = (tmp_path / PLAN_FILE).read_bytes()
+    before = plan_file(tmp_path).read_bytes()
     with pytest.raises(ConfigurationError, match=f"{reason}.*name another folder"):
         await plan([source(emulator)], tmp_path, **{**same, **options})
-    assert (tmp_path / PLAN_FILE).read_bytes() == before
+    assert plan_file(tmp_path).read_bytes() == before
 
 
 @pytest.mark.parametrize("named", [True, False], ids=["planned for the folder", "run into it"])
@@ -148,7 +149,7 @@ async def test_a_partition_of_another_plan_is_refused(
         await run_partition(other, tmp_path, limiter=RateLimiter())
     assert len(emulator.requests) == seen
     # Another program may have written the file in another form.
-    (tmp_path / PLAN_FILE).write_text(json.dumps(json.loads((tmp_path / PLAN_FILE).read_text())))
+    plan_file(tmp_path).write_text(json.dumps(json.loads(plan_file(tmp_path).read_text())))
     same_again, *_ = await plan([source(emulator)], tmp_path, **same)
     assert (await run_partition(same_again, tmp_path)).reused
 
@@ -181,7 +182,7 @@ async def test_another_format_is_refused(emulator: Emulator, tmp_path: Path) -> 
 
 async def test_two_programs_that_plan_at_the_same_time(emulator: Emulator, tmp_path: Path) -> None:
     """The second one is told to wait. Both would write the same file."""
-    with writing(str(tmp_path)), pytest.raises(StoreError, match=r"_plan.json.*by another job"):
+    with writing(str(tmp_path)), pytest.raises(StoreError, match=r"plan.json.*by another job"):
         await plan([source(emulator)], tmp_path, end=END)
     assert await plan([source(emulator)], tmp_path, end=END)
 

@@ -21,16 +21,10 @@ from iottly_async.emulator import Emulator
 from iottly_async.errors import ConfigurationError
 from iottly_async.ingest.partitions import Partition, PartitionManifest, run_partition
 from iottly_async.ingest.partitions.division import Division
-from iottly_async.ingest.partitions.folder_plan import (
-    PLAN_FILE,
-    FolderPlan,
-    PlannedSource,
-    read_plan,
-)
-from iottly_async.ingest.partitions.manifest import FOLDER
+from iottly_async.ingest.partitions.folder_plan import FolderPlan, PlannedSource, read_plan
 from iottly_async.ingest.partitions.partition import id_of, windows_of
 
-from .plans import planned
+from .plans import plan_file, planned, written
 
 T = TypeVar("T")
 
@@ -138,11 +132,11 @@ def test_an_altered_partition_is_refused_or_stays_in_its_folder(text: str) -> No
 @given(altered(PLAN.to_json().decode()))
 def test_an_altered_plan_is_refused_or_has_its_own_ids(text: str) -> None:
     """The error names the file. No id is of other windows than before."""
-    with TemporaryDirectory() as folder:
-        Path(folder, PLAN_FILE).write_text(text, "utf-8", "surrogatepass")
-        found = outcome_of(lambda: read_plan(folder))
+    with TemporaryDirectory() as outer:
+        path = written(plan_file(Path(outer, "rows")), text)
+        found = outcome_of(lambda: read_plan(f"{outer}/rows"))
     if isinstance(found, str):
-        assert PLAN_FILE in found
+        assert str(path) in found
         assert "name another folder" in found
         return
     assert found is not None
@@ -155,9 +149,9 @@ def test_an_altered_plan_is_refused_or_has_its_own_ids(text: str) -> None:
 def test_what_is_not_altered_is_accepted() -> None:
     """So the tests above alter something that was right."""
     assert Partition.from_json(PARTITION.to_json()) == PARTITION
-    with TemporaryDirectory() as folder:
-        Path(folder, PLAN_FILE).write_bytes(PLAN.to_json())
-        assert read_plan(folder) == PLAN
+    with TemporaryDirectory() as outer:
+        written(plan_file(Path(outer, "rows")), PLAN.to_json().decode())
+        assert read_plan(f"{outer}/rows") == PLAN
 
 
 @pytest.mark.parametrize(
@@ -219,7 +213,7 @@ async def test_a_manifest_that_names_another_file_does_not_count(
     """The partition is fetched again."""
     partition, *_ = await planned(emulator)
     first = await run_partition(partition, tmp_path, limiter=RateLimiter())
-    path = tmp_path / FOLDER / f"{partition.id}.json"
+    path = tmp_path.with_name(f"{tmp_path.name}.ingest") / "manifests" / f"{partition.id}.json"
     form = json.loads(path.read_text())
     path.write_text(json.dumps({**form, "files": {**form["files"], name: 5}}))
     assert PartitionManifest.read(str(tmp_path), partition.id) is None
@@ -233,7 +227,7 @@ async def test_other_windows_under_the_same_id_are_refused(
     """A partition that was made by hand does not pass for one that is complete."""
     partition, *_ = await planned(emulator)
     await run_partition(partition, tmp_path, limiter=RateLimiter())
-    (tmp_path / PLAN_FILE).unlink()
+    plan_file(tmp_path).unlink()
     other = evolve(partition, windows=partition.windows[1:])
     with pytest.raises(ConfigurationError, match="has other windows as partition"):
         await run_partition(other, tmp_path, limiter=RateLimiter())
@@ -242,8 +236,9 @@ async def test_other_windows_under_the_same_id_are_refused(
 async def test_a_broken_plan_is_named(emulator: Emulator, tmp_path: Path) -> None:
     """Neither planning nor running goes on without it. Nothing is written."""
     partition, *_ = await planned(emulator)
-    (tmp_path / PLAN_FILE).write_text('{"version":2,"division":{}}')
-    for work in (planned(emulator, to=tmp_path), run_partition(partition, tmp_path)):
-        with pytest.raises(ConfigurationError, match=r"_plan.json.*version 2.*reads 1"):
+    folder = tmp_path / "rows"
+    path = written(plan_file(folder), '{"version":2,"division":{}}')
+    for work in (planned(emulator, to=folder), run_partition(partition, folder)):
+        with pytest.raises(ConfigurationError, match=r"plan.json.*version 2.*reads 1"):
             await work
-    assert os.listdir(tmp_path) == [PLAN_FILE]
+    assert (os.listdir(path.parent), os.listdir(folder)) == (["plan.json"], [])

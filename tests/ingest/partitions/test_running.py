@@ -28,7 +28,7 @@ from iottly_async.ingest.partitions import (
     run_partition,
 )
 from iottly_async.ingest.partitions.reader import PartitionsReader
-from tests.support.partition_rows import bytes_of, files_of, partition_rows
+from tests.support.partition_rows import bytes_of, files_of, partition_rows, rejected_files_of
 from tests.support.stored_rows import truth_of
 
 from .plans import END, START, planned
@@ -176,7 +176,9 @@ async def test_invalid_payloads_go_to_a_file_of_their_own(
     (partition, *_) = await planned(emulator, window=None)
     (manifest,) = await run_all([partition], tmp_path)
     assert (manifest.rows, manifest.rejected) == (truth_of(emulator, [device]).total() - 1, 1)
-    (line,) = (tmp_path / f"{partition.id}.rejected.jsonl").read_text().splitlines()
+    (path,) = rejected_files_of(tmp_path)
+    assert path.name == f"{partition.id}.rejected.jsonl"
+    (line,) = path.read_text().splitlines()
     assert (json.loads(line)["device_id"], bool(json.loads(line)["reason"])) == (device, True)
 
 
@@ -198,7 +200,7 @@ async def test_rows_that_are_no_messages_go_to_the_file_of_the_rejected(
     assert partition_rows(tmp_path / "first") == truth
     lines = [
         json.loads(line)
-        for path in (tmp_path / "first").glob("*.rejected.jsonl")
+        for path in rejected_files_of(tmp_path / "first")
         for line in path.read_text().splitlines()
     ]
     kept = [json.dumps(json.loads(b64decode(line["raw_base64"]))) for line in lines]
@@ -235,7 +237,7 @@ def test_a_killed_process_leaves_nothing_that_counts(
                 emulator.until_requests(seen + requests + 1, timeout=60)
                 job.send_signal(signal.SIGKILL)
             emulator.clear_faults()
-            assert not [path for path in files_of(folder) if not path.name.endswith(".aside")]
+            assert not [*folder.iterdir()]
         subprocess.run(command, check=True)
         assert [path.name for path in files_of(folder)] == [f"{partition.id}.jsonl"]
         assert partition_rows(folder) == truth_of(emulator)
