@@ -22,7 +22,7 @@ from attrs import evolve, field, frozen
 
 from ..errors import ConfigurationError, CursorMismatchError
 from ..models import Cursor
-from ..models._time import from_epoch_ms
+from ..models._time import utc_text
 from ..server_clock import is_ahead
 from ..walk.axis import union
 from .stores.base import StoredState
@@ -197,8 +197,8 @@ def next_plan(
             end = max(end, last.pinned_end)
     if query.start is not None and query.start >= end:
         raise ConfigurationError(
-            f"start, {_iso(query.start)}, must lie before the server's now, which is "
-            f"{_iso(int(server_now * 1000))}: there is nothing to fetch yet"
+            f"start, {utc_text(query.start)}, must lie before the server's now, which is "
+            f"{utc_text(int(server_now * 1000))}: there is nothing to fetch yet"
         )
     failed = {} if last is None else last.failed
     return IngestPlan(query=query, pinned_end=end, failed=failed)
@@ -214,7 +214,8 @@ def _check_same_query(query: Query, last: IngestPlan) -> None:
     ]
     if query.end is not None and query.end < last.pinned_end:
         differing.append(
-            f"it holds messages up to {_iso(last.pinned_end)}, and end is {_iso(query.end)} here"
+            f"it holds messages up to {utc_text(last.pinned_end)}, "
+            f"and end is {utc_text(query.end)} here"
         )
     if differing:
         raise CursorMismatchError(
@@ -237,8 +238,8 @@ def check_server(cursors: Iterable[Cursor], *, server_now: float, local_now: flo
     newest = max((each.newest for each in cursors if each.newest is not None), default=None)
     if newest is not None and is_ahead(newest / 1000, max(server_now, local_now)):
         raise CursorMismatchError(
-            f"the store has a message of {_iso(newest)}, but the server's clock shows "
-            f"{_iso(int(server_now * 1000))}: the store was filled from another server"
+            f"the store has a message of {utc_text(newest)}, but the server's clock shows "
+            f"{utc_text(int(server_now * 1000))}: the store was filled from another server"
         )
 
 
@@ -283,8 +284,4 @@ def cursor_for(plan: IngestPlan, device_id: str, saved: Cursor | None) -> Cursor
 def _shown(name: str, value: object) -> str:
     if value is None:
         return "open"
-    return _iso(value) if name == "start" and isinstance(value, int) else repr(value)
-
-
-def _iso(ms: int) -> str:
-    return from_epoch_ms(ms).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return utc_text(value) if name == "start" and isinstance(value, int) else repr(value)

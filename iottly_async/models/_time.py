@@ -38,6 +38,11 @@ def naive_from_ms(ms: int) -> datetime:
     return NAIVE_EPOCH + ms * _MILLISECOND
 
 
+def utc_text(ms: int) -> str:
+    """Write milliseconds since the epoch like "2026-04-05T06:07:08.009Z", for people."""
+    return naive_from_ms(ms).isoformat(timespec="milliseconds") + "Z"
+
+
 def as_utc(time: datetime) -> datetime:
     """Give a naive UTC time its zone."""
     # replace(tzinfo=UTC) would cost ten times this difference.

@@ -14,6 +14,7 @@ from ..auth import ApiKey
 from ..clock import Clock
 from ..errors import IottlyError, TransportError
 from ..models import Outage
+from ..models._time import epoch_ms, utc_text
 from ..wire import Route, one_line
 from .call_state import CallState
 from .hooks import Hooks, OutageEvent, RetryEvent, notify
@@ -127,7 +128,7 @@ class Notices:
         own = isinstance(error, TransportError)
         _outage_log.warning(
             "the service is away since %s (%s%s); work that goes by itself waits %s",
-            outage.since.isoformat(timespec="seconds"),
+            utc_text(epoch_ms(outage.since)),
             outage.reason,
             f": {self._key.hidden_in(one_line(str(error)))}" if own else "",
             _for_how_long(patience),

@@ -18,7 +18,7 @@ from typing import Any, Final
 import attrs
 
 from ..errors import ConfigurationError, CursorMismatchError
-from ..models._time import from_epoch_ms
+from ..models._time import utc_text
 from ..models.cursor import VERSION, Cursor, CursorDraft, Interval, Moment
 from ..models.message_batch import MessageBatch, batch_of
 from ..models.row import MessageRow
@@ -232,8 +232,8 @@ class Track:
             "times are probably not UTC but of another time zone; messages later than the "
             "server's clock are left out until it has reached them",
             self.query.device_id,
-            _iso(newest),
-            _iso(floor(server_time * 1000)),
+            utc_text(newest),
+            utc_text(floor(server_time * 1000)),
         )
 
     def _check_behind(self, messages: list[MessageRow]) -> None:
@@ -255,8 +255,8 @@ class Track:
             "device %s has a new message of %s, although the server's clock had shown %s when "
             "it was last read: another clock stamps messages, or they become visible very late",
             self.query.device_id,
-            _iso(at),
-            _iso(cursor.pinned_end),
+            utc_text(at),
+            utc_text(cursor.pinned_end),
         )
 
     # What was delivered
@@ -335,14 +335,10 @@ def _check_server(cursor: Cursor, now: Moment) -> None:
         reached = cursor.pinned_end if cursor.order == "asc" and cursor.end is None else None
     if reached is not None and is_ahead(reached / 1000, max(now) / 1000):
         raise CursorMismatchError(
-            f"the cursor says that the walk has reached {_iso(reached)}, "
-            f"but the server's clock shows {_iso(now[0])}: it comes from another server"
+            f"the cursor says that the walk has reached {utc_text(reached)}, "
+            f"but the server's clock shows {utc_text(now[0])}: it comes from another server"
         )
 
 
 def _is_not_known(_: str) -> bool:
     return False
-
-
-def _iso(ms: int) -> str:
-    return from_epoch_ms(ms).isoformat(timespec="milliseconds")

@@ -16,7 +16,7 @@ from attrs import evolve, field, frozen
 from ...codec import MESSAGE_TYPES, choice
 from ...config import whole
 from ...errors import ConfigurationError
-from ...models._time import from_epoch_ms
+from ...models._time import utc_text
 from ...models.cursor import YEAR_1, YEAR_10000
 
 Edges: TypeAlias = tuple[int | None, ...]
@@ -133,5 +133,5 @@ def _shown(name: str, value: object) -> str:
     if value is None:
         return "not given"
     if name in ("start", "end") and isinstance(value, int):
-        return from_epoch_ms(value).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return utc_text(value)
     return f"{value} ms" if name == "window" else repr(value)

@@ -13,7 +13,7 @@ from operator import le, lt
 from typing import NamedTuple
 
 from ...errors import PageOrderError
-from ...models._time import from_epoch_ms, naive_from_ms, naive_ms
+from ...models._time import naive_from_ms, naive_ms, utc_text
 from ...models.bad_row import BadRow
 from ...models.row import MessageRow
 from ..axis import FAR, Axis
@@ -114,8 +114,8 @@ class Page:
         for earlier, later in pairwise(map(naive_ms, times)):
             if earlier > later:
                 raise self.error(
-                    f"a page out of order: {from_epoch_ms(earlier).isoformat()} stands on the "
-                    f"wrong side of {from_epoch_ms(later).isoformat()}"
+                    f"a page out of order: {utc_text(earlier)} stands on the "
+                    f"wrong side of {utc_text(later)}"
                 )
 
     def error(self, what: str) -> PageOrderError:

@@ -22,7 +22,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, TypeVar
 
 from ...errors import IottlyError, UnstableTieOrderError
-from ...models._time import from_epoch_ms
+from ...models._time import utc_text
 from ...models.row import MessageRow
 from .page import RejectedAt
 
@@ -218,7 +218,7 @@ class TieProof:
         return self._unstable(f"the history endpoint cannot be read: {error}")
 
     def _unstable(self, why: str) -> UnstableTieOrderError:
-        at = from_epoch_ms(self.at).isoformat(timespec="milliseconds")
+        at = utc_text(self.at)
         return UnstableTieOrderError(
             f"device {self._device_id} has {self.count} messages at {at}, more than one page "
             f"holds, and after {self.passes} passes it is not certain that each was seen once; "
