@@ -8,6 +8,7 @@ consoles render, for texts that come another way, such as cyclopts' errors.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable
 from datetime import datetime
@@ -27,7 +28,7 @@ MARKED: Final = "color(32)"
 FAINT: Final = "color(243)"
 """Colours that can be read on a light and on a dark terminal."""
 
-_WIDE: Final = 10_000  # columns of a table that is not on a terminal: nothing is cut off
+_WIDE: Final = 10_000  # columns where no width is known: nothing is wrapped
 
 
 def shown(value: Any) -> str:
@@ -91,9 +92,10 @@ def stderr() -> Console:
 
 @cache
 def stdout() -> Console:
-    """The console for tables."""
-    width = None if sys.stdout.isatty() else _WIDE
-    return _EscapingConsole(highlight=False, width=width)
+    """The console for tables and charts. In a pipe, COLUMNS is its width, which watch(1) sets."""
+    columns = os.environ.get("COLUMNS", "")
+    known = sys.stdout.isatty() or (columns.isdecimal() and int(columns) > 0)
+    return _EscapingConsole(highlight=False, width=None if known else _WIDE)
 
 
 class _EscapingConsole(Console):

@@ -41,7 +41,10 @@ async def coverage(
 
     output = Output(format)
     file = None if html is None else OutputFile(html, option="--html")
-    bins = bins_of(stdout().width) if html is None else _PAGE_BINS
+    if html is not None:
+        bins = _PAGE_BINS
+    else:
+        bins = bins_of(stdout().width) if output.form == "table" else 1  # records have no cells
     found = await survey(store, bins=bins)
     if file is not None:
         file.put(page_of(found, store=store).encode())

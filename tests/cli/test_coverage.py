@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from iottly_async.cli.console import stdout
 from iottly_async.emulator import EmulatorThread
 
 from .conftest import Run
@@ -63,6 +64,23 @@ def test_a_table_has_a_line_for_each_device(
     assert lines[2].endswith("100 %")
     assert "█ fetched   · empty   ░ missing   x failed   ▒ partly" in lines
     assert lines[-1].startswith(f"{bad} ({names_of(iottly)[0]}): ForbiddenError")
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_a_chart_is_as_wide_as_watch_says(
+    iottly: Run, store: Path, columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`watch` reads a pipe, and gives its width as COLUMNS. Only errors may be wider."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    stdout.cache_clear()
+    try:
+        done = iottly("coverage", store, "--format", "table")
+    finally:
+        stdout.cache_clear()
+    *lines, error = done.out.splitlines()
+    assert "ForbiddenError" in error
+    assert max(map(len, lines)) <= columns
+    assert sum("100 %" in line for line in lines) == 4
 
 
 def test_a_page_is_written(iottly: Run, emulator: EmulatorThread, store: Path) -> None:

@@ -20,7 +20,8 @@ def _order(evidence: Evidence) -> Finding:
     repeats = [evidence.page_rows(exchange) for exchange in evidence.repeats]
     read = [each for each in repeats if each is not None]
     if not rows or not read:
-        untied = "" if not rows or tied(rows) else "no millisecond of the sample has two messages"
+        no_tie = "no two different messages of one page share a millisecond"
+        untied = "" if not rows or tied(rows) else no_tie
         return unknown(check, "D6", evidence.why_not(evidence.oldest if not rows else None, untied))
     if any(times_of(each) != times_of(rows) for each in read):
         return unknown(check, "D6", "messages came or went between the requests")

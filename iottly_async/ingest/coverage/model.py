@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -218,11 +219,14 @@ def _device(
     missing = _missing(cursor, grid.start, until)
     failed = plan.failed.get(device_id)
     # What follows the last poll is not missing yet, and not known to be empty either.
-    unknown = (*missing, (until, grid.end))
-    cells = tuple(
-        _cell(rows, _share_of(unknown, grid.interval(index)), failed)
-        for index, rows in enumerate(counts)
-    )
+    unknown = missing if until == grid.end else (*missing, (until, grid.end))
+    if unknown:
+        cells = tuple(
+            _cell(rows, _share_of(unknown, grid.interval(index)), failed)
+            for index, rows in enumerate(counts)
+        )
+    else:
+        cells = tuple(map(_complete_cell, counts))
     return DeviceCoverage(
         device_id=device_id,
         rows=sum(counts),
@@ -261,7 +265,12 @@ def _share_of(missing: Sequence[Interval], within: Interval) -> float:
     return length / (high - low)
 
 
+@lru_cache(maxsize=4096)  # most cells of a large fleet are equal, and cost more than a look-up
+def _complete_cell(rows: int) -> Cell:
+    return Cell(rows, 0.0, State.FETCHED if rows else State.EMPTY)
+
+
 def _cell(rows: int, missing: float, failed: str | None) -> Cell:
     if not missing:
-        return Cell(rows, 0.0, State.FETCHED if rows else State.EMPTY)
+        return _complete_cell(rows)
     return Cell(rows, missing, State.MISSING if failed is None else State.FAILED)
