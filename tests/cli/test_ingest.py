@@ -12,6 +12,7 @@ import duckdb
 import pytest
 
 from iottly_async.emulator import EmulatorThread
+from iottly_async.ingest.stores import JSONLinesStore
 from tests.support.stored_rows import rows_of, truth_of
 
 from .conftest import Run, process, read_until, terminal
@@ -182,6 +183,43 @@ def test_a_signal_ends_following_with_exit_code_0(
     assert b"stopped following" in shown
     assert json.loads(file.read_text())["followed"]
     assert rows_of(path) == truth_of(emulator)
+
+
+@pytest.mark.parametrize(("every", "at_the_end_alone"), [("0.001", False), ("60", True)])
+def test_flush_every_says_how_long_rows_may_be_volatile(
+    iottly: Run,
+    emulator: EmulatorThread,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    every: str,
+    at_the_end_alone: bool,
+) -> None:
+    """The store flushes that often. A job that is shorter flushes at its end alone."""
+    flush, stored = JSONLinesStore.flush, []
+
+    async def noted(store: JSONLinesStore) -> None:
+        await flush(store)
+        stored.append(len((tmp_path / "x.jsonl").read_bytes().splitlines()))
+
+    monkeypatch.setattr(JSONLinesStore, "flush", noted)
+    done = iottly(
+        *("ingest", "--to", tmp_path / "x.jsonl", "--concurrency", "1", "--flush-every", every)
+    )
+    assert done.code == 0
+    assert stored[-1] == truth_of(emulator).total()
+    assert (stored[0] == stored[-1]) == at_the_end_alone
+
+
+@pytest.mark.parametrize("every", ["-1", "0", "nan", "soon"])
+def test_a_wrong_flush_every_exits_with_2(
+    iottly: Run, emulator: EmulatorThread, tmp_path: Path, every: str
+) -> None:
+    """The error names it, and nothing is sent or written."""
+    seen = len(emulator.requests)
+    done = iottly("ingest", "--to", tmp_path / "x.jsonl", f"--flush-every={every}")
+    assert (done.code, done.out) == (2, "")
+    assert "flush-every" in done.err.replace("_", "-")
+    assert (len(emulator.requests), list(tmp_path.iterdir())) == (seen, [])
 
 
 def test_quiet_prints_nothing_but_errors(

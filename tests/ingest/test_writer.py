@@ -15,6 +15,7 @@ from iottly_async.ingest.stores import DuckDBStore, JSONLinesStore, ParquetStore
 from iottly_async.ingest.writer import GROUP_BYTES, GROUP_ROWS, Writer
 from iottly_async.models import Cursor, Message, MessageBatch
 from iottly_async.models.message_batch import rows_of
+from tests.support.virtual_time import virtual
 
 
 class SlowStore:
@@ -167,6 +168,35 @@ def test_the_stores_of_the_library_use_keys() -> None:
     """All of them write the keys."""
     for store in (DuckDBStore, JSONLinesStore, ParquetStore, PostgresStore):
         assert store.uses_keys
+
+
+@pytest.mark.parametrize(("every", "flushes"), [(0.5, 601), (10.0, 121), (60.0, 21)])
+@virtual
+async def test_what_was_put_is_durable_within_flush_every(every: float, flushes: int) -> None:
+    """A batch comes each second for ten minutes. None waits longer, and a flush is due at half of
+    that time, not with each batch."""
+    store = SlowStore()
+    store.may_write = asyncio.Semaphore(9999)
+    counters = meter()
+    writer = Writer(store, counters, flush_every=every)
+    writing = asyncio.create_task(writer.run())
+    now = asyncio.get_running_loop().time
+    put: list[float] = []
+    flushed: list[tuple[float, int]] = []
+
+    async def flush() -> None:
+        flushed.append((now(), counters.rows))
+
+    store.flush = flush  # type: ignore[method-assign]
+    for _ in range(600):
+        await writer.put(batch(1))
+        put.append(now())
+        await asyncio.sleep(1)
+    writer.finish()
+    await writing
+    for number, at in enumerate(put):
+        assert next(time for time, rows in flushed if rows > number) - at <= every
+    assert flushes / 2 < len(flushed) <= flushes
 
 
 @pytest.mark.parametrize(("limit", "batches"), [(600, 60), (60, 6), (3, 1)])
