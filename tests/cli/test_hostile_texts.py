@@ -15,6 +15,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import pytest
+from cyclopts import App
 
 from iottly_async.cli.app import make_app
 from iottly_async.cli.console import json_of
@@ -146,37 +147,59 @@ def service(text: str, status: int) -> Iterator[str]:
             server.shutdown()
 
 
-def commands(folder: Path) -> list[list[str]]:
-    """Every command, with arguments of its own or hostile ones."""
+def commands(folder: Path, app: App | None = None) -> list[list[str]]:
+    """Every command, with arguments that are right.
+
+    Args:
+        folder: For the files of commands.
+        app: The application. Default: the whole one.
+    """
     store = str(folder / "x.jsonl")
-    return [
-        ["ping"],
-        ["inspect"],
-        ["licenses"],
-        ["devices"],
-        ["devices", "--fleet"],
-        ["rename", DEVICE, "pump"],
-        ["send", DEVICE, "echo", "content=hi"],
-        ["send", DEVICE, "echo", "--dry-run"],
-        ["run", "dev_1", "uptime"],
-        ["tail", "pump"],
-        ["quota"],
-        ["messages", DEVICE],
-        ["messages", DEVICE, "--start", "2025-01-01T00:00Z"],
-        ["messages", DEVICE, "--start", "2025-01-01T00:00Z", "--format", "csv"],
-        ["ingest", DEVICE, "--to", store, "--patience", "0"],
-        ["coverage", store],
-        ["doctor", "--yes"],
-        ["emulator", "--jsonl", str(folder / "none.jsonl")],
-        ["help"],
-        ["compact", str(folder / "none.parquet")],
+    past = ["--start", "2025-01-01T00:00Z"]
+    samples: dict[str, list[list[str]]] = {
+        "devices": [[], ["--fleet"]],
+        "rename": [[DEVICE, "pump"]],
+        "send": [[DEVICE, "echo", "content=hi"], [DEVICE, "echo", "--dry-run"]],
+        "run": [["dev_1", "uptime"]],
+        "tail": [["pump"]],
+        "messages": [[DEVICE], [DEVICE, *past], [DEVICE, *past, "--format", "csv"]],
+        "ingest": [[DEVICE, "--to", store, "--patience", "0"]],
+        "coverage": [[store]],
+        "doctor": [["--yes"]],
+        "emulator": [["--jsonl", str(folder / "none.jsonl")]],
+        "compact": [[str(folder / "none.parquet")]],
+    }
+    trials = []
+    for name, required in required_arguments(app).items():
+        if name not in samples:
+            needs = ", ".join(required)
+            assert not required, f"iottly {name} needs {needs}: add examples to `samples`"
+        trials += [[name, *arguments] for arguments in samples.get(name, [[]])]
+    return trials
+
+
+def required_arguments(app: App | None = None) -> dict[str, list[str]]:
+    """The names of the arguments that each command needs, by command."""
+    app = make_app() if app is None else app
+    return {
+        name: [
+            argument.name
+            for argument in app[name].assemble_argument_collection()
+            if argument.field_info.required
+        ]
+        for name in app
+        if not name.startswith("-")
+    }
+
+
+def hostile_commands(folder: Path, app: App | None = None) -> list[list[str]]:
+    """Every command with hostile arguments: in each place that it needs, and as some options."""
+    trials = [
+        [name, *[ARGUMENT] * max(1, sum(not one.startswith("-") for one in required))]
+        for name, required in required_arguments(app).items()
     ]
-
-
-def hostile_commands(folder: Path) -> list[list[str]]:
-    """Every command with hostile arguments."""
     return [
-        ["ping", ARGUMENT],
+        *trials,
         ["inspect", "--project", ARGUMENT],
         ["licenses", f"--{ARGUMENT}"],
         ["devices", "--format", ARGUMENT],
@@ -184,12 +207,8 @@ def hostile_commands(folder: Path) -> list[list[str]]:
         ["rename", ARGUMENT, "pump"],
         ["send", ARGUMENT, ARGUMENT, f"{ARGUMENT}={ARGUMENT}"],
         ["send", DEVICE, ARGUMENT, ARGUMENT],
-        ["run", ARGUMENT, ARGUMENT],
         ["run", "dev_1", ARGUMENT, "--dry-run"],
-        ["tail", ARGUMENT],
         ["tail", "--columns", ARGUMENT],
-        ["quota", ARGUMENT],
-        ["messages", ARGUMENT],
         ["messages", DEVICE, "--start", ARGUMENT],
         ["messages", DEVICE, "--tz", ARGUMENT],
         ["messages", DEVICE, "--since", ARGUMENT],
@@ -199,26 +218,32 @@ def hostile_commands(folder: Path) -> list[list[str]]:
         ["ingest", "--to", ARGUMENT],
         ["ingest", "--to", f"postgresql://{ARGUMENT}"],
         ["ingest", "--to", str(folder / "y.jsonl"), "--report", f"{folder}/none/{ARGUMENT}"],
-        ["coverage", ARGUMENT],
         ["coverage", str(folder / f"{ARGUMENT}.jsonl")],
         ["doctor", "--yes", "--profile", ARGUMENT],
         ["doctor", "--yes", "--save", f"{folder}/none/{ARGUMENT}"],
         ["emulator", "--jsonl", ARGUMENT],
         ["emulator", "--rate-limit", ARGUMENT],
-        ["help", ARGUMENT],
         ["tail", DEVICE, "--tz", ARGUMENT],
         ["quota", "--profile", ARGUMENT],
-        ["compact", ARGUMENT],
         ["ping", "--proxy", ARGUMENT],
         [ARGUMENT],
     ]
 
 
-def test_every_command_is_tried(tmp_path: Path) -> None:
-    """A new command needs a line in both lists."""
-    names = {name for name in make_app() if not name.startswith("-")}
-    for tried in (commands(tmp_path), hostile_commands(tmp_path)):
-        assert names <= {arguments[0] for arguments in tried}
+def test_a_new_command_is_tried(tmp_path: Path) -> None:
+    """Without a change here if it needs no arguments, and else only if it has examples."""
+    app = make_app()
+    app.command(lambda: None, name="blink")
+    assert ["blink"] in commands(tmp_path, app)
+    assert ["blink", ARGUMENT] in hostile_commands(tmp_path, app)
+
+    def reboot(device: str, reason: str, /) -> None:
+        """Reboot a device."""
+
+    app.command(reboot)
+    assert ["reboot", ARGUMENT, ARGUMENT] in hostile_commands(tmp_path, app)
+    with pytest.raises(AssertionError, match="reboot needs DEVICE, REASON: add examples"):
+        commands(tmp_path, app)
 
 
 def shown_by(
