@@ -97,6 +97,16 @@ async def test_a_reader_with_an_old_list_gets_an_error(path: Path) -> None:
         listed.to_table()
 
 
+async def test_a_reader_with_an_open_file_reads_on(path: Path) -> None:
+    """It has the file's rows to the end, though the file is deleted."""
+    name, *_ = files_of(path)
+    rows = pq.read_table(path / name)
+    with pq.ParquetFile(path / name, buffer_size=4096) as opened:
+        await compact(path, partition_by="device")
+        assert not (path / name).exists()
+        assert opened.read().equals(rows)
+
+
 async def test_a_store_in_use_is_refused(path: Path) -> None:
     """Whichever part a job writes, also a new one."""
     found = files_of(path)
