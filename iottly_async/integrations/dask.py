@@ -1,9 +1,9 @@
 """The Dask integration: runs the partitions of a plan on a cluster (extra ``dask``).
 
 ```python
-partitions = await plan(sources, "/mnt/telemetry", start=start, redis_env="REDIS_URL")
+partitions = await plan(sources, "/mnt/shared/telemetry", start=start, redis_env="REDIS_URL")
 with Client("tcp://scheduler:8786") as client:
-    manifests = run(client, partitions, "/mnt/telemetry", progress=print)
+    manifests = run(client, partitions, "/mnt/shared/telemetry", progress=print)
 ```
 
 If a worker, the scheduler or this program is killed, run the program again. The plan is kept in
@@ -57,7 +57,7 @@ def submit(
     Args:
         client: a client of the cluster. With an asynchronous client, await the futures.
         partitions: the partitions of a plan. The first ones have the highest priority.
-        to: a folder that all workers have at the same path.
+        to: a folder that all workers have at the same path, and its parent too; no mount (`plan`).
         format: "jsonl" or "parquet". Default "jsonl".
         config: the settings of the sessions on the workers. It must be picklable. None, the
             default, is `Config.from_env()` on each worker. `base_url` is the partition's own.
@@ -116,14 +116,14 @@ def run(
     Example:
         ```python
         with Client("tcp://scheduler:8786") as client:
-            manifests = run(client, partitions, "/mnt/telemetry", progress=print)
+            manifests = run(client, partitions, "/mnt/shared/telemetry", progress=print)
         print(sum(manifest.rows for manifest in manifests), "rows")
         ```
 
     Args:
         client: a synchronous client of the cluster.
         partitions: the partitions of a plan. The first ones have the highest priority.
-        to: a folder that all workers have at the same path.
+        to: a folder that all workers have at the same path, and its parent too; no mount (`plan`).
         format: "jsonl" or "parquet". Default "jsonl".
         config: the settings of the sessions on the workers. It must be picklable. None, the
             default, is `Config.from_env()` on each worker. `base_url` is the partition's own.
