@@ -12,6 +12,7 @@ from ..grid import TimeGrid
 from ..partitions.reader import PartitionsReader
 from ..plan import stored_plan
 from ..stores import StoreReader, open_store
+from ..stores.names import checked_text
 from .model import Coverage, coverage_of, range_end
 
 
@@ -77,10 +78,12 @@ def reader_of(store: str | os.PathLike[str]) -> StoreReader:
     """What reads the store that a text names.
 
     Raises:
-        ConfigurationError: there is no such kind of store, or its extra is not installed.
+        ConfigurationError: there is no such kind of store, its extra is not installed, or the text
+            is no path that the system can have.
     """
-    if PartitionsReader.reads(os.fspath(store)):
-        return PartitionsReader(os.fspath(store))
+    text = checked_text(store, name="the store")
+    if PartitionsReader.reads(text):
+        return PartitionsReader(text)
     found = open_store(store)
     if isinstance(found, _Readable):
         return found.reader()
