@@ -67,8 +67,8 @@ async def ingest(
             by default the oldest message.
         end: The last time, exclusive; by default the present.
         type: The type of messages to fetch.
-        columns: Typed columns of a view "wide" in a DuckDB or PostgreSQL store,
-            NAME=PATH and more after commas, such as
+        columns: Typed columns of a view "wide" in a DuckDB or PostgreSQL store, and of the
+            files of a Parquet store, NAME=PATH and more after commas, such as
             temperature=sensor_data_reading.temperature,volts=phases[0].volts.
         concurrency: The most requests at once.
         flush_every: Seconds after which what was fetched is durable, at the latest;

@@ -66,12 +66,14 @@ class IngestJob:
         flush_every: seconds after which a message that was fetched is durable, at the
             latest, in every store. It is durable earlier if a tenth of the quota's requests in
             a window were made. A kill makes the next run fetch that much again. Default 1.
-        columns: typed columns of a view ``wide`` of the messages: the path of each in the
-            payload, by its name, such as ``{"temperature": "sensor_data_reading.temperature"}`` or
+        columns: typed columns of a view ``wide`` of the messages, or of the files of a Parquet
+            store: the path of each in the payload, by its name, such as
+            ``{"temperature": "sensor_data_reading.temperature"}`` or
             ``{"volts": "phases[0].volts"}``. The first value decides on a column's type: number,
             boolean, text, or JSON. A value of another type is null there, and counted in
-            `IngestReport.clashes`. Columns of earlier runs into the store stay. For DuckDB and
-            PostgreSQL. None (the default) adds none.
+            `IngestReport.clashes`. Columns of earlier runs into the store stay. For DuckDB,
+            PostgreSQL and Parquet, whose files are written again if its columns change. None
+            (the default) adds none.
         patience: seconds for which failures of the service that pass are waited out: no
             connection, an attempt's timeout, 5xx, a proxy's page (D18). `math.inf` is without
             end. None (the default) is `Config.patience`; a job that follows waits without end.
@@ -124,8 +126,8 @@ class IngestJob:
         self._columns = checked_columns(columns)
         if self._columns and not isinstance(self._store, StoreWithColumns):
             raise ConfigurationError(
-                f"columns: {self._store!r} makes no typed columns; take a DuckDB or PostgreSQL "
-                "store, or read the paths from the payload"
+                f"columns: {self._store!r} makes no typed columns; take a DuckDB, PostgreSQL or "
+                "Parquet store, or read the paths from the payload"
             )
         self._flush_every = seconds(flush_every, name="flush_every")
         self._follow = flag(follow, name="follow")

@@ -275,4 +275,4 @@ def test_columns_are_typed(iottly: Run, emulator: EmulatorThread, tmp_path: Path
     refused = iottly("ingest", "--to", path, "--columns", "temperature")
     assert (refused.code, "is not NAME=PATH" in refused.err) == (2, True)
     refused = iottly("ingest", "--to", tmp_path / "x.jsonl", "--columns", "a=b")
-    assert (refused.code, "take a DuckDB or PostgreSQL store" in refused.err) == (2, True)
+    assert (refused.code, "take a DuckDB, PostgreSQL or Parquet store" in refused.err) == (2, True)

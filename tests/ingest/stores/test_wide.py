@@ -1,4 +1,4 @@
-"""Typed columns that a job makes of payloads, in DuckDB and PostgreSQL."""
+"""Typed columns that a job makes of payloads, in the view ``wide`` or in Parquet files."""
 
 from __future__ import annotations
 
@@ -46,20 +46,24 @@ ROWS = [
 CLASHES = {"celsius": 2, "door": 1, "open": 1, "room": 1}
 
 
-@pytest.fixture(params=["duckdb", "postgresql"])
+@pytest.fixture(params=["duckdb", "parquet", "postgresql"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
     """A place for a store that makes columns."""
-    if request.param == "duckdb":
-        return tmp_path / "telemetry.duckdb"
+    if request.param != "postgresql":
+        return tmp_path / f"telemetry.{request.param}"
     url: str = request.getfixturevalue("database")
     return url
 
 
 def rows_of(place: Path | str, *columns: str) -> list[tuple[Any, ...]]:
-    """Columns of the view, in order of time."""
+    """Columns of the view or the files, in order of time."""
     chosen = ", ".join(f'"{column}"' for column in columns)
     if isinstance(place, str):
         return fetch(place, f"SELECT {chosen} FROM iottly.wide ORDER BY timestamp, key")
+    if place.suffix == ".parquet":
+        query = f"SELECT {chosen} FROM '{place}/*.parquet' ORDER BY timestamp, key"
+        with duckdb.connect() as db:
+            return db.execute(query).fetchall()
     with duckdb.connect(str(place), read_only=True) as db:
         return db.execute(f"SELECT {chosen} FROM wide ORDER BY timestamp, key").fetchall()
 
@@ -190,7 +194,7 @@ async def test_stores_without_columns_refuse_them(
     session: IottlySession, emulator: Emulator, tmp_path: Path
 ) -> None:
     """The error says which stores make columns."""
-    with pytest.raises(ConfigurationError, match="take a DuckDB or PostgreSQL store"):
+    with pytest.raises(ConfigurationError, match="take a DuckDB, PostgreSQL or Parquet store"):
         await run(session, emulator, tmp_path / "x.jsonl", {"a": "b"})
 
 

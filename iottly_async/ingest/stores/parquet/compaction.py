@@ -128,7 +128,7 @@ def _compact(folder: str, partition_by: PartitionBy | None, target_bytes: int) -
         manifests = {part: _manifest(folder, part) for part in parts}
         for part, manifest in manifests.items():
             _link(folder, {*files_of(folder, part)} - {*small[part]})
-            manifest.file = _rewrite(folder, part, small[part], manifest.file, wanted, target_bytes)
+            manifest.file = _rewrite(folder, part, small[part], manifest, wanted, target_bytes)
             _note(folder, part, manifest)
         swap(folder)
         for part, manifest in manifests.items():
@@ -168,7 +168,7 @@ def _rewrite(
     folder: str,
     part: str,
     names: list[str],
-    number: int,
+    manifest: Manifest,
     partition_by: PartitionBy,
     target_bytes: int,
 ) -> int:
@@ -180,7 +180,8 @@ def _rewrite(
         part=part,
         partition_by=partition_by,
         target_bytes=target_bytes,
-        number=number,
+        number=manifest.file,
+        columns=manifest.made,
     )
     files.fill(_tables(folder, names))
     return files.number

@@ -1,14 +1,56 @@
-"""Puts the files of a cut into the folder of rows."""
+"""Checks the folder of rows, and puts the files of a cut into it."""
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable
 from contextlib import suppress
 
-from ....errors import StoreError
+from ....errors import ConfigurationError, StoreError
 from ..aside import sync_directory
-from .schema import PendingCut, number_of, state_folder, state_path
+from .schema import Manifest, PendingCut, number_of, state_folder, state_path
+
+
+def check_folder(folder: str, path: str) -> None:
+    """Check a folder of rows that exists, before there is a row to write.
+
+    Args:
+        folder: of the rows.
+        path: of the store, as the user gave it.
+
+    Raises:
+        ConfigurationError: it is a file system of its own.
+        OSError: it is not there, or cannot be written to.
+    """
+    if os.stat(folder).st_dev != os.stat(state_folder(folder)).st_dev:
+        raise ConfigurationError(
+            f"store {path!r} is a file system of its own, and its files are written "
+            f"beside it first; name a folder in it, such as "
+            f"{os.path.join(path, 'telemetry.parquet')!r}"
+        )
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), folder)
+
+
+def check_pending(folder: str, part: str, pending: PendingCut, manifest: Manifest) -> None:
+    """Check that a manifest is the one that belongs to the folder's files.
+
+    Args:
+        folder: of the rows.
+        part: the name of the part.
+        pending: the last cut.
+        manifest: of the part.
+
+    Raises:
+        ConfigurationError: it is another one.
+    """
+    if pending.cut > manifest.cut + 1 or pending.id != manifest.id:
+        raise ConfigurationError(
+            f"{state_path(folder, part)!r} is not the manifest that "
+            f"{state_path(folder, part, 'pending')!r} belongs to: it is an old one, or of another "
+            "folder; restore it from a copy, or name another folder"
+        )
 
 
 def check_new(folder: str, part: str, names: Iterable[str], *, last: int) -> None:

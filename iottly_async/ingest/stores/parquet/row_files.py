@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Final
 
@@ -17,10 +17,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from attrs import define, field
 
-from ....arrow import SCHEMA
+from ...payload_columns import PayloadColumn
 from ..aside import SUFFIX, create_aside, new_mode, set_mode
 from .merge import by_device, in_order, merged, row_groups
 from .schema import PartitionBy, device_folder, file_name, names_in, number_of
+from .typed import schema_of, with_columns
 
 _CHUNK: Final = 500_000  # rows in memory
 _OVER: Final = 1.25
@@ -45,6 +46,7 @@ class RowFiles:
         partition_by: how rows are divided.
         target_bytes: the size from which a file gets no more rows.
         number: of the last file that was made.
+        columns: the typed columns that all files have.
     """
 
     folder: str
@@ -52,15 +54,20 @@ class RowFiles:
     partition_by: PartitionBy
     target_bytes: int
     number: int
+    columns: Sequence[PayloadColumn] = ()
     _mode: int = field(factory=new_mode, init=False)
 
-    def write(self, rows: pa.Table, aside: str, token: str) -> dict[str, str]:
+    def write(
+        self, rows: pa.Table, aside: str, token: str, *, again: Iterable[str] = ()
+    ) -> dict[str, str]:
         """Write rows to files aside.
 
         Args:
             rows: in any order.
             aside: what the paths of the files begin with.
             token: a random text in their names.
+            again: the names, within the folder, of files that have other typed columns. They are
+                written again, too.
 
         Returns:
             The name that each file gets within the folder, by the name that it has aside.
@@ -71,13 +78,11 @@ class RowFiles:
         """
         files: dict[str, str] = {}
         folder, prefix = os.path.split(aside)
-        for place, own in self._divided(rows):
+        for place, own in self._divided(with_columns(rows, self.columns)):
             open_file = self._open_file(place)
             if open_file is not None and self._fits(open_file, own):
                 name = f"{prefix}-{len(files)}.{token}{SUFFIX}"
-                with pq.ParquetFile(os.path.join(self.folder, open_file)) as file:
-                    groups = row_groups(merged([_tables(file), iter([own])]))
-                    self._write(groups, os.path.join(folder, name), endless=True)
+                self._write_again(open_file, os.path.join(folder, name), iter([own]))
                 files[name] = open_file
                 continue
             groups = row_groups([own])
@@ -86,6 +91,10 @@ class RowFiles:
                 self._write(chain([first], groups), os.path.join(folder, name), endless=False)
                 self.number += 1
                 files[name] = os.path.join(place, file_name(self.part, self.number))
+        for old in sorted({*again} - {*files.values()}):
+            name = f"{prefix}-{len(files)}.{token}{SUFFIX}"
+            self._write_again(old, os.path.join(folder, name))
+            files[name] = old
         return files
 
     def fill(self, tables: Iterable[pa.Table]) -> None:
@@ -99,7 +108,7 @@ class RowFiles:
         """
         held: list[pa.Table] = []
         for table in chain(tables, [None]):
-            held += [] if table is None else [table]
+            held += [] if table is None else [with_columns(table, self.columns)]
             if held and (table is None or sum(map(len, held)) >= _CHUNK):
                 aside = os.path.join(self.folder, "aside")
                 for name, final in self.write(pa.concat_tables(held), aside, "").items():
@@ -133,14 +142,24 @@ class RowFiles:
         count: int = pq.read_metadata(path).num_rows
         return bool(size * (1 + rows.num_rows / max(count, 1)) <= _OVER * self.target_bytes)
 
+    def _write_again(self, name: str, path: str, *more: Iterator[pa.Table]) -> None:
+        """Write the rows of a file, merged with others."""
+        with pq.ParquetFile(os.path.join(self.folder, name)) as file:
+            self._write(row_groups(merged([self._tables(file), *more])), path, endless=True)
+
+    def _tables(self, file: pq.ParquetFile) -> Iterator[pa.Table]:
+        for group in range(file.num_row_groups):
+            yield with_columns(file.read_row_group(group), self.columns)
+
     def _write(self, groups: Iterator[pa.Table], path: str, *, endless: bool) -> None:
         """Write row groups until the file has the target's size, or all of them if `endless`."""
+        texts = [one.name for one in self.columns if one.kind == "text"]
         with io.FileIO(create_aside(path, os.O_RDWR), "r+b") as file:
             with pq.ParquetWriter(
                 file,
-                SCHEMA,
+                schema_of(self.columns),
                 compression="zstd",
-                use_dictionary=_DICTIONARIES,
+                use_dictionary=[*_DICTIONARIES, *texts],
                 column_encoding=_ENCODINGS,
                 write_statistics=["device_id", "timestamp"],
             ) as writer:
@@ -150,8 +169,3 @@ class RowFiles:
                         break
             set_mode(file.fileno(), self._mode)
             os.fsync(file.fileno())
-
-
-def _tables(file: pq.ParquetFile) -> Iterator[pa.Table]:
-    for group in range(file.num_row_groups):
-        yield file.read_row_group(group)

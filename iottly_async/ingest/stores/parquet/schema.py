@@ -25,10 +25,17 @@ FROM read_parquet('telemetry.parquet/**/*.parquet')
 WHERE timestamp >= '2026-04-01' GROUP BY device_id
 ```
 
+Typed columns (``columns`` of a job) follow those of `SCHEMA`: doubles, booleans, or strings, also
+for JSON. All files have the same, and a column is in none as long as its type is unknown. When the
+columns change, the next cut writes all files again, with the values of all rows; meanwhile the disk
+holds them twice. So a folder with typed columns has one part.
+
 What a reader sees while a job writes:
 
 - A file is whole, or is not there. Rows are added by new files, and by replacing a file with
   one that holds its rows and more, in one step. So no row is ever missing or there twice.
+- When typed columns change, the new files take the places of the old ones one after the other. A
+  reader at that moment may find both kinds, and can read again.
 - Rows are durable after a flush, and readers see them about half a minute later
   (`READABLE_AFTER`), at the latest when the job ends.
 - Files disappear only when the folder is compacted. The new folder takes the place of the old
@@ -61,6 +68,7 @@ from urllib.parse import quote
 import msgspec
 
 from ....errors import ConfigurationError
+from ...payload_columns import PayloadColumn
 from ..state_log import FileState, read_state
 
 PartitionBy = Literal["day", "device"]
@@ -87,6 +95,8 @@ class Manifest(FileState, kw_only=True):
         rejected_size: bytes of the file of rejected rows that count.
         rejected_end: a digest of the last of them.
         compactions: how often a compaction began or ended.
+        columns: the typed columns that jobs have asked for.
+        made: those that the files have.
     """
 
     cut: int = 0
@@ -98,6 +108,13 @@ class Manifest(FileState, kw_only=True):
     rejected_size: int = 0
     rejected_end: str = ""
     compactions: int = 0
+    columns: list[PayloadColumn] = msgspec.field(default_factory=list)
+    made: list[PayloadColumn] = msgspec.field(default_factory=list)
+
+    @property
+    def columns_wait(self) -> bool:
+        """Whether the files have other typed columns than they are to have."""
+        return self.made != [one for one in self.columns if one.kind is not None]
 
 
 class PendingCut(msgspec.Struct):
@@ -108,11 +125,13 @@ class PendingCut(msgspec.Struct):
         files: the final path of each file within the store's folder, by the name that it has in
             the state folder until it is renamed.
         id: as in the manifest that it belongs to.
+        made: the typed columns that all files have after it.
     """
 
     cut: int
     files: dict[str, str]
     id: str
+    made: list[PayloadColumn] = msgspec.field(default_factory=list)
 
 
 def new_manifest() -> Manifest:

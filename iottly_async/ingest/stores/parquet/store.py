@@ -15,27 +15,30 @@ After a kill before step 2, the rows are in the log still. After a kill before s
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import chain
 from secrets import token_hex
 from typing import TYPE_CHECKING, Final, get_args
 
 import msgspec
+from attrs import evolve
 
 from ....clock import SYSTEM_CLOCK
 from ....codec import choice
 from ....config import whole
 from ....errors import ConfigurationError, StoreError
+from ...payload_columns import PayloadColumn
 from ..appendfile import AppendFile, os_errors_as
 from ..aside import remove_asides, replace_file
-from ..base import Group, StoreReader
+from ..base import Group, StoredState, StoreReader
 from ..devices import StoredDevice
 from ..file_store import FileStore
 from ..names import checked_path, real_path
 from ..rejected_lines import rejected_lines_of, unreadable_of
-from .placing import check_new, make_folder, put_in_place, remove
+from .columns import check_columns, check_without
+from .placing import check_folder, check_new, check_pending, make_folder, put_in_place, remove
 from .rejected import rejected_marks
 from .schema import (
     DEFAULT_PART,
@@ -45,6 +48,7 @@ from .schema import (
     PendingCut,
     checked_part,
     devices_path,
+    files_of,
     is_aside_of,
     is_log_of,
     layout_of,
@@ -106,7 +110,7 @@ class ParquetStore(FileStore[Manifest]):
         target_file_bytes: int = TARGET_FILE_BYTES,
     ) -> None:
         try:
-            from . import devices, row_files, row_log
+            from . import devices, row_files, row_log, typed
         except ModuleNotFoundError:
             raise ConfigurationError(
                 "the Parquet store needs the extra parquet: pip install 'iottly-async[parquet]'"
@@ -125,7 +129,7 @@ class ParquetStore(FileStore[Manifest]):
             state=new_manifest(),
             thread="iottly-parquet",
         )
-        self._modules = row_files, row_log
+        self._modules = row_files, row_log, typed
         self._devices = devices
         self._state_folder = state_folder(folder)
         self._pending_path = state_path(folder, part, "pending")
@@ -159,7 +163,11 @@ class ParquetStore(FileStore[Manifest]):
     @property
     def awaits_flush(self) -> bool:
         """Whether rows are durable that readers do not find yet (`Store`)."""
-        return self._state.log > 0
+        return self._cut_waits
+
+    async def keep_columns(self, columns: Sequence[PayloadColumn]) -> list[PayloadColumn]:
+        """Make typed columns, in all files of the folder (`Store`)."""
+        return await self._thread.run(lambda: self._keep_columns(columns))
 
     async def settle(self) -> None:
         """Move the rows that a killed job has left in the log into files.
@@ -167,7 +175,20 @@ class ParquetStore(FileStore[Manifest]):
         Raises:
             StoreError: the store failed.
         """
-        await self._thread.run(lambda: self._cut() if self._state.log else None)
+        await self._thread.run(lambda: self._cut() if self._cut_waits else None)
+
+    def _keep_columns(self, columns: Sequence[PayloadColumn]) -> list[PayloadColumn]:
+        check_columns(self._folder, self._part, columns)
+        _, row_log, typed = self._modules
+        state = self._state
+        with os_errors_as(StoreError, f"store {self.path!r}"):
+            logged = row_log.logged_rows(log_path(self._folder, self._part, state.cut), state.log)
+            names = files_of(self._folder, self._part)
+            stored = typed.stored_payloads(os.path.join(self._folder, name) for name in names)
+            state.columns = typed.typed(columns, chain([logged], stored), known=state.columns)
+        self._written = True
+        self._flush()
+        return state.columns
 
     # --- open ----------------------------------------------------------------------------
 
@@ -190,6 +211,7 @@ class ParquetStore(FileStore[Manifest]):
 
         wait_for_none(self._folder)
         convert(self._folder, self._part, target_bytes=self._target)
+        check_without(self._folder, self._part)
         found = layout_of(self._folder)
         if found is not None and self._partition_by not in (None, found):
             raise ConfigurationError(
@@ -198,12 +220,16 @@ class ParquetStore(FileStore[Manifest]):
             )
         self._partition_by = found or self._partition_by or "day"
 
+    def _open(self) -> StoredState:
+        stored = super()._open()
+        return evolve(stored, columns={one.name: one for one in self._state.columns})
+
     def _load(self) -> Manifest:
-        _, row_log = self._modules
+        _, row_log, _ = self._modules
         manifest = read_manifest(self._folder, self._part) or new_manifest()
         pending = read_pending(self._folder, self._part)
         if pending is not None:
-            self._check(pending, manifest)
+            check_pending(self._folder, self._part, pending, manifest)
             if pending.cut > manifest.cut:
                 self._state = manifest
                 self._finish(pending)
@@ -233,27 +259,7 @@ class ParquetStore(FileStore[Manifest]):
             )
         self._made = make_folder(self._state_folder) or self._made
         with suppress(FileNotFoundError):
-            self._check_folder()
-
-    def _check_folder(self) -> None:
-        """Check a folder of rows that exists, before there is a row to write."""
-        if os.stat(self._folder).st_dev != os.stat(self._state_folder).st_dev:
-            raise ConfigurationError(
-                f"store {self.path!r} is a file system of its own, and its files are written "
-                f"beside it first; name a folder in it, such as "
-                f"{os.path.join(self.path, 'telemetry.parquet')!r}"
-            )
-        if not os.access(self._folder, os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), self._folder)
-
-    def _check(self, pending: PendingCut, manifest: Manifest) -> None:
-        """Check that the manifest is the one that belongs to the folder's files."""
-        if pending.cut > manifest.cut + 1 or pending.id != manifest.id:
-            raise ConfigurationError(
-                f"{self._state_path!r} is not the manifest that {self._pending_path!r} belongs "
-                "to: it is an old one, or of another folder; restore it from a copy, or name "
-                "another folder"
-            )
+            check_folder(self._folder, self.path)
 
     def _unreadable(self) -> dict[str, set[str]]:
         return unreadable_of(rejected_marks(self._folder, self._part, self._state.rejected_size))
@@ -262,8 +268,10 @@ class ParquetStore(FileStore[Manifest]):
 
     def _begin(self, plan: str) -> None:
         first = not self._begun
+        if first:
+            check_without(self._folder, self._part)  # a part may have begun since
         super()._begin(plan)
-        if first and self._state.log:
+        if first and self._cut_waits:
             self._cut()  # the rows of a run that was killed
 
     def _create(self) -> None:
@@ -320,8 +328,12 @@ class ParquetStore(FileStore[Manifest]):
 
     # --- move rows into files -------------------------------------------------------------
 
+    @property
+    def _cut_waits(self) -> bool:
+        return self._state.log > 0 or self._state.columns_wait
+
     def _cut_is_due(self) -> bool:
-        if not self._state.log:
+        if not self._cut_waits:
             return False
         now = SYSTEM_CLOCK.monotonic()
         if self._waiting_since is None:
@@ -330,9 +342,10 @@ class ParquetStore(FileStore[Manifest]):
         return self._state.log >= LOG_BYTES or waited >= max(READABLE_AFTER, _REST * self._cut_took)
 
     def _cut(self) -> None:
-        """Move the rows of the log into files."""
-        row_files, row_log = self._modules
+        """Move the rows of the log into files, which get the typed columns if they have others."""
+        row_files, row_log, _ = self._modules
         begun = SYSTEM_CLOCK.monotonic()
+        made = [one for one in self._state.columns if one.kind is not None]
         state, number = self._state, self._state.cut + 1
         with os_errors_as(StoreError, f"store {self.path!r}"):
             files = row_files.RowFiles(
@@ -341,13 +354,15 @@ class ParquetStore(FileStore[Manifest]):
                 partition_by=self._partition_by or "day",
                 target_bytes=self._target,
                 number=state.file,
+                columns=made,
             ).write(
                 row_log.logged_rows(log_path(self._folder, self._part, state.cut), state.log),
                 os.path.join(self._state_folder, f"{self._part}-{number:08d}"),
                 self._token,
+                again=files_of(self._folder, self._part) if state.columns_wait else (),
             )
             check_new(self._folder, self._part, files.values(), last=state.file)
-            pending = PendingCut(number, files, state.id)
+            pending = PendingCut(number, files, state.id, made)
             replace_file(self._pending_path, msgspec.json.encode(pending))
             self._finish(pending)
             log = log_path(self._folder, self._part, number)
@@ -361,12 +376,12 @@ class ParquetStore(FileStore[Manifest]):
         state = self._state
         last = put_in_place(self._folder, self._part, pending)
         state.file = max(state.file, last)
-        state.cut, state.log, state.log_end = pending.cut, 0, ""
+        state.cut, state.log, state.log_end, state.made = pending.cut, 0, "", pending.made
         self._log.save(state, plan=None, cursors={})
 
     def _close(self) -> None:
         try:
-            if (self._begun or self._used) and self._state.log and not self._failed:
+            if (self._begun or self._used) and self._cut_waits and not self._failed:
                 self._cut()
         finally:
             super()._close()
