@@ -430,3 +430,15 @@ async def test_a_manifest_of_another_time_is_refused(path: Path) -> None:
     with pytest.raises(StoreError, match=r"exists already, and .* does not count it"):
         await fill(path, group(message("a", 4)), target_file_bytes=1)
     assert files_of(path) == before
+
+
+async def test_a_manifest_that_lost_its_last_lines_is_refused(path: Path) -> None:
+    """Its cursors are older than the files, whose rows would be stored again."""
+    await fill(path, group(message("a", 1)))
+    manifest = state_folder(path) / "part.json"
+    first, *_ = manifest.read_bytes().splitlines(keepends=True)
+    manifest.write_bytes(first)
+    store = ParquetStore(path)
+    with pytest.raises(ConfigurationError, match="it is an old one"):
+        await store.open()
+    await store.close()

@@ -95,6 +95,8 @@ async def test_files_get_the_columns_of_later_runs(path: Path, partition_by: Par
     await fill(path, [PayloadColumn("n", "room.name", "text")], **options)
     assert [row["n"] for row in read(path)] == [None, "hall", None, None]
     assert "name" not in read(path)[0]
+    await fill(path, [NUMBER], **options)
+    assert [row["n"] for row in read(path)] == [1, None, 2.5, None]
 
 
 async def test_a_file_is_written_again_only_if_columns_change(path: Path) -> None:

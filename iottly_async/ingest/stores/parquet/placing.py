@@ -45,7 +45,8 @@ def check_pending(folder: str, part: str, pending: PendingCut, manifest: Manifes
     Raises:
         ConfigurationError: it is another one.
     """
-    if pending.cut > manifest.cut + 1 or pending.id != manifest.id:
+    older = pending.cut > manifest.cut and pending.change not in (None, manifest.change)
+    if older or pending.cut > manifest.cut + 1 or pending.id != manifest.id:
         raise ConfigurationError(
             f"{state_path(folder, part)!r} is not the manifest that "
             f"{state_path(folder, part, 'pending')!r} belongs to: it is an old one, or of another "

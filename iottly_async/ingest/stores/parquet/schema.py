@@ -126,12 +126,14 @@ class PendingCut(msgspec.Struct):
             the state folder until it is renamed.
         id: as in the manifest that it belongs to.
         made: the typed columns that all files have after it.
+        change: the manifest's number when it was begun; None in one of an earlier version.
     """
 
     cut: int
     files: dict[str, str]
     id: str
     made: list[PayloadColumn] = msgspec.field(default_factory=list)
+    change: int | None = None
 
 
 def new_manifest() -> Manifest:

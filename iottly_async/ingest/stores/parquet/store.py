@@ -362,7 +362,7 @@ class ParquetStore(FileStore[Manifest]):
                 again=files_of(self._folder, self._part) if state.columns_wait else (),
             )
             check_new(self._folder, self._part, files.values(), last=state.file)
-            pending = PendingCut(number, files, state.id, made)
+            pending = PendingCut(number, files, state.id, made, state.change)
             replace_file(self._pending_path, msgspec.json.encode(pending))
             self._finish(pending)
             log = log_path(self._folder, self._part, number)
