@@ -76,11 +76,21 @@ def test_a_killed_job_loses_nothing_and_repeats_nothing(trial_of: Trial) -> None
     assert len(trial_of.restarted) < len(trial_of.emulator.device_ids)
 
 
-@pytest.mark.parametrize(("trial_of", "size"), FILE_SIZES, indirect=["trial_of"])
-def test_a_full_disk_leaves_a_store_that_can_be_resumed(trial_of: Trial, size: int) -> None:
+@pytest.fixture(scope="module")
+def small_fleet() -> Iterator[EmulatorThread]:
+    """A fleet whose messages fill the largest of the files."""
+    with EmulatorThread(devices=6, messages=5_000) as emulator:
+        yield emulator
+
+
+@pytest.mark.parametrize(("store", "size"), FILE_SIZES)
+def test_a_full_disk_leaves_a_store_that_can_be_resumed(
+    store: str, size: int, tmp_path: Path, small_fleet: EmulatorThread, jobs: Nursery
+) -> None:
     """The job reports the system's reason. With more room, the next run completes the store."""
-    code, output = trial_of.start(file_size=size).wait()
-    assert code == 1, output
-    assert "Traceback" not in output
-    assert "large" in output
-    trial_of.finish()
+    with trial(store, tmp_path, emulator=small_fleet, jobs=jobs) as one:
+        code, output = one.start(file_size=size).wait()
+        assert code == 1, output
+        assert "Traceback" not in output
+        assert "large" in output
+        one.finish()
