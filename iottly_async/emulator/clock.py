@@ -8,6 +8,7 @@ differs from it by ``stamp_offset``.
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from math import ceil
 from typing import Any
 
 from .settings import MAX_SECONDS, check_number
@@ -123,9 +124,11 @@ class EmulatorClock:
         """The timestamp that a message gets now, in whole milliseconds.
 
         Returns:
-            Epoch milliseconds: the server's time plus ``stamp_offset``.
+            Epoch milliseconds: the server's time plus ``stamp_offset``. A running clock is rounded
+            up, so that a message is not stamped before a time that a test has just read.
         """
-        return self.now_ms() + round(1000 * self._stamp_offset)
+        now = self.now_ms() if self.pinned else ceil(self.time() * 1000)
+        return now + round(1000 * self._stamp_offset)
 
     def now(self) -> datetime:
         """The server's time as a ``datetime``.
