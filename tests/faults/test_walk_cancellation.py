@@ -67,6 +67,16 @@ def batches_of_all(session: IottlySession, project: str, _: str) -> AsyncGenerat
     return session.project(project).messages.batches_many(concurrency=3)
 
 
+def columns(session: IottlySession, project: str, device: str) -> AsyncGenerator[Any, None]:
+    """Walk Arrow columns, newest first."""
+    return session.project(project).messages.arrow(device, order="desc")
+
+
+def columns_of_all(session: IottlySession, project: str, _: str) -> AsyncGenerator[Any, None]:
+    """Walk the Arrow columns of all devices, three requests at once."""
+    return session.project(project).messages.arrow_many(concurrency=3)
+
+
 def devices(session: IottlySession, _: str, __: str) -> AsyncGenerator[Any, None]:
     """List the fleet's devices, one a page."""
     return session.devices.list(per_page=1)
@@ -115,6 +125,8 @@ WALKS = (
     walk_unordered,
     walk_all,
     batches_of_all,
+    columns,
+    columns_of_all,
     devices,
     followed,
     all_followed,
