@@ -63,7 +63,7 @@ def add_help(app: App) -> None:
         if what == "install":
             _install_completion(app)
         else:
-            sys.stdout.write(app.generate_completion(shell=what))
+            sys.stdout.write(app.generate_completion(shell=what))  # nosec B604 - its name
 
     app.command(show_help, name="help")
     app.command(completion, name=COMPLETION)
@@ -97,7 +97,7 @@ def _print_settings() -> None:
 def _install_completion(app: App) -> None:
     shell = _shell()
     try:
-        path = app.install_completion(shell=shell)
+        path = app.install_completion(shell=shell)  # nosec B604 - its name
     except OSError as error:
         reason = f"{error.strerror}: {error.filename}" if error.strerror else str(error)
         raise ConfigurationError(f"the completion cannot be installed: {reason}") from None
