@@ -63,6 +63,7 @@ def iottly(
     """A function that runs `iottly` in this process, with its output in pipes."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.delenv("COLUMNS", raising=False)  # the width of the terminal that runs the tests
 
     def run(*arguments: str) -> Result:
         code = main([str(argument) for argument in arguments])
