@@ -196,7 +196,7 @@ class _Runs:
         }
 
     def run(self, *, kill_after: int | None = None) -> None:
-        """Run the client to its end, or kill it after so many requests."""
+        """Run the client to its end, or kill it after a number of requests."""
         begun, sent = time.perf_counter(), len(self._emulator.requests)
         with (self._place / "output.txt").open("ab") as output:
             running = subprocess.Popen(

@@ -44,7 +44,7 @@ async def tail(
 
     Args:
         devices: Ids or unique names of devices; by default all devices of the project.
-        limit: End after so many messages.
+        limit: End after this number of messages.
         type: The type of messages.
         columns: What is printed of a message, such as timestamp,device,payload.temperature.
             The device is its unique name or, without one, its id.

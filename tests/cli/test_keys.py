@@ -163,7 +163,7 @@ def test_without_a_key_the_error_lists_where_one_can_be(
     kept: dict[str, str | Exception],
     said: str,
 ) -> None:
-    """A keyring that cannot be read is told, and is not the end."""
+    """A keyring that cannot be read is reported beside the other places."""
     use_keyring(monkeypatch, **kept)
     done = iottly("inspect")
     assert done.code == 2

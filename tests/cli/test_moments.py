@@ -63,7 +63,7 @@ def test_a_zone_that_does_not_exist_is_refused(name: str) -> None:
 
 
 def test_times_are_printed_with_their_offset() -> None:
-    """So an hour that comes twice in autumn is told apart."""
+    """The two hours that have one name in autumn can be told apart."""
     assert iso_in(NOW, zone_of("utc")) == "2026-03-29T22:30:00.000Z"
     assert iso_in(NOW, ROME) == "2026-03-30T00:30:00.000+02:00"
     last = datetime(9999, 12, 31, 23, 59, tzinfo=UTC)

@@ -1,7 +1,7 @@
 """Typed columns of payloads in Parquet files, behind the columns of `SCHEMA`.
 
-A file says in the metadata of such a column what it was made of. So rows of a file that has other
-columns, or none, are told from those that can be written as they are.
+The metadata of such a column says which path it was made of. If a file has other columns than the
+store, or none, its rows get theirs before they are written again.
 """
 
 from __future__ import annotations
