@@ -19,7 +19,7 @@ QUERY = WalkQuery(project_id="p1", device_id="d1")
 
 
 def server_of(rows: int, latency: float) -> MessageServer:
-    """A server with so many rows, and seconds for each answer."""
+    """A server with a number of rows, and the seconds that each answer takes."""
     stream = [Row(NOW_MS - 100_000_000 + 1000 * n, b"%d" % n) for n in range(rows)]
     return MessageServer(stream, latency=latency)
 

@@ -61,7 +61,7 @@ async def test_rows_of_a_job_that_follows_are_seen(store: str) -> None:
             told.set()
 
     async def until(rows: int) -> Coverage:
-        """The first whole coverage with so many rows. It is there after the next flushes."""
+        """The first whole coverage that has this number of rows, after one of the next flushes."""
         while True:
             await told.wait()
             told.clear()
