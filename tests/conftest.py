@@ -35,10 +35,24 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# While the tests are collected, no garbage is made that would be worth a collection.
+gc.disable()
+
+
 def pytest_collection_finish() -> None:
     """Freeze what the tests are made of: the garbage collector need not look at it during each."""
+    gc.enable()
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return what ``-n auto`` stands for: two more than there are cores.
+
+    Tests wait for processes and disks, too, and another worker uses the core meanwhile.
+    """
+    return (os.cpu_count() or 1) + 2
 
 
 @pytest.fixture

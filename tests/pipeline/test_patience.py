@@ -48,6 +48,7 @@ from tests.support.outages import (
     refused,
     silent,
 )
+from tests.support.scale import sized
 from tests.support.virtual_time import settle
 
 with_service = partial(outages.with_service, warm=True)
@@ -100,7 +101,7 @@ def test_an_outage_of_any_kind_is_outlived(failure: Failure) -> None:
     end = BEGIN + 60.0
 
     async def use(session: IottlySession, service: Service) -> None:
-        await pages(session, service, at_once=100, end=end + 50)
+        await pages(session, service, at_once=sized(32, 100), end=end + 50)
         assert session.stats.failures == 0
         assert service.sent_during(BEGIN + 0.01, end) <= 20
         assert service.back_after(end) <= 16.0 + 20.0 * (failure is silent)
@@ -115,7 +116,7 @@ def test_rows_flow_again_soon() -> None:
         await pages(_, service, at_once=8, end=BEGIN + 31)
         return service.back_after(BEGIN + 10)
 
-    back = [with_service(use, (BEGIN, BEGIN + 10), seed=seed) for seed in range(40)]
+    back = [with_service(use, (BEGIN, BEGIN + 10), seed=seed) for seed in range(sized(20, 40))]
     assert mean(back) <= 4.0
     assert max(back) <= 16.0
 

@@ -29,6 +29,7 @@ from iottly_async.walk import (
     batches_many,
 )
 from tests.support.message_server import NOW_MS, MessageServer, Row, identity
+from tests.support.scale import sized
 from tests.support.virtual_time import run_virtual, virtual
 
 from .streams import PAGE, counted
@@ -141,10 +142,10 @@ def test_a_skew_of_any_size_loses_nothing(
     async def main() -> None:
         chance = random.Random(seed)
         server = MessageServer(limit=PAGE, jitter=0.5, seed=seed, date_ahead=skew)
-        send(server, chance, 150, over=60, late=settle + lookback)
+        send(server, chance, sized(100, 150), over=60, late=settle + lookback)
         settings = WalkSettings(page_size=PAGE, settle=settle, lookback=lookback)
         consumer = Consumer(server, settings)
-        for _ in range(30):
+        for _ in range(sized(20, 30)):
             part = chance.choice(parts)
             consumer.settings = attrs.evolve(settings, looks_back=part)
             await consumer.walk(form, leave_after=chance.choice([None, None, 1, 3]))

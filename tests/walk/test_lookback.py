@@ -11,6 +11,7 @@ from iottly_async.models.cursor import Cursor
 from iottly_async.models.message import Message
 from iottly_async.walk import WalkQuery, WalkSettings, batches
 from tests.support.message_server import NOW_MS, MessageServer, Row, identity
+from tests.support.scale import sized
 from tests.support.virtual_time import run_virtual, virtual
 
 from .streams import PAGE, counted
@@ -111,14 +112,14 @@ def test_walks_with_lookback_lose_and_repeat_nothing(form: tuple[int, bool], see
         chance = random.Random(seed)
         settings = WalkSettings(page_size=PAGE, settle=1.0, lookback=20.0)
         server = MessageServer(limit=PAGE, jitter=0.5, seed=seed)
-        for serial in range(150):
+        for serial in range(sized(100, 150)):
             at = NOW_MS - 30_000 + chance.randrange(90_000)
             late = chance.choice([0, 0, 500, 15_000])
             row = Row(at, b"%d" % chance.randrange(40), serial=serial)
             server.append(row, visible_at_ms=at + late)
         got: list[Message] = []
         cursor: Cursor | None = None
-        for _ in range(25):
+        for _ in range(sized(15, 25)):
             leave = chance.choice([None, 1, 3])
             more, cursor = await walk_on(server, cursor, settings, form=form, leave_after=leave)
             got += more

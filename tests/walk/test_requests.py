@@ -1,6 +1,7 @@
 """How many requests walks make, and how many rows they make the server skip."""
 
 import random
+from functools import cache
 
 import pytest
 from hypothesis import given, settings
@@ -18,6 +19,7 @@ DAY = 86_400_000
 FULL = 100
 
 
+@cache
 def stream(rows: int, ties: int = 1, seed: int = 0, span: int = 30 * DAY) -> list[Row]:
     """Make `rows` rows over 30 days, in groups of 1 to `ties` that share a millisecond."""
     chance = random.Random(seed)
@@ -27,6 +29,7 @@ def stream(rows: int, ties: int = 1, seed: int = 0, span: int = 30 * DAY) -> lis
     return [Row(at, b"%d" % serial) for serial, at in enumerate(sorted(times[:rows]))]
 
 
+@cache
 def bursts(rows: int, seed: int = 0) -> list[Row]:
     """Make twelve bursts of minutes to an hour within a year."""
     chance = random.Random(seed)
