@@ -1,13 +1,21 @@
-"""The pytest fixtures, in separate test runs: every way in which users run coroutines."""
+"""The pytest fixtures, in test runs of their own: every way in which users run coroutines."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from types import ModuleType
 
+import anyio.pytest_plugin
 import pytest
+import pytest_asyncio.plugin
+
+from iottly_async.integrations import pytest_plugin
 
 pytest_plugins = ["pytester"]
+
+ASYNCIO = pytest_asyncio.plugin
+STRICT = ("-W", "error", "-p", "no:cacheprovider", "-o", "addopts=")
 
 # The first test changes the emulator, and the second finds it reset.
 COROUTINES = """
@@ -29,26 +37,35 @@ async def test_second(iottly_session, iottly_emulator):
 """
 
 
-def run(pytester: pytest.Pytester, source: str, *arguments: str) -> pytest.RunResult:
-    """Run tests in a separate process, in which a warning, as of an open socket, fails."""
+def run(
+    pytester: pytest.Pytester, source: str, *arguments: str, beside: ModuleType | None = ASYNCIO
+) -> pytest.RunResult:
+    """Run tests with our plugin and `beside`; a warning, as of an open socket, fails.
+
+    They run in this process: a process of their own takes longer to start than the tests take.
+    """
     pytester.makepyfile(source)
-    if "no:asyncio" not in arguments:
+    if beside is ASYNCIO:
         arguments = ("-o", "asyncio_default_fixture_loop_scope=function", *arguments)
-    return pytester.runpytest_subprocess(
-        "-W", "error", "-p", "no:cacheprovider", "-o", "addopts=", *arguments
+    plugins = [one for one in (pytest_plugin, beside) if one is not None]
+    return pytester.runpytest_inprocess(
+        *STRICT, "--disable-plugin-autoload", *arguments, plugins=plugins
     )
 
 
 def test_pytest_asyncio_in_strict_mode(pytester: pytest.Pytester) -> None:
     """Marked tests get a session, and nothing is left open. In a loop that serves several tests,
     each session is closed after its test."""
-    shared = COROUTINES.replace("MARK", 'pytestmark = pytest.mark.asyncio(loop_scope="module")')
-    shared += (
-        "\nasync def test_third(iottly_session):\n"
-        "    import gc\n"
-        "    from aiohttp import ClientSession\n"
-        "    assert all(one.closed for one in gc.get_objects() if isinstance(one, ClientSession))\n"
-    )
+    shared = COROUTINES.replace(
+        "MARK", 'sessions = []\npytestmark = pytest.mark.asyncio(loop_scope="module")'
+    ).replace("    project =", "    sessions.append(iottly_session)\n    project =")
+    shared += """
+async def test_third():
+    from iottly_async import SessionClosedError
+    for session in sessions:
+        with pytest.raises(SessionClosedError):
+            await session.ping()
+"""
     pytester.makepyfile(test_with_one_loop_for_all=shared)
     source = COROUTINES.replace("MARK", "pytestmark = pytest.mark.asyncio")
     run(pytester, source, "-o", "asyncio_mode=strict").assert_outcomes(passed=5)
@@ -56,16 +73,15 @@ def test_pytest_asyncio_in_strict_mode(pytester: pytest.Pytester) -> None:
 
 def test_pytest_asyncio_in_auto_mode(pytester: pytest.Pytester) -> None:
     """Unmarked tests get a session, and nothing is left open."""
-    run(pytester, COROUTINES.replace("MARK", ""), "-o", "asyncio_mode=auto").assert_outcomes(
-        passed=2
-    )
+    source = COROUTINES.replace("MARK", "")
+    run(pytester, source, "-o", "asyncio_mode=auto").assert_outcomes(passed=2)
 
 
 def test_anyio(pytester: pytest.Pytester) -> None:
     """Tests under anyio's own plugin get a session, and nothing is left open."""
     backend = '@pytest.fixture\ndef anyio_backend():\n    return "asyncio"\n'
     source = COROUTINES.replace("MARK", f"pytestmark = pytest.mark.anyio\n\n{backend}")
-    run(pytester, source, "-p", "no:asyncio").assert_outcomes(passed=2)
+    run(pytester, source, beside=anyio.pytest_plugin).assert_outcomes(passed=2)
 
 
 def test_synchronous_tests(pytester: pytest.Pytester) -> None:
@@ -87,7 +103,7 @@ def test_run(iottly_session, iottly_emulator):
     with pytest.raises(SessionClosedError):
         asyncio.run(iottly_session.ping())
 """
-    run(pytester, source, "-p", "no:asyncio").assert_outcomes(passed=2)
+    run(pytester, source, beside=None).assert_outcomes(passed=2)
 
 
 def test_an_application_with_its_own_session(pytester: pytest.Pytester) -> None:
@@ -138,12 +154,16 @@ def test_second(iottly_emulator):
     run(pytester, source).assert_outcomes(passed=2)
 
 
+# At some moments of a second by the emulator's clock, and some times while that clock goes on.
 APPENDED = """
 import pytest
 
-@pytest.mark.parametrize("number", range(30))
-async def test_appended(iottly_session, iottly_emulator, number):
+@pytest.mark.parametrize("number, ms", [*enumerate([0, 1, 500, 999, *[None] * 4])])
+async def test_appended(iottly_session, iottly_emulator, number, ms):
     messages = iottly_session.project(iottly_emulator.project_id).messages
+    clock = iottly_emulator.clock
+    if ms is not None:
+        clock.pin(clock.now().replace(microsecond=1000 * ms))
     for device in iottly_emulator.device_ids:
         iottly_emulator.append(device, [{"payload": {"number": number}}])
         for order in ("asc", "desc"):
@@ -175,7 +195,7 @@ async def test_since(iottly_session, iottly_environment, number):
 
 def test_an_appended_message_is_found_at_once(pytester: pytest.Pytester) -> None:
     """A walk that begins after `append` yields the message, at any moment of a second."""
-    run(pytester, APPENDED, "-o", "asyncio_mode=auto").assert_outcomes(passed=30)
+    run(pytester, APPENDED, "-o", "asyncio_mode=auto").assert_outcomes(passed=8)
 
 
 def test_a_walk_from_the_present_finds_what_is_appended_next(pytester: pytest.Pytester) -> None:
@@ -184,8 +204,16 @@ def test_a_walk_from_the_present_finds_what_is_appended_next(pytester: pytest.Py
 
 
 def test_xdist(pytester: pytest.Pytester) -> None:
-    """Each worker has a server of its own, and a warning fails the run there, too."""
-    run(pytester, APPENDED, "-o", "asyncio_mode=auto", "-n", "2").assert_outcomes(passed=30)
+    """Each worker has a server of its own, and a warning fails the run there, too.
+
+    pytest runs as a process and finds the plugin by its entry point.
+    """
+    pytester.makepyfile(APPENDED)
+    plugins = ("-p", "iottly", "-p", "pytest_asyncio.plugin", "-p", "xdist.plugin")
+    modes = ("-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function")
+    pytester.runpytest_subprocess(
+        *(*STRICT, "--disable-plugin-autoload", *plugins, *modes, "-n", "2")
+    ).assert_outcomes(passed=8)
 
 
 def test_unittest(pytester: pytest.Pytester) -> None:
@@ -218,7 +246,7 @@ class TestAnApplication(unittest.TestCase):
 
         asyncio.run(ping())
 """
-    run(pytester, source, "-p", "no:asyncio").assert_outcomes(passed=3)
+    run(pytester, source, beside=None).assert_outcomes(passed=3)
 
 
 def test_the_config_can_be_overridden(pytester: pytest.Pytester) -> None:
