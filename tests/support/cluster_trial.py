@@ -1,26 +1,33 @@
 """A trial of partitions on a Dask cluster: the parts are killed, and the script is run again.
 
 The script is the documented one. The scheduler, each worker and the script are processes of
-their own. After a number of requests that is drawn from a seed, one of them is killed, and is
-started again. In the end the files are compared with the emulator, row for row.
+their own, forked from one that has loaded Dask, which takes a second otherwise. After a number of
+requests that is drawn from a seed, one of them is killed, and is started again. In the end the
+files are compared with the emulator, row for row.
 """
 
 from __future__ import annotations
 
+import asyncio
+import multiprocessing
 import os
 import random
-import signal
 import socket
-import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Final
 
 from attrs import define, field
+from distributed import Client
+from distributed.cli import dask_scheduler, dask_worker
 
+from iottly_async import Config
 from iottly_async.emulator import EmulatorThread
+from iottly_async.ingest.partitions import PartitionSource, plan
+from iottly_async.integrations.dask import run
 
 from .partition_rows import partition_rows
 from .stored_rows import truth_of
@@ -33,29 +40,6 @@ _MOST: Final = 60
 """Requests between two kills, at most."""
 _ENDS_WITHIN: Final = 60
 """Seconds in which the script notices that the scheduler is gone."""
-_SCRIPT: Final = f"""
-import asyncio, sys
-from datetime import UTC, datetime, timedelta
-from distributed import Client
-from iottly_async import Config
-from iottly_async.ingest.partitions import PartitionSource, plan
-from iottly_async.integrations.dask import run
-
-scheduler, folder, project, base_url = sys.argv[1:]
-config = Config(base_url=base_url, page_size={_PAGE})
-partitions = asyncio.run(
-    plan(
-        [PartitionSource(project=project)],
-        folder,
-        start=datetime(2026, 4, 1, tzinfo=UTC),
-        window=timedelta(days=4),
-        windows_per_partition=2,
-        config=config,
-    )
-)
-with Client(scheduler) as client:
-    manifests = run(client, partitions, folder, config=config)
-"""
 
 
 @define
@@ -76,9 +60,9 @@ class ClusterTrial:
     killed: dict[str, int] = field(factory=lambda: dict.fromkeys(PARTS, 0))
     hung: int = 0
     _address: str = ""
-    _scheduler: subprocess.Popen[bytes] | None = None
-    _workers: list[subprocess.Popen[bytes]] = field(factory=list)
-    _script: subprocess.Popen[bytes] | None = None
+    _scheduler: BaseProcess | None = None
+    _workers: list[BaseProcess] = field(factory=list)
+    _script: BaseProcess | None = None
 
     def kill(self, part: str, *, after: int) -> None:
         """Run the script, and kill a part after so many requests. Start again what has ended."""
@@ -97,9 +81,8 @@ class ClusterTrial:
             for worker in self._workers:
                 _kill(worker)
             self._workers.clear()
-            try:
-                script.wait(_ENDS_WITHIN)
-            except subprocess.TimeoutExpired:
+            script.join(_ENDS_WITHIN)
+            if script.is_alive():
                 self.hung += 1
                 _kill(script)
         self.killed[part] += 1
@@ -108,7 +91,8 @@ class ClusterTrial:
         """Run the script to its end."""
         self._start()
         assert self._script is not None
-        assert self._script.wait(300) == 0
+        self._script.join(300)
+        assert self._script.exitcode == 0
 
     def wrong(self) -> int:
         """The number of rows that are lost, repeated or wrong."""
@@ -116,20 +100,31 @@ class ClusterTrial:
         return (expected - found).total() + (found - expected).total()
 
     def _start(self) -> None:
-        if self._scheduler is None or self._scheduler.poll() is not None:
+        if self._scheduler is None or not self._scheduler.is_alive():
             port = _free_port()
             self._address = f"tcp://127.0.0.1:{port}"
-            self._scheduler = _dask(
-                "scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"
+            self._scheduler = self._process(
+                _scheduler, "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"
             )
         while len(self._workers) < self.size:
             self._workers.append(
-                _dask("worker", self._address, "--no-nanny", "--nthreads", "2", "--no-dashboard")
+                self._process(
+                    _worker, self._address, "--no-nanny", "--nthreads", "2", "--no-dashboard"
+                )
             )
-        if self._script is None or self._script.poll() is not None:
+        if self._script is None or not self._script.is_alive():
             emulator = self.emulator
             arguments = [self._address, str(self.folder), emulator.project_id, emulator.base_url]
-            self._script = _python("-c", _SCRIPT, *arguments)
+            self._script = self._process(_script, *arguments)
+
+    def _process(self, program: Callable[..., None], *arguments: str) -> BaseProcess:
+        forked = multiprocessing.get_context("forkserver")
+        forked.set_forkserver_preload([__name__])
+        process = forked.Process(
+            target=_run, args=(program, self.emulator.api_key, arguments), daemon=True
+        )
+        process.start()
+        return process
 
     def close(self) -> None:
         """Kill all processes."""
@@ -143,13 +138,11 @@ def cluster_trial(folder: Path, *, kills: int, workers: int) -> Iterator[Cluster
     """A trial in a new folder, with enough messages for so many kills."""
     messages = kills * _MOST * _PAGE // 2 + 2000
     with EmulatorThread(devices=8, messages=messages, latency=0.01) as emulator:
-        os.environ["IOTTLY_API_KEY"] = emulator.api_key
         trial = ClusterTrial(folder, emulator, workers)
         try:
             yield trial
         finally:
             trial.close()
-            del os.environ["IOTTLY_API_KEY"]
 
 
 def kill_many(trial: ClusterTrial, kills: int) -> None:
@@ -159,22 +152,43 @@ def kill_many(trial: ClusterTrial, kills: int) -> None:
         trial.kill(PARTS[number % len(PARTS)], after=chance.randint(1, _MOST))
 
 
-def _dask(*arguments: str) -> subprocess.Popen[bytes]:
-    return _python("-m", "dask", *arguments)
+def _run(program: Callable[..., None], api_key: str, arguments: tuple[str, ...]) -> None:
+    """Run a program in a process of its own, with the key in its environment, without output."""
+    os.environ["IOTTLY_API_KEY"] = api_key
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 1)
+    os.dup2(nothing, 2)
+    program(*arguments)
 
 
-def _python(*arguments: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, *arguments],
-        cwd=Path(__file__).parents[2],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+def _scheduler(*arguments: str) -> None:
+    dask_scheduler.main(arguments)
+
+
+def _worker(*arguments: str) -> None:
+    dask_worker.main(arguments)
+
+
+def _script(scheduler: str, folder: str, project: str, base_url: str) -> None:
+    config = Config(base_url=base_url, page_size=_PAGE)
+    partitions = asyncio.run(
+        plan(
+            [PartitionSource(project=project)],
+            folder,
+            start=datetime(2026, 4, 1, tzinfo=UTC),
+            end=datetime(2026, 5, 1, tzinfo=UTC),
+            window=timedelta(days=4),
+            windows_per_partition=2,
+            config=config,
+        )
     )
+    with Client(scheduler) as client:  # type: ignore[no-untyped-call]
+        run(client, partitions, folder, config=config)
 
 
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+def _kill(process: BaseProcess) -> None:
+    process.kill()
+    process.join()
 
 
 def _free_port() -> int:
