@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 from ._version import __version__
 
@@ -19,23 +20,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code; `iottly_async.cli` lists them.
     """
-    given = sys.argv[1:] if arguments is None else arguments
-    if [*given] == ["--version"]:  # quickly, and also without the extra
+    given = [*(sys.argv[1:] if arguments is None else arguments)]
+    if given == ["--version"]:  # quickly, and also without the extra
         sys.stdout.write(f"{__version__}\n")
         return 0
-    try:
-        from .cli import run
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] not in _REQUIRED:
-            raise
-        missing = error.name
-    else:
-        return run(given)
-    sys.stderr.write(
-        f"iottly: the command line needs the package {missing}, which is not installed; "
-        "install it with: pip install 'iottly-async[cli]'\n"
-    )
-    return 2
+    missing = next((name for name in _REQUIRED if find_spec(name) is None), None)
+    if missing is not None:
+        sys.stderr.write(
+            f"iottly: the command line needs the package {missing}, which is not installed; "
+            "install it with: pip install 'iottly-async[cli]'\n"
+        )
+        return 2
+    from .cli.overview import OVERVIEW, print_overview
+
+    if given in OVERVIEW:  # quickly, too
+        from .cli.closed_pipe import until_pipe_closes
+
+        return until_pipe_closes(print_overview)
+    from .cli.app import run
+
+    return run(given)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,3 @@ profile (a table of `~/.config/iottly/config.toml`, which `--profile` names), an
 
 `exit_codes.py` has the exit codes.
 """
-
-from .app import run
-
-__all__ = ["run"]

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import logging
-import os
-import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Sequence
+from importlib import import_module
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, CycloptsPanel
 
 from .._version import __version__
 from ..errors import IottlyError
-from . import commands, compact, coverage, doctor, emulator, ingest, messages, project, quota, tail
+from .closed_pipe import until_pipe_closes
 from .console import say, stderr
-from .exit_codes import MEANINGS, ExitCode, exit_code, explain
+from .exit_codes import ExitCode, exit_code, explain
 from .help import COMPLETION, add_help
+from .overview import COMMANDS, DESCRIPTION
 from .signals import sigterm_as_ctrl_c
 
 
@@ -29,53 +28,33 @@ def run(arguments: Sequence[str]) -> int:
         The exit code.
     """
     _log_to_stderr()
-    try:
-        code = _invoke(arguments)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _discard_stdout()
-        return ExitCode.DONE
-    return code
+    return until_pipe_closes(lambda: _invoke(arguments))
 
 
-def make_app() -> App:
-    """Build the cyclopts application with all commands."""
+def make_app(names: Iterable[str] = COMMANDS) -> App:
+    """Build the cyclopts application.
+
+    Args:
+        names: The commands that it has, by default all. Their modules are imported.
+    """
     app = App(
         name="iottly",
-        help="Use the Iottly IoT cloud from a shell.\n\n"
-        "The API key is never an argument. It is read from IOTTLY_API_KEY; or printed by the "
-        'profile\'s key_command, such as key_command = "pass show iottly"; or kept in the '
-        "system's keyring (pip install keyring; keyring set iottly PROFILE); or asked for on a "
-        "terminal.\n\n"
-        "IOTTLY_PROJECT names the project, IOTTLY_BASE_URL another host, and other settings have "
-        "variables, too, such as IOTTLY_TIMEOUT. An option comes before a variable, that before "
-        "the profile, and that before the default.\n\n"
-        "Exit codes:\n" + "\n".join(f"{code:3d}  {MEANINGS[code]}" for code in ExitCode),
+        help=DESCRIPTION,
         version=__version__,
         help_format="plaintext",
-        error_console=stderr(),
         suppress_keyboard_interrupt=False,
     )
-    for command in (
-        project.ping,
-        project.inspect,
-        project.licenses,
-        project.devices,
-        project.rename,
-        commands.send,
-        commands.run,
-        messages.messages,
-        tail.tail,
-        ingest.ingest,
-        compact.compact,
-        coverage.coverage,
-        quota.quota,
-        doctor.doctor,
-        emulator.emulator,
-    ):
-        app.command(command)
+    for name in names:
+        module = import_module(f".{COMMANDS[name][0]}", __package__)
+        app.command(getattr(module, name))
     add_help(app)
     return app
+
+
+def _named(tokens: Sequence[str]) -> Iterable[str]:
+    """The commands that the tokens may need: the one that they begin with, or all."""
+    name = tokens[1:2] if tokens[:1] == ["help"] else tokens[:1]
+    return name if name and name[0] in COMMANDS else COMMANDS
 
 
 def _invoke(arguments: Sequence[str]) -> int:
@@ -84,10 +63,11 @@ def _invoke(arguments: Sequence[str]) -> int:
         tokens[:1] = tokens[0].split("=", 1)
     with sigterm_as_ctrl_c() as sigterm_came:
         try:
-            code = make_app()(
-                tokens, exit_on_error=False, print_error=True, result_action="return_value"
+            code = make_app(_named(tokens))(
+                tokens, exit_on_error=False, print_error=False, result_action="return_value"
             )
-        except CycloptsError:
+        except CycloptsError as error:
+            stderr().print(CycloptsPanel(error))
             return ExitCode.USAGE
         except IottlyError as error:
             say(explain(error))
@@ -113,11 +93,3 @@ def _log_to_stderr() -> None:
     logger = logging.getLogger()  # of asyncio and others too: their texts are escaped as well
     if not any(isinstance(handler, _ToStderr) for handler in logger.handlers):
         logger.addHandler(_ToStderr(logging.WARNING))
-
-
-def _discard_stdout() -> None:
-    # The interpreter flushes stdout when it exits: what is still buffered would fail again.
-    with suppress(OSError, ValueError):
-        devnull = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(devnull, sys.stdout.fileno())
-        os.close(devnull)

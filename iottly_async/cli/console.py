@@ -10,16 +10,15 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable
 from datetime import datetime
 from functools import cache
-from typing import Any, Final, TextIO
-
-from rich.console import Console, ConsoleOptions, RenderableType
-from rich.segment import Segment
-from rich.text import Text
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from ..texts import escaped
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
 
 GOOD: Final = "color(28)"
 BAD: Final = "color(160)"
@@ -42,6 +41,8 @@ def shown(value: Any) -> str:
 
 def plain(text: str, style: str = "") -> Text:
     """A text from outside for a table or a chart, escaped."""
+    from rich.text import Text  # here, as a command that prints JSON needs no rich
+
     return Text(escaped(text), style)
 
 
@@ -87,25 +88,16 @@ def say(text: str) -> None:
 @cache
 def stderr() -> Console:
     """The console for everything but data."""
-    return _EscapingConsole(stderr=True, highlight=False)
+    from .escaping_console import EscapingConsole
+
+    return EscapingConsole(stderr=True, highlight=False)
 
 
 @cache
 def stdout() -> Console:
     """The console for tables and charts. In a pipe, COLUMNS is its width, which watch(1) sets."""
+    from .escaping_console import EscapingConsole
+
     columns = os.environ.get("COLUMNS", "")
     known = sys.stdout.isatty() or (columns.isdecimal() and int(columns) > 0)
-    return _EscapingConsole(highlight=False, width=None if known else _WIDE)
-
-
-class _EscapingConsole(Console):
-    """A console whose texts hold no control character but the end of a line."""
-
-    def render(
-        self, renderable: RenderableType, options: ConsoleOptions | None = None
-    ) -> Iterable[Segment]:
-        for segment in super().render(renderable, options):
-            if segment.control is None and not segment.text.isprintable():
-                lines = map(escaped, segment.text.split("\n"))
-                segment = segment._replace(text="\n".join(lines))
-            yield segment
+    return EscapingConsole(highlight=False, width=None if known else _WIDE)

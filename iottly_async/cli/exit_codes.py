@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import IntEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from ..errors import (
-    ConfigurationError,
-    CursorMismatchError,
-    ForbiddenError,
-    IottlyError,
-    StoreInUseError,
-    UnauthorizedError,
-)
+if TYPE_CHECKING:
+    from ..errors import IottlyError
 
 
 class ExitCode(IntEnum):
@@ -57,6 +51,15 @@ MEANINGS: Final[Mapping[ExitCode, str]] = {
 
 def exit_code(error: IottlyError) -> ExitCode:
     """Choose the exit code for an error of the library."""
+    # Imported here and below, so that `iottly --help` loads no attrs.
+    from ..errors import (
+        ConfigurationError,
+        CursorMismatchError,
+        ForbiddenError,
+        StoreInUseError,
+        UnauthorizedError,
+    )
+
     if isinstance(error, ConfigurationError | CursorMismatchError):
         return ExitCode.USAGE
     if isinstance(error, UnauthorizedError | ForbiddenError):
@@ -68,6 +71,8 @@ def exit_code(error: IottlyError) -> ExitCode:
 
 def explain(error: IottlyError) -> str:
     """Describe an error in one line, with a hint where one helps."""
+    from ..errors import ForbiddenError, UnauthorizedError
+
     text = str(error) or type(error).__name__
     if error.request_id is not None:
         text += f" (request {error.request_id})"

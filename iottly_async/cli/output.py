@@ -12,9 +12,6 @@ from typing import Annotated, Any, Literal
 
 from attrs import asdict, has
 from cyclopts import Parameter
-from rich.cells import cell_len
-from rich.table import Column, Table
-from rich.text import Text
 
 from .console import iso, plain, shown, stdout
 from .record_writers import (
@@ -23,7 +20,6 @@ from .record_writers import (
     JsonLinesWriter,
     Record,
     RecordWriter,
-    TableWriter,
 )
 
 Format = Literal["table", "jsonl", "json", "csv"]
@@ -113,6 +109,8 @@ class Output:
             case "csv":
                 return CsvWriter(columns)
             case "table":
+                from .table_writer import TableWriter  # here, as other formats need no rich
+
                 cut = sys.stdout.isatty() and not self._wide
                 width = get_terminal_size().columns if cut else None
                 return TableWriter(columns, titles, width=width)
@@ -126,6 +124,10 @@ def _print_value(name: str, text: str, *, names: int) -> None:
         text: The value, escaped.
         names: The length of the longest name.
     """
+    from rich.cells import cell_len
+    from rich.table import Column, Table
+    from rich.text import Text
+
     room = stdout().width - names - len(_GAP)
     if max(map(cell_len, text.split()), default=0) > room:
         stdout().print(plain(name, "bold"))

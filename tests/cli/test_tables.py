@@ -13,7 +13,7 @@ from rich.console import Console
 from iottly_async.cli import coverage_chart
 from iottly_async.cli.console import stdout
 from iottly_async.cli.coverage_chart import bins_of, draw
-from iottly_async.cli.record_writers import TableLayout
+from iottly_async.cli.table_writer import TableLayout
 from iottly_async.emulator import EmulatorThread
 from iottly_async.ingest.coverage import Cell, Coverage, DeviceCoverage, State
 from iottly_async.ingest.grid import TimeGrid
