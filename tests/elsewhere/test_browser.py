@@ -83,7 +83,8 @@ async def check(page: Page, url: str, *, ready: str = "true", by_axe: bool = Tru
 
 
 @pytest.mark.skipif(not PAGES, reason="IOTTLY_SITE: mkdocs build")
-async def test_every_page_of_the_site(browser: Page) -> None:
+@pytest.mark.parametrize("part", range(4))
+async def test_every_page_of_the_site(browser: Page, part: int) -> None:
     """It has no error, nothing that is too wide, no request to another host, no axe violation.
 
     axe takes seconds for a page. In a short run it sees one page of each kind.
@@ -91,7 +92,7 @@ async def test_every_page_of_the_site(browser: Page) -> None:
     app = Starlette(routes=[Mount("/iottly-async", StaticFiles(directory=SITE, html=True))])
     found = []
     async with serving(app) as address:
-        for page in PAGES:
+        for page in PAGES[part::4]:
             path = page.relative_to(SITE).as_posix().removesuffix("index.html")
             found += await check(
                 browser, f"{address}/iottly-async/{path}", by_axe=LONG or path in OF_EACH_KIND
