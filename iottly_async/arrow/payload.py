@@ -11,7 +11,8 @@ Paths are written like ``sensor_data_reading.temperature`` or ``phases[0].volts`
 | texts | string |
 | objects, arrays | string, their JSON |
 
-A path that is missing, a JSON null and a payload that cannot be read are null. Types that clash,
+A path that is missing, a JSON null, a payload that cannot be read, and a number that is out of the
+range of a double, such as 10**400, are null. Types that clash,
 such as a number in one message and a text in another, are an error.
 """
 
@@ -24,7 +25,7 @@ import msgspec
 import pyarrow as pa
 
 from ..errors import ConfigurationError, DecodeError
-from ..models._payload import decode_payload, decode_together
+from ..models._payload import as_double, decode_payload, decode_together
 from ..models._payload_path import is_path, reader_of
 from ..models.row import MessageRow
 from .schema import SCHEMA
@@ -46,10 +47,16 @@ class PayloadColumns:
         paths: the path of each column, by the column's name.
 
     Raises:
-        ConfigurationError: a path is malformed, or a name is one of the schema's.
+        ConfigurationError: it is no mapping, a path is malformed, or a name is one of the
+            schema's.
     """
 
     def __init__(self, paths: Mapping[str, str]) -> None:
+        if not isinstance(paths, Mapping):
+            raise ConfigurationError(
+                "payload must be a mapping of names to paths, such as "
+                f"{{'temperature': 'room.celsius'}}, not {type(paths).__name__}"
+            )
         self._columns = [_Column(name, path) for name, path in paths.items()]
 
     def add(self, rows: Sequence[MessageRow]) -> None:
@@ -136,7 +143,8 @@ def _array(values: list[Any]) -> pa.Array:
     try:
         return pa.array(values)
     except (pa.ArrowInvalid, OverflowError):  # a whole number of more than 64 bits
-        return pa.array([None if value is None else float(value) for value in values])
+        doubles = [None if value is None else as_double(value) for value in values]
+        return pa.array(doubles, pa.float64())
 
 
 def _json(value: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import aclosing
-from typing import Any
+from typing import Any, cast
 
 import duckdb
 import pyarrow as pa
@@ -109,6 +109,9 @@ async def test_wrong_calls_are_refused_before_anything_is_sent(
         for paths in wrong:
             with pytest.raises(ConfigurationError, match="payload: "):
                 await messages.to_arrow("d", payload=paths)
+        for no_mapping in ("t=a", ["a"]):
+            with pytest.raises(ConfigurationError, match="payload must be a mapping"):
+                await messages.to_arrow("d", payload=cast("Any", no_mapping))
         with pytest.raises(ConfigurationError):
             messages.arrow("d", concurrency=0)
         monkeypatch.setitem(sys.modules, "pyarrow", None)
@@ -123,12 +126,28 @@ async def test_wrong_calls_are_refused_before_anything_is_sent(
 async def test_paths_of_the_payload_become_typed_columns() -> None:
     """Types are found from the data; what is missing is null; DuckDB reads the table by name."""
     payloads = [
-        {"a": {"b": 1, "c": [{"v": 2.5}]}, "on": True, "x.y": "text", "o": {"k": [1]}, "n": 1},
+        {
+            "a": {"b": 1, "c": [{"v": 2.5}]},
+            "on": True,
+            "x.y": "text",
+            "o": {"k": [1]},
+            "n": 1,
+            "w": 10**400,
+        },
         {"a": {"b": None}, "on": None, "n": 0.5},
         "no object",
         {"a": {"c": []}, "on": False, "x": {"y": "nested"}, "o": [2], "n": 2**70},
     ]
-    paths = {"b": "a.b", "v": "a.c[0].v", "on": "on", "xy": "x.y", "o": "o", "n": "n", "no": "z"}
+    paths = {
+        "b": "a.b",
+        "v": "a.c[0].v",
+        "on": "on",
+        "xy": "x.y",
+        "o": "o",
+        "n": "n",
+        "w": "w",
+        "no": "z",
+    }
     async with Emulator(devices=1, messages=0) as emulator, session_on(emulator) as session:
         device_id = emulator.device_ids[0]
         emulator.clock.pin()
@@ -146,6 +165,7 @@ async def test_paths_of_the_payload_become_typed_columns() -> None:
             "xy": "string",
             "o": "string",
             "n": "double",
+            "w": "double",
             "no": "null",
         }
         assert table.select([*paths]).to_pydict() == {
@@ -155,6 +175,7 @@ async def test_paths_of_the_payload_become_typed_columns() -> None:
             "xy": ["text", None, None, "nested"],
             "o": ['{"k":[1]}', None, None, "[2]"],
             "n": [1.0, 0.5, None, float(2**70)],
+            "w": [None] * 4,
             "no": [None] * 4,
         }
         with duckdb.connect() as db:

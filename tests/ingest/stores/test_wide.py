@@ -142,11 +142,12 @@ async def test_a_column_may_get_another_path(
 async def test_numbers_of_any_size(
     session: IottlySession, emulator: Emulator, place: Path | str
 ) -> None:
-    """They are doubles."""
+    """They are doubles; null if they are out of a double's range."""
     values = [1e-310, -1e300, 2**53, 2**64, -(2**70), 0]
-    append(emulator, [{"n": value} for value in values])
+    append(emulator, [{"n": value} for value in (*values, 10**400, -(10**400))])
     await run(session, emulator, place, {"n": "n"})
-    found = [value for (value,) in rows_of(place, "n")]
+    *found, huge, least = [value for (value,) in rows_of(place, "n")]
+    assert (huge, least) == (None, None)
     assert found[1:] == [float(value) for value in values[1:]]
     assert abs(found[0]) <= 1e-300
 

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
 # Names of members hold no quotes (`checked_columns`), so that they can stand in a statement.
 _TYPED: Final[Mapping[ColumnKind, str]] = {
+    # The cast of a number that is out of the range of a double is infinite.
     "number": "CASE WHEN json_type({0}) IN ('BIGINT', 'UBIGINT', 'HUGEINT', 'UHUGEINT', 'DOUBLE') "
-    "THEN TRY_CAST({0} ->> '$' AS DOUBLE) END",
+    "AND isfinite(TRY_CAST({0} ->> '$' AS DOUBLE)) THEN TRY_CAST({0} ->> '$' AS DOUBLE) END",
     "boolean": "CASE json_type({0}) WHEN 'BOOLEAN' THEN CAST({0} ->> '$' AS BOOLEAN) END",
     "text": "CASE json_type({0}) WHEN 'VARCHAR' THEN {0} ->> '$' END",
     "json": "CASE WHEN json_type({0}) IN ('OBJECT', 'ARRAY') THEN CAST({0} AS VARCHAR) END",

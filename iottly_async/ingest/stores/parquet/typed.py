@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from ....arrow import SCHEMA
 from ....errors import DecodeError
-from ....models._payload import decode_payload, decode_together
+from ....models._payload import as_double, decode_payload, decode_together
 from ....models._payload_path import reader_of
 from ...payload_columns import ColumnKind, ColumnTypes, PayloadColumn
 from ..appendfile import reading
@@ -123,10 +123,7 @@ def _value(text: bytes) -> Any:
 
 
 def _number(value: Any) -> float | None:
-    try:
-        return float(value) if type(value) in (int, float) else None
-    except OverflowError:  # a whole number that no double comes near
-        return None
+    return as_double(value) if type(value) in (int, float) else None
 
 
 def _boolean(value: Any) -> bool | None:

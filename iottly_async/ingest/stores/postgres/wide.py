@@ -11,9 +11,10 @@ from ...payload_columns import ColumnKind, PayloadColumn
 
 # Names of members hold no quotes (`checked_columns`), so that they can stand in a statement.
 _TYPED: Final[Mapping[ColumnKind, str]] = {
-    # The cast refuses a number that is too near to zero for a double.
+    # The cast refuses a number that is too near to zero for a double, or too far from it.
     "number": "CASE WHEN jsonb_typeof(@) <> 'number' THEN NULL "
-    "WHEN abs((@)::numeric) < 1e-300 THEN 0 ELSE (@)::numeric::double precision END",
+    "WHEN abs((@)::numeric) < 1e-300 THEN 0 WHEN abs((@)::numeric) > 1.7976931348623157e308 "
+    "THEN NULL ELSE (@)::numeric::double precision END",
     "boolean": "CASE jsonb_typeof(@) WHEN 'boolean' THEN (@)::boolean END",
     "text": "CASE jsonb_typeof(@) WHEN 'string' THEN @ #>> '{}' END",
     "json": "CASE WHEN jsonb_typeof(@) IN ('object', 'array') THEN (@)::text END",
