@@ -9,10 +9,9 @@ import msgspec
 import pyarrow as pa
 
 from ..models import Message
-from ..models._payload import decode_together
 from ..models._time import digest_texts
 from ..models.message import row_of
-from ..models.row import MessageRow, digest_all, digest_together, keys_of, own_bytes
+from ..models.row import MessageRow, digest_all, keys_of, own_bytes, payloads_of
 from .schema import SCHEMA, TIME
 
 _CHUNK: Final = 500
@@ -60,12 +59,10 @@ def _digest(
     rows: Sequence[MessageRow], times: Sequence[str | None], device_times: Sequence[str | None]
 ) -> None:
     """Compute the digests that are not known yet; the texts serve for columns, too."""
-    if all([row._digest is None for row in rows]):  # noqa: C419 - faster
-        payloads = decode_together([row.payload for row in rows])
+    if any([row._digest is None for row in rows]):  # noqa: C419 - faster
+        payloads = payloads_of(rows)
         if payloads is not None:
             digest_all(rows, payloads, times, device_times)
-    else:
-        digest_together(rows)
 
 
 def _times(texts: Sequence[str | None]) -> pa.Array:

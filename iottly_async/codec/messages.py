@@ -52,6 +52,7 @@ class _PageRow(
     channel: str | None = None
     id: _Absent = _ABSENT
     more: Annotated[dict[str, Any], msgspec.Meta(min_length=1, max_length=0)] = _ABSENT
+    _form: Annotated[bytes, msgspec.Meta(min_length=1, max_length=0)] = _ABSENT
     _digest: _Absent = _ABSENT
     _ordinal: Annotated[int, msgspec.Meta(ge=1, le=0)] = 0
 

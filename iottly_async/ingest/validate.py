@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import compress
 from typing import Any
 
 from ..errors import DecodeError
 from ..models._payload import decode_payload, decode_together
 from ..models.message import message_of
-from ..models.row import MessageRow, digest_all
+from ..models.row import MessageRow, digest_all, payloads_of
 from .stores import Rejected
 
 
@@ -34,17 +33,12 @@ def validate(
     Returns:
         The valid rows, and the rejected ones.
     """
-    values = decode_together([row.payload for row in rows])
-    if values is not None and note is not None:
-        note(values)
-    if values is not None and not hashed:
-        return list(rows), []
+    values = payloads_of(rows) if note is None else decode_together([row.payload for row in rows])
     if values is not None:
-        unknown = [row._digest is None for row in rows]
-        if all(unknown):
+        if note is not None:
+            note(values)
+        if hashed:
             digest_all(rows, values)
-        elif any(unknown):  # those that share a millisecond have their digests already
-            digest_all([*compress(rows, unknown)], [*compress(values, unknown)])
         return list(rows), []
     valid: list[MessageRow] = []
     rejected: list[Rejected] = []

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from hashlib import blake2b
+from itertools import compress
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -56,6 +57,7 @@ class MessageRow(msgspec.Struct, gc=False):
     channel: str | None = None
     id: str | None = None
     more: Mapping[str, Any] | None = None
+    _form: bytes | None = None  # of `forms_of`, if the payload can be read
     _digest: str | None = None
     _ordinal: int = 0
 
@@ -96,7 +98,9 @@ class MessageRow(msgspec.Struct, gc=False):
             times = digest_texts([self.time, self.device_time])
             head = [self.project_id, self.device_id, *times, self.type, self.channel]
             try:
-                data = _encode([*head, decode_payload(self.payload)])
+                form = self._form
+                payload = decode_payload(self.payload) if form is None else msgspec.Raw(form)
+                data = _encode([*head, payload])
             except DecodeError:
                 data = _encode(head) + bytes(self.payload)
             hash_ = _new_hash()
@@ -117,17 +121,21 @@ def digest_all(
     times: Sequence[str | None] | None = None,
     device_times: Sequence[str | None] | None = None,
 ) -> None:
-    """Compute the `digest` of many rows, at half the cost of one after the other.
+    """Compute the `digest` of rows that have none yet, at half the cost of one after the other.
 
     Args:
         rows: any number.
-        payloads: the decoded payload of each.
+        payloads: of each, as `payloads_of` returns them.
         times: the `digest_texts` of their times; None, the default, computes them.
         device_times: the same of their device times.
     """
     if times is None or device_times is None:
         times = digest_texts([row.time for row in rows])
         device_times = digest_texts([row.device_time for row in rows])
+    unknown = [row._digest is None for row in rows]
+    if not all(unknown):
+        columns = (rows, payloads, times, device_times)
+        rows, payloads, times, device_times = ([*compress(each, unknown)] for each in columns)
     lines = _encode_lines(
         [
             (row.project_id, row.device_id, time, device_time, row.type, row.channel, payload)
@@ -143,16 +151,46 @@ def digest_all(
         row._digest = hash_.hexdigest()
 
 
-def digest_together(rows: Sequence[MessageRow]) -> None:
-    """Compute the `digest` of many rows, of those that have none yet.
+def payloads_of(rows: Sequence[MessageRow]) -> list[Any] | None:
+    """Decode the payloads of many rows, in one call.
 
-    Their payloads are decoded in one call, and not kept. If one of them cannot be read,
-    nothing is computed: each row then computes its own digest when it is read.
+    Returns:
+        For each row a value for `digest_all`: the decoded payload, or the JSON that `forms_of` has
+        made of it before. None if one of the payloads cannot be read.
     """
-    unknown = [row for row in rows if row._digest is None]
-    payloads = decode_together([row.payload for row in unknown])
-    if payloads is not None:
-        digest_all(unknown, payloads)
+    unread = [row.payload for row in rows if row._form is None]
+    values = decode_together(unread)
+    if values is None or len(unread) == len(rows):
+        return values
+    decoded = iter(values)
+    return [next(decoded) if row._form is None else msgspec.Raw(row._form) for row in rows]
+
+
+def forms_of(rows: Sequence[MessageRow]) -> list[bytes]:
+    """Write the payloads of many rows in one form, whatever the form in which they arrived.
+
+    A row keeps it, so that its payload is not decoded again for its digest.
+
+    Returns:
+        The JSON of each payload, without spaces, and with the keys of objects in order. A payload
+        that cannot be read stays as it is.
+    """
+    values = decode_together([row.payload for row in rows])
+    if values is None:
+        return [*map(_form_of, rows)]
+    *forms, _ = _encode_lines(values).split(b"\n")
+    for row, form in zip(rows, forms, strict=True):
+        row._form = form
+    return forms
+
+
+def _form_of(row: MessageRow) -> bytes:
+    try:
+        form = _encode(decode_payload(row.payload))
+    except DecodeError:
+        return bytes(row.payload)
+    row._form = form
+    return form
 
 
 def keys_of(rows: Sequence[Any]) -> list[str]:

@@ -29,8 +29,8 @@ both leave what request 2 brings of millisecond 10 as it is. An evenly filled ra
 **Invariants.**
 
 - Everything before a segment's `done` was returned by it; nothing at or after `done` was.
-- A millisecond is delivered whole, in one batch. Its messages are ordered by the hash of their
-  content, for the service promises no order among them (D6).
+- A millisecond is delivered whole, in one batch. Its messages are ordered by their content, the
+  device's time first, for the service promises no order among them (D6).
 - A walk ends at a fixed time, `settle` seconds before the server's present at its first answer
   (D11). What arrives later belongs to the next walk.
 - A cursor holds the intervals that are not delivered yet. It changes when a batch is delivered,
