@@ -145,7 +145,7 @@ class _Examination:
         for device_id in evidence.device_ids[: NEWEST.most]:
             exchange = await self._page(NEWEST, device_id=device_id, order="desc")
             evidence.newest[device_id] = exchange
-            rows = evidence.page_rows(exchange, device_id) or []
+            rows = evidence.page_rows(exchange) or []
             if len(rows) > most:
                 most, evidence.device_id = len(rows), device_id
             if is_enough(rows):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from hashlib import blake2b
 from typing import Literal, NamedTuple
 
@@ -74,7 +75,7 @@ class Exchange:
         answer = self.answer
         return answer is not None and 200 <= answer.status < 300 and not self.is_page
 
-    @property
+    @cached_property
     def is_page(self) -> bool:
         """Whether the answer is none of the API's own: HTML of a proxy, say."""
         answer = self.answer
@@ -83,6 +84,28 @@ class Exchange:
         if answer.status >= 300:
             return not is_api_error(answer)
         return not is_object(answer.body)
+
+    @cached_property
+    def page_rows(self) -> list[SampleRow] | None:
+        """The rows of a page, in its order; [] if none matches (D4), None if it has no rows."""
+        if self.status == 404 and not self.is_page:
+            return []
+        return self._rows(decode_page)
+
+    @cached_property
+    def history_rows(self) -> list[SampleRow] | None:
+        """The rows of the history's answer, in its order; None if it has no rows."""
+        return self._rows(decode_history)
+
+    def _rows(self, decode: Callable[..., DecodedRows]) -> list[SampleRow] | None:
+        if self.answer is None or not self.succeeded:
+            return None
+        try:
+            # The ids are for messages that name none; a sample holds no ids.
+            messages = decode(self.answer.body, project_id="", device_id="").messages
+        except DecodeError:
+            return None
+        return [_row(message) for message in messages]
 
     @property
     def observation(self) -> Observation | None:
@@ -177,15 +200,13 @@ class Evidence:
     late: Exchange | None = None
     stream: StreamOutcome | None = None
 
-    def page_rows(self, exchange: Exchange | None, device_id: str = "") -> list[SampleRow] | None:
-        """The rows of a page, in its order; [] if none matches (D4), None if it has no rows."""
-        if exchange is not None and exchange.status == 404 and not exchange.is_page:
-            return []
-        return _rows(exchange, self._decode(decode_page, device_id))
+    def page_rows(self, exchange: Exchange | None) -> list[SampleRow] | None:
+        """The rows of a page, as `Exchange.page_rows`; None if there is no exchange."""
+        return None if exchange is None else exchange.page_rows
 
     def history_rows(self, exchange: Exchange | None) -> list[SampleRow] | None:
-        """The rows of the history's answer, in its order; None if it has no rows."""
-        return _rows(exchange, self._decode(decode_history, ""))
+        """The rows of the history's answer, as `Exchange.history_rows`; None if there is none."""
+        return None if exchange is None else exchange.history_rows
 
     def forms_of(self, exchange: Exchange | None, kind: AnswerKind) -> AnswerForms | None:
         """How an answer is written; None if there is no such answer."""
@@ -212,24 +233,6 @@ class Evidence:
         if self.stopped is not None:
             return f"not asked: {self.stopped}"
         return "not asked: no device has messages that can be read"
-
-    def _decode(
-        self, decode: Callable[..., DecodedRows], device_id: str
-    ) -> Callable[[bytes], DecodedRows]:
-        names = {"project_id": self.project_id, "device_id": device_id or self.device_id}
-        return lambda body: decode(body, **names)
-
-
-def _rows(
-    exchange: Exchange | None, decode: Callable[[bytes], DecodedRows]
-) -> list[SampleRow] | None:
-    if exchange is None or exchange.answer is None or not exchange.succeeded:
-        return None
-    try:
-        messages = decode(exchange.answer.body).messages
-    except DecodeError:
-        return None
-    return [_row(message) for message in messages]
 
 
 def _row(message: Message) -> SampleRow:
