@@ -14,6 +14,7 @@ from .closed_pipe import until_pipe_closes
 from .console import say, stderr
 from .exit_codes import ExitCode, exit_code, explain
 from .help import COMPLETION, add_help
+from .help_format import HelpFormatter
 from .overview import COMMANDS, DESCRIPTION
 from .signals import sigterm_as_ctrl_c
 
@@ -42,6 +43,7 @@ def make_app(names: Iterable[str] = COMMANDS) -> App:
         help=DESCRIPTION,
         version=__version__,
         help_format="plaintext",
+        help_formatter=HelpFormatter(),
         suppress_keyboard_interrupt=False,
     )
     for name in names:

@@ -37,7 +37,7 @@ async def ingest(
     start: str | None = None,
     end: str | None = None,
     type: TypeOption = "all",
-    columns: list[str] | None = None,
+    columns: Annotated[list[str] | None, Parameter(negative=())] = None,
     concurrency: int = 8,
     flush_every: float = 1.0,
     patience: float | None = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import shutil
 import subprocess
@@ -42,6 +43,23 @@ def test_help_shows_what_the_option_shows(iottly: Run) -> None:
         shown = iottly("help", command)
         assert shown.code == 0
         assert shown.out == iottly(command, "--help").out, command
+
+
+def test_lines_are_as_long_as_the_terminal_is_wide(
+    iottly: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a command does, and each option, is one line on a terminal that is wide enough."""
+    monkeypatch.setenv("COLUMNS", "1000")
+    app = make_app()
+    for command in COMMANDS:
+        shown = iottly(command, "--help").out
+        text, _, arguments = inspect.cleandoc(str(app[command].default_command.__doc__)).partition(
+            "\n\nArgs:\n"
+        )
+        options = re.split(r"\n    (?=\S+: )", arguments.partition("\n\n")[0])
+        for part in (*text.split("\n\n"), *(each.partition(": ")[2] for each in options)):
+            assert " ".join(part.split()) in shown, command
+        assert "--empty" not in shown
 
 
 def test_a_mistyped_command_is_answered_with_the_nearest(iottly: Run) -> None:
