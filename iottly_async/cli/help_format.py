@@ -10,33 +10,44 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import evolve
-from cyclopts.help import DefaultFormatter, HelpPanel, InlineText
-from rich.text import Text
 
 if TYPE_CHECKING:
+    from cyclopts.help import DefaultFormatter, HelpPanel
     from rich.console import Console, ConsoleOptions
 
 _WITHIN_PARAGRAPH: Final = re.compile(r"(?<!\n)\n(?![\s-])")
 """A line end that is neither beside an empty line nor before a line of a list."""
 
 
-class HelpFormatter(DefaultFormatter):
-    """Prints the panels of a command's help."""
+class HelpFormatter:
+    """Prints the parts of a command's help, as cyclopts' own formatter does."""
 
     def __call__(self, console: Console, options: ConsoleOptions, panel: HelpPanel) -> None:
-        """Print a panel."""
+        """Print a panel of arguments or options."""
         entries = [evolve(one, description=_flowing(one.description)) for one in panel.entries]
-        super().__call__(console, options, panel.copy(entries=entries))
+        self._default()(console, options, panel.copy(entries=entries))
+
+    def render_usage(self, console: Console, options: ConsoleOptions, usage: Any) -> None:
+        """Print how the command is called."""
+        self._default().render_usage(console, options, usage)
 
     def render_description(
         self, console: Console, options: ConsoleOptions, description: Any
     ) -> None:
-        """Print what a command does."""
-        super().render_description(console, options, _flowing(description))
+        """Print what the command does."""
+        self._default().render_description(console, options, _flowing(description))
+
+    def _default(self) -> DefaultFormatter:
+        # Imported here: a command that does its work needs no rich for its help.
+        from cyclopts.help import DefaultFormatter
+
+        return DefaultFormatter()
 
 
 def _flowing(description: Any) -> Any:
-    if isinstance(description, InlineText) and isinstance(description.primary_renderable, Text):
-        text = _WITHIN_PARAGRAPH.sub(" ", description.primary_renderable.plain)
-        description.primary_renderable = Text(text)
+    from rich.text import Text
+
+    text = getattr(description, "primary_renderable", None)
+    if isinstance(text, Text):
+        description.primary_renderable = Text(_WITHIN_PARAGRAPH.sub(" ", text.plain))
     return description
