@@ -11,9 +11,15 @@ from aiohttp import ClientTimeout, TCPConnector
 from ..config import Config
 
 
-def connector_for(config: Config, *, force_close: bool) -> TCPConnector:
-    """Make a connector without a limit: `max_connections` is a semaphore of the transport."""
-    trust = config.ssl or _default_context()
+def connector_for(config: Config, *, force_close: bool, tls: bool = True) -> TCPConnector:
+    """Make a connector without a limit: `max_connections` is a semaphore of the transport.
+
+    Args:
+        config: its `ssl` is used.
+        force_close: whether a connection is closed after each request.
+        tls: whether TLS may be used. Reading the system's authorities takes 30 ms.
+    """
+    trust = config.ssl or (_default_context() if tls else True)
     return TCPConnector(limit=0, ssl=trust, force_close=force_close)
 
 

@@ -53,7 +53,8 @@ class PooledConnections:
         self._most = config.max_response_bytes
         self._alone = alone
         self._timeout = timeout_of(config)
-        self._connector = connector_for(config, force_close=alone)
+        tls = config.base_url.startswith("https:")  # no request leaves for another address
+        self._connector = connector_for(config, force_close=alone, tls=tls)
         url, loop = URL(config.base_url, encoded=True), asyncio.get_running_loop()
         self._address = _Address("GET", url, loop=loop)
         self._used: UsedConnections = WeakKeyDictionary()

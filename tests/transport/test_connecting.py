@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest import mock
 
 import aiohttp
 import pytest
@@ -21,7 +22,7 @@ from iottly_async import (
     ProtocolError,
     TLSError,
 )
-from iottly_async.transport import Outgoing
+from iottly_async.transport import Outgoing, connector
 from iottly_async.transport.errors import translated
 from tests.support.calls import Fault, Verb, assert_error, each_verb, failure_of, session_on
 from tests.support.raw_server import Peer, RawServer, Script, answering
@@ -196,3 +197,18 @@ async def test_plain_http_to_a_tls_port(verb: Verb, certificates: Certificates) 
         assert isinstance(reported, ProtocolError | ConnectionLostError)
         assert error.sent == "maybe"
         assert not server.requests
+
+
+@pytest.mark.parametrize(("scheme", "read"), [("http", 0), ("https", 1)])
+async def test_the_systems_authorities_are_read_for_https_alone(scheme: str, read: int) -> None:
+    """Reading them takes 30 ms, and a request by http trusts nobody."""
+    connector._default_context.cache_clear()
+    with (
+        mock.patch("ssl.create_default_context", wraps=ssl.create_default_context) as create,
+        socket.socket() as taken,
+    ):
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: nobody else gets this port
+        async with session_on(f"{scheme}://127.0.0.1:{taken.getsockname()[1]}") as session:
+            with pytest.raises(ConnectError):
+                await session.ping()
+    assert create.call_count == read
