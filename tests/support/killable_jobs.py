@@ -133,11 +133,16 @@ def nursery() -> Iterator[Nursery]:
 
 
 def _serve() -> None:
-    # Jobs import these late; imported here, they are there in each child.
-    from iottly_async.ingest.stores.parquet import conversion, row_files
+    # Jobs import and make these late; here, they are there in each child.
+    from pyarrow import dataset
+
+    from iottly_async.codec import Answers
+    from iottly_async.ingest.stores.duckdb import columns
+    from iottly_async.ingest.stores.parquet import conversion, devices, row_files, row_log
     from iottly_async.ingest.stores.postgres import connection
 
-    assert all((conversion, row_files, connection))
+    assert all((dataset, columns, conversion, devices, row_files, row_log, connection))
+    Answers()
     for line in iter(sys.stdin.readline, ""):
         order = json.loads(line)
         child = os.fork()
