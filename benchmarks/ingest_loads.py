@@ -5,38 +5,40 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from iottly_async.ingest.stores.duckdb import schema as duckdb_schema
 from iottly_async.ingest.stores.jsonl.lines import lines_of
-from iottly_async.models import Message
+from iottly_async.models.row import MessageRow
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_GROUP: Final = 500  # rows of which lines are made together, as by a job
 
-def bulk_load(store: str, rows: Sequence[Message]) -> Callable[[str], int]:
+
+def bulk_load(store: str, rows: Sequence[MessageRow]) -> Callable[[str], int]:
     """Prepare a bulk load.
 
     Args:
         store: A name of a file store.
-        rows: What is loaded.
+        rows: What is loaded; they have their keys.
 
     Returns:
         A function that loads the rows into a new store at a path, makes them durable, and
-        returns their number. For JSON lines they are ready-made lines, otherwise Arrow.
+        returns their number. It makes lines of them; for the other stores they are Arrow already.
     """
     if store == "jsonl":
-        return partial(_load_lines, lines_of(rows), bytes)
+        return partial(_load_lines, rows, bytes)
     if store == "jsonl.zst":
         from zstandard import ZstdCompressor
 
-        return partial(_load_lines, lines_of(rows), ZstdCompressor().compress)
+        return partial(_load_lines, rows, ZstdCompressor().compress)
     load = _load_duckdb if store == "duckdb" else _load_parquet
     return partial(load, _table(rows))
 
 
-def _table(rows: Sequence[Message]) -> pa.Table:
+def _table(rows: Sequence[MessageRow]) -> pa.Table:
     import pyarrow as pa
 
     from iottly_async.arrow import record_batch
@@ -44,12 +46,13 @@ def _table(rows: Sequence[Message]) -> pa.Table:
     return pa.Table.from_batches([record_batch(rows)])
 
 
-def _load_lines(lines: bytes, pack: Callable[[bytes], bytes], place: str) -> int:
+def _load_lines(rows: Sequence[MessageRow], pack: Callable[[bytes], bytes], place: str) -> int:
     with open(place, "wb") as file:
-        file.write(pack(lines))
+        for begin in range(0, len(rows), _GROUP):
+            file.write(pack(lines_of(rows[begin : begin + _GROUP])))
         file.flush()
         os.fsync(file.fileno())
-    return lines.count(b"\n")
+    return len(rows)
 
 
 def _load_duckdb(table: pa.Table, place: str) -> int:

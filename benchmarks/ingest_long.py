@@ -19,10 +19,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from hashlib import blake2b
 from pathlib import Path
 from statistics import median
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import aiohttp
@@ -31,17 +30,15 @@ import msgspec
 from iottly_async import Config, IottlySession, RateLimiter
 from iottly_async.ingest import IngestJob
 
-from .clients import HEADERS, KEY, held_from, url
-from .clients import by_attribute as time_of
-from .pages import DEVICE, PROJECT, SIZE
+from .clients import HEADERS, KEY
+from .pages import PROJECT
 from .pageserver import page_server
 from .table import Figure
+from .typed_rows import keys_by_hand, typed_pages
 
 DEVICES: Final = [str(UUID(int=number)) for number in range(1, 51)]
 _AT_ONCE: Final = 32
 _LATENCY: Final = 0.02  # seconds
-_decode_values: Final = msgspec.json.Decoder(list[Any]).decode
-_encode_sorted: Final = msgspec.json.Encoder(order="deterministic").encode
 
 
 class _Used(NamedTuple):
@@ -91,50 +88,19 @@ async def _job(base: str, file: str) -> int:
         return (await job.run()).rows
 
 
-class _WireRow(msgspec.Struct, gc=False, rename={"sender": "from"}):
-    sender: str
-    timestamp: str
-    type: str
-    payload: msgspec.Raw
-    devicetimestamp: str | None = None
-    to: str | None = None
-    channel: str | None = None
-
-
-class _WirePage(msgspec.Struct):
-    messages: list[_WireRow]
-
-
-def _keyed(rows: list[_WireRow]) -> list[Any]:
-    """The rows with a key each."""
-    values = _decode_values(b"[%b]" % b",".join([row.payload for row in rows]))
-    return [
-        (blake2b(_encode_sorted((row, value)), digest_size=16).hexdigest(), row)
-        for row, value in zip(rows, values, strict=True)
-    ]
-
-
 async def _by_hand(base: str, file: str, keyed: bool) -> int:
     waiting, encode = list(DEVICES), msgspec.json.Encoder().encode_lines
-    decode = msgspec.json.Decoder(_WirePage).decode
     lines = os.open(file, os.O_WRONLY | os.O_CREAT)
     async with aiohttp.ClientSession(headers=HEADERS) as session:
 
         async def work() -> int:
-            rows = 0
+            count = 0
             while waiting:
-                device, start, full = waiting.pop(), None, True
-                while full:
-                    address = url(base, start).replace(DEVICE, device)
-                    async with session.get(address) as response:
-                        found = decode(await response.read()).messages
-                    full = len(found) == SIZE
-                    if full:
-                        start = found[-1].timestamp
-                        del found[held_from(found, time_of) :]
-                    rows += len(found)
-                    os.write(lines, encode(_keyed(found) if keyed else found))
-            return rows
+                async for rows in typed_pages(session, base, waiting.pop()):
+                    keys = keys_by_hand(rows) if keyed else None
+                    os.write(lines, encode(zip(keys, rows, strict=True) if keys else rows))
+                    count += len(rows)
+            return count
 
         written = sum(await asyncio.gather(*(work() for _ in range(_AT_ONCE))))
     os.fsync(lines)

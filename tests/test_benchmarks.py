@@ -7,15 +7,17 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from benchmarks.__main__ import found, main
 from benchmarks.clients import by_attribute, held_from
-from benchmarks.pages import SIZE, Range, page, row, timestamp
+from benchmarks.pages import DEVICE, PROJECT, SIZE, Range, page, row, timestamp
 from benchmarks.pairing import Race
 from benchmarks.patience_limits import bare
 from benchmarks.patience_peers import AdaptiveRate
 from benchmarks.table import Figure, NotRun, run_parts
+from benchmarks.typed_rows import WirePage, keys_by_hand
 from iottly_async.codec import decode_history, decode_page
 
 HERE = Path(__file__).parents[1] / "benchmarks"
@@ -152,6 +154,14 @@ def test_pages_can_share_milliseconds(ties: int) -> None:
     shared = Counter(message.timestamp for message in found)
     assert (len(found), max(shared.values())) == (1000, ties)
     assert [message.timestamp for message in found] == sorted(shared.elements())
+
+
+def test_keys_made_by_hand_are_those_of_the_library() -> None:
+    """The floor of a job computes the same keys, also of a time without milliseconds."""
+    body = page([row(index) for index in range(3)])
+    messages = decode_page(body, project_id=PROJECT, device_id=DEVICE).messages
+    rows = msgspec.json.decode(body, type=WirePage).messages
+    assert keys_by_hand(rows) == [message.key for message in messages]
 
 
 def test_the_adaptive_rule_follows_its_curve() -> None:
