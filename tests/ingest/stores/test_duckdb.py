@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ import pytest
 from iottly_async.errors import ConfigurationError, StoreError
 from iottly_async.ingest import Group
 from iottly_async.ingest.stores import DuckDBStore
+from iottly_async.ingest.stores.duckdb import store as duckdb_store
+from iottly_async.ingest.stores.duckdb.opened import shared
 from iottly_async.models import Message, MessageType
 
 
@@ -106,6 +109,33 @@ async def test_texts_are_stored_as_they_arrived(tmp_path: Path) -> None:
             "SELECT project_id, device_id, channel, key FROM messages ORDER BY timestamp"
         ).fetchall()
     assert found == [("p", one.device_id, one.channel, one.key) for one in sent]
+
+
+async def test_the_log_of_a_large_file_may_be_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log grows to half of the file, within bounds, before DuckDB moves it into the file."""
+    monkeypatch.setattr(duckdb_store, "_LEAST_LOG", 100_000)
+    monkeypatch.setattr(duckdb_store, "_MOST_LOG", 400_000)
+    path = tmp_path / "telemetry.duckdb"
+    store = DuckDBStore(path)
+    await store.open()
+    await store.begin("a plan")
+    seen = []
+    for group in range(4):
+        size = path.stat().st_size
+        text = f'"{random.Random(group).randbytes(200_000).hex()}"'
+        await store.write(Group(messages=[message("d", group, text)], rejected=[], cursors={}))
+        db = shared(str(path))
+        assert db is not None
+        with db:
+            (found,) = db.execute("SELECT current_setting('checkpoint_threshold')").fetchall()
+        seen.append((size, found[0]))
+    await store.close()
+    assert seen == [
+        (size, f"{min(max(size / 2, 100_000), 400_000) / 1024:.1f} KiB") for size, _ in seen
+    ]
+    assert seen[-1][1] == "390.6 KiB"
 
 
 async def test_a_duckdb_file_of_something_else_is_refused(tmp_path: Path) -> None:
