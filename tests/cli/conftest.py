@@ -6,8 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -110,3 +110,67 @@ def read_until(fd: int, mark: bytes) -> bytes:
     while mark not in seen:
         seen += os.read(fd, 65536)
     return seen
+
+
+DRIVER = """
+import json, os, sys
+from iottly_async.__main__ import main
+from iottly_async.cli.console import stderr, stdout
+for environment, arguments in json.loads(sys.argv[1]):
+    os.environ.update(environment)
+    stdout.cache_clear()
+    stderr.cache_clear()
+    sys.stdout.write("@@@\\n")
+    sys.stdout.flush()
+    main(arguments)
+"""
+
+
+def shown_by(
+    trials: Sequence[tuple[Mapping[str, str], Sequence[str]]],
+    *,
+    on_terminal: bool,
+    stderr: bool = True,
+) -> list[str]:
+    """What commands write to stdout and stderr, together: one process runs them all.
+
+    Args:
+        trials: The environment variables and the arguments of each command. A variable stays for
+            the commands after it.
+        on_terminal: Whether stdout and stderr are a pseudo-terminal, or else a pipe.
+        stderr: Whether that of stderr belongs to it.
+
+    Returns:
+        The text of each command, in the order of the trials.
+    """
+    program = [sys.executable, "-W", "error", "-c", DRIVER, json.dumps(trials)]
+    options: dict[str, Any] = {
+        "cwd": ROOT,
+        "env": {**os.environ, "PYTHONUTF8": "1"},
+        "stdin": subprocess.DEVNULL,
+    }
+    if on_terminal:
+        ours, theirs = os.openpty()
+        errors = theirs if stderr else subprocess.DEVNULL
+        with subprocess.Popen(program, stdout=theirs, stderr=errors, **options):
+            os.close(theirs)
+            data = _read_to_end(ours)
+        os.close(ours)
+        data = data.replace(b"\r\n", b"\n")
+    else:
+        errors = subprocess.STDOUT if stderr else subprocess.DEVNULL
+        data = subprocess.run(
+            program, stdout=subprocess.PIPE, stderr=errors, timeout=120, **options
+        ).stdout
+    shown = data.decode().split("@@@\n")[1:]  # it is UTF-8: no surrogate was written
+    assert len(shown) == len(trials), data
+    return shown
+
+
+def _read_to_end(terminal_end: int) -> bytes:
+    """Read what a terminal shows until the program has ended."""
+    data = b""
+    with suppress(OSError):  # how Linux says that no program has the terminal open any more
+        while found := os.read(terminal_end, 65536):
+            data += found
+    return data

@@ -17,7 +17,7 @@ from iottly_async import Config
 from iottly_async.doctor import profile_text
 from iottly_async.emulator import EmulatorThread
 
-from .conftest import ROOT, Run, process, terminal
+from .conftest import ROOT, Run, shown_by, terminal
 
 
 @pytest.fixture(scope="module")
@@ -140,38 +140,39 @@ def test_without_a_terminal_it_needs_yes(iottly: Run, emulator: EmulatorThread) 
 @pytest.mark.skipif(sys.platform == "win32", reason="terminals of POSIX")
 @pytest.mark.parametrize(("answer", "sends"), [("y", True), ("n", False), ("", False)])
 def test_it_asks_on_a_terminal(
-    environment: dict[str, str], emulator: EmulatorThread, answer: str, sends: bool
+    iottly: Run,
+    emulator: EmulatorThread,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: str,
+    sends: bool,
 ) -> None:
     """Only a yes goes on."""
     before = asked(emulator)
-    with terminal() as (ours, theirs), process(environment, "doctor", stdin=theirs) as running:
-        assert running.stderr is not None
-        seen = ""
-        while "[y/N]" not in seen:
-            seen += running.stderr.read(1)
+    with terminal() as (ours, theirs), open(theirs, closefd=False) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
         os.write(ours, answer.encode() + b"\n")
-        _, err = running.communicate(timeout=60)
-    assert running.returncode == 0
+        done = iottly("doctor")
+    assert done.code == 0
+    assert "[y/N]" in done.err + done.out
     assert (asked(emulator) > before) is sends
-    assert ("nothing was sent" in err) is not sends
+    assert ("nothing was sent" in done.err) is not sends
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="terminals of POSIX")
-@pytest.mark.parametrize("columns", [40, 80, 200])
-def test_the_table_fits_the_terminal(environment: dict[str, str], columns: int) -> None:
+def test_the_table_fits_the_terminal(environment: dict[str, str]) -> None:
     """No line is longer than the terminal is wide, and no evidence is cut."""
-    wide = {**environment, "COLUMNS": str(columns), "NO_COLOR": "1", "TERM": "xterm"}
-    shown = b""
-    with terminal() as (ours, theirs), process(wide, "doctor", "--yes", stdout=theirs) as running:
-        while not re.search(rb"latency.*start", shown, re.DOTALL):
-            shown += os.read(ours, 65536)
-        running.communicate(timeout=60)
-    text = re.sub(r"\x1b\[[0-9;]*m", "", shown.decode())
-    assert max(map(len, text.splitlines())) <= columns
-    words = " ".join(text.split())
-    assert "…" not in words
-    for part in ("page numbers", "differs", "they start at 0", "first_page = 0"):
-        assert part in words
+    widths = (40, 80, 200)
+    wide = {**environment, "NO_COLOR": "1", "TERM": "xterm"}
+    trials = [({**wide, "COLUMNS": str(columns)}, ["doctor", "--yes"]) for columns in widths]
+    for columns, shown in zip(
+        widths, shown_by(trials, on_terminal=True, stderr=False), strict=True
+    ):
+        text = re.sub(r"\x1b\[[0-9;]*m", "", shown)
+        assert max(map(len, text.splitlines())) <= columns
+        words = " ".join(text.split())
+        assert "…" not in words
+        for part in ("page numbers", "differs", "they start at 0", "first_page = 0"):
+            assert part in words
 
 
 @pytest.mark.parametrize(

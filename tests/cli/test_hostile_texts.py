@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -20,7 +19,7 @@ from cyclopts import App
 from iottly_async.cli.app import make_app
 from iottly_async.cli.console import json_of
 
-from .conftest import ROOT
+from .conftest import Run, shown_by
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="terminals of POSIX")
 
@@ -41,16 +40,6 @@ ARGUMENT: Final = os.fsdecode(HOSTILE.replace("\0", "").encode() + b"\xff\xed\xa
 """As a shell can give it: without NUL, with bytes that are no UTF-8."""
 
 DEVICE: Final = "3781de91-d446-4c64-825d-756dd60f2dab"
-
-DRIVER: Final = """
-import json, sys
-from iottly_async.__main__ import main
-for arguments in json.loads(sys.argv[1]):
-    name = arguments[0] if arguments[0].isalpha() else "no command"
-    sys.stdout.write(f"@@ {name}\\n")
-    sys.stdout.flush()
-    main(arguments)
-"""
 
 
 def device(text: str) -> dict[str, Any]:
@@ -246,50 +235,25 @@ def test_a_new_command_is_tried(tmp_path: Path) -> None:
         commands(tmp_path, app)
 
 
-def shown_by(
-    url: str, trials: list[list[str]], *, on_terminal: bool, **more: str
-) -> dict[str, str]:
-    """What each command writes to stdout and stderr, together, by its name.
-
-    The terminal is a dumb one, so that no style or cursor movement is meant to be there.
-    """
-    environment = {
-        **os.environ,
+def settings(url: str, **more: str) -> dict[str, str]:
+    """The variables of a command; the terminal is a dumb one, which gets no style on purpose."""
+    return {
         "IOTTLY_API_KEY": "k",
         "IOTTLY_BASE_URL": url,
         "IOTTLY_PROJECT": "p",
         "TERM": "dumb",
-        "PYTHONUTF8": "1",
         "COLUMNS": "100",
         **more,
     }
-    program = [sys.executable, "-c", DRIVER, json.dumps(trials)]
-    options: dict[str, Any] = {"cwd": ROOT, "env": environment, "stdin": subprocess.DEVNULL}
-    if on_terminal:
-        ours, theirs = os.openpty()
-        with subprocess.Popen(program, stdout=theirs, stderr=theirs, **options):
-            os.close(theirs)
-            data = _read_to_end(ours)
-        os.close(ours)
-        data = data.replace(b"\r\n", b"\n")
-    else:
-        data = subprocess.run(
-            program, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120, **options
-        ).stdout
-    shown: dict[str, str] = {}
-    for part in data.decode().split("@@ ")[1:]:  # it is UTF-8: no surrogate was written
-        name, _, text = part.partition("\n")
-        shown[name] = shown.get(name, "") + text
-    return shown
 
 
-def _read_to_end(terminal_end: int) -> bytes:
-    """Read what a terminal shows until the program has ended."""
-    data = b""
-    with suppress(OSError):  # how Linux says that no program has the terminal open any more
-        while found := os.read(terminal_end, 65536):
-            data += found
-    return data
+def by_name(trials: list[list[str]], shown: list[str]) -> dict[str, str]:
+    """The texts of commands, together for those of one name."""
+    texts: dict[str, str] = {}
+    for arguments, text in zip(trials, shown, strict=True):
+        name = arguments[0] if arguments[0].isalpha() else "no command"
+        texts[name] = texts.get(name, "") + text
+    return texts
 
 
 def assert_harmless(shown: dict[str, str]) -> None:
@@ -301,50 +265,60 @@ def assert_harmless(shown: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("on_terminal", [True, False], ids=["terminal", "pipe"])
-@pytest.mark.parametrize("status", [200, 400, 403])
-def test_what_the_service_says_is_escaped(status: int, on_terminal: bool, tmp_path: Path) -> None:
-    """Names, ids, payloads, unknown members and errors."""
-    with service(HOSTILE, status) as url:
-        shown = shown_by(url, commands(tmp_path), on_terminal=on_terminal)
-    assert_harmless(shown)
-    assert shown.keys() == {arguments[0] for arguments in commands(tmp_path)}
-    if status == 200:
-        for name in ("inspect", "licenses", "devices", "rename", "messages"):
-            assert r"\u0000x\u0001x" in shown[name], name
-            if not on_terminal:  # a table's last column is cut to the terminal's width
-                assert r"\u009bx" in shown[name]
-                assert r"\u202ex" in shown[name]
+def test_what_the_service_says_is_escaped(on_terminal: bool, tmp_path: Path) -> None:
+    """Names, ids, payloads, unknown members and errors, also with surrogates."""
+    answers = [(HOSTILE, 200), (HOSTILE, 400), (HOSTILE, 403), ("\ud800 \udc00", 200)]
+    with ExitStack() as stack:
+        trials = []
+        for number, (text, status) in enumerate(answers):
+            (folder := tmp_path / str(number)).mkdir()
+            url = stack.enter_context(service(text, status))
+            trials += [(settings(url), arguments) for arguments in commands(folder)]
+        shown = shown_by(trials, on_terminal=on_terminal)
+    tried = [arguments for _, arguments in trials]
+    assert_harmless(by_name(tried, shown))
+    one = len(commands(tmp_path))
+    answered = by_name(tried[:one], shown[:one])
+    assert answered.keys() == {arguments[0] for arguments in tried}
+    for name in ("inspect", "licenses", "devices", "rename", "messages"):
+        assert r"\u0000x\u0001x" in answered[name], name
+        if not on_terminal:  # a table's last column is cut to the terminal's width
+            assert r"\u009bx" in answered[name]
+            assert r"\u202ex" in answered[name]
 
 
-def test_json_in_a_pipe_is_the_text_itself(tmp_path: Path) -> None:
+def test_json_in_a_pipe_is_the_text_itself(iottly: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """What reads the pipe gets every character back."""
     with service(HOSTILE, 200) as url:
-        shown = shown_by(url, [["inspect"], ["messages", DEVICE]], on_terminal=False)
-    assert json.loads(shown["inspect"])["name"] == HOSTILE
-    assert json.loads(shown["messages"])["payload"] == {HOSTILE: [HOSTILE]}
+        for name, value in settings(url).items():
+            monkeypatch.setenv(name, value)
+        (project,), (message,) = iottly("inspect").records, iottly("messages", DEVICE).records
+    assert project["name"] == HOSTILE
+    assert message["payload"] == {HOSTILE: [HOSTILE]}
 
 
-def test_a_lone_surrogate_is_escaped(tmp_path: Path) -> None:
-    """No answer that a service can send ends a command in a traceback."""
-    with service("\ud800 \udc00", 200) as url:
-        for on_terminal in (True, False):
-            assert_harmless(shown_by(url, commands(tmp_path), on_terminal=on_terminal))
+def test_a_lone_surrogate_is_escaped() -> None:
+    """A text that is no UTF-8 is valid JSON."""
     assert json_of({"name": "\ud800"}) == b'{"name":"\\ud800"}'
 
 
 @pytest.mark.parametrize("on_terminal", [True, False], ids=["terminal", "pipe"])
 def test_arguments_are_escaped(on_terminal: bool, tmp_path: Path) -> None:
     """A script may pass on a text from outside, and the error repeats it."""
+    trials = hostile_commands(tmp_path)
     with service("pump", 200) as url:
-        shown = shown_by(url, hostile_commands(tmp_path), on_terminal=on_terminal)
-    assert_harmless(shown)
+        shown = shown_by([(settings(url), each) for each in trials], on_terminal=on_terminal)
+    assert_harmless(by_name(trials, shown))
 
 
-def test_the_environment_is_escaped(tmp_path: Path) -> None:
+def test_the_environment_is_escaped() -> None:
     """So are a host and a key that are none."""
-    trials = [["ping"], ["devices"]]
     hostile = ARGUMENT.replace("\udcff", "")
-    for variable in ("IOTTLY_BASE_URL", "IOTTLY_API_KEY", "IOTTLY_PROJECT"):
-        with service("pump", 200) as url:
-            shown = shown_by(url, trials, on_terminal=True, **{variable: hostile})
-        assert_harmless(shown)
+    with service("pump", 200) as url:
+        trials = [
+            (settings(url, **{variable: hostile}), [command])
+            for variable in ("IOTTLY_BASE_URL", "IOTTLY_API_KEY", "IOTTLY_PROJECT")
+            for command in ("ping", "devices")
+        ]
+        shown = shown_by(trials, on_terminal=True)
+    assert_harmless(by_name([arguments for _, arguments in trials], shown))

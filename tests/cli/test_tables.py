@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import sys
 
 import pytest
@@ -18,7 +17,7 @@ from iottly_async.emulator import EmulatorThread
 from iottly_async.ingest.coverage import Cell, Coverage, DeviceCoverage, State
 from iottly_async.ingest.grid import TimeGrid
 
-from .conftest import Run, process, read_until, terminal
+from .conftest import Run, shown_by
 
 ID = "0b5bd5a5-8b5f-4d3a-9d0a-000000000000"
 TITLES = ["id", "status", "name"]
@@ -66,21 +65,19 @@ def test_characters_that_are_two_columns_wide_are_aligned() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="terminals of POSIX")
-@pytest.mark.parametrize("term", ["dumb", "xterm"])
-@pytest.mark.parametrize("width", [20, 40, 80, 200])
-def test_ids_are_whole_on_a_terminal(
-    environment: dict[str, str], emulator: EmulatorThread, width: int, term: str
-) -> None:
+def test_ids_are_whole_on_a_terminal(environment: dict[str, str], emulator: EmulatorThread) -> None:
     """`devices` prints each id on one line; from 40 columns on, no line is longer than that."""
-    settings = {**environment, "COLUMNS": str(width), "TERM": term, "NO_COLOR": "1"}
-    with terminal() as (ours, theirs), process(settings, "devices", stdout=theirs) as running:
-        assert running.wait(timeout=60) == 0
-        os.write(theirs, b"end of test")
-        shown = read_until(ours, b"end of test").decode().replace("\x1b[1m", "")
-        shown = shown.replace("\x1b[0m", "").replace("end of test", "")
-    assert all(device in shown for device in emulator.device_ids)
-    if width >= 40:
-        assert max(map(len, shown.splitlines())) <= width
+    terminals = [(width, term) for width in (20, 40, 80, 200) for term in ("dumb", "xterm")]
+    trials = [
+        ({**environment, "COLUMNS": str(width), "TERM": term, "NO_COLOR": "1"}, ["devices"])
+        for width, term in terminals
+    ]
+    for (width, _), text in zip(
+        terminals, shown_by(trials, on_terminal=True, stderr=False), strict=True
+    ):
+        shown = text.replace("\x1b[1m", "").replace("\x1b[0m", "")
+        assert all(device in shown for device in emulator.device_ids), width
+        assert width < 40 or max(map(len, shown.splitlines())) <= width
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])
