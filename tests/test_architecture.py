@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -89,20 +90,26 @@ def room_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
+@cache
+def nodes(path: Path) -> list[tuple[ast.Import | ast.ImportFrom | ast.ClassDef, bool]]:
+    """The imports and classes of a module, and whether each is inside a function."""
+    found = []
+    waiting: list[tuple[ast.AST, bool]] = [(ast.parse(path.read_text("utf-8")), False)]
+    while waiting:
+        node, inside = waiting.pop()
+        if isinstance(node, ast.Import | ast.ImportFrom | ast.ClassDef):
+            found.append((node, inside))
+        if not isinstance(node, ast.expr):  # which holds none of them
+            inside = inside or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            waiting += [(child, inside) for child in ast.iter_child_nodes(node)]
+    return found
+
+
 def imports(path: Path) -> list[tuple[str, bool]]:
     """Absolute names that a module imports, and whether the import is inside a function."""
-    tree = ast.parse(path.read_text("utf-8"))
-    top = set(map(id, ast.walk(ast.Module(body=tree.body, type_ignores=[]))))
-    inner = {
-        id(node)
-        for function in ast.walk(tree)
-        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
-        for node in ast.walk(function)
-    }
     package = [*path.relative_to(PACKAGE.parent).parts[:-1]]
     found: list[tuple[str, bool]] = []
-    for node in ast.walk(tree):
-        inside = id(node) in inner and id(node) in top
+    for node, inside in nodes(path):
         if isinstance(node, ast.Import):
             found += [(alias.name, inside) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -198,7 +205,7 @@ def test_a_class_name_means_one_thing(emulator: bool) -> None:
     places: dict[str, list[str]] = {}
     for path in sources():
         if (room_of(path) == "emulator") is emulator:
-            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            for node, _ in nodes(path):
                 if isinstance(node, ast.ClassDef):
                     places.setdefault(node.name, []).append(str(path.relative_to(PACKAGE)))
     assert {name: where for name, where in places.items() if len(where) > 1} == {}
