@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -22,6 +19,8 @@ from iottly_async.errors import ConfigurationError
 from iottly_async.ingest import IngestJob, IngestPlan, IngestReport, Outcome, Progress
 from iottly_async.ingest.stores import JSONLinesStore
 from iottly_async.ingest.stores.jsonl.schema import read_sidecar
+from tests.support.other_process import other_process
+from tests.support.store_holders import follow
 from tests.support.stored_rows import keys_of, rows_of, truth_of
 
 FOLLOW: dict[str, Any] = {
@@ -226,26 +225,23 @@ def test_a_follower_that_is_killed_loses_nothing_and_repeats_nothing(tmp_path: P
     """A job is killed while messages arrive, and started again. The store ends complete."""
     path = tmp_path / "telemetry.jsonl"
     with EmulatorThread(devices=3, messages=300) as emulator:
-        environment = {
-            **os.environ,
-            "IOTTLY_API_KEY": emulator.api_key,
-            "IOTTLY_BASE_URL": emulator.base_url,
-            "IOTTLY_PROJECT": emulator.project_id,
-        }
-        command = [sys.executable, "-W", "error", "-m", "iottly_async", "ingest"]
+        config, project = Config(base_url=emulator.base_url), emulator.project_id
+        arguments = (config, emulator.api_key, project, str(path), FollowPace())
         emulator.start_appending(200)
         for requests in (9, 15):
             seen = len(emulator.requests)
-            with subprocess.Popen(
-                [*command, "--follow", "--to", path], env=environment, stderr=subprocess.DEVNULL
-            ) as job:
+            with other_process(follow, *arguments) as (job, _):
                 emulator.until_requests(seen + requests, timeout=60)
-                job.send_signal(signal.SIGKILL)
+                job.kill()
+                job.join()
         emulator.stop_appending()
         emulator.clock.advance(6)
-        for _ in range(2):  # first to the end of the killed run, then to the present
-            subprocess.run(
-                [*command, "--to", path], env=environment, check=True, capture_output=True
-            )
+
+        async def complete() -> None:
+            async with IottlySession(emulator.api_key, config=config) as session:
+                for _ in range(2):  # first to the end of the killed run, then to the present
+                    await IngestJob(session, project=project, store=path).run()
+
+        asyncio.run(complete())
         assert rows_of(path) == truth_of(emulator)
         assert len(set(keys_of(path))) == len(keys_of(path))

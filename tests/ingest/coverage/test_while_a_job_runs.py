@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,29 +14,9 @@ from iottly_async.emulator import Emulator, EmulatorThread
 from iottly_async.errors import StoreError
 from iottly_async.ingest import IngestJob, Progress, open_store
 from iottly_async.ingest.coverage import Coverage, survey
+from tests.support.other_process import other_process
 from tests.support.postgres_server import PostgresServer
-
-FOLLOW = """
-import asyncio, os, sys
-from iottly_async import Config, FollowPace, IottlySession, RateLimiter
-from iottly_async.ingest import IngestJob
-
-async def run(base_url, key, project, store):
-    config = Config(base_url=base_url, settle=0.0)
-    async with IottlySession(key, config=config, limiter=RateLimiter()) as session:
-        job = IngestJob(
-            session, project=project, store=store, follow=True, flush_every=0.05,
-            pace=FollowPace(fastest=0.05, slowest=0.2),
-        )
-
-        def tell(progress):
-            if progress.following:
-                print("following", flush=True)
-
-        await job.run(tell)
-
-asyncio.run(run(*sys.argv[1:]))
-"""
+from tests.support.store_holders import follow
 
 
 @pytest.fixture(params=["duckdb", "jsonl", "jsonl.zst", "parquet", "postgresql"])
@@ -93,39 +72,38 @@ async def test_rows_of_a_job_that_follows_are_seen(store: str) -> None:
         assert found.grid.end == max(device.until for device in found.devices) > before.grid.end
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="forks")
 def test_a_job_of_another_process_can_be_asked_and_killed(store: str) -> None:
     """While it follows, coverage has the rows that arrived. After a kill it has them still.
 
     The job goes on undisturbed, and its store is still its own.
     """
     with EmulatorThread(devices=3, messages=60) as emulator:
-        arguments = (emulator.base_url, emulator.api_key, emulator.project_id, store)
-        with subprocess.Popen(
-            [sys.executable, "-c", FOLLOW, *arguments], stdout=subprocess.PIPE, text=True
-        ) as process:
+        config, pace = (
+            Config(base_url=emulator.base_url, settle=0.0),
+            FollowPace(fastest=0.05, slowest=0.2),
+        )
+        arguments = (config, emulator.api_key, emulator.project_id, store, pace)
+        with other_process(follow, *arguments) as (process, connection):
 
             def until(rows: int) -> Coverage:
                 """The first coverage with so many rows. They are there after the next flush."""
                 while True:
-                    assert process.stdout is not None
-                    assert process.stdout.readline() == "following\n"
+                    assert connection.recv() == "following"
                     found = asyncio.run(survey(store))
                     if found.rows == rows:
                         return found
 
-            try:
-                first = until(60)
-                assert first.whole
-                emulator.append(emulator.device_ids[0], 5)
-                found = until(65)
-                second = open_store(store)
-                if "postgresql" not in store:  # it waits for ten seconds
-                    with pytest.raises(StoreError, match=f"process {process.pid} on "):
-                        asyncio.run(second.open())
-                    asyncio.run(second.close())
-                assert process.poll() is None
-            finally:
-                process.kill()
+            first = until(60)
+            assert first.whole
+            emulator.append(emulator.device_ids[0], 5)
+            found = until(65)
+            second = open_store(store)
+            if "postgresql" not in store:  # it waits for ten seconds
+                with pytest.raises(StoreError, match=f"process {process.pid} on "):
+                    asyncio.run(second.open())
+                asyncio.run(second.close())
+            assert process.is_alive()
         killed = asyncio.run(survey(store))
     for one in (found, killed):
         assert (one.rows, one.whole) == (65, True)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
-import subprocess
 import sys
 from base64 import b64decode
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -28,17 +27,12 @@ from iottly_async.ingest.partitions import (
     run_partition,
 )
 from iottly_async.ingest.partitions.reader import PartitionsReader
+from tests.support.other_process import other_process
 from tests.support.partition_rows import bytes_of, files_of, partition_rows, rejected_files_of
+from tests.support.store_holders import run_one_partition
 from tests.support.stored_rows import truth_of
 
 from .plans import END, START, planned
-
-ONE_RUN = """
-import asyncio, os, sys
-from pathlib import Path
-from iottly_async.ingest.partitions import Partition, run_partition
-asyncio.run(run_partition(Partition.from_json(Path(sys.argv[1]).read_text()), sys.argv[2]))
-"""
 
 
 async def run_all(
@@ -227,18 +221,20 @@ def test_a_killed_process_leaves_nothing_that_counts(
                 concurrency=2,
             )
         )
-        (tmp_path / "partition.json").write_text(partition.to_json())
         folder = tmp_path / "out"
-        command = [sys.executable, "-c", ONE_RUN, str(tmp_path / "partition.json"), str(folder)]
+        variables = {"KEY": emulator.api_key, "IOTTLY_BASE_URL": emulator.base_url}
+        run = partial(other_process, run_one_partition, partition.to_json(), folder, variables)
         for requests in (1, 12, 25):
             seen = len(emulator.requests)
             emulator.fault("stall", route="paginated", skip=requests, count=None)
-            with subprocess.Popen(command) as job:
+            with run() as (job, _):
                 emulator.until_requests(seen + requests + 1, timeout=60)
-                job.send_signal(signal.SIGKILL)
+                job.kill()
+                job.join()
             emulator.clear_faults()
             assert not [*folder.iterdir()]
-        subprocess.run(command, check=True)
+        with run() as (_, connection):
+            assert connection.recv() == "done"
         assert [path.name for path in files_of(folder)] == [f"{partition.id}.jsonl"]
         assert partition_rows(folder) == truth_of(emulator)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -19,39 +19,11 @@ from iottly_async import IottlySession
 from iottly_async.emulator import Emulator
 from iottly_async.errors import ConfigurationError, StoreError
 from iottly_async.ingest import IngestJob, Store, open_store
+from tests.support.other_process import other_process
+from tests.support.store_holders import hold, hold_and_fork
 from tests.support.stored_rows import keys_of, rows_of, truth_of
 
 HELD = f"is being written by another job, process {os.getpid()} on .*, since .* UTC"
-
-HOLD = """
-import asyncio, sys
-from iottly_async.ingest import open_store
-
-async def hold(path):
-    store = open_store(path)
-    await store.open()
-    await store.begin("a plan")
-    print("held", flush=True)
-    sys.stdin.readline()
-
-asyncio.run(hold(sys.argv[1]))
-"""
-
-HOLD_AND_FORK = """
-import asyncio, os, sys, time
-from iottly_async.ingest import open_store
-
-async def hold(path):
-    store = open_store(path)
-    await store.open()
-    await store.begin("a plan")
-    return store
-
-store = asyncio.run(hold(sys.argv[1]))
-if not os.fork():
-    print(os.getpid(), flush=True)  # by now it holds no lock of its parent
-time.sleep(600)
-"""
 
 
 async def made(path: Path | str) -> Store:
@@ -113,20 +85,11 @@ async def test_a_second_name_of_a_file_is_refused(tmp_path: Path, suffix: str) -
 
 
 @contextmanager
-def held_elsewhere(path: Path) -> Iterator[subprocess.Popen[str]]:
+def held_elsewhere(path: Path) -> Iterator[BaseProcess]:
     """Another process that has the store open."""
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLD, path],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
-        try:
-            yield process
-        finally:
-            process.kill()
+    with other_process(hold, str(path)) as (process, connection):
+        assert connection.recv() == "held"
+        yield process
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
@@ -134,8 +97,8 @@ async def test_a_process_that_is_killed_gives_its_store_free(path: Path) -> None
     """While it lives, it is named. After a kill, the next job writes, and nothing is in its way."""
     with held_elsewhere(path) as process:
         await assert_refused(path, rf"process {process.pid} on ")
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.kill()
+        process.join()
         store = open_store(path)
         assert (await store.open()).plan == "a plan"
         await store.close()
@@ -157,14 +120,11 @@ async def test_a_second_name_is_refused_in_another_process(tmp_path: Path, suffi
 @pytest.mark.skipif(sys.platform == "win32", reason="forks")
 def test_a_fork_of_a_killed_job_does_not_keep_its_store(path: Path) -> None:
     """For example a worker of `multiprocessing` that outlives the job's process."""
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLD_AND_FORK, path], stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        child = int(process.stdout.readline())
+    with other_process(hold_and_fork, str(path)) as (process, connection):
+        child = connection.recv()
         try:
             process.kill()
-            process.wait()
+            process.join()
             store = open_store(path)
             assert asyncio.run(store.open()).plan == "a plan"
             asyncio.run(store.close())
