@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ..models import Message
-from ..models._time import digest_texts
+from ..models._time import NAIVE_EPOCH
 from ..models.message import row_of
 from ..models.row import MessageRow, digest_all, keys_of, own_bytes, payloads_of
 from .schema import SCHEMA, TIME
@@ -17,7 +19,7 @@ from .schema import SCHEMA, TIME
 _CHUNK: Final = 500
 """Rows that are hashed together: more leave the processor's cache, or share a bad payload."""
 
-_FINER: Final = pa.timestamp("us", tz="UTC")
+_FINER: Final = pa.timestamp("us")  # without a zone, so that it can be rounded without a database
 
 
 def record_batch(messages: Sequence[MessageRow] | Sequence[Message]) -> pa.RecordBatch:
@@ -31,21 +33,14 @@ def record_batch(messages: Sequence[MessageRow] | Sequence[Message]) -> pa.Recor
         payload that is not UTF-8 has replacement characters.
     """
     rows = [row_of(one) if isinstance(one, Message) else one for one in messages]
-    times: list[str | None] = []
-    device_times: list[str | None] = []
     for begin in range(0, len(rows), _CHUNK):
-        chunk = rows[begin : begin + _CHUNK]
-        arrived = digest_texts([row.time for row in chunk])
-        recorded = digest_texts([row.device_time for row in chunk])
-        _digest(chunk, arrived, recorded)
-        times += arrived
-        device_times += recorded
+        _digest(rows[begin : begin + _CHUNK])
     text = pa.string()
     columns = [
         pa.array([row.project_id for row in rows], text),
         pa.array([row.device_id for row in rows], text),
-        _times(times),
-        _times(device_times),
+        _times([row.time for row in rows]),
+        _times([row.device_time for row in rows]),
         pa.array([row.type for row in rows], text),
         pa.array([row.channel for row in rows], text),
         _payloads([own_bytes(row.payload) for row in rows]),
@@ -55,19 +50,22 @@ def record_batch(messages: Sequence[MessageRow] | Sequence[Message]) -> pa.Recor
     return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
 
 
-def _digest(
-    rows: Sequence[MessageRow], times: Sequence[str | None], device_times: Sequence[str | None]
-) -> None:
-    """Compute the digests that are not known yet; the texts serve for columns, too."""
+def _digest(rows: Sequence[MessageRow]) -> None:
+    """Compute the digests that are not known yet."""
     if any([row._digest is None for row in rows]):  # noqa: C419 - faster
         payloads = payloads_of(rows)
         if payloads is not None:
-            digest_all(rows, payloads, times, device_times)
+            digest_all(rows, payloads)
 
 
-def _times(texts: Sequence[str | None]) -> pa.Array:
-    # Arrow parses texts faster than it converts Python's datetimes.
-    return pa.array(texts, pa.string()).cast(_FINER).cast(TIME)
+def _times(times: Sequence[datetime | None]) -> pa.Array:
+    # Arrow converts differences of times in a third of the time that it takes to convert times.
+    since = [None if time is None else time - NAIVE_EPOCH for time in times]
+    converted = pa.array(since, pa.duration("us")).view(_FINER)
+    try:
+        return converted.cast(TIME)
+    except pa.ArrowInvalid:  # a time is finer than a millisecond
+        return pc.floor_temporal(converted, unit="millisecond").cast(TIME)
 
 
 def _payloads(payloads: Sequence[bytes]) -> pa.Array:

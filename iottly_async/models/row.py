@@ -115,27 +115,18 @@ class MessageRow(msgspec.Struct, gc=False):
         return msgspec.structs.replace(self, _ordinal=ordinal)
 
 
-def digest_all(
-    rows: Sequence[MessageRow],
-    payloads: Sequence[Any],
-    times: Sequence[str | None] | None = None,
-    device_times: Sequence[str | None] | None = None,
-) -> None:
+def digest_all(rows: Sequence[MessageRow], payloads: Sequence[Any]) -> None:
     """Compute the `digest` of rows that have none yet, at half the cost of one after the other.
 
     Args:
         rows: any number.
         payloads: of each, as `payloads_of` returns them.
-        times: the `digest_texts` of their times; None, the default, computes them.
-        device_times: the same of their device times.
     """
-    if times is None or device_times is None:
-        times = digest_texts([row.time for row in rows])
-        device_times = digest_texts([row.device_time for row in rows])
     unknown = [row._digest is None for row in rows]
     if not all(unknown):
-        columns = (rows, payloads, times, device_times)
-        rows, payloads, times, device_times = ([*compress(each, unknown)] for each in columns)
+        rows, payloads = [*compress(rows, unknown)], [*compress(payloads, unknown)]
+    times = digest_texts([row.time for row in rows])
+    device_times = digest_texts([row.device_time for row in rows])
     lines = _encode_lines(
         [
             (row.project_id, row.device_id, time, device_time, row.type, row.channel, payload)

@@ -59,10 +59,12 @@ def test_a_message_is_one_row_by_the_documented_schema() -> None:
 def test_times_are_in_utc_and_rounded_down_to_milliseconds() -> None:
     """A time of another zone, or finer than a millisecond, is stored as `Message.key` takes it."""
     zone = timezone(timedelta(hours=2))
-    batch = record_batch(
-        [message(timestamp=AT.astimezone(zone)), message(timestamp=AT + timedelta(microseconds=7))]
-    )
-    assert batch.column("timestamp").to_pylist() == [AT, AT]
+    first, old = datetime.min.replace(tzinfo=UTC), datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC)
+    finer = timedelta(microseconds=7)
+    times = [AT.astimezone(zone), AT + finer, old, old + finer, first, first + finer]
+    batch = record_batch([message(timestamp=time, device_timestamp=time) for time in times])
+    for name in ("timestamp", "device_timestamp"):
+        assert batch.column(name).to_pylist() == [AT, AT, old, old, first, first]
 
 
 def test_bytes_that_are_not_utf8_become_replacement_characters() -> None:
