@@ -61,7 +61,7 @@ __all__ = [
 T = TypeVar("T")
 
 PAGE: Final = 10
-_PAGES_A_REQUEST: Final = 10
+_PAGES_A_REQUEST: Final = 5
 """Pages for each of the requests at once: while some are on their way, others wait."""
 
 _UNTIL: Final = datetime(2025, 12, 1, tzinfo=UTC)
@@ -157,7 +157,7 @@ class OtherProcess:
 
 
 def fleet_of(work: str, concurrency: int) -> dict[str, int]:
-    """The settings of a fleet with ten pages for each of the requests at once."""
+    """The settings of a fleet with five pages for each of the requests at once."""
     return {
         "devices": 1 if work in _OF_ONE_DEVICE else concurrency,
         "messages": concurrency * _PAGES_A_REQUEST * PAGE,
