@@ -11,12 +11,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import dask
 import pytest
 from distributed import Client, LocalCluster
 
 from iottly_async.emulator import EmulatorThread
 from iottly_async.ingest.partitions import Partition, PartitionSource, digest_of, plan
 from iottly_async.integrations.dask import run, submit
+from tests.support.cluster_trial import forked
 from tests.support.partition_rows import bytes_of, files_of, partition_rows
 from tests.support.redis_server import require_redis, running_redis
 from tests.support.stored_rows import truth_of
@@ -41,13 +43,19 @@ def client(emulator: EmulatorThread) -> Iterator[Client]:
     """A client of a cluster of two processes, with keys, base URL and Redis in the environment."""
     require_redis()
     with running_redis() as redis, pytest.MonkeyPatch.context() as environment:
-        environment.setenv("KEY_ONE", KEYS[0])
-        environment.setenv("KEY_TWO", KEYS[1])
-        environment.setenv("IOTTLY_BASE_URL", emulator.base_url)
-        environment.setenv("REDIS_OF_OURS", redis.url)
+        settings = {
+            "KEY_ONE": KEYS[0],
+            "KEY_TWO": KEYS[1],
+            "IOTTLY_BASE_URL": emulator.base_url,
+            "REDIS_OF_OURS": redis.url,
+        }
+        for name, value in settings.items():
+            environment.setenv(name, value)
+        forked()  # what it has loaded, a worker need not load
         with (
+            dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}),
             LocalCluster(  # type: ignore[no-untyped-call]
-                n_workers=2, threads_per_worker=2, dashboard_address="127.0.0.1:0"
+                n_workers=2, threads_per_worker=2, dashboard_address="127.0.0.1:0", env=settings
             ) as cluster,
             Client(cluster) as client,  # type: ignore[no-untyped-call]
         ):

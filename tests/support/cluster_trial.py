@@ -9,7 +9,6 @@ files are compared with the emulator, row for row.
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import os
 import random
 import socket
@@ -18,11 +17,13 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+import dask
 from attrs import define, field
 from distributed import Client
 from distributed.cli import dask_scheduler, dask_worker
+from distributed.utils import get_mp_context
 
 from iottly_async import Config
 from iottly_async.emulator import EmulatorThread
@@ -31,6 +32,9 @@ from iottly_async.integrations.dask import run
 
 from .partition_rows import partition_rows
 from .stored_rows import truth_of
+
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkServerContext  # which Windows does not have
 
 PARTS: Final = ("worker", "scheduler", "script")
 """What is killed."""
@@ -118,9 +122,7 @@ class ClusterTrial:
             self._script = self._process(_script, *arguments)
 
     def _process(self, program: Callable[..., None], *arguments: str) -> BaseProcess:
-        forked = multiprocessing.get_context("forkserver")
-        forked.set_forkserver_preload([__name__])
-        process = forked.Process(
+        process = forked().Process(
             target=_run, args=(program, self.emulator.api_key, arguments), daemon=True
         )
         process.start()
@@ -150,6 +152,17 @@ def kill_many(trial: ClusterTrial, kills: int) -> None:
     chance = random.Random("kills/cluster")
     for number in range(kills):
         trial.kill(PARTS[number % len(PARTS)], after=chance.randint(1, _MOST))
+
+
+def forked() -> ForkServerContext:
+    """A context whose processes are forked from one that has loaded Dask and the package.
+
+    A cluster uses it too if Dask's configuration names "forkserver".
+    """
+    with dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}):
+        context: ForkServerContext = get_mp_context()  # type: ignore[no-untyped-call]
+    context.set_forkserver_preload([__name__])  # Dask has set its own when it was first asked
+    return context
 
 
 def _run(program: Callable[..., None], api_key: str, arguments: tuple[str, ...]) -> None:
