@@ -16,11 +16,10 @@ from iottly_async.errors import ConfigurationError
 from iottly_async.ingest import IngestJob, Outcome, fetch
 from tests.support.outage_trial import in_virtual_time
 from tests.support.restarted_emulator import running_emulator
+from tests.support.scale import LONG
 from tests.support.stored_rows import keys_of, rows_of, truth_of
 
 from .watched import PACE, Watched, job_of, virtual_fleet
-
-each_kind = pytest.mark.parametrize("suffix", ["jsonl", "duckdb"])
 
 
 def refuse(emulator: Emulator, device_id: str, status: int) -> None:
@@ -32,8 +31,10 @@ def refuse(emulator: Emulator, device_id: str, status: int) -> None:
 # --- the service is away ---------------------------------------------------------------------
 
 
-@each_kind
-@pytest.mark.parametrize("follow", [False, True], ids=["range", "follow"])
+@pytest.mark.parametrize(
+    ("suffix", "follow"),
+    [("duckdb", False), ("jsonl", True)] + ([("jsonl", False), ("duckdb", True)] if LONG else []),
+)
 async def test_a_service_that_is_killed_costs_no_row_and_no_device(
     tmp_path: Path, suffix: str, follow: bool
 ) -> None:
@@ -68,8 +69,11 @@ async def test_a_service_that_is_killed_costs_no_row_and_no_device(
     assert report.outage_seconds > 0
 
 
-@each_kind
-@pytest.mark.parametrize("kind", ["refuse", "html"])
+@pytest.mark.parametrize(
+    ("suffix", "kind"),
+    [("jsonl", "refuse"), ("duckdb", "html")]
+    + ([("jsonl", "html"), ("duckdb", "refuse")] if LONG else []),
+)
 def test_an_outage_of_ten_seconds_in_the_range_drops_no_device_of_a_job_that_follows(
     tmp_path: Path, suffix: str, kind: Any
 ) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from iottly_async.errors import ConfigurationError
 from iottly_async.ingest.stores.state_log import FileState, StateLog, read_state
+from tests.support.scale import sized
 
 
 def saved(path: Path, *changes: dict[str, str], plan: str = "a plan") -> list[bytes]:
@@ -55,7 +56,7 @@ def test_a_file_of_many_changes_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "state"
     state, log = FileState(version=1), StateLog[FileState](str(path))
     sizes = []
-    for number in range(3000):
+    for number in range(sized(600, 3000)):
         state.cursors["a"] = cursor = f"{number:0300}"
         log.save(state, plan=None, cursors={"a": cursor})
         sizes.append(path.stat().st_size)
