@@ -190,6 +190,7 @@ async def test_a_failed_list_of_devices_ends_nothing(fleet: Fleet) -> None:
         await numbers(follow, 1)
         failing = fleet.emulator.fault("status", route="devices", status=404, count=2)
         while failing.injected < 2:
+            await asyncio.sleep(20)
             fleet.send(1, 2)
             await numbers(follow, 1)
     fleet.emulator.fault("status", route="devices", status=404)
