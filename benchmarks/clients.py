@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
+from hashlib import blake2b
 from operator import attrgetter, itemgetter
 from typing import Any, Final, TypeVar
 
@@ -125,17 +126,21 @@ class Raw:
                 count += len(messages)
         return count
 
-    async def columns(self) -> int:
-        """Decode every page into dicts, and make one Arrow table of them."""
+    async def columns(self, *, keyed: bool = False) -> int:
+        """Decode every page into dicts, and make one Arrow table of them, with keys if `keyed`."""
         rows: list[dict[str, Any]] = []
         async for body in self._pages():
             messages = orjson.loads(body)["messages"]
             if len(messages) == SIZE:
                 self._next = messages[-1]["timestamp"]
-                rows += messages[: held_from(messages, by_name)]
+                del messages[held_from(messages, by_name) :]
             else:
                 self._next = None
-                rows += messages
+            if keyed:
+                for message in messages:
+                    form = orjson.dumps(message, option=orjson.OPT_SORT_KEYS)
+                    message["key"] = blake2b(form, digest_size=16).hexdigest()
+            rows += messages
         return int(Table.from_pylist(rows).num_rows)
 
     async def structured(self) -> int:
