@@ -94,7 +94,10 @@ def has_entry(text: str, name: str) -> bool:
     return re.search(rf"^\s+\*{{0,2}}{re.escape(name)}: ", text, re.MULTILINE) is not None
 
 
-@pytest.mark.parametrize(("method", "of_class"), [*methods()])
+METHODS = [*methods()]
+
+
+@pytest.mark.parametrize(("method", "of_class"), METHODS)
 def test_every_argument_is_documented(method: Any, of_class: str) -> None:
     """The docstring of a method, or of its class, has an entry for every argument."""
     text = f"{inspect.getdoc(method) or ''}\n{of_class}"
@@ -102,7 +105,7 @@ def test_every_argument_is_documented(method: Any, of_class: str) -> None:
     assert [name for name in given if not has_entry(text, name)] == []
 
 
-@pytest.mark.parametrize(("method", "of_class"), [*methods()])
+@pytest.mark.parametrize(("method", "of_class"), METHODS)
 def test_every_result_is_documented(method: Any, of_class: str) -> None:
     """What returns or yields something has a section `Returns:` or `Yields:`."""
     returned = str(inspect.signature(method).return_annotation)

@@ -53,13 +53,16 @@ filters = st.recursive(
 )
 
 
-@settings(max_examples=sized(300, 6000))
+@settings(max_examples=sized(200, 6000))
 @given(wanted=filters, document=documents, date=st.integers(-1, 2), device_date=st.booleans())
 @example(wanted={"a.0.b": None}, document={"a": [{"b": 1}]}, date=0, device_date=False)
 @example(wanted={"a.0.0": 1}, document={"a": [[1], {"0": 1}]}, date=0, device_date=False)
 @example(wanted={"a": {"$lt": [1, 0]}}, document={"a": [[1]]}, date=0, device_date=False)
 @example(wanted={"a": {"$gte": {"b": 1}}}, document={"a": {"a": 2}}, date=0, device_date=False)
 @example(wanted={"t": {"$gt": {"$date": 0}}}, document={}, date=1, device_date=False)
+@example(wanted={"a": {"$gt": 1}}, document={"a": 1}, date=0, device_date=False)
+@example(wanted={"a": {"$lt": "a"}}, document={"a": "a"}, date=0, device_date=False)
+@example(wanted={"a": {"$gte": None}}, document={}, date=0, device_date=False)
 def test_a_filter_finds_what_mongodb_finds(
     wanted: dict[str, Any], document: dict[str, Any], date: int, device_date: bool
 ) -> None:
