@@ -1,7 +1,7 @@
 """Work that goes by itself waits out an outage: no device fails, no row is lost or repeated (D18).
 
 In virtual time the service is away for a minute or an hour. In real time its process is killed and
-started again on its port.
+started again on its port; for some kinds of work, and for all in a long run.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from tests.support.outage_trial import (
     other_process,
     outage_trial,
 )
+from tests.support.scale import LONG
 
 LATENCY = 0.05
 MOST_REQUESTS = 20
@@ -97,7 +98,7 @@ def test_an_hour_is_too_long_for_a_walk() -> None:
     assert result.repeated == 0
 
 
-@each_work
+@pytest.mark.parametrize("work", WORK if LONG else ["walk", "many", "job that follows"])
 async def test_a_service_that_is_killed(work: str, caplog: pytest.LogCaptureFixture) -> None:
     """A killed process that starts again on its port costs no row, and is told in the log."""
     caplog.set_level(logging.INFO, "iottly_async.outage")
