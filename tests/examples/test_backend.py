@@ -106,6 +106,9 @@ def test_an_undeclared_command_is_refused(
 def test_the_quota_costs_no_request(client: TestClient, iottly_emulator: EmulatorThread) -> None:
     """It is what the session knows."""
     client.get("/api/devices")
+    # The backend itself opens a stream and lists the devices, at any moment after its start.
+    iottly_emulator.until_requests(1, route="stream", timeout=30)
+    iottly_emulator.until_requests(2, route="devices", timeout=30)
     before = len(iottly_emulator.requests)
     assert client.get("/api/quota").json()["in_flight"] == 0
     assert len(iottly_emulator.requests) == before

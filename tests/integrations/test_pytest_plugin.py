@@ -15,7 +15,7 @@ from iottly_async.integrations import pytest_plugin
 pytest_plugins = ["pytester"]
 
 ASYNCIO = pytest_asyncio.plugin
-STRICT = ("-W", "error", "-p", "no:cacheprovider", "-o", "addopts=")
+STRICT = ("-W", "error", "-p", "no:cacheprovider")
 
 # The first test changes the emulator, and the second finds it reset.
 COROUTINES = """
@@ -45,6 +45,7 @@ def run(
     They run in this process: a process of their own takes longer to start than the tests take.
     """
     pytester.makepyfile(source)
+    pytester.makeini("[pytest]")  # so that no settings above the folder of the test are used
     if beside is ASYNCIO:
         arguments = ("-o", "asyncio_default_fixture_loop_scope=function", *arguments)
     plugins = [one for one in (pytest_plugin, beside) if one is not None]
@@ -209,6 +210,7 @@ def test_xdist(pytester: pytest.Pytester) -> None:
     pytest runs as a process and finds the plugin by its entry point.
     """
     pytester.makepyfile(APPENDED)
+    pytester.makeini("[pytest]")
     plugins = ("-p", "iottly", "-p", "pytest_asyncio.plugin", "-p", "xdist.plugin")
     modes = ("-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function")
     pytester.runpytest_subprocess(
