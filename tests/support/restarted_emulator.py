@@ -64,8 +64,8 @@ class EmulatorProcess:
 def running_emulator(*options: str) -> Iterator[EmulatorProcess]:
     """An emulator's process that is killed at the end of the block."""
     process = EmulatorProcess(*options)
-    process.start()
     try:
+        process.start()
         yield process
     finally:
         process.kill()
