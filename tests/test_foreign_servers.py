@@ -25,7 +25,7 @@ from iottly_async.errors import (
     UnauthorizedError,
 )
 from iottly_async.ingest import IngestJob
-from tests.support.foreign import EVERY, USUAL, Dialect, ForeignServer, Row
+from tests.support.foreign import EVERY, USUAL, Dialect, ForeignServer, Row, text_of
 
 LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 WALKS: dict[str, dict[str, Any]] = {
@@ -71,15 +71,11 @@ async def session(server: ForeignServer, config: Config) -> AsyncIterator[Iottly
 
 
 def _got(messages: Iterable[Message]) -> list[Content]:
-    return [(round(m.timestamp.timestamp() * 1000), _text(m.payload)) for m in messages]
+    return [(round(m.timestamp.timestamp() * 1000), text_of(m.payload)) for m in messages]
 
 
 def _expected(rows: Iterable[Row]) -> list[Content]:
-    return [(row.at, _text(row.payload)) for row in rows]
-
-
-def _text(payload: Any) -> str:
-    return json.dumps(payload, sort_keys=True)
+    return [(row.at, row.text) for row in rows]
 
 
 async def test_project_and_licenses_are_read(server: ForeignServer, session: IottlySession) -> None:
@@ -271,11 +267,11 @@ async def test_a_job_stores_every_message_once(
     await IngestJob(session, project=server.project, store=path).run()
     stored = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     expected = {
-        device: sorted(_text(row.payload) for row in rows)
+        device: sorted(row.text for row in rows)
         for device, rows in server.truth.rows.items()
         if rows
     }
     got: dict[str, list[str]] = {}
     for line in stored:
-        got.setdefault(line["device_id"].lower(), []).append(_text(line["payload"]))
+        got.setdefault(line["device_id"].lower(), []).append(text_of(line["payload"]))
     assert {device: sorted(texts) for device, texts in got.items()} == expected

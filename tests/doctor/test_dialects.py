@@ -5,7 +5,6 @@ Walks with the saved profile use about a dozen dialects; with `HYPOTHESIS_PROFIL
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from attrs import evolve
 
 from iottly_async import Config, IottlyError, IottlySession, RateLimiter
 from iottly_async.doctor import Verdict, profile_text
-from tests.support.foreign import EVERY, USUAL, Dialect, ForeignServer
+from tests.support.foreign import EVERY, USUAL, Dialect, ForeignServer, text_of
 
 from .examined import NEVER_TOLD, by_check, checks, examine
 
@@ -120,18 +119,13 @@ async def walked(server: ForeignServer, config: Config) -> tuple[list[str], int]
     before = len(server.requests)
     async with IottlySession(server.key, config=config, limiter=RateLimiter()) as session:
         walk = session.project(server.project).messages.walk(server.truth.devices[0])
-        found = [text(message.payload) async for message in walk]
+        found = [text_of(message.payload) async for message in walk]
     return sorted(found), len(server.requests) - before
 
 
 def expected(server: ForeignServer) -> list[str]:
     """The payloads of the crowded device."""
-    return sorted(text(row.payload) for row in server.truth.rows[server.truth.devices[0]])
-
-
-def text(payload: Any) -> str:
-    """A payload as a text that can be compared."""
-    return json.dumps(payload, sort_keys=True)
+    return sorted(row.text for row in server.truth.rows[server.truth.devices[0]])
 
 
 async def test_a_rounded_bound_is_told_with_its_unit() -> None:

@@ -8,6 +8,6 @@ description, HTTP and JSON leave open.
 from .dialect import Dialect
 from .dialects import EVERY, USUAL
 from .server import ForeignServer
-from .truth import Row, Truth
+from .truth import Row, Truth, text_of
 
-__all__ = ["EVERY", "USUAL", "Dialect", "ForeignServer", "Row", "Truth"]
+__all__ = ["EVERY", "USUAL", "Dialect", "ForeignServer", "Row", "Truth", "text_of"]

@@ -1,8 +1,9 @@
 """The server's data: devices and their messages, the same in every run."""
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, cached_property
 from random import Random
 from typing import Any, Final
 from uuid import UUID
@@ -17,6 +18,11 @@ _BEGIN: Final = datetime(2026, 3, 1, tzinfo=UTC)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _STEPS: Final = (0, 0, 1, 250, 1000, 59_321, 60_000)
 _TIED: Final = 130
+
+
+def text_of(payload: Any) -> str:
+    """A payload as a text that can be compared."""
+    return json.dumps(payload, sort_keys=True)
 
 
 @frozen
@@ -34,6 +40,11 @@ class Row:
     def time(self) -> datetime:
         """Its time, aware."""
         return _EPOCH + timedelta(milliseconds=self.at)
+
+    @cached_property
+    def text(self) -> str:
+        """Its payload as a text that can be compared."""
+        return text_of(self.payload)
 
 
 @frozen
