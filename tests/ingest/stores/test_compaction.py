@@ -14,7 +14,7 @@ from iottly_async.ingest.stores.parquet import swap
 from iottly_async.ingest.stores.parquet.compaction import compact
 from tests.support.scale import sized
 
-from .test_parquet import before, begun, copy_of, files_of, fill, group, message, state_of
+from .test_parquet import begun, copied_before, files_of, fill, group, message, state_of
 
 
 @pytest.fixture
@@ -72,16 +72,15 @@ async def test_a_kill_at_any_step(
     path: Path, exchange: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The store is as it was or compacted at each step, and a next job finds it so."""
-    keys, steps = keys_of(path), []
+    keys = keys_of(path)
     if not exchange:
         monkeypatch.setattr(swap, "_exchanged", lambda one, other: False)
-    for name in ("replace", "rename", "mkdir", "link", "fsync", "rmdir"):
-        function = before(getattr(os, name), lambda: steps.append(copy_of(path)))
-        monkeypatch.setattr(os, name, function)
+    names = ("replace", "rename", "mkdir", "link", "fsync", "rmdir")
+    steps = copied_before(monkeypatch, path, *names)
     await compact(path)
     monkeypatch.undo()
     assert len(steps) > 8
-    for step in steps[:: sized(4, 1)]:
+    for step in dict.fromkeys([*steps[:: sized(2, 1)], steps[-1]]):
         if exchange:
             assert keys_of(step) == keys  # a plain reader's view
         assert (await state_of(step)).cursors.keys() == {"a", "b"}

@@ -127,19 +127,34 @@ def copy_of(path: Path) -> Path:
     return folder / path.name
 
 
-def before(function: Callable[..., Any], first: Callable[[], object]) -> Callable[..., Any]:
-    """A function that calls `first` before each call, but not within `first`."""
-    calling = False
+def copied_before(monkeypatch: pytest.MonkeyPatch, path: Path, *names: str) -> list[Path]:
+    """Copy a store before each call of functions of `os`, as a kill at that step leaves it.
 
-    def call(*arguments: Any, **named: Any) -> Any:
-        nonlocal calling
-        if not calling:
-            calling = True
-            first()
-            calling = False
-        return function(*arguments, **named)
+    Args:
+        monkeypatch: Its `undo` ends the copying.
+        path: The store.
+        names: The functions.
 
-    return call
+    Returns:
+        The copies, to which each call adds one.
+    """
+    copies: list[Path] = []
+    copying = False
+
+    def copying_first(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            nonlocal copying
+            if not copying:  # a copy calls these functions, too
+                copying = True
+                copies.append(copy_of(path))
+                copying = False
+            return function(*arguments, **named)
+
+        return call
+
+    for name in names:
+        monkeypatch.setattr(os, name, copying_first(getattr(os, name)))
+    return copies
 
 
 async def test_jobs_add_to_one_file(path: Path) -> None:
@@ -263,15 +278,11 @@ async def test_a_kill_at_any_step_of_a_cut(
     store = await begun(path)
     await store.write(group(message("a", 2), message("b", 2), message("c", 2)))
     await store.flush()
-    steps: list[Path] = []
-    for name in ("replace", "unlink", "fsync", "mkdir"):
-        monkeypatch.setattr(
-            os, name, before(getattr(os, name), lambda: steps.append(copy_of(path)))
-        )
+    steps = copied_before(monkeypatch, path, "replace", "unlink", "fsync", "mkdir")
     await store.close()
     monkeypatch.undo()
     assert len(steps) > 8
-    for step in [*steps[:: sized(4, 1)], path]:
+    for step in [*steps[:: sized(2, 1)], path]:
         for number in range(2):
             rows = dataset(step).to_table().to_pylist() if number else []
             keys = [row["key"] for row in rows]
