@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -314,14 +316,22 @@ async def test_an_unconfirmed_stream_that_is_closed_at_once_ends() -> None:
 async def test_an_outage_is_logged_once_as_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     """The third failure in a row is a warning, the others are not; the end says how long it was."""
     service = Page(503, times=6)
+    begun = time.monotonic()
     with caplog.at_level(logging.INFO, "iottly_async.stream"):
         async with session_with(service) as session:
             assert await first(session) == 1
+    most = time.monotonic() - begun
     records = [each for each in caplog.records if each.name == "iottly_async.stream"]
     levels = [each.levelname for each in records]
     assert levels == ["INFO", "INFO", "WARNING", "INFO", "INFO", "INFO", "INFO"]
     assert "503" in records[2].getMessage()
-    assert records[-1].getMessage().startswith("the stream is connected again, after 0.")
+    pauses = re.findall(r"reconnecting in ([\d.]+) s", caplog.text)
+    assert len(pauses) == 6
+    said = re.fullmatch(
+        r"the stream is connected again, after ([\d.]+) s", records[-1].getMessage()
+    )
+    assert said
+    assert sum(map(float, pauses)) - 0.05 <= float(said[1]) <= most + 0.05
 
 
 async def test_reconnects_that_carry_messages_are_no_warning(
