@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 
 from iottly_async import Config, IottlySession, RateLimiter
 from iottly_async.emulator import Emulator
+from tests.support.environment import clear_environment
 from tests.support.leaks import no_leaks
 from tests.support.tls import Certificates
 
@@ -69,6 +70,12 @@ def pytest_xdist_auto_num_workers() -> int:
     Tests wait for processes and disks, too, and another worker uses the core meanwhile.
     """
     return (os.cpu_count() or 1) + 2
+
+
+@pytest.fixture(scope="session", autouse=True)
+def clean_environment() -> None:
+    """No variable of the shell that runs the tests changes a result."""
+    clear_environment()
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from iottly_async.emulator import EmulatorThread
+from tests.support.environment import PROXIES
 
 ROOT = Path(__file__).parents[1]
 REPOSITORY = "https://github.com/iottly/iottly-async"
@@ -40,7 +41,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return Path(named)
     folder = tmp_path_factory.mktemp("wheel")
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
-    subprocess.run([*pip, "wheel", "--no-deps", "-w", str(folder), str(ROOT)], check=True)
+    command = [*pip, "wheel", "--no-deps", "-w", str(folder), str(ROOT)]
+    subprocess.run(command, check=True, env={**os.environ, **PROXIES})
     (built,) = folder.glob("*.whl")
     return built
 
