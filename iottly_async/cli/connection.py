@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from ..errors import ConfigurationError
 from .profile import ProfileChoice, UserProfile, load_profile
+from .signals import signals_wake_loop
 from .waits import waits_shown
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ async def connected(user: UserProfile, *, say_waits: bool = True) -> AsyncIterat
         IottlySession(find_key(user), config=user.config) as session,
         AsyncExitStack() as stack,
     ):
+        stack.enter_context(signals_wake_loop())
         if say_waits:
             await stack.enter_async_context(waits_shown(session, SYSTEM_CLOCK))
         yield session

@@ -23,6 +23,7 @@ from .device_names import device_ids, unknown_devices
 from .exit_codes import ExitCode
 from .output import FormatOption, Output
 from .profile import ProfileChoice, ProfileOption, load_profile
+from .signals import signals_wake_loop
 
 if TYPE_CHECKING:
     from ..ingest import IngestJob, IngestReport
@@ -225,7 +226,7 @@ def stop_on_signals(
             os._exit(code)
         loop.call_soon_threadsafe(stop)
 
-    with ExitStack() as restore:
+    with signals_wake_loop(), ExitStack() as restore:
         for number in (signal.SIGINT, signal.SIGTERM):
             restore.callback(signal.signal, number, signal.signal(number, handle))
         yield lambda: code or ExitCode.INTERRUPTED

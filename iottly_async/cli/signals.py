@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import current_thread, main_thread
 from types import FrameType
 
@@ -35,3 +35,33 @@ def sigterm_as_ctrl_c() -> Iterator[Callable[[], bool]]:
         yield lambda: came
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def signals_wake_loop() -> Iterator[None]:
+    """Let SIGINT and SIGTERM wake the running event loop, whoever handles them.
+
+    Python runs a handler in the main thread, when that executes Python code. A loop that waits
+    does not, if another thread took the signal, or if it came just before the wait.
+    """
+    from asyncio import get_running_loop
+
+    loop = get_running_loop()
+    numbers = (signal.SIGINT, signal.SIGTERM) if current_thread() is main_thread() else ()
+    with suppress(NotImplementedError):  # on Windows, each signal wakes the loop
+        for number in numbers:
+            handler = signal.getsignal(number)
+            loop.add_signal_handler(number, _do_nothing)  # sets what wakes the loop
+            signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        with suppress(NotImplementedError):
+            for number in numbers:
+                handler = signal.getsignal(number)
+                loop.remove_signal_handler(number)
+                signal.signal(number, handler)
+
+
+def _do_nothing() -> None:
+    """The handler does the work."""

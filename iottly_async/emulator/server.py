@@ -193,8 +193,13 @@ async def serve(settings: EmulatorSettings | None = None, *, ready: Ready | None
     with contextlib.ExitStack() as handlers:
         in_main = threading.current_thread() is threading.main_thread()
         for number in (signal.SIGINT, signal.SIGTERM) if in_main else ():
-            previous = signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
-            handlers.callback(signal.signal, number, previous)
+            handlers.callback(signal.signal, number, signal.getsignal(number))
+            try:
+                loop.add_signal_handler(number, stop.set)
+            except NotImplementedError:  # on Windows, where each signal wakes the loop
+                signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+            else:
+                handlers.callback(loop.remove_signal_handler, number)
         async with Emulator(settings) as emulator:
             if ready is not None:
                 ready(emulator)

@@ -54,9 +54,20 @@ def test_a_signal_ends_an_ingestion_cleanly(
     assert rows_of(path) == truth_of(emulator)
 
 
-def test_a_second_signal_ends_at_once() -> None:
+TAKEN_ELSEWHERE = """
+import signal, threading
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGTERM])
+"""
+"""Another thread takes the signals, so that none interrupts a wait of the main thread."""
+
+
+@pytest.mark.parametrize("before", ["", TAKEN_ELSEWHERE], ids=["", "taken by a thread"])
+def test_a_second_signal_ends_at_once(before: str) -> None:
     """If a clean end takes too long, the next signal ends the process with its code."""
-    code = """
+    code = (
+        f"{before}"
+        """
 import asyncio
 from iottly_async.cli.ingest import stop_on_signals
 
@@ -70,6 +81,7 @@ async def main():
 
 asyncio.run(main())
 """
+    )
     with subprocess.Popen(
         [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True
     ) as running:
@@ -91,6 +103,43 @@ def test_ctrl_c_exits_with_130(environment: dict[str, str], emulator: EmulatorTh
         out, err = running.communicate(timeout=60)
     emulator.clear_faults()
     assert (running.returncode, out, err) == (130, "", "iottly: interrupted\n")
+
+
+@pytest.mark.parametrize(
+    ("command", "number", "code"),
+    [
+        ("inspect", signal.SIGINT, 130),
+        ("inspect", signal.SIGTERM, 143),
+        ("emulator", signal.SIGTERM, 0),
+    ],
+)
+def test_a_signal_is_noticed_at_once(
+    environment: dict[str, str],
+    emulator: EmulatorThread,
+    command: str,
+    number: signal.Signals,
+    code: int,
+) -> None:
+    """A command that waits ends, also if another thread of its process took the signal."""
+    emulator.fault("stall", route="inspect", count=1)
+    seen = len(emulator.requests)
+    run = "from iottly_async.__main__ import main; import sys; sys.exit(main(sys.argv[1:]))"
+    with subprocess.Popen(
+        [sys.executable, "-c", f"{TAKEN_ELSEWHERE}{run}", command],
+        cwd=ROOT,
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as running:
+        assert running.stdout is not None
+        if command == "emulator":
+            running.stdout.readline()
+        else:
+            emulator.until_requests(seen + 1, timeout=60)
+        running.send_signal(number)
+        running.communicate(timeout=60)
+    emulator.clear_faults()
+    assert running.returncode == code
 
 
 def test_a_closed_pipe_is_no_error(environment: dict[str, str], emulator: EmulatorThread) -> None:
