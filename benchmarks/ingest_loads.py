@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Final
 
 from iottly_async.ingest.stores.duckdb import schema as duckdb_schema
 from iottly_async.ingest.stores.jsonl.lines import lines_of
+from iottly_async.ingest.stores.jsonl.store import JSONLinesStore
 from iottly_async.models.row import MessageRow
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_GROUP: Final = 500  # rows of which lines are made together, as by a job
+_GROUP: Final = JSONLinesStore.group_rows  # rows of which lines are made together, as by a job
 
 
 def bulk_load(store: str, rows: Sequence[MessageRow]) -> Callable[[str], int]:

@@ -38,6 +38,8 @@ class JSONLinesStore(FileStore[Sidecar]):
         ConfigurationError: the extra ``zstd`` is needed and not installed.
     """
 
+    group_rows = 2_000  # each write wakes a thread, which costs as much as a hundred rows
+
     def __init__(self, path: str | os.PathLike[str]) -> None:
         text = checked_path(path, name="the store's path")
         self._real = real_path(text)
