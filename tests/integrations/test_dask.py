@@ -18,7 +18,7 @@ from distributed import Client, LocalCluster
 from iottly_async.emulator import EmulatorThread
 from iottly_async.ingest.partitions import Partition, PartitionSource, digest_of, plan
 from iottly_async.integrations.dask import run, submit
-from tests.support.cluster_trial import forked
+from tests.support.cluster_trial import dask_context
 from tests.support.partition_rows import bytes_of, files_of, partition_rows
 from tests.support.redis_server import require_redis, running_redis
 from tests.support.stored_rows import truth_of
@@ -51,7 +51,7 @@ def client(emulator: EmulatorThread) -> Iterator[Client]:
         }
         for name, value in settings.items():
             environment.setenv(name, value)
-        forked()  # what it has loaded, a worker need not load
+        dask_context()  # what it has loaded, a worker need not load
         with (
             dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}),
             LocalCluster(  # type: ignore[no-untyped-call]

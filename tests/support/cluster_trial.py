@@ -30,6 +30,7 @@ from iottly_async.emulator import EmulatorThread
 from iottly_async.ingest.partitions import PartitionSource, plan
 from iottly_async.integrations.dask import run
 
+from .forked import forked
 from .partition_rows import partition_rows
 from .stored_rows import truth_of
 
@@ -122,7 +123,7 @@ class ClusterTrial:
             self._script = self._process(_script, *arguments)
 
     def _process(self, program: Callable[..., None], *arguments: str) -> BaseProcess:
-        process = forked().Process(
+        process = dask_context().Process(
             target=_run, args=(program, self.emulator.api_key, arguments), daemon=True
         )
         process.start()
@@ -154,15 +155,14 @@ def kill_many(trial: ClusterTrial, kills: int) -> None:
         trial.kill(PARTS[number % len(PARTS)], after=chance.randint(1, _MOST))
 
 
-def forked() -> ForkServerContext:
-    """A context whose processes are forked from one that has loaded Dask and the package.
+def dask_context() -> ForkServerContext:
+    """A context whose processes need not load Dask and the package.
 
     A cluster uses it too if Dask's configuration names "forkserver".
     """
     with dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}):
-        context: ForkServerContext = get_mp_context()  # type: ignore[no-untyped-call]
-    context.set_forkserver_preload([__name__])  # Dask has set its own when it was first asked
-    return context
+        get_mp_context()  # type: ignore[no-untyped-call]  # its first call sets other modules
+    return forked()
 
 
 def _run(program: Callable[..., None], api_key: str, arguments: tuple[str, ...]) -> None:

@@ -1,16 +1,14 @@
-"""Functions that run in another process, which is forked from one that has imported everything.
-
-Starting Python and importing the package takes half a second; a fork takes a hundredth of that.
-"""
+"""Functions that run in another process, which is forked from one that has imported everything."""
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
+
+from .forked import forked
 
 
 @contextmanager
@@ -26,8 +24,7 @@ def other_process(
     Yields:
         The process, and the other end of its connection.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.support.store_holders"])
+    context = forked()
     ours, theirs = context.Pipe()
     process = context.Process(target=function, args=(*arguments, theirs))
     process.start()
