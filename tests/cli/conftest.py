@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from iottly_async.__main__ import main
+from iottly_async.cli.console import stdout
 from iottly_async.emulator import EmulatorThread
 
 ROOT = Path(__file__).parents[2]
@@ -64,6 +65,7 @@ def iottly(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("COLUMNS", raising=False)  # the width of the terminal that runs the tests
+    stdout.cache_clear()  # an earlier test may have made it for another width
 
     def run(*arguments: str) -> Result:
         code = main([str(argument) for argument in arguments])
