@@ -12,8 +12,8 @@ Paths are written like ``sensor_data_reading.temperature`` or ``phases[0].volts`
 | objects, arrays | string, their JSON |
 
 A path that is missing, a JSON null, a payload that cannot be read, and a number that is out of the
-range of a double, such as 10**400, are null. Types that clash, such as a number in one message and a
-text in another, are an error.
+range of a double, such as 10**400, are null. Types that clash, such as a number in one message and
+a text in another, are an error.
 """
 
 from __future__ import annotations

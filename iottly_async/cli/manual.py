@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from enum import Enum
+from textwrap import wrap
 from typing import Any, Final
 
 from cyclopts import App
@@ -17,6 +18,8 @@ from .settings import ORDER, setting_rows
 
 _OWN: Final = ("--help", "-h", "--version")
 """Options of the whole command line, which cyclopts lists among the commands."""
+
+_WIDEST: Final = 78  # columns of a line, so that mandoc does not complain
 
 
 def manual(app: App) -> str:
@@ -96,8 +99,9 @@ def _sentences(argument: Any, meaning: str) -> Iterator[str]:
 
 
 def _paragraphs(texts: Iterable[str]) -> Iterator[str]:
-    for text in texts:
-        yield ".PP"
+    for number, text in enumerate(texts):
+        if number:  # a section begins with a paragraph
+            yield ".PP"
         yield _text(text)
 
 
@@ -110,10 +114,11 @@ def _italic(text: str) -> str:
 
 
 def _text(text: str) -> str:
-    """Escape a text that is a line of its own, and set what stands in backquotes in bold."""
+    """Write a text as lines, in which what stands in backquotes is bold."""
     parts = re.split(r"``?", text)
-    line = "".join(_bold(part) if n % 2 else _roff(part) for n, part in enumerate(parts))
-    return rf"\&{line}" if line.startswith((".", "'")) else line
+    escaped = "".join(_bold(part) if n % 2 else _roff(part) for n, part in enumerate(parts))
+    lines = wrap(escaped, _WIDEST, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(rf"\&{line}" if line.startswith((".", "'")) else line for line in lines)
 
 
 def _roff(text: str) -> str:
