@@ -39,7 +39,7 @@ def sigterm_as_ctrl_c() -> Iterator[Callable[[], bool]]:
 
 @contextmanager
 def signals_wake_loop() -> Iterator[None]:
-    """Let SIGINT and SIGTERM wake the running event loop, whoever handles them.
+    """Let SIGINT and SIGTERM wake the running event loop. Their handlers stay as they are.
 
     Python runs a handler in the main thread, when that executes Python code. A loop that waits
     does not, if another thread took the signal, or if it came just before the wait.
