@@ -259,6 +259,32 @@ async def test_a_group_that_is_partly_stored_is_completed(database: str) -> None
     assert payloads == [("mine",), ("2",), ("3",), ("4",)]
 
 
+async def test_known_rows_fail_in_one_copy_and_not_in_each(database: str) -> None:
+    """Each failure is an error in the server's log, so a job that meets known rows expects more.
+
+    After a group without known rows it copies straight to the table again.
+    """
+    async with opened(database) as store:
+        await store.begin("a plan")
+        # What a sequence counts stays counted when a transaction fails.
+        for statement in (
+            "CREATE SEQUENCE copies",
+            """CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                IF current_query() ILIKE 'COPY%' THEN PERFORM nextval('copies'); END IF;
+                RETURN NULL;
+            END $$""",
+            "CREATE TRIGGER tell BEFORE INSERT ON iottly.messages EXECUTE FUNCTION tell()",
+        ):
+            execute(database, statement)
+        copies = []
+        for seconds in ([1], [1, 2], [2, 3], [3, 4], [5], [6]):
+            await store.write(group(*(message("one", one, f"{one}") for one in seconds)))
+            copies += fetch(database, "SELECT CASE WHEN is_called THEN last_value END FROM copies")
+    assert copies == [(1,), (2,), (2,), (2,), (2,), (3,)]
+    payloads = fetch(database, "SELECT payload::text FROM iottly.messages ORDER BY timestamp")
+    assert payloads == [(f"{second}",) for second in range(1, 7)]
+
+
 async def test_new_rows_are_copied_straight_to_the_table(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -364,6 +390,23 @@ async def test_a_database_of_another_encoding_is_refused(
             await state_of(url)
     finally:
         execute(database, "DROP DATABASE iottly_latin WITH (FORCE)")
+
+
+async def test_a_user_without_temporary_tables_is_refused(
+    postgres: PostgresServer, database: str
+) -> None:
+    """A later group may need one. The error comes when the store is opened, and says the remedy."""
+    parts = urlsplit(database)
+    name = parts.path.lstrip("/")
+    execute(database, f'REVOKE TEMPORARY ON DATABASE "{name}" FROM PUBLIC')
+    execute(database, "CREATE ROLE without_temporary LOGIN PASSWORD 'known'")
+    host = parts.netloc.rpartition("@")[2]
+    try:
+        with pytest.raises(ConfigurationError, match="GRANT TEMPORARY ON DATABASE"):
+            await state_of(urlunsplit(parts._replace(netloc=f"without_temporary:known@{host}")))
+    finally:
+        execute(database, "DROP ROLE without_temporary")
+        execute(database, f'GRANT TEMPORARY ON DATABASE "{name}" TO PUBLIC')
 
 
 async def test_two_jobs_into_one_store_are_refused(

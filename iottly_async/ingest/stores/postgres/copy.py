@@ -58,7 +58,7 @@ def _parts(rows: Sequence[MessageRow]) -> list[bytes]:
         if row.type is not kind or row.channel != channel or not label:
             kind, channel = row.type, row.channel
             label = _text(kind) + _text(channel)
-        at, payload, extra = row.device_time, own_bytes(row.payload), row.more
+        at, payload, extra = row.device_time, row.payload, row.more
         parts += (
             head,
             _time(8, time, _NULL)

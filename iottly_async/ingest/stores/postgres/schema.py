@@ -217,8 +217,13 @@ HOLDER: Final = """
     LIMIT 1
 """
 
+ALLOWED: Final = """
+    SELECT current_setting('server_encoding'),
+           has_database_privilege(current_database(), 'TEMPORARY')
+"""
+
 INCOMING: Final = """
-    CREATE TEMPORARY TABLE iottly_incoming (
+    CREATE TEMPORARY TABLE IF NOT EXISTS iottly_incoming (
         device_id text, timestamp timestamptz, device_timestamp timestamptz, type text,
         channel text, payload jsonb, extra jsonb, key text
     ) ON COMMIT DELETE ROWS
