@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,7 +16,6 @@ from iottly_async.errors import ConfigurationError, StoreError
 from iottly_async.ingest import Group
 from iottly_async.ingest.stores import DuckDBStore
 from iottly_async.ingest.stores.duckdb import store as duckdb_store
-from iottly_async.ingest.stores.duckdb.opened import shared
 from iottly_async.models import Message, MessageType
 
 
@@ -111,31 +109,44 @@ async def test_texts_are_stored_as_they_arrived(tmp_path: Path) -> None:
     assert found == [("p", one.device_id, one.channel, one.key) for one in sent]
 
 
-async def test_the_log_of_a_large_file_may_be_large(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The log grows to half of the file, within bounds, before DuckDB moves it into the file."""
-    monkeypatch.setattr(duckdb_store, "_LEAST_LOG", 100_000)
-    monkeypatch.setattr(duckdb_store, "_MOST_LOG", 400_000)
+async def test_the_table_of_messages_has_no_index(tmp_path: Path) -> None:
+    """An index of all keys would take twice the space of the rows."""
     path = tmp_path / "telemetry.duckdb"
     store = DuckDBStore(path)
     await store.open()
     await store.begin("a plan")
-    seen = []
-    for group in range(4):
-        size = path.stat().st_size
-        text = f'"{random.Random(group).randbytes(200_000).hex()}"'
-        await store.write(Group(messages=[message("d", group, text)], rejected=[], cursors={}))
-        db = shared(str(path))
-        assert db is not None
-        with db:
-            (found,) = db.execute("SELECT current_setting('checkpoint_threshold')").fetchall()
-        seen.append((size, found[0]))
     await store.close()
-    assert seen == [
-        (size, f"{min(max(size / 2, 100_000), 400_000) / 1024:.1f} KiB") for size, _ in seen
+    with duckdb.connect(str(path), read_only=True) as db:
+        found = db.execute(
+            "SELECT DISTINCT constraint_type FROM duckdb_constraints() "
+            "WHERE table_name = 'messages'"
+        ).fetchall()
+        assert found == [("NOT NULL",)]
+        assert db.execute("FROM duckdb_indexes()").fetchall() == []
+
+
+async def test_a_file_with_an_index_of_keys_is_continued(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Jobs of earlier versions made one. The file keeps it, and its rows."""
+    path = tmp_path / "telemetry.duckdb"
+    store = DuckDBStore(path)
+    indexed = [
+        statement.replace("key VARCHAR NOT NULL", "key VARCHAR NOT NULL, UNIQUE (timestamp, key)")
+        for statement in duckdb_store.CREATE
     ]
-    assert seen[-1][1] == "390.6 KiB"
+    monkeypatch.setattr(duckdb_store, "CREATE", indexed)
+    sent = [message("d", second, "1") for second in range(4)]
+    for part in (sent[:2], sent[2:]):
+        await store.open()
+        await store.begin("a plan")
+        await store.write(Group(messages=part, rejected=[], cursors={}))
+        await store.close()
+    with duckdb.connect(str(path)) as db:
+        keys = db.execute("SELECT key FROM messages ORDER BY timestamp").fetchall()
+        assert keys == [(one.key,) for one in sent]
+        with pytest.raises(duckdb.ConstraintException):
+            db.execute("INSERT INTO messages SELECT * FROM messages")
 
 
 async def test_a_duckdb_file_of_something_else_is_refused(tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 
 from iottly_async import IottlySession
@@ -192,16 +191,3 @@ async def test_a_second_job_sends_nothing_and_stores_nothing(
     await first
     assert rows_of(path) == truth_of(emulator)
     assert len(set(keys_of(path))) == len(keys_of(path))
-
-
-async def test_duckdb_refuses_a_row_that_it_has(
-    session: IottlySession, emulator: Emulator, tmp_path: Path
-) -> None:
-    """The database itself takes no message twice, whatever writes to it."""
-    path = tmp_path / "telemetry.duckdb"
-    await IngestJob(session, project=emulator.project_id, store=path).run()
-    with (
-        duckdb.connect(str(path)) as db,
-        pytest.raises(duckdb.ConstraintException, match=r"[Dd]uplicate key"),
-    ):
-        db.execute("INSERT INTO messages SELECT * FROM messages LIMIT 1")
