@@ -206,7 +206,7 @@ class DuckDBStore:
     def _connected(self, path: str) -> DuckDBPyConnection:
         # The extensions needed are built in, so DuckDB need not download any. A group is too small
         # to be divided among threads: more of them take more CPU time, and no less time.
-        config = {
+        config: dict[str, str | bool | int | float | list[str]] = {
             "autoinstall_known_extensions": False,
             "checkpoint_threshold": _LOG_SIZE,
             "threads": 1,
