@@ -16,6 +16,7 @@ from iottly_async.errors import ConfigurationError, StoreError
 from iottly_async.ingest import Group
 from iottly_async.ingest.stores import DuckDBStore
 from iottly_async.ingest.stores.duckdb import store as duckdb_store
+from iottly_async.ingest.stores.duckdb.schema import CREATE
 from iottly_async.models import Message, MessageType
 
 
@@ -133,7 +134,7 @@ async def test_a_file_with_an_index_of_keys_is_continued(
     store = DuckDBStore(path)
     indexed = [
         statement.replace("key VARCHAR NOT NULL", "key VARCHAR NOT NULL, UNIQUE (timestamp, key)")
-        for statement in duckdb_store.CREATE
+        for statement in CREATE
     ]
     monkeypatch.setattr(duckdb_store, "CREATE", indexed)
     sent = [message("d", second, "1") for second in range(4)]
