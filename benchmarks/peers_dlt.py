@@ -27,7 +27,7 @@ def keyed(row: dict[str, Any]) -> dict[str, Any]:
     return {**row, "key": key, "timestamp": row["timestamp"] + "Z"}
 
 
-def resource(project: str, device: str) -> dict[str, Any]:
+def resource(project: str, device: str) -> Any:
     """The messages of one device: pages by number, from its own cursor less 10 seconds on."""
     return {
         "name": f"messages_{device}",
